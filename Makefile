@@ -1,0 +1,50 @@
+# Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test lint check bench ui clean
+
+# The first interpreter that TensorFlow has wheels for.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "whosehand needs Python 3.11, 3.12 or 3.13 with venv; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Installing into .venv (about 2 GB, some minutes) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+install: $(STAMP)  ## install into .venv
+
+quickstart: $(STAMP)  ## the main job end to end on the embedded corpus
+	$(BIN)/whosehand sweep experiments/quickstart.yaml
+	$(BIN)/whosehand promote quickstart
+	@echo "Whose hand wrote these pages? The model has never seen them; a file's first number is its writer."
+	$(BIN)/whosehand identify --model whosehand-quickstart $$($(BIN)/whosehand data pages experiments/quickstart.yaml --part test --limit 4)
+	@echo
+	@echo "Done. Look at every trial, its curves, confusion matrix and model:   make ui"
+	@echo "The sweep's own record is in mlruns/sweeps/quickstart, the pages in data/hands."
+	@echo "Next, on real handwriting: README.md, 'On real handwriting'."
+
+test: $(STAMP)  ## all tests
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+lint: $(STAMP)  ## ruff, format check, mypy strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: lint test  ## what CI runs
+
+bench: $(STAMP)  ## the benchmarks behind docs/results.md
+	@$(BIN)/python -m benchmarks
+
+ui: $(STAMP)  ## the MLflow UI on this folder's store
+	@$(BIN)/whosehand ui
+
+clean:  ## remove the environment and the caches, keep mlruns and data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -1,0 +1,1 @@
+"""Handwriting, patches and networks; knows nothing of sweeps."""

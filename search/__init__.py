@@ -1,0 +1,1 @@
+"""Sweeps: experiment files, engines, workers, tracking, the registry and the command line."""
