@@ -1,0 +1,1 @@
+"""Corpus layouts, one file each."""

@@ -1,0 +1,116 @@
+"""A user's own scans: one folder a writer.
+
+Two layouts, also mixed, below `root`:
+
+    <writer>/<page>.png              a whole page, or a single line or word: the ink tells
+    <writer>/<page>/<line>.png       the text lines of a page, one file each
+
+The names of the folders are the writers' ids; nothing else about them matters.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from core.corpora.base import CorpusIndex, SetAside, TextImage, Unit
+from core.errors import CorpusError
+from core.natural_order import natural_key
+from core.settings import Settings
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+class FolderSettings(Settings):
+    """Where the scans lie and what one file holds."""
+
+    layout: Literal["folder"] = "folder"
+    root: Path
+    """The folder with one sub-folder a writer."""
+    unit: Unit = "auto"
+    """What one file holds: `line` (one text line or word), `page` (its lines are found first), or `auto`: files
+    directly in a writer's folder are looked at, files in a page's sub-folder are lines."""
+
+
+class FolderCorpus:
+    """Walks the writers' folders; the images are not opened."""
+
+    def __init__(self, settings: FolderSettings) -> None:
+        self._settings = settings
+
+    def index(self) -> CorpusIndex:
+        """List the images, writer by writer and page by page, numbers in names in the order of their value.
+
+        Hidden files and files that are no images are passed over. Folders without images, and images that lie
+        too high or too deep, are set aside.
+
+        Raises:
+            CorpusError: if the root is not a folder, or fewer than two writers have images.
+        """
+        root = self._settings.root
+        if not root.is_dir():
+            raise CorpusError(
+                f"`corpus.root` must be a folder with one sub-folder a writer, but {root} is "
+                f"{'a file' if root.exists() else 'not there'}. Mend the path in the experiment file."
+            )
+        found = _Found()
+        for entry in _entries(root):
+            if entry.is_dir():
+                self._read_writer(entry, found)
+            elif _is_image(entry):
+                found.set_aside.append(SetAside(entry, "lies outside any writer's folder"))
+        writer_ids = sorted({image.writer_id for image in found.images})
+        if len(writer_ids) < 2:
+            raise CorpusError(
+                f"There must be images of two writers or more, but below {root} there are images of {len(writer_ids)} "
+                f"({', '.join(writer_ids) or 'nobody'}). Lay the scans out as {root}/<writer>/<page>.png."
+            )
+        return CorpusIndex(
+            name=root.resolve().name, root=root, images=tuple(found.images), set_aside=tuple(found.set_aside)
+        )
+
+    def _read_writer(self, folder: Path, found: "_Found") -> None:
+        n_before = len(found.images)
+        for entry in _entries(folder):
+            if entry.is_dir():
+                self._read_page(folder.name, entry, found)
+            elif _is_image(entry):
+                unit = self._settings.unit
+                found.images.append(self._text_image(entry, folder.name, page=entry.stem, unit=unit))
+        if len(found.images) == n_before:
+            found.set_aside.append(SetAside(folder, "the writer's folder holds no images"))
+
+    def _read_page(self, writer_id: str, folder: Path, found: "_Found") -> None:
+        n_before = len(found.images)
+        for entry in _entries(folder):
+            if entry.is_dir():
+                found.set_aside.append(SetAside(entry, "lies deeper than <writer>/<page>/<line>"))
+            elif _is_image(entry):
+                unit: Unit = "line" if self._settings.unit == "auto" else self._settings.unit
+                found.images.append(self._text_image(entry, writer_id, page=folder.name, unit=unit))
+        if len(found.images) == n_before:
+            found.set_aside.append(SetAside(folder, "the page's folder holds no images"))
+
+    def _text_image(self, path: Path, writer_id: str, page: str, unit: Unit) -> TextImage:
+        return TextImage(
+            image_id=path.relative_to(self._settings.root).as_posix(),
+            path=path,
+            writer_id=writer_id,
+            page_id=f"{writer_id}/{page}",
+            unit=unit,
+        )
+
+
+@dataclass
+class _Found:
+    images: list[TextImage] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    visible = (entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX")))
+    yield from sorted(visible, key=lambda path: natural_key(path.name))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()

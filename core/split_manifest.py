@@ -1,0 +1,158 @@
+"""A division of a corpus, as a file that can be read, compared and trusted."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from core.corpora.base import CorpusIndex
+from core.errors import SplitError
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LeftOutWriter:
+    """A writer with too few pages for all parts, and what was lacking."""
+
+    writer_id: str
+    n_pages: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class SplitManifest:
+    """Which image is in which part.
+
+    Attributes:
+        corpus: the name of the corpus.
+        unit: what was not divided: the page, or the image where the corpus has no pages.
+        writer_ids: the writers in the order of a model's classes.
+        train: image ids, in the order of the corpus.
+        validation: likewise.
+        test: likewise; sealed until promotion.
+        left_out: the writers that are in no part.
+        settings: the settings that the division was made with.
+
+    Raises:
+        SplitError: at construction, if an image is in two parts or twice in one.
+    """
+
+    corpus: str
+    unit: Literal["page", "image"]
+    writer_ids: tuple[str, ...]
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    left_out: tuple[LeftOutWriter, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse overlap."""
+        part_of: dict[str, Part] = {}
+        for part in PARTS:
+            for image_id in self.image_ids(part):
+                if image_id in part_of:
+                    raise SplitError(
+                        f"An image must be once in one part, but {image_id!r} is in {part_of[image_id]} and in {part}."
+                    )
+                part_of[image_id] = part
+
+    def image_ids(self, part: Part) -> tuple[str, ...]:
+        """The images of a part."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[part]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of the content: equal divisions have equal hashes, on any machine."""
+        return _sha256(self._content())
+
+    @property
+    def test_hash(self) -> str:
+        """SHA-256 (hex) of the corpus's name and the set of test images: what openings are counted by."""
+        return _sha256({"corpus": self.corpus, "test": sorted(self.test)})
+
+    def check_fits(self, index: CorpusIndex) -> None:
+        """Refuse a corpus that has changed since: images gone, or a page that lies in two parts.
+
+        Raises:
+            SplitError: if so.
+        """
+        page_of = {image.image_id: image.group_id for image in index.images}
+        part_of_page: dict[str, Part] = {}
+        for part in PARTS:
+            gone = [image_id for image_id in self.image_ids(part) if image_id not in page_of]
+            if gone:
+                raise SplitError(
+                    f"The corpus must hold every image of the split, but {len(gone)} of its {part} images are not in "
+                    f"{index.name!r} below {index.root}, such as {gone[:3]}. Put them back, or start a new sweep."
+                )
+            for image_id in self.image_ids(part):
+                page = page_of[image_id]
+                if part_of_page.setdefault(page, part) != part:
+                    raise SplitError(
+                        f"A page must lie in one part, but {page!r} is in {part_of_page[page]} and in {part}."
+                    )
+
+    def save(self, path: Path) -> None:
+        """Write the manifest as JSON that people can read; the file appears whole or not at all."""
+        content = {"hash": self.hash, "test_hash": self.test_hash, **self._content()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}-{os.getpid()}")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "SplitManifest":
+        """Read a manifest.
+
+        Raises:
+            SplitError: if the file is missing or no manifest, if an image is in two parts, or if it was edited.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            manifest = cls(
+                corpus=content["corpus"],
+                unit=content["unit"],
+                writer_ids=tuple(content["writer_ids"]),
+                train=tuple(content["train"]),
+                validation=tuple(content["validation"]),
+                test=tuple(content["test"]),
+                left_out=tuple(LeftOutWriter(**writer) for writer in content["left_out"]),
+                settings=content["settings"],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SplitError(f"{path} must be a split manifest, but cannot be read as one ({error!r}).") from error
+        except SplitError as error:
+            raise SplitError(f"{path}: {error} Make the split again.") from error
+        if manifest.hash != content.get("hash"):
+            raise SplitError(
+                f"A split manifest must not be edited, but the content of {path} has hash {manifest.hash} and says "
+                f"{content.get('hash')}. Make the split again with `whosehand data split`."
+            )
+        return manifest
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "corpus": self.corpus,
+            "unit": self.unit,
+            "n_images": {part: len(self.image_ids(part)) for part in PARTS},
+            "settings": dict(self.settings),
+            "writer_ids": list(self.writer_ids),
+            "left_out": [asdict(writer) for writer in self.left_out],
+            **{part: list(self.image_ids(part)) for part in PARTS},
+        }
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
