@@ -1,0 +1,98 @@
+"""The protocol between a sweep and the place where its trials are trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.errors import WhosehandError
+from search.trial import EpochReport, TrialResult, TrialSpec, Verdict
+
+
+class ExecutorError(WhosehandError):
+    """No worker can be started."""
+
+
+@dataclass(frozen=True)
+class WorkerReported:
+    """A worker finished an epoch and waits for `Executor.answer`."""
+
+    number: int
+    attempt: int
+    report: EpochReport
+
+
+@dataclass(frozen=True)
+class WorkerEnded:
+    """A worker's part of a trial ended in order; its place is free again."""
+
+    number: int
+    attempt: int
+    result: TrialResult
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker died without a word; its place is free again.
+
+    Attributes:
+        number: of the trial that it was on.
+        attempt: of that trial.
+        exit_code: negative for a signal, as in `subprocess`; `None` where it is not known.
+        reason: one line, such as `killed by SIGKILL`.
+        log_tail: the last lines that the worker wrote.
+    """
+
+    number: int
+    attempt: int
+    exit_code: int | None
+    reason: str
+    log_tail: str
+
+
+Message = WorkerReported | WorkerEnded | WorkerLost
+
+
+class Executor(Protocol):
+    """Trains trials somewhere, at most `n_workers` at once.
+
+    Called from one thread only, but for `wake`. A trial's messages come in order, and after a `WorkerEnded` or a
+    `WorkerLost` there is none from that attempt.
+    """
+
+    @property
+    def n_workers(self) -> int:
+        """How many trials may run at once."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads each worker may use."""
+        ...
+
+    def start(self, spec: TrialSpec) -> int:
+        """Start a worker on `spec` and return its process id (or whatever number names it there).
+
+        Raises:
+            ExecutorError: if no worker can be started.
+        """
+        ...
+
+    def poll(self, timeout_s: float) -> Sequence[Message]:
+        """Return what the workers said, as soon as there is something or `wake` is called, or nothing in time."""
+        ...
+
+    def answer(self, number: int, verdict: Verdict) -> None:
+        """Answer the report of trial `number`; without effect if its worker died meanwhile."""
+        ...
+
+    def kill(self, number: int) -> None:
+        """End the worker of trial `number` at once; no message follows."""
+        ...
+
+    def wake(self) -> None:
+        """Make a running or the next `poll` return. May be called from any thread and from a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """End all workers at once and give back what is held. May be called twice."""
+        ...

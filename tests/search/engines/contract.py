@@ -1,0 +1,278 @@
+"""What every engine must keep, whatever it is made of: a base class of tests.
+
+A subclass says how its engine is made; `rounds` plays the sweep's part.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from core.space import Categorical, Condition, Integer, Real, SearchSpace
+from search.engines.base import (
+    Asked,
+    Continue,
+    Engine,
+    EngineSettings,
+    Event,
+    Exhausted,
+    Proposal,
+    Reported,
+    Start,
+    Told,
+)
+from search.trial import EpochReport, Point, TrialResult, TrialState, Verdict
+
+METRIC = "val/loss"
+
+SPACES: Mapping[str, SearchSpace] = {
+    "logarithmic": SearchSpace((Real("rate", 1e-8, 1e2, log=True), Integer("units", 1, 100_000, log=True))),
+    "stepped": SearchSpace((Real("dropout", 0.0, 0.6, step=0.1), Integer("units", 64, 4096, 64), Real("x", 0.0, 1.0))),
+    "boolean": SearchSpace((Categorical("norm", (True, False)), Real("x", -1.0, 1.0))),
+    "nested conditions": SearchSpace(
+        (
+            Categorical("kind", ("flat", "deep")),
+            Integer("depth", 1, 3, when=Condition("kind", ("deep",))),
+            Integer("width_2", 8, 512, 8, when=Condition("depth", (2, 3))),
+            Real("width_3", 0.1, 10.0, log=True, when=Condition("depth", (3,))),
+            Real("x", 0.0, 1.0),
+        )
+    ),
+    "one choice": SearchSpace((Categorical("only", ("this",)), Integer("same", 7, 7), Real("x", 0.0, 1.0))),
+    "large integers": SearchSpace((Integer("units", 10**12, 2**50),)),
+    "alike choices": SearchSpace((Categorical("c", (True, 1, 1.0, "1")), Real("x", 0.0, 1.0))),
+}
+
+
+@dataclass
+class Sweep:
+    """A sweep without workers: asks, reports, tells, and keeps the history that a ledger would."""
+
+    engine: Engine
+    history: list[Event] = field(default_factory=list)
+    points: dict[int, Point] = field(default_factory=dict)
+
+    def ask(self) -> Proposal:
+        proposal = self.engine.ask(len(self.points))
+        if isinstance(proposal, Start):
+            self.history.append(Asked(len(self.points), proposal.point, proposal.until_epoch))
+            self.points[len(self.points)] = dict(proposal.point)
+        if isinstance(proposal, Continue):
+            self.history.append(Asked(proposal.number, None, proposal.until_epoch))
+        return proposal
+
+    def start(self) -> int:
+        """Ask for a trial and return its number."""
+        proposal = self.ask()
+        assert isinstance(proposal, Start), proposal
+        return len(self.points) - 1
+
+    def report(self, number: int, epoch: int, value: float) -> Verdict:
+        report = EpochReport(epoch, {METRIC: value}, n_patches=1, duration_s=0.1)
+        verdict = self.engine.report(number, report)
+        self.history.append(Reported(number, report, verdict))
+        return verdict
+
+    def tell(self, number: int, state: TrialState, value: float | None = None) -> None:
+        self.engine.tell(number, TrialResult(state, value, {} if value is None else {METRIC: value}))
+        self.history.append(Told(number, state, value, {} if value is None else {METRIC: value}))
+
+    def run(self, n_trials: int) -> None:
+        """Run trials to their end, one after the other."""
+        for _ in range(n_trials):
+            number = self.start()
+            value = score(self.points[number])
+            if self.report(number, 1, value + 1) is Verdict.STOP:
+                self.tell(number, TrialState.PRUNED)
+                continue
+            self.report(number, 2, value)
+            self.tell(number, TrialState.COMPLETED, value)
+
+
+def score(point: Point) -> float:
+    """A value that depends on everything in the point, and always in the same way."""
+    numbers = [value if isinstance(value, float | int) else len(value) for value in point.values()]
+    return sum(math.sin(7 * float(number)) + abs(float(number) - 0.3) / (1 + abs(number)) for number in numbers)
+
+
+class EngineContract:
+    """The tests; a subclass must overwrite `make_engine`, and may leave spaces out."""
+
+    spaces: Sequence[str] = tuple(SPACES)
+
+    def make_engine(self, settings: EngineSettings) -> Engine:
+        raise NotImplementedError
+
+    def begin(
+        self,
+        space: SearchSpace,
+        seed: int = 1,
+        enqueued: tuple[Point, ...] = (),
+        history: Sequence[Event] = (),
+        sweep_id: str = "sweep",
+    ) -> Sweep:
+        settings = EngineSettings(space, enqueued, seed, METRIC, "minimize", horizon_epochs=2, sweep_id=sweep_id)
+        engine = self.make_engine(settings)
+        engine.restore(history)
+        points = {event.number: event.point for event in history if isinstance(event, Asked) and event.point}
+        return Sweep(engine, list(history), points)
+
+    @pytest.fixture(params=list(SPACES))
+    def space(self, request: pytest.FixtureRequest) -> SearchSpace:
+        if request.param not in self.spaces:
+            pytest.skip("this engine cannot search it, and says so")
+        return SPACES[request.param]
+
+    def test_every_point_is_in_the_space_with_exact_types_and_no_inactive_names(self, space: SearchSpace) -> None:
+        sweep = self.begin(space)
+        sweep.run(25)
+        for point in sweep.points.values():
+            space.check(point)  # which knows types, ranges, steps, and what is active
+
+    def test_no_two_trials_have_the_same_point(self, space: SearchSpace) -> None:
+        sweep = self.begin(space)
+        sweep.run(20)
+        assert len({str(point) for point in sweep.points.values()}) == 20
+
+    def test_the_same_seed_proposes_the_same_and_another_seed_something_else(self, space: SearchSpace) -> None:
+        first, second, other = self.begin(space), self.begin(space), self.begin(space, seed=2)
+        for sweep in (first, second, other):
+            sweep.run(15)
+        assert first.points == second.points
+        assert first.points != other.points
+
+    def test_an_interrupted_sweep_proposes_what_an_uninterrupted_one_does(self, space: SearchSpace) -> None:
+        whole = self.begin(space)
+        whole.run(20)
+        for n_before in (1, 7, 14):
+            before = self.begin(space)
+            before.run(n_before)
+            after = self.begin(space, history=before.history)
+            after.run(20 - n_before)
+            assert after.points == whole.points
+            assert after.history == whole.history
+
+    def test_an_interruption_while_trials_are_pending_changes_nothing(self, space: SearchSpace) -> None:
+        whole = self.begin(space)
+        whole.run(12)
+        for _ in range(3):
+            whole.start()
+        whole.report(13, 1, 0.5)
+        resumed = self.begin(space, history=whole.history)
+        for sweep in (whole, resumed):
+            sweep.report(13, 2, 0.4)
+            sweep.tell(13, TrialState.COMPLETED, 0.4)
+            sweep.start()
+            sweep.tell(12, TrialState.COMPLETED, 0.7)
+            sweep.start()
+        assert resumed.points == whole.points
+
+    def test_four_pending_trials_differ(self, space: SearchSpace) -> None:
+        sweep = self.begin(space)
+        sweep.run(12)
+        for _ in range(4):
+            sweep.start()
+        assert len({str(sweep.points[number]) for number in range(12, 16)}) == 4
+
+    def test_failed_trials_and_values_that_are_no_number_do_not_end_the_sweep(self) -> None:
+        sweep = self.begin(SPACES["nested conditions"])
+        sweep.tell(sweep.start(), TrialState.FAILED)
+        sweep.tell(sweep.start(), TrialState.COMPLETED, math.nan)
+        sweep.tell(sweep.start(), TrialState.COMPLETED, math.inf)
+        diverged = sweep.start()
+        sweep.report(diverged, 1, math.nan)
+        sweep.tell(diverged, TrialState.FAILED)
+        sweep.run(12)
+        resumed = self.begin(SPACES["nested conditions"], history=sweep.history)
+        sweep.run(3)
+        resumed.run(3)
+        assert resumed.points == sweep.points
+
+    def test_ten_failures_in_a_row_do_not_end_the_sweep(self) -> None:
+        sweep = self.begin(SPACES["stepped"])
+        for _ in range(10):
+            sweep.tell(sweep.start(), TrialState.FAILED)
+        sweep.run(12)
+        assert len(sweep.points) == 22
+
+    def test_trials_may_end_in_any_order(self) -> None:
+        sweep = self.begin(SPACES["stepped"])
+        numbers = [sweep.start() for _ in range(6)]
+        for number in reversed(numbers):
+            sweep.report(number, 1, 1.0)
+            sweep.tell(number, TrialState.COMPLETED, float(number))
+        sweep.run(10)
+
+    def test_pruned_trials_are_learnt_and_restored(self) -> None:
+        sweep = self.begin(SPACES["logarithmic"])
+        for _ in range(6):
+            number = sweep.start()
+            sweep.report(number, 1, float(number))
+            sweep.tell(number, TrialState.PRUNED)
+        sweep.tell(sweep.start(), TrialState.PRUNED)  # without any report
+        resumed = self.begin(SPACES["logarithmic"], history=sweep.history)
+        sweep.run(10)
+        resumed.run(10)
+        assert resumed.points == sweep.points
+
+    def test_a_paused_trial_can_go_on_and_finish_also_after_a_restart(self) -> None:
+        space = SPACES["nested conditions"]
+        whole = self.begin(space)
+        whole.run(3)
+        paused = whole.start()
+        whole.report(paused, 1, 0.5)
+        whole.tell(paused, TrialState.PAUSED)
+        resumed = self.begin(space, history=whole.history)
+        for sweep in (whole, resumed):
+            self.let_it_go_on(sweep, paused)
+        again = self.begin(space, history=whole.history)
+        for sweep in (whole, resumed, again):
+            sweep.report(paused, 2, 0.4)
+            sweep.tell(paused, TrialState.COMPLETED, 0.4)
+            sweep.run(12)
+        assert whole.points == resumed.points == again.points
+
+    def let_it_go_on(self, sweep: Sweep, number: int) -> None:
+        """Ask until the paused trial goes on; what is started on the way fails."""
+        for _ in range(50):
+            proposal = sweep.ask()
+            if isinstance(proposal, Continue):
+                assert proposal.number == number
+                return
+            assert isinstance(proposal, Start)
+            sweep.tell(len(sweep.points) - 1, TrialState.FAILED)
+        raise AssertionError("a paused trial must go on some time")
+
+    def test_enqueued_points_come_first_inside_the_space_or_not(self) -> None:
+        space = SPACES["nested conditions"]
+        inside: Point = {"kind": "deep", "depth": 2, "width_2": 64, "x": 0.25}
+        outside: Point = {"kind": "flat", "x": 99.0, "other": True}
+        sweep = self.begin(space, enqueued=(outside, inside, outside))
+        sweep.run(16)
+        assert [sweep.points[number] for number in range(3)] == [outside, inside, outside]
+        assert all(space.contains(sweep.points[number]) for number in range(3, 16))
+        resumed = self.begin(space, enqueued=(outside, inside, outside), history=sweep.history[:4])
+        resumed.run(15)
+        assert resumed.points == sweep.points
+
+    def test_a_small_space_is_exhausted_after_each_point_was_proposed_once(self) -> None:
+        space = SearchSpace(
+            (
+                Categorical("norm", (True, False)),
+                Integer("n", 0, 2, when=Condition("norm", (True,))),
+                Real("x", 0.0, 0.3, step=0.1),
+            )
+        )
+        sweep = self.begin(space)
+        sweep.run(16)  # (3 + 1) x 4
+        assert sweep.ask() == Exhausted()
+        assert len({str(point) for point in sweep.points.values()}) == 16
+        assert self.begin(space, history=sweep.history).ask() == Exhausted()
+
+    def test_the_sweep_may_go_up_as_well_as_down(self) -> None:
+        space = SPACES["stepped"]
+        settings = EngineSettings(space, (), 1, METRIC, "maximize", horizon_epochs=2, sweep_id="sweep")
+        engine = self.make_engine(settings)
+        engine.restore(())
+        Sweep(engine).run(12)
