@@ -1,0 +1,77 @@
+"""How often the sealed test pages were opened.
+
+A score on test pages is worth less with every look at them, so that looks are counted, for each hash of the test
+pages, in a small file beside the tracking store; the count goes as a tag with every score.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from core.errors import RegistryError
+
+OPENINGS_FILE = "test_openings.jsonl"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One look at the sealed test pages.
+
+    Attributes:
+        test_hash: of the test part of the split.
+        timestamp_ms: when, in milliseconds since 1970.
+        reason: why, such as "promote quickstart trial 7".
+    """
+
+    test_hash: str
+    timestamp_ms: int
+    reason: str
+
+
+def record_opening(openings_file: Path, opening: Opening) -> int:
+    """Write an opening down, before the pages are opened: a crash must not make it unseen.
+
+    Args:
+        openings_file: append-only, one JSON object a line; `mlruns/test_openings.jsonl`.
+        opening: to write.
+
+    Returns:
+        How often these test pages have been opened, this one included.
+
+    Raises:
+        RegistryError: if the file cannot be written, or is damaged.
+    """
+    try:
+        openings_file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{openings_file}.lock"):
+            count = count_openings(openings_file, opening.test_hash) + 1
+            with openings_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(opening)) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            return count
+    except OSError as error:
+        raise RegistryError(
+            f"Openings of the test pages must be counted, but {openings_file} cannot be written: {error.strerror}."
+        ) from error
+
+
+def count_openings(openings_file: Path, test_hash: str) -> int:
+    """How often the test pages with this hash have been opened.
+
+    Raises:
+        RegistryError: if the file is damaged.
+    """
+    if not openings_file.exists():
+        return 0
+    lines = openings_file.read_text(encoding="utf-8").splitlines()
+    try:
+        return sum(json.loads(line)["test_hash"] == test_hash for line in lines)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RegistryError(
+            f"Each line of {openings_file} is one opening of test pages, but one of them cannot be read ({error}). "
+            "Mend or remove that line by hand; the count would be wrong without it."
+        ) from error
