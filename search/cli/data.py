@@ -1,0 +1,145 @@
+"""`whosehand data`: what is in a corpus, before anything is trained on it."""
+
+import statistics
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
+from search.cli.terminal import notes, output, progress_bar
+
+if TYPE_CHECKING:
+    from search.config import Experiment
+    from search.preparation import PreparedCorpus
+
+app = typer.Typer(help="Look at a corpus, its split and its patches.", no_args_is_help=True)
+
+_SHOWN_PROBLEMS = 10
+
+
+class Part(StrEnum):
+    """A part of the split."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@app.command()
+def stats(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006  (typer copies it)
+    """Count writers, pages, images, lines and patches, and list what was set aside."""
+    from core.patches import PatchSampler
+
+    settings = read_experiment(experiment, overrides)
+    corpus = _prepare(settings)
+    index, manifest = corpus.index, corpus.manifest
+    output.print(
+        f"[bold]{index.name}[/]  {index.root}" + ("  (generated, not real handwriting)" if index.generated else "")
+    )
+    output.print(_parts_table(corpus))
+    per_writer = Counter(image.writer_id for image in index.images)
+    output.print(
+        f"images per writer: {min(per_writer.values())} to {max(per_writer.values())}, "
+        f"median {statistics.median(per_writer.values()):g}; split by {manifest.unit}, hash {manifest.hash[:12]}"
+    )
+    sampler = PatchSampler(corpus.store, manifest.train, manifest.writer_ids, settings.patches, settings.seed)
+    output.print(
+        f"training patches per epoch: {sampler.n_patches_per_epoch:,} of {settings.patches.size_px}x"
+        f"{settings.patches.size_px} px (asked for {settings.patches.patches_per_epoch:,}, at most "
+        f"{settings.patches.fraction:.0%} of a line's possible offsets)"
+    )
+    _print_problems(corpus)
+
+
+@app.command()
+def preview(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
+    n_patches: Annotated[int, typer.Option("--patches", min=1, help="Patches for each writer.")] = 10,
+    n_writers: Annotated[int, typer.Option("--writers", min=1, help="Writers, the first ones by id.")] = 20,
+) -> None:
+    """Draw a collage of training patches, a row for each writer."""
+    import numpy as np
+
+    from core.patches import PatchSampler
+    from core.pictures import patch_collage
+
+    settings = read_experiment(experiment, overrides)
+    corpus = _prepare(settings)
+    manifest = corpus.manifest
+    sampler = PatchSampler(corpus.store, manifest.train, manifest.writer_ids, settings.patches, settings.seed)
+    plan = sampler.plan_epoch(0)
+    shown = plan[np.isin(plan.labels, np.arange(n_writers))]
+    patch_collage(corpus.store, shown, manifest.writer_ids[:n_writers], out, per_writer=n_patches)
+    output.print(f"wrote {out}")
+
+
+@app.command()
+def split(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("split.json"),
+) -> None:
+    """Divide the pages into train, validation and test, and write the manifest with its hash."""
+    corpus = _prepare(read_experiment(experiment, overrides))
+    corpus.manifest.save(out)
+    output.print(_parts_table(corpus))
+    _print_problems(corpus)
+    output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.unit}")
+
+
+@app.command()
+def pages(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006
+    part: Annotated[Part, typer.Option(help="Of the split.")] = Part.TEST,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, spread over the writers.")] = 5,
+) -> None:
+    """Print paths of image files of one part of the split, such as unseen ones to try `identify` on."""
+    corpus = _prepare(read_experiment(experiment, overrides))
+    wanted = set(corpus.manifest.image_ids(part.value))
+    paths = list(dict.fromkeys(image.path for image in corpus.index.images if image.image_id in wanted))
+    step = max(1, len(paths) // limit)
+    if not paths:
+        notes.print(f"The {part.value} part of the split is empty.")
+    for path in paths[::step][:limit]:
+        output.print(str(path), markup=False)
+
+
+def _prepare(settings: "Experiment") -> "PreparedCorpus":
+    from search.preparation import prepare_corpus
+
+    with progress_bar("reading text lines") as advance:
+        return prepare_corpus(settings, current_workspace(), advance)
+
+
+def _parts_table(corpus: "PreparedCorpus") -> Table:
+    images = {image.image_id: image for image in corpus.index.images}
+    n_lines = Counter(line.image_id for line in corpus.store.lines)
+    table = Table(
+        "part",
+        *(("writers", "images", "lines") if not corpus.index.has_pages else ("writers", "pages", "images", "lines")),
+    )
+    for part in Part:
+        ids = corpus.manifest.image_ids(part.value)
+        counts = [len({images[i].writer_id for i in ids}), len(ids), sum(n_lines[i] for i in ids)]
+        if corpus.index.has_pages:
+            counts.insert(1, len({images[i].page_id for i in ids}))
+        table.add_row(part.value, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _print_problems(corpus: "PreparedCorpus") -> None:
+    for writer in corpus.manifest.left_out:
+        notes.print(f"left out: writer {writer.writer_id}: {writer.reason}", markup=False)
+    problems = [*corpus.index.set_aside, *corpus.store.set_aside]
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        reason = problem.reason.removeprefix(f"{problem.path}: ")
+        notes.print(f"set aside: {problem.path}: {reason}", markup=False)
+    if len(problems) > _SHOWN_PROBLEMS:
+        notes.print(f"... and {len(problems) - _SHOWN_PROBLEMS} more")

@@ -1,0 +1,107 @@
+"""`whosehand identify`: whose hand wrote these images?"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Column, Table
+
+from core.errors import RegistryError
+from search.cli.arguments import current_workspace
+from search.cli.terminal import notes, output
+
+if TYPE_CHECKING:
+    from search.identify import Identification, RankedWriter
+
+_SHOWN_WRITERS = 3
+
+
+def identify(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Pages, lines or words.", show_default=False)
+    ],
+    model: Annotated[str | None, typer.Option(help="Registered model.", show_default="the only one there is")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all writers.")] = False,
+    uri: Annotated[
+        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="mlruns/mlflow.db")
+    ] = None,
+) -> None:
+    """Rank the writers that the champion knows by how likely they wrote each image.
+
+    An image by somebody else gets the most similar of the known writers: a ranking is no proof.
+    """
+    from search.identify import identify as identify_writers
+    from search.registry import champion, download_model, registered_names
+    from search.store import open_store
+    from search.tracking_settings import TrackingSettings
+
+    store = open_store(TrackingSettings(uri=uri), current_workspace().root)
+    version = champion(store, model or _only_model(registered_names(store), store.shown_uri))
+    folder = download_model(store, version.location)
+    with notes.status("loading the model"), _quiet_tensorflow():
+        answer = identify_writers(images, folder)
+    if as_json:
+        output.print_json(json.dumps(_as_json(answer, f"{version.name} version {version.version}")))
+    else:
+        _print_table(answer, f"{version.name} version {version.version} (the champion)")
+    for image in answer.unreadable:
+        notes.print(f"[yellow]skipped[/] {image.reason}")
+    raise typer.Exit(2 if answer.unreadable else 0)
+
+
+@contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    from core.quiet_tensorflow import quiet_stderr
+
+    with quiet_stderr():
+        yield
+
+
+def _only_model(names: tuple[str, ...], where: str) -> str:
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise RegistryError(f"No model is registered in {where} yet; `whosehand promote SWEEP` registers one.")
+    raise RegistryError(f"Which model? Say --model with one of {', '.join(names)}.")
+
+
+def _print_table(answer: "Identification", model: str) -> None:
+    table = Table(
+        Column("image", overflow="fold"), "lines", "patches", *(f"{place}." for place in range(1, _SHOWN_WRITERS + 1))
+    )
+    for image in answer.images:
+        ranking = [f"{writer.writer_id}  {writer.probability:.1%}" for writer in image.ranking[:_SHOWN_WRITERS]]
+        table.add_row(_shown(image.path), str(image.n_lines), str(image.n_patches), *ranking)
+    output.print(table)
+    if len(answer.images) > 1:
+        best = answer.together[0]
+        output.print(f"if one writer wrote all of them: {best.writer_id}  {best.probability:.1%}")
+    output.print(f"model: {model}, {len(answer.card.writer_ids)} writers known")
+
+
+def _shown(path: Path) -> str:
+    """The path as short as it is clear: from the current folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _as_json(answer: "Identification", model: str) -> dict[str, object]:
+    def ranking(writers: "tuple[RankedWriter, ...]") -> list[dict[str, object]]:
+        return [{"writer_id": writer.writer_id, "probability": writer.probability} for writer in writers]
+
+    return {
+        "model": model,
+        "images": [
+            {
+                "path": str(image.path),
+                "n_lines": image.n_lines,
+                "n_patches": image.n_patches,
+                "ranking": ranking(image.ranking),
+            }
+            for image in answer.images
+        ],
+        "together": ranking(answer.together),
+        "unreadable": [{"path": str(image.path), "reason": image.reason} for image in answer.unreadable],
+    }

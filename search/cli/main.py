@@ -1,0 +1,63 @@
+"""The command `whosehand`: its sub-commands, and how errors reach the user.
+
+Commands import what they work with when they are called: MLflow and its kin take seconds, and `--help` should not.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from core.errors import WhosehandError
+from search.cli import data, identify, keys, promote, sweep, ui
+from search.cli.terminal import output, print_error
+
+app = typer.Typer(
+    name="whosehand",
+    help="Whose hand wrote this? Sweeps over patch CNNs that tell writers apart by their handwriting.",
+    epilog="An EXPERIMENT is a YAML file such as experiments/quickstart.yaml. Its paths start at the current folder.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(data.app, name="data")
+app.command("sweep")(sweep.sweep)
+app.command("promote")(promote.promote)
+app.command("identify")(identify.identify)
+app.command("ui")(ui.ui)
+app.command("keys")(keys.keys)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from search.version import whosehand_version
+
+        output.print(f"whosehand {whosehand_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that come before a command; the text of `--help` is above."""
+
+
+def main() -> None:
+    """Run the command line; an error of ours, or of a file or disk, is one clear message and exit code 1."""
+    try:
+        app()
+    except WhosehandError as error:
+        print_error(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print_error(f"{error.filename} must be there and usable, but: {error.strerror}. Mend that and try again.")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""`whosehand sweep`: launch a sweep, or go on with it."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
+from search.cli.terminal import notes, output, progress_bar
+
+if TYPE_CHECKING:
+    from search.config import Experiment
+    from search.launch import LaunchedSweep
+
+_EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 130}
+
+
+def sweep(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006  (typer copies it)
+    """Launch the experiment's sweep, or go on with it where it was left.
+
+    Every trial is recorded in MLflow (see it with `whosehand ui`). Ctrl-C is safe: the running epochs finish, and the
+    same command goes on from there. A finished sweep goes on if its budget is raised: --set budget.trials=40.
+    """
+    from search.launch import launch_sweep
+    from search.progress import make_progress
+
+    settings = read_experiment(experiment, overrides)
+    with progress_bar("reading text lines") as advance:
+        launched = launch_sweep(settings, current_workspace(), make_progress(notes), advance)
+    _print_outcome(settings, launched)
+    is_in_vain = launched.outcome.status == "completed" and launched.outcome.best is None
+    raise typer.Exit(1 if is_in_vain else _EXIT_CODES[launched.outcome.status])
+
+
+def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
+    from search.report import readable_duration, trial_name
+
+    outcome, name, metric = launched.outcome, settings.name, settings.objective.metric
+    counts = ", ".join(f"{n} {state}" for state, n in outcome.n_by_state.items() if n)
+    output.print(f"sweep [bold]{name}[/] {outcome.status}: {outcome.reason}", highlight=False)
+    output.print(f"  trials  {counts or 'none'}")
+    if outcome.best is not None:
+        best = outcome.best.summary
+        title = trial_name(best.number, best.hyperparameters)
+        output.print(f"  best    {title}: {metric} {best.value:.4g} in {readable_duration(best.duration_s)}")
+    output.print(f"  records {launched.store.shown_uri}, {launched.folder}", markup=False)
+    if outcome.status == "completed":
+        hint = f"next: whosehand promote {name}" if outcome.best else "No trial completed, so there is none to promote."
+        output.print(hint, markup=False)

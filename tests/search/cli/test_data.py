@@ -1,0 +1,93 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.command_line import Answer, write_experiment
+
+pytest_plugins = ["tests.finished_project"]
+Command = Callable[..., Answer]
+
+
+@pytest.fixture
+def scans(folder_root: Path, tmp_path: Path) -> Path:
+    """An experiment on three writers' scans in `scans/<writer>/<page>.png`; the folder may be spoilt."""
+    assert folder_root == tmp_path / "scans"
+    return write_experiment(tmp_path, {"name": "scans", "corpus": {"layout": "folder", "root": "scans"}})
+
+
+def test_images_that_cannot_be_used_are_listed_with_reasons(scans: Path, command: Command, tmp_path: Path) -> None:
+    first = sorted((tmp_path / "scans").iterdir())[0]
+    page = sorted(first.iterdir())[0]
+    (first / "zero.png").touch()
+    (first / "broken.png").write_bytes(page.read_bytes()[:900])
+    (first / "text.png").write_text("no picture")
+    Image.new("L", (1, 1), 255).save(first / "dot.png")
+    (tmp_path / "scans" / "empty").mkdir()
+    answer = command("data", "stats", scans)
+    assert answer.code == 0, answer.err
+    listed = [line for line in answer.err.splitlines() if line.startswith("set aside: ")]
+    assert len(listed) == 5
+    for name, reason in {
+        "zero.png": "0 bytes",
+        "broken.png": "damaged",
+        "text.png": "must be an image",
+        "dot.png": "at least 8 x 8 pixels",
+        "empty": "holds no images",
+    }.items():
+        assert any(name in line and reason in line for line in listed), (name, listed)
+    assert "train" in answer.out
+
+
+def test_a_corpus_that_is_not_there_is_named(scans: Path, command: Command) -> None:
+    message = command("data", "stats", scans, "--set", "corpus.root=nowhere").error
+    assert "nowhere is not there" in message
+
+
+def test_one_writer_alone_is_refused(scans: Path, command: Command, tmp_path: Path) -> None:
+    for writer in sorted((tmp_path / "scans").iterdir())[1:]:
+        shutil.rmtree(writer)
+    assert "two writers or more" in command("data", "stats", scans).error
+
+
+def test_too_few_pages_say_how_many_are_needed(scans: Path, command: Command, tmp_path: Path) -> None:
+    first = sorted((tmp_path / "scans").iterdir())[0]
+    for page in sorted(first.iterdir())[2:]:
+        page.unlink()
+    assert "3" in command("data", "split", scans).error
+    answer = command("data", "split", scans, "--set", "split.too_few_pages=leave_out")
+    assert answer.code == 0, answer.err
+    assert f"left out: writer {first.name}: " in answer.err
+
+
+def test_a_damaged_line_store_is_built_again(scans: Path, command: Command, tmp_path: Path) -> None:
+    before = command("data", "stats", scans)
+    (store,) = (tmp_path / "data" / "lines").glob("[0-9a-f]*")
+    for name in ("pixels.u8", "index.json", "manifest.json"):
+        (store / name).write_bytes((store / name).read_bytes()[:100])
+        assert command("data", "stats", scans) == before
+
+
+def test_an_empty_part_says_so(scans: Path, command: Command) -> None:
+    answer = command("data", "pages", scans, "--set", "split.test=0")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err == "The test part of the split is empty.\n"
+
+
+def test_pages_are_spread_over_the_writers(scans: Path, command: Command) -> None:
+    answer = command("data", "pages", scans, "--part", "train", "--limit", "3")
+    pages = [Path(line) for line in answer.out.splitlines()]
+    assert len(pages) == 3
+    assert len({page.parent for page in pages}) == 3
+
+
+def test_a_collage_shows_as_many_writers_as_asked(scans: Path, command: Command, tmp_path: Path) -> None:
+    heights = []
+    for n_writers in (1, 3):
+        answer = command("data", "preview", scans, "--writers", n_writers, "--patches", "4", "--out", "out/p.png")
+        assert answer.code == 0, answer.err
+        with Image.open(tmp_path / "out" / "p.png") as picture:
+            heights.append(picture.height)
+    assert heights[1] > 1.8 * heights[0]

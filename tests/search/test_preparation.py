@@ -1,0 +1,81 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.errors import CorpusError, SplitError
+from core.split_manifest import SplitManifest
+from search.config import Experiment, load_experiment
+from search.preparation import PreparedCorpus, prepare_corpus, save_split
+from search.workspace import Workspace
+from tests.command_line import write_experiment
+
+
+@pytest.fixture
+def experiment(folder_root: Path, tmp_path: Path) -> Experiment:
+    return load_experiment(write_experiment(tmp_path, {"corpus": {"layout": "folder", "root": str(folder_root)}}))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def test_a_corpus_is_prepared_once_and_then_opened(experiment: Experiment, workspace: Workspace) -> None:
+    calls: list[tuple[int, int]] = []
+    first = prepare_corpus(experiment, workspace, lambda done, total: calls.append((done, total)))
+    n_images = len(first.index.images)
+    assert calls[-1] == (n_images, n_images)
+    assert first.store.folder.parent == workspace.line_stores
+    calls.clear()
+    second = prepare_corpus(experiment, workspace, lambda done, total: calls.append((done, total)))
+    assert calls == []
+    assert second.manifest.hash == first.manifest.hash
+    assert second.store.folder == first.store.folder
+
+
+def test_every_image_of_the_split_is_in_the_index(experiment: Experiment, workspace: Workspace) -> None:
+    corpus = prepare_corpus(experiment, workspace)
+    corpus.manifest.check_fits(corpus.index)
+    assert {line.image_id for line in corpus.store.lines} <= {image.image_id for image in corpus.index.images}
+
+
+def test_shortcomings_are_counted_in_words(experiment: Experiment, workspace: Workspace, folder_root: Path) -> None:
+    assert prepare_corpus(experiment, workspace).shortcomings == ""
+    writers = sorted(folder_root.iterdir())
+    (writers[0] / "zero.png").touch()
+    for page in sorted(writers[1].iterdir())[1:]:
+        page.unlink()
+    changed = experiment.model_copy(
+        update={"split": experiment.split.model_copy(update={"too_few_pages": "leave_out"})}
+    )
+    assert prepare_corpus(changed, workspace).shortcomings == "1 images set aside, 1 writers left out"
+
+
+def test_a_missing_corpus_is_an_error(experiment: Experiment, workspace: Workspace, folder_root: Path) -> None:
+    shutil.rmtree(folder_root)
+    with pytest.raises(CorpusError, match="is not there"):
+        prepare_corpus(experiment, workspace)
+
+
+class TestTheSplitOfASweep:
+    @pytest.fixture
+    def corpus(self, experiment: Experiment, workspace: Workspace) -> PreparedCorpus:
+        return prepare_corpus(experiment, workspace)
+
+    def test_it_is_written_once(self, corpus: PreparedCorpus, tmp_path: Path) -> None:
+        path = save_split(corpus.manifest, tmp_path / "sweep")
+        written = path.stat().st_mtime_ns
+        assert SplitManifest.load(path) == corpus.manifest
+        assert save_split(corpus.manifest, tmp_path / "sweep") == path
+        assert path.stat().st_mtime_ns == written
+
+    def test_another_one_is_refused_and_the_first_is_kept(
+        self, corpus: PreparedCorpus, experiment: Experiment, workspace: Workspace, folder_root: Path, tmp_path: Path
+    ) -> None:
+        path = save_split(corpus.manifest, tmp_path / "sweep")
+        sorted(sorted(folder_root.iterdir())[0].iterdir())[0].unlink()
+        changed = prepare_corpus(experiment, workspace)
+        with pytest.raises(SplitError, match=r"the corpus has changed since.*another name"):
+            save_split(changed.manifest, tmp_path / "sweep")
+        assert SplitManifest.load(path) == corpus.manifest
