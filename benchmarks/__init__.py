@@ -1,0 +1,1 @@
+"""Measurements of speed, cost and difficulty; `make bench` runs the short ones."""

@@ -1,0 +1,39 @@
+"""Results of long measurements in a JSON file, so that an interrupted run goes on where it was."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.files import write_atomically
+
+
+class KeptResults:
+    """A file of results by what they are results of.
+
+    Args:
+        path: of the file; made with its folder at the first result.
+
+    Raises:
+        ValueError: if the file is there and is no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not isinstance(self._entries, dict):
+            raise ValueError(f"A file of results must hold a JSON object, but {path} does not.")
+
+    def get_or_make(self, what: Mapping[str, Any], make: Callable[[], Any]) -> Any:
+        """Give the result that is kept for `what`, or make and keep it.
+
+        Args:
+            what: plain JSON values that the result depends on.
+            make: returns plain JSON values.
+        """
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        if key not in self._entries:
+            self._entries[key] = {"what": what, "result": make()}
+            write_atomically(self._path, (json.dumps(self._entries, indent=1) + "\n").encode())
+        return self._entries[key]["result"]

@@ -1,0 +1,67 @@
+"""A sweep of the seed recipe that does everything a real one does, a few patches an epoch."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.corpora import hands_experiment, prepare_experiment
+from benchmarks.report import notes
+from core.hyperparameters import seed_recipe
+from core.patches import PatchSettings
+from core.training_settings import TrainingSettings
+from search.config import Experiment
+from search.engines.fixed_engine import FixedEngine
+from search.launch import local_executor, patch_task, sweep_plan
+from search.ledger import open_ledger
+from search.observer import SweepObserver
+from search.progress import make_progress
+from search.sweep import run_sweep
+from search.sweep_settings import BudgetSettings
+from search.sweep_state import SweepState
+from search.version import whosehand_version
+
+
+def short_experiment(n_patches: int, n_epochs: int) -> Experiment:
+    """Ten generated writers of four short pages, and the seed recipe."""
+    return hands_experiment(n_writers=10, n_pages=4, n_lines=4).model_copy(
+        update={
+            "patches": PatchSettings(patches_per_epoch=n_patches),
+            "training": TrainingSettings(epochs=n_epochs),
+        }
+    )
+
+
+def run_short_sweep(
+    experiment: Experiment, folder: Path, n_trials: int, observer: SweepObserver | None = None
+) -> SweepState:
+    """Run the seed recipe `n_trials` times, one worker after the other, each with a seed of its own.
+
+    Args:
+        experiment: of `short_experiment`.
+        folder: for ledger and files of the sweep.
+        n_trials: how many.
+        observer: such as the MLflow tracker.
+
+    Returns:
+        The folded ledger.
+    """
+    corpus = prepare_experiment(experiment)
+    task = patch_task(experiment, corpus, folder)
+    plan = sweep_plan(experiment, task, experiment.training.epochs, BudgetSettings(trials=n_trials))
+    engine = FixedEngine([seed_recipe().as_dict()] * n_trials)
+    executor = local_executor(experiment, experiment.objective.run, n_workers=1)
+    with open_ledger(
+        folder, name=experiment.name, config=experiment.snapshot(), version=whosehand_version(), git_commit=""
+    ) as ledger:
+        run_sweep(ledger, plan, engine, executor, observer, make_progress(notes))
+        return ledger.state
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder on the disk of the current one, removed afterwards; `/tmp` may be memory."""
+    parent = Path.cwd() / "data"
+    parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="benchmark-", dir=parent) as folder:
+        yield Path(folder)

@@ -1,0 +1,120 @@
+"""One fit of a point, scored on the validation pages after every epoch, in a process of its own.
+
+A fresh process a fit keeps memory from growing, and lets every fit start from the same state.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import TrainingError
+from core.patches import PatchSettings
+from search.trial import Point
+
+SCORES = ("patch_top1", "patch_logloss", "image_top1", "image_logloss")
+_MONITORED = "image_logloss"
+
+
+@dataclass(frozen=True)
+class ValidationFit:
+    """What to fit.
+
+    Attributes:
+        line_store: folder of the built line store.
+        split: the split's manifest; its test part is not touched.
+        patches: number of patches an epoch, and more.
+        hyperparameters: of network and training, by name.
+        n_epochs: the full length of the fit.
+        threads: of TensorFlow.
+        precision: `float32` or `mixed_bfloat16`.
+        seed: of patches, network and augmentation.
+    """
+
+    line_store: Path
+    split: Path
+    patches: PatchSettings
+    hyperparameters: Point
+    n_epochs: int
+    threads: int
+    precision: str
+    seed: int
+
+
+def run_in_own_process(fit: ValidationFit) -> dict[str, Any]:
+    """Run `run` in a fresh process and wait for it.
+
+    Raises:
+        concurrent.futures.process.BrokenProcessPool: if that process is killed.
+        WhosehandError: if the network cannot be built.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(run, fit).result()
+
+
+def run(fit: ValidationFit) -> dict[str, Any]:
+    """Fit and score.
+
+    Returns:
+        `epochs`: the scores of every epoch; `best`: those of the epoch with the lowest image log-loss, as a sweep would
+        rank the trial; `last`: those of the last epoch; `duration_s`; `n_patches`; `failed`: why the loss was not
+        finite, or empty (then `best` and `last` may be missing).
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    started = time.perf_counter()
+    epochs: list[dict[str, float]] = []
+    failed, n_patches = "", 0
+    try:
+        n_patches = _fit(fit, epochs.append)
+    except TrainingError as error:
+        failed = str(error)
+    result: dict[str, Any] = {"epochs": epochs, "failed": failed, "n_patches": n_patches}
+    if epochs and not failed:
+        result |= {"best": min(epochs, key=lambda scores: scores[_MONITORED]), "last": epochs[-1]}
+    return result | {"duration_s": round(time.perf_counter() - started, 1)}
+
+
+def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
+    # TensorFlow is imported in the fit's own process only.
+    import core.quiet_tensorflow  # noqa: F401
+
+    # isort: split
+    from core.feed import TrainingFeed
+    from core.fit_plan import EpochRecord, FitPlan, Monitor
+    from core.hyperparameters import Hyperparameters
+    from core.linestore import LineStore
+    from core.model import build_model
+    from core.patches import PatchSampler
+    from core.scoring import Scorer
+    from core.split import SplitManifest
+    from core.training import configure_tensorflow
+    from core.training import fit as train
+
+    configure_tensorflow(fit.threads, fit.precision, fit.seed)
+    hyperparameters = Hyperparameters.from_point(fit.hyperparameters)
+    store, manifest = LineStore.open(fit.line_store), SplitManifest.load(fit.split)
+    sampler = PatchSampler(store, manifest.train, manifest.writer_ids, fit.patches, fit.seed)
+    feed = TrainingFeed(sampler, hyperparameters.batch_size, hyperparameters.augmentation, fit.seed)
+    shape = (fit.patches.size_px, fit.patches.size_px, 1)
+    model = build_model(hyperparameters, shape, len(manifest.writer_ids), fit.seed)
+    per_image = fit.patches.per_image_at_validation
+    scorer = Scorer(model, store, manifest.validation, manifest.writer_ids, fit.patches, per_image)
+    n_patches = 0
+
+    def on_epoch(record: EpochRecord) -> bool:
+        nonlocal n_patches
+        n_patches += record.n_patches
+        add({name: round(float(record.metrics[name]), 5) for name in ("train/loss", "train/patches_per_s", *SCORES)})
+        return True
+
+    def validate(_: object) -> Mapping[str, float]:
+        return scorer.score(n_resamples=0).metrics
+
+    plan = FitPlan(hyperparameters, Monitor(_MONITORED), fit.n_epochs, checkpoint_dir=None, seed=fit.seed)
+    train(model, feed, validate, plan, on_epoch)
+    return n_patches
