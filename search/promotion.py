@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 from core.errors import RegistryError
 from core.precision import choose_precision
+from core.split import SplitManifest
 from search.config import Experiment
 from search.launch import local_executor, patch_task, tracked_datasets
 from search.ledger import LEDGER_NAME, read_ledger
+from search.patch_task import PatchTask
 from search.preparation import prepare_corpus
 from search.progress import Progress
 from search.refit import Refit, run_refit
@@ -95,22 +97,8 @@ def promote(
         kind=f"refit-{epochs}",
     )
     refit = run_refit(experiment, workspace, created, trial, epochs, task, tracker, progress)
-    if refit.result.model is None:
-        raise RegistryError(f"The refit must save its model, but {experiment.objective.run} saved none.")
-    scores = kept_scores(refit.folder)
-    was_opened_before = scores is not None
-    if scores is None and manifest.test:
-        scores = open_test_pages(
-            refit.result.model.path,
-            task,
-            manifest.test_hash,
-            workspace.openings_file,
-            f"promote {sweep_name} trial {trial.number}, {epochs} epochs",
-            refit.folder,
-            local_executor(experiment, SCORE_PATCH_CNN, n_workers=1),
-            choose_precision(experiment.training.precision),
-            experiment.seed,
-        )
+    was_opened_before = kept_scores(refit.folder) is not None
+    scores = _test_scores(refit, experiment, workspace, task, manifest, f"{epochs} epochs")
     lineage = _lineage(experiment, created, trial, epochs, manifest.hash, manifest.test_hash, workspace)
     tags = lineage | _score_tags(refit, scores)
     if scores is not None:
@@ -122,6 +110,28 @@ def promote(
     version = register_version(store, name, tracker.model_id(trial.number), tags, description)
     former = crown(store, name, version.version)
     return Promotion(version, former, refit, scores, was_opened_before)
+
+
+def _test_scores(
+    refit: Refit, experiment: Experiment, workspace: Workspace, task: PatchTask, manifest: SplitManifest, length: str
+) -> TestScores | None:
+    """The refit's scores on the test pages: those of the first opening, or of one now; `None` without test pages."""
+    if refit.result.model is None:
+        raise RegistryError(f"The refit must save its model, but {experiment.objective.run} saved none.")
+    kept = kept_scores(refit.folder)
+    if kept is not None or not manifest.test:
+        return kept
+    return open_test_pages(
+        refit.result.model.path,
+        task,
+        manifest.test_hash,
+        workspace.openings_file,
+        f"promote {experiment.name} trial {refit.trial}, {length}",
+        refit.folder,
+        local_executor(experiment, SCORE_PATCH_CNN, n_workers=1),
+        choose_precision(experiment.training.precision),
+        experiment.seed,
+    )
 
 
 def _read_sweep(name: str, workspace: Workspace) -> tuple[SweepState, Experiment, SweepCreated]:
