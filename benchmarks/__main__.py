@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME...]
 
-`hands_difficulty` and `ink_shape_forest` are started by themselves.
+`hands_difficulty`, `ink_shape_forest` and `worker_layout` take longer and are started by themselves.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ import typer
 
 from benchmarks.report import notes
 
-SHORT = ("feed_speed", "fit_speed", "tracking_cost", "worker_memory", "worker_layout")
+SHORT = ("feed_speed", "fit_speed", "tracking_cost", "worker_memory")
 
 
 def main(
