@@ -54,6 +54,7 @@ def prepare_corpus(experiment: Experiment, workspace: Workspace, on_progress: Pr
     """
     index = open_corpus(experiment.corpus, workspace.generated).index()
     manifest = split_pages(index, experiment.split)
+    manifest.check_fits(index)
     store = build_line_store(index, experiment.ink, workspace.line_stores, on_progress)
     return PreparedCorpus(index, manifest, store)
 
