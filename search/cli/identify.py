@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from core.errors import RegistryError
@@ -15,6 +16,7 @@ from search.cli.terminal import notes, output
 
 if TYPE_CHECKING:
     from search.identify import Identification, RankedWriter
+    from search.store import TrackingStore
 
 _SHOWN_WRITERS = 3
 
@@ -23,7 +25,13 @@ def identify(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Pages, lines or words.", show_default=False)
     ],
-    model: Annotated[str | None, typer.Option(help="Registered model.", show_default="the only one there is")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Registered name (its champion answers), models:/NAME/VERSION, runs:/RUN_ID or a model's folder.",
+            show_default="the only one registered",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all writers.")] = False,
     uri: Annotated[
         str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="mlruns/mlflow.db")
@@ -34,22 +42,30 @@ def identify(
     An image by somebody else gets the most similar of the known writers: a ranking is no proof.
     """
     from search.identify import identify as identify_writers
-    from search.registry import champion, download_model, registered_names
     from search.store import open_store
     from search.tracking_settings import TrackingSettings
 
     store = open_store(TrackingSettings(uri=uri), current_workspace().root)
-    version = champion(store, model or _only_model(registered_names(store), store.shown_uri))
-    folder = download_model(store, version.location)
+    folder, title = _find(store, model)
     with notes.status("loading the model"), _quiet_tensorflow():
         answer = identify_writers(images, folder)
     if as_json:
-        output.print_json(json.dumps(_as_json(answer, f"{version.name} version {version.version}")))
+        output.print_json(json.dumps(_as_json(answer, title)))
     else:
-        _print_table(answer, f"{version.name} version {version.version} (the champion)")
+        _print_table(answer, title if title == model else f"{title} (the champion)")
     for image in answer.unreadable:
-        notes.print(f"[yellow]skipped[/] {image.reason}")
+        notes.print(f"[yellow]skipped[/] {escape(image.reason)}")
     raise typer.Exit(2 if answer.unreadable else 0)
+
+
+def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:
+    """The model's folder, and what to call it."""
+    from search.registry import champion, download_model, find_model, registered_names
+
+    if model is not None and (":/" in model or Path(model).is_dir()):
+        return find_model(store, model), model
+    version = champion(store, model or _only_model(registered_names(store), store.shown_uri))
+    return download_model(store, version.location), f"{version.name} version {version.version}"
 
 
 @contextmanager

@@ -43,3 +43,13 @@ def test_no_usable_image_at_all_is_an_error(finished_project: Project, tmp_path:
     answer = whosehand(finished_project.folder, "identify", note)
     assert answer.error.startswith("At least one image must show handwriting")
     assert "note.txt is none" in answer.err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_version_can_be_asked_by_its_address(finished_project: Project) -> None:
+    page = finished_project.answers["pages"].out.splitlines()[0]
+    by_name = whosehand(finished_project.folder, "identify", "--json", page)
+    by_address = whosehand(finished_project.folder, "identify", "--json", "--model", "models:/whosehand-tiny/1", page)
+    assert json.loads(by_address.out)["model"] == "models:/whosehand-tiny/1"
+    assert json.loads(by_address.out)["images"] == json.loads(by_name.out)["images"]
