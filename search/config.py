@@ -11,9 +11,11 @@ from core.corpora.catalogue import CorpusSettings
 from core.errors import ConfigError
 from core.ink import InkSettings
 from core.patches import PatchSettings
+from core.quarantine import QuarantineSettings
 from core.settings import Settings
 from core.split import SplitSettings
 from core.training_settings import TrainingSettings
+from core.writer_choice import WriterSettings
 from search.config_errors import explain
 from search.engines.catalogue import EngineChoice
 from search.engines.optuna_settings import OptunaSettings
@@ -43,6 +45,12 @@ class Experiment(Settings):
 
     corpus: CorpusSettings
     """Whose handwriting: `layout` is hands, dhsd or folder; the other keys depend on it."""
+
+    writers: WriterSettings = Field(default_factory=WriterSettings)
+    """Which writers and pages take part."""
+
+    quarantine: QuarantineSettings = Field(default_factory=QuarantineSettings)
+    """What to do about images that cannot be used."""
 
     split: SplitSettings = Field(default_factory=SplitSettings)
     """How pages are divided into training, validation and test."""

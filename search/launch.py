@@ -10,7 +10,6 @@ from core.hyperparameters import Hyperparameters
 from core.precision import choose_precision
 from search.config import Experiment, differences
 from search.engines.base import EngineSettings
-from search.engines.catalogue import open_engine
 from search.executors.local import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
 from search.ledger import LEDGER_NAME, Ledger, open_ledger
@@ -83,12 +82,12 @@ def _launch(
     if corpus.shortcomings:
         progress.say(f"{corpus.shortcomings}; `whosehand data stats` lists them.")
     task = patch_task(experiment, corpus, ledger.folder)
-    engine = open_engine(experiment.engine, _engine_settings(experiment, ledger.created.sweep_id))
+    engine = experiment.engine.open(_engine_settings(experiment, ledger.created.sweep_id))
     tracker = MlflowTracker(
         store,
         experiment.name,
         experiment.tracking,
-        engine=f"{experiment.engine.name} {experiment.engine.sampler}",
+        engine=experiment.engine.label,
         datasets=tracked_datasets(corpus),
         sweep_files={"split.json": task.split},
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.corpora.base import CorpusIndex
-from core.corpora.catalogue import open_corpus
 from core.errors import SplitError
 from core.linestore import LineStore, build_line_store
 from core.split import SplitManifest, split_pages
@@ -52,7 +51,7 @@ def prepare_corpus(experiment: Experiment, workspace: Workspace, on_progress: Pr
         CorpusError: if the corpus is missing or holds too little.
         SplitError: if its pages cannot be divided as asked.
     """
-    index = open_corpus(experiment.corpus, workspace.generated).index()
+    index = experiment.corpus.open(workspace.generated).index()
     manifest = split_pages(index, experiment.split)
     manifest.check_fits(index)
     store = build_line_store(index, experiment.ink, workspace.line_stores, on_progress)

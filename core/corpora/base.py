@@ -1,11 +1,13 @@
 """The one index that every corpus layout is read into."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 OfficialSplit = Literal["train", "test"]
-Unit = Literal["line", "page", "auto"]
+Unit = Literal["line", "page", "form", "auto"]
+AmountName = Literal["forms", "sentences", "lines"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class TextImage:
         image_id: unique in its corpus, the same on every machine.
         path: the image file.
         region: the part of the file that counts; `None` for all of it.
-        unit: `line` for one text line or word, `page` for an image whose lines are to be found first,
-            `auto` where the ink must tell.
+        unit: `line` for one text line or word, `page` for an image whose lines are to be found first, `form` for a
+            page whose handwriting stands between a printed header and footer that are to be cut off, `auto` where the
+            ink must tell.
         writer_id: the label, a string (leading zeros are kept).
         page_id: images with the same page never part at a split; `None` where the corpus has no pages.
         text_id: images with the same text, where known.
@@ -53,21 +56,38 @@ class TextImage:
 
 @dataclass(frozen=True)
 class SetAside:
-    """Something found in a corpus that cannot be used, and why."""
+    """Something found in a corpus that cannot be used, and why.
+
+    Attributes:
+        path: of the file or folder.
+        reason: what is wrong with it.
+        image_id: of the text image, where it is one of an index; `None` for what never became one.
+    """
 
     path: Path
     reason: str
+    image_id: str | None = None
 
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """All text images of a corpus, in a fixed order."""
+    """All text images of a corpus, in a fixed order.
+
+    Attributes:
+        name: of the corpus.
+        root: its folder.
+        images: in a fixed order.
+        generated: whether it is no real handwriting.
+        set_aside: what lies in the folder and could not become a text image.
+        amounts: how much each writer wrote, where the corpus's own tables say so: `{"forms": {"000": 59}}`.
+    """
 
     name: str
     root: Path
     images: tuple[TextImage, ...]
     generated: bool = False
     set_aside: tuple[SetAside, ...] = field(default=())
+    amounts: Mapping[AmountName, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def writer_ids(self) -> tuple[str, ...]:

@@ -29,6 +29,14 @@ class DhsdSettings(Settings):
     root: Path = Path("data/dhsd")
     """The folder that holds train.csv, test.csv and german_hw_data."""
 
+    def open(self, data_dir: Path) -> "DhsdCorpus":
+        """Return the corpus; nothing is read before its `index()` is called.
+
+        Args:
+            data_dir: where a generated corpus keeps its pages; not used here.
+        """
+        return DhsdCorpus(self)
+
 
 class DhsdCorpus:
     """Reads the data set's two tables; the images are not opened."""

@@ -31,6 +31,14 @@ class FolderSettings(Settings):
     """What one file holds: `line` (one text line or word), `page` (its lines are found first), or `auto`: files
     directly in a writer's folder are looked at, files in a page's sub-folder are lines."""
 
+    def open(self, data_dir: Path) -> "FolderCorpus":
+        """Return the corpus; nothing is read before its `index()` is called.
+
+        Args:
+            data_dir: where a generated corpus keeps its pages; not used here.
+        """
+        return FolderCorpus(self)
+
 
 class FolderCorpus:
     """Walks the writers' folders; the images are not opened."""

@@ -48,6 +48,14 @@ class HandsSettings(Settings):
     seed: int = Field(default=0, ge=0)
     """Another seed gives other writers and texts."""
 
+    def open(self, data_dir: Path) -> "HandsCorpus":
+        """Return the corpus; nothing is read before its `index()` is called.
+
+        Args:
+            data_dir: where a generated corpus keeps its pages; its key is in the folder's name.
+        """
+        return HandsCorpus(self, data_dir)
+
 
 class HandsCorpus:
     """Generated handwriting, kept as PNG pages in `data_dir/hands/<key of the settings>/`.

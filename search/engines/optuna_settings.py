@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.settings import Settings
+from search.engines.base import Engine, EngineSettings
 
 
 class OptunaSettings(Settings):
@@ -33,3 +34,22 @@ class OptunaSettings(Settings):
     storage: str | None = None
     """A database of your own for Optuna's study, such as `sqlite:///optuna.db` for optuna-dashboard; `null` keeps the
     study in memory, rebuilt from the sweep's ledger."""
+
+    @property
+    def label(self) -> str:
+        """The engine in a few words, for tables and pictures."""
+        return f"optuna {self.sampler}" + ("" if self.pruner == "none" else f" + {self.pruner}")
+
+    def open(self, settings: EngineSettings) -> Engine:
+        """Return a fresh engine; `restore` has to be called before it is asked.
+
+        Args:
+            settings: what every engine is given.
+
+        Raises:
+            EngineError: if the engine cannot search this space or cannot reach its storage.
+        """
+        # Imported here, because it costs a third of a second that `data` and `identify` need not wait for.
+        from search.engines.optuna_engine import OptunaEngine
+
+        return OptunaEngine(self, settings)

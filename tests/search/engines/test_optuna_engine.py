@@ -11,7 +11,6 @@ from core.errors import EngineError
 from core.hyperparameters import default_space
 from core.space import Integer, Real, SearchSpace
 from search.engines.base import Engine, EngineSettings, Event
-from search.engines.catalogue import open_engine
 from search.engines.optuna_engine import OptunaEngine
 from search.engines.optuna_settings import OptunaSettings
 from search.engines.optuna_study import PART_KEY, TRIAL_KEY
@@ -23,14 +22,14 @@ class TestRandom(EngineContract):
     """Random search."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return open_engine(OptunaSettings(sampler="random"), settings)
+        return OptunaSettings(sampler="random").open(settings)
 
 
 class TestTpe(EngineContract):
     """TPE that learns from the fifth trial on."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return open_engine(OptunaSettings(sampler="tpe", n_startup_trials=5), settings)
+        return OptunaSettings(sampler="tpe", n_startup_trials=5).open(settings)
 
 
 class TestTpeWithMedianPruner(EngineContract):
@@ -40,7 +39,7 @@ class TestTpeWithMedianPruner(EngineContract):
         choice = OptunaSettings(
             sampler="tpe", n_startup_trials=5, pruner="median", pruner_startup_trials=3, pruner_warmup_epochs=0
         )
-        return open_engine(choice, settings)
+        return choice.open(settings)
 
 
 PLAIN = SearchSpace((Real("x", -1.0, 1.0), Integer("n", 0, 1000)))
