@@ -1,6 +1,7 @@
 """The engine behind a desk: one caller at a time, and nobody waits long for a verdict."""
 
 import concurrent.futures
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
@@ -38,6 +39,7 @@ class EngineDesk:
         self._asked: Future[Proposal] | None = None
         self._late: dict[int, list[Future[Verdict]]] = {}
         self._told: list[Future[None]] = []
+        self._ask_s = 0.0
 
     @property
     def is_asking(self) -> bool:
@@ -54,7 +56,7 @@ class EngineDesk:
 
     def ask(self, number: int) -> None:
         """Ask for what to do next; `take_proposal` has the answer when `on_answer` was called."""
-        self._asked = self._lane.submit(lambda: self._engine.ask(number))
+        self._asked = self._lane.submit(lambda: self._ask(number))
         self._asked.add_done_callback(lambda _: self._on_answer())
 
     def take_proposal(self) -> Proposal | None:
@@ -68,6 +70,14 @@ class EngineDesk:
             return None
         answered, self._asked = self._asked, None
         return _result_of("ask", answered)
+
+    def take_ask_s(self) -> float:
+        """Seconds that the engine worked on asks since this was called last; waiting for its thread is not counted.
+
+        Call it while `is_asking` is False.
+        """
+        ask_s, self._ask_s = self._ask_s, 0.0
+        return round(ask_s, 6)
 
     def judge(self, number: int, report: EpochReport) -> Verdict:
         """Return the engine's verdict on a report, or GO if it takes too long.
@@ -103,6 +113,13 @@ class EngineDesk:
     def close(self) -> None:
         """Let the engine's thread end when it is through with what it has."""
         self._lane.close()
+
+    def _ask(self, number: int) -> Proposal:
+        started_s = time.perf_counter()
+        try:
+            return self._engine.ask(number)
+        finally:
+            self._ask_s += time.perf_counter() - started_s
 
 
 def _result_of(verb: str, future: "Future[T]") -> T:

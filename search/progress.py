@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from search.engine_share import EngineShare
 from search.sweep_state import TrialRecord
 from search.trial import Point, TrialState
 
@@ -31,6 +32,7 @@ class SweepView:
         remaining_s: estimated; `None` while there is nothing to estimate from.
         now_ms: Unix time.
         is_stopping: whether the user asked to stop.
+        engine_share: what asking the engine costs; `None` while too few trials have trained.
     """
 
     name: str
@@ -43,6 +45,7 @@ class SweepView:
     remaining_s: float | None
     now_ms: int
     is_stopping: bool
+    engine_share: EngineShare | None = None
 
 
 class Progress(Protocol):
@@ -106,6 +109,7 @@ class PlainProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._has_told_of_engine = False
 
     def show(self, view: SweepView) -> None:
         """Do nothing: lines tell of events only."""
@@ -121,6 +125,9 @@ class PlainProgress:
         """Print how a trial ended, and where the sweep stands."""
         best = "" if view.best is None else f"  best {_value(view.best)} (trial {view.best.number})"
         self.say(f"trial {trial.number} {_outcome(trial)}  |  {view.budget}{best}  left {_clock(view.remaining_s)}")
+        if view.engine_share is not None and view.engine_share.is_large and not self._has_told_of_engine:
+            self._has_told_of_engine = True
+            self.say(str(view.engine_share))
 
     def say(self, text: str) -> None:
         """Print a message."""
@@ -184,6 +191,8 @@ def render(view: SweepView) -> RenderableType:
     lines = [f"{counts or 'no trial has ended yet'}  |  {view.budget}"]
     if view.best is not None:
         lines.insert(0, f"best {_value(view.best)} (trial {view.best.number})  {_main(view.best)}")
+    if view.engine_share is not None and view.engine_share.is_large:
+        lines.append(str(view.engine_share))
     left = f", about {_clock(view.remaining_s)} left; Ctrl-C stops safely" if view.running else ""
     lines.append(f"elapsed {_clock(view.elapsed_s)}{left}")
     return Group(table, *(Text(line) for line in lines))

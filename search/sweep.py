@@ -8,6 +8,7 @@ from collections import Counter
 from core.errors import EngineError
 from search.budget import BudgetUse
 from search.engine_desk import EngineDesk
+from search.engine_share import EngineShare
 from search.engines.base import Continue, Engine, Exhausted, Start, Wait
 from search.executors.base import Executor, WorkerReported
 from search.files import remove
@@ -223,8 +224,9 @@ class _Sweep:
         number, horizon, until_epoch = len(self.state.trials), self.plan.horizon_epochs, proposal.until_epoch
         self._check_until(number, 0, until_epoch)
         hyperparameters, seed = self.plan.complete(proposal.point), trial_seed(self.plan.seed, number)
+        point, ask_s = proposal.point, self.desk.take_ask_s()
         self.ledger.append(
-            lambda at_ms: TrialProposed(at_ms, number, proposal.point, hyperparameters, seed, until_epoch, horizon)
+            lambda at_ms: TrialProposed(at_ms, number, point, hyperparameters, seed, until_epoch, horizon, ask_s)
         )
         self.runner.start_part(number)
 
@@ -234,7 +236,8 @@ class _Sweep:
             state = "unknown" if trial is None else trial.state.value
             raise EngineError(f"Only a paused trial can go on, but trial {proposal.number} is {state}.")
         self._check_until(trial.number, trial.n_epochs, proposal.until_epoch)
-        self.ledger.append(lambda at_ms: TrialContinued(at_ms, proposal.number, proposal.until_epoch))
+        ask_s = self.desk.take_ask_s()
+        self.ledger.append(lambda at_ms: TrialContinued(at_ms, proposal.number, proposal.until_epoch, ask_s))
         self.runner.start_part(proposal.number)
 
     def _check_until(self, number: int, n_epochs: int, until_epoch: int | None) -> None:
@@ -330,4 +333,5 @@ class _Sweep:
             remaining_s=elapsed_s * (1 - use.share) / use.share if use.share > 0 else None,
             now_ms=now_ms,
             is_stopping=self.is_stopping,
+            engine_share=EngineShare.of(self.state.trials),
         )

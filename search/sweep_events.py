@@ -50,7 +50,11 @@ class Launched:
 
 @dataclass(frozen=True)
 class TrialProposed:
-    """The engine proposed a new trial. `hyperparameters` is `point` with the fixed values and the defaults."""
+    """The engine proposed a new trial.
+
+    `hyperparameters` is `point` with the fixed values and the defaults; `ask_s` how long the engine was asked for it,
+    the asks that it answered with Wait before among them.
+    """
 
     at_ms: int
     number: int
@@ -59,16 +63,18 @@ class TrialProposed:
     seed: int
     until_epoch: int | None
     horizon_epochs: int
+    ask_s: float = 0.0
     kind: Literal["proposed"] = "proposed"
 
 
 @dataclass(frozen=True)
 class TrialContinued:
-    """The engine let a paused trial go on."""
+    """The engine let a paused trial go on; `ask_s` as for a new one."""
 
     at_ms: int
     number: int
     until_epoch: int | None
+    ask_s: float = 0.0
     kind: Literal["continued"] = "continued"
 
 

@@ -13,10 +13,16 @@ HISTORY_FILE = "optimisation_history.png"
 PICTURE_PAUSE_S = 30.0  # drawing takes 0.2 s
 
 
+def warning_note(warning: str) -> str:
+    """What everyone who reads a run's description must know first, as Markdown; empty if there is nothing."""
+    return f"**{warning}**\n\n" if warning else ""
+
+
 class SweepPage:
     """Keeps the page of one sweep up to date, cheaply: the picture is drawn anew only now and then."""
 
-    def __init__(self, runs: TrackedRuns, run_id: str, sweep: SweepStarted) -> None:
+    def __init__(self, runs: TrackedRuns, run_id: str, sweep: SweepStarted, warning: str = "") -> None:
+        self._warning = warning
         self._runs = runs
         self._run_id = run_id
         self._sweep = sweep
@@ -34,7 +40,7 @@ class SweepPage:
         """Write the leaderboard and the trials' view, and draw the history if it is old or final."""
         sweep, listed = self._sweep, tuple(trials.values())
         links = {number: f"#/experiments/{self._runs.experiment_id}/runs/{run}" for number, run in run_ids.items()}
-        note = leaderboard(listed, sweep.objective, sweep.direction, links)
+        note = warning_note(self._warning) + leaderboard(listed, sweep.objective, sweep.direction, links)
         # Relative, so that it holds behind any host and prefix.
         note += f"\n\n![history of the search](get-artifact?path={HISTORY_FILE}&run_uuid={self._run_id})"
         self._runs.set_tags(self._run_id, {"mlflow.note.content": note})

@@ -38,6 +38,7 @@ class TrialRecord:
         ended: the end of the latest part; `None` while RUNNING.
         is_tracked: the observer has all of it.
         part_first_attempt: with which the present part began.
+        ask_s: seconds for which the engine was asked for the trial and its further parts.
     """
 
     proposed: TrialProposed
@@ -49,6 +50,7 @@ class TrialRecord:
     ended: PartEnded | None = None
     is_tracked: bool = False
     part_first_attempt: int = 1
+    ask_s: float = 0.0
 
     @property
     def number(self) -> int:
@@ -128,7 +130,7 @@ class SweepState:
         launches: one a launch.
         history: what the engine was asked and told, for `Engine.restore`.
         closed: the last event, if the last launch ended in order.
-        earlier_s: wall-clock seconds of all launches but the last.
+        launch_ends_ms: of all launches but the last, each the time of its last event.
         last_ms: time of the last event.
         n_patches: trained in the whole sweep.
     """
@@ -137,7 +139,7 @@ class SweepState:
     launches: list[Launched] = field(default_factory=list)
     history: list[Event] = field(default_factory=list)
     closed: SweepClosed | None = None
-    earlier_s: float = 0.0
+    launch_ends_ms: list[int] = field(default_factory=list)
     last_ms: int = 0
     n_patches: int = 0
     _trials: dict[int, TrialRecord] = field(default_factory=dict)
@@ -163,10 +165,11 @@ class SweepState:
         """How many trials are in `state`."""
         return sum(trial.state is state for trial in self._trials.values())
 
-    def elapsed_s(self, now_ms: int) -> float:
-        """Wall-clock seconds of all launches together; a killed launch counts up to its last event."""
-        running_s = (now_ms - self.launches[-1].at_ms) / 1000 if self.launches else 0.0
-        return self.earlier_s + running_s
+    def elapsed_s(self, at_ms: int) -> float:
+        """Wall-clock seconds of all launches together until `at_ms`; a killed launch counts up to its last event."""
+        ends_ms = (*self.launch_ends_ms, at_ms)[: len(self.launches)]
+        spans = zip(self.launches, ends_ms, strict=True)
+        return sum(max(0, min(end_ms, at_ms) - launch.at_ms) for launch, end_ms in spans) / 1000
 
     def best(self, direction: str) -> TrialRecord | None:
         """The best COMPLETED trial; the lower number wins a tie."""
@@ -190,14 +193,14 @@ class SweepState:
                 self.created = event
             case Launched():
                 if self.launches:
-                    self.earlier_s += (self.last_ms - self.launches[-1].at_ms) / 1000
+                    self.launch_ends_ms.append(self.last_ms)
                 self.launches.append(event)
                 self.closed = None
             case SweepClosed():
                 self.closed = event
             case TrialProposed():
                 self._require(event.number == len(self._trials), event, "numbers count up from 0 without gaps")
-                self._trials[event.number] = TrialRecord(proposed=event, until_epoch=event.until_epoch)
+                self._trials[event.number] = TrialRecord(event, event.until_epoch, ask_s=event.ask_s)
                 self.history.append(Asked(event.number, event.point, event.until_epoch))
             case _:
                 self._require(event.number in self._trials, event, "a trial is proposed before anything happens to it")
@@ -225,6 +228,7 @@ class SweepState:
                     until_epoch=event.until_epoch,
                     ended=None,
                     part_first_attempt=trial.n_attempts + 1,
+                    ask_s=trial.ask_s + event.ask_s,
                 )
             case AttemptStarted():
                 return replace(trial, starts=(*trial.starts, event))

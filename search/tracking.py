@@ -19,7 +19,7 @@ from search.logged_models import LoggedModels, ModelOwner
 from search.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted, TrialSummary
 from search.report import plain_scores, rank, score_name, trial_name
 from search.store import TrackingStore, tracking_errors
-from search.sweep_page import SweepPage
+from search.sweep_page import SweepPage, warning_note
 from search.tracked_data import TrackedDataset
 from search.tracked_runs import RunEnd, TrackedRuns, metrics_at, summary_of
 from search.tracking_settings import TrackingSettings
@@ -47,6 +47,7 @@ class MlflowTracker:
         kind: anything but `trial` for a fit that is not part of the search, such as the longer one at promotion. Its
             run stands beside the trials' with a name of its own, and the sweep's own run is found but not changed;
             call `start_sweep` and the trial methods, not `end_sweep`.
+        warning: what everyone who sees a run must know, such as that its split leaks; on every run as tag and text.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class MlflowTracker:
         datasets: Sequence[TrackedDataset] = (),
         sweep_files: Mapping[str, Path] | None = None,
         kind: str = "trial",
+        warning: str = "",
     ) -> None:
+        self._warning = warning
         self._store = store
         self._experiment = experiment
         self._keep_models = (settings or TrackingSettings()).keep_models
@@ -81,7 +84,7 @@ class MlflowTracker:
             found = self._runs.find_all({"sweep_id": event.sweep_id})
             parents = [run.info.run_id for run in found if run.data.tags.get("kind") == "sweep"]
             self.sweep_run_id = parents[0] if parents else self._create_sweep_run(event)
-            self._page = SweepPage(self._runs, self.sweep_run_id, event)
+            self._page = SweepPage(self._runs, self.sweep_run_id, event, self._warning)
             for run in found:
                 self._remember(run)
             if self._kind == "trial":
@@ -133,7 +136,8 @@ class MlflowTracker:
             metrics = metrics_at(scores, summary.n_epochs, event.at_ms, model_id, validation)
             tags = {"state": str(result.state), "attempts": str(summary.attempts), "reason": result.reason}
             if result.state is TrialState.FAILED:
-                tags["mlflow.note.content"] = f"**Failed:** {result.reason} (whole story in `{TRACEBACK_FILE}`)"
+                failure = f"**Failed:** {result.reason} (whole story in `{TRACEBACK_FILE}`)"
+                tags["mlflow.note.content"] = f"{warning_note(self._warning)}{failure}"
             self._runs.client.log_batch(
                 run_id, metrics=metrics, tags=[RunTag(key, text) for key, text in tags.items() if text]
             )
@@ -237,6 +241,8 @@ class MlflowTracker:
             "mlflow.source.type": "LOCAL",
             "mlflow.source.git.commit": self._sweep.git_commit,
             "mlflow.user": getpass.getuser(),
+            "warning": self._warning,
+            "mlflow.note.content": warning_note(self._warning),
         }
         return {key: value for key, value in tags.items() if value}
 

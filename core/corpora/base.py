@@ -56,11 +56,11 @@ class TextImage:
 
 @dataclass(frozen=True)
 class SetAside:
-    """Something found in a corpus that cannot be used, and why.
+    """Something found in a corpus that is not used, and why.
 
     Attributes:
         path: of the file or folder.
-        reason: what is wrong with it.
+        reason: what is wrong with it, or why it was left out.
         image_id: of the text image, where it is one of an index; `None` for what never became one.
     """
 
@@ -80,6 +80,8 @@ class CorpusIndex:
         generated: whether it is no real handwriting.
         set_aside: what lies in the folder and could not become a text image.
         amounts: how much each writer wrote, where the corpus's own tables say so: `{"forms": {"000": 59}}`.
+        left_out: what lies in the folder and was left out on purpose, by the settings or because another file stands
+            for it; nothing is wrong with it.
     """
 
     name: str
@@ -88,6 +90,7 @@ class CorpusIndex:
     generated: bool = False
     set_aside: tuple[SetAside, ...] = field(default=())
     amounts: Mapping[AmountName, Mapping[str, int]] = field(default_factory=dict)
+    left_out: tuple[SetAside, ...] = ()
 
     @property
     def writer_ids(self) -> tuple[str, ...]:

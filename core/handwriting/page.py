@@ -35,9 +35,11 @@ class WrittenPage:
 
 
 @dataclass(frozen=True)
-class _LaidLine:
+class LaidLine:
+    """A line before it has its place: words, and the pen's paths in x-heights from the line's start on the baseline."""
+
     words: tuple[str, ...]
-    paths: tuple[FloatArray, ...]  # x-heights, from the line's start on the baseline
+    paths: tuple[FloatArray, ...]
 
 
 def write_page(hand: Penmanship, n_lines: int, generator: np.random.Generator) -> WrittenPage:
@@ -45,7 +47,7 @@ def write_page(hand: Penmanship, n_lines: int, generator: np.random.Generator) -
     mood = draw_mood(generator)
     unit = hand.x_height_px * mood.size
     writer = Writer(hand, mood, generator)
-    laid = _lay_lines(writer, compose(generator), n_lines, _TEXT_WIDTH_PX / unit)
+    laid = lay_lines(writer, compose(generator), n_lines, _TEXT_WIDTH_PX / unit)
     paths, line_of_path = _place(laid, hand, unit, generator)
     pen = Pen(hand.pen_px * mood.pen, hand.contrast, hand.nib_angle, hand.taper, hand.tension, hand.rounding * unit)
     ink = draw_paths(paths, pen, generator)
@@ -60,9 +62,16 @@ def write_page(hand: Penmanship, n_lines: int, generator: np.random.Generator) -
     return WrittenPage(pixels, tuple(lines))
 
 
-def _lay_lines(writer: Writer, words: Iterator[str], n_lines: int, width: float) -> list[_LaidLine]:
-    """Break the text where the next word would run into the margin, as far as this writer minds."""
-    lines: list[_LaidLine] = []
+def lay_lines(writer: Writer, words: Iterator[str], n_lines: int, width: float) -> list[LaidLine]:
+    """Break the text where the next word would run into the margin, as far as this writer minds.
+
+    Args:
+        writer: at work on this page.
+        words: of the text, without end.
+        n_lines: how many lines to write.
+        width: of the lines, in x-heights; a single word may be longer.
+    """
+    lines: list[LaidLine] = []
     word = next(words)
     written = writer.write_word(word)
     while len(lines) < n_lines:
@@ -75,12 +84,12 @@ def _lay_lines(writer: Writer, words: Iterator[str], n_lines: int, width: float)
             x += written.width + writer.word_gap()
             word = next(words)
             written = writer.write_word(word)
-        lines.append(_LaidLine(tuple(texts), tuple(paths)))
+        lines.append(LaidLine(tuple(texts), tuple(paths)))
     return lines
 
 
 def _place(
-    laid: list[_LaidLine], hand: Penmanship, unit: float, generator: np.random.Generator
+    laid: list[LaidLine], hand: Penmanship, unit: float, generator: np.random.Generator
 ) -> tuple[list[FloatArray], NDArray[np.intp]]:
     """Paths in pixels, y downward, and the line of each; baselines drift and lines start unevenly."""
     paths: list[FloatArray] = []

@@ -28,6 +28,24 @@ def test_an_ask_is_answered_once() -> None:
     assert not desk.is_asking
 
 
+def test_the_time_of_asks_is_taken_once_and_waiting_is_not_in_it() -> None:
+    def slow(number: int) -> Proposal:
+        time.sleep(0.2)
+        return Start({"x": 0.5})
+
+    def slow_verdict(number: int, report: EpochReport) -> Verdict:
+        time.sleep(0.5)
+        return Verdict.GO
+
+    desk = EngineDesk(ScriptedEngine(on_ask=slow, on_report=slow_verdict), lambda: None, patience_s=0.01)
+    desk.judge(3, REPORT)
+    for number in range(2):
+        desk.ask(number)
+        wait_for_proposal(desk)
+    assert 0.4 <= desk.take_ask_s() < 0.8
+    assert desk.take_ask_s() == 0
+
+
 def test_the_strictest_of_late_and_new_verdicts_counts() -> None:
     go_on = threading.Event()
     verdicts = iter([Verdict.STOP, Verdict.GO, Verdict.GO])

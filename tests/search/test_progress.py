@@ -1,19 +1,24 @@
 import io
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from search.engines.base import Proposal, Start
 from search.executors.local import LocalExecutor
+from search.ledger import read_ledger
 from search.progress import make_progress
 from search.sweep import run_sweep
+from search.sweep_settings import BudgetSettings
 from tests.search.cheap_sweep import CheapSweep, ScriptedEngine
 
 
-def run(sweep: CheapSweep, console: Console) -> str:
+def run(sweep: CheapSweep, console: Console, engine: ScriptedEngine | None = None) -> str:
+    engine = engine or ScriptedEngine()
     with sweep.open() as ledger:
-        run_sweep(ledger, sweep.plan(), ScriptedEngine(), LocalExecutor(1, 1), progress=make_progress(console))
+        run_sweep(ledger, sweep.plan(), engine, LocalExecutor(1, 1), progress=make_progress(console))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -43,6 +48,27 @@ def test_a_terminal_gets_a_table_with_the_best_trial_and_the_counts(sweep: Cheap
     assert "x=0.118" in text
     assert "completed 3" in text
     assert "3 of 3 trials" in text
+
+
+def ask_slowly(number: int) -> Proposal:
+    time.sleep(0.02 if number < 3 else 0.3)
+    return Start({"x": 0.1 * number})
+
+
+def test_a_slow_engine_is_told_of_once_in_plain_lines_and_always_in_the_table(sweep: CheapSweep) -> None:
+    sweep.budget = BudgetSettings(trials=7)
+    lines = run(sweep, Console(file=io.StringIO(), width=200), ScriptedEngine(on_ask=ask_slowly)).splitlines()
+    (told,) = [line for line in lines if "asking the engine takes" in line]
+    assert "random search does not grow" in told
+    sweep.budget = BudgetSettings(trials=8)
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    assert "asking the engine takes" in run(sweep, console, ScriptedEngine(on_ask=ask_slowly))
+    asks_s = [trial.ask_s for trial in read_ledger(sweep.folder).trials.values()]
+    assert max(asks_s[:3]) < 0.25 < 0.3 <= min(asks_s[3:])
+
+
+def test_a_quick_engine_is_not_told_of(sweep: CheapSweep) -> None:
+    assert "asking" not in run(sweep, Console(file=io.StringIO(), width=200))
 
 
 def test_square_brackets_in_messages_are_printed_as_they_are() -> None:

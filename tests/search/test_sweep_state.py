@@ -42,7 +42,23 @@ def ended(number: int, value: float | None = None, state: TrialState = TrialStat
 
 def test_elapsed_time_leaves_out_the_pauses_between_launches() -> None:
     events: list[LedgerEvent] = [CREATED, launched(1_000), SweepClosed(5_000, "interrupted", ""), launched(100_000)]
-    assert SweepState.fold(events).elapsed_s(now_ms=103_000) == 7
+    state = SweepState.fold(events)
+    assert state.elapsed_s(at_ms=103_000) == 7
+
+
+def test_elapsed_time_can_be_asked_for_any_moment_of_the_past() -> None:
+    events: list[LedgerEvent] = [CREATED, launched(1_000), SweepClosed(5_000, "interrupted", ""), launched(100_000)]
+    state = SweepState.fold(events)
+    moments_ms = (500, 2_500, 5_000, 60_000, 100_000, 101_000)
+    assert [state.elapsed_s(at_ms) for at_ms in moments_ms] == [0, 1.5, 4, 4, 4, 5]
+    assert SweepState.fold([CREATED]).elapsed_s(9_000) == 0
+
+
+def test_the_time_of_asking_is_summed_over_a_trial_s_parts() -> None:
+    pause: list[LedgerEvent] = [reported(0, 1, verdict=Verdict.PAUSE), ended(0, None, TrialState.PAUSED)]
+    proposal = TrialProposed(0, 0, {"x": 1}, {"x": 1}, 0, 1, 4, ask_s=1.5)
+    state = SweepState.fold([CREATED, proposal, started(0, 1), *pause, TrialContinued(0, 0, None, ask_s=0.25)])
+    assert state.trials[0].ask_s == 1.75
 
 
 def test_the_best_trial_is_by_direction_and_the_lower_number_wins_a_tie() -> None:
