@@ -1,7 +1,7 @@
 """The Optuna engine: random search or TPE, with or without median pruning."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -57,8 +57,8 @@ class OptunaEngine:
             user_storage = open_storage(choice.storage)
             with storage_errors():
                 self._mirror = StudyRecord(user_storage, settings)
-        points = list_points(settings.space)
-        self._left = None if points is None else {key_of(point): point for point in points}
+        self._points = list_points(settings.space)
+        self._left = self._list_left(())
         self._proposed: set[PointKey] = set()
         self._trials: dict[int, _Trial] = {}
         self._running: set[int] = set()
@@ -85,13 +85,16 @@ class OptunaEngine:
                 self._mirror.close_leftovers()
 
     def ask(self, number: int) -> Proposal:
-        """Propose the next point: the enqueued ones first, then one that was not there yet."""
+        """Propose the next point: the enqueued ones first, then one that was not there yet.
+
+        Raises:
+            EngineError: if the trial of this number is there and has reported or ended.
+        """
+        self._forget_unused(number)
         if self._paused:
             paused = min(self._paused)
             self._go_on(paused)
             return Continue(paused)
-        if number in self._trials:
-            raise EngineError(f"A new trial must have a new number, but {number} was proposed already.")
         enqueued = self._settings.enqueued
         point = enqueued[number] if number < len(enqueued) else self._new_point(number)
         if point is None:
@@ -136,6 +139,31 @@ class OptunaEngine:
             self._left.pop(key, None)
         self._trials[number] = _Trial(point, is_in_space=self._settings.space.contains(point))
         self._begin_part(number)
+
+    def _forget_unused(self, number: int) -> None:
+        """Undo a Start that came too late: its number is asked for again."""
+        trial = self._trials.get(number)
+        if trial is None:
+            return
+        if number not in self._running or trial.scores or trial.n_parts > 1:
+            raise EngineError(f"A new trial must have a new number, but {number} was proposed and used already.")
+        self._running.remove(number)
+        del self._trials[number]
+        self._proposed = {key_of(other.point) for other in self._trials.values()}
+        self._left = self._list_left(self._proposed)
+        if not trial.is_in_space:
+            return
+        part = Part(number, 0)
+        self._memory.forget(part)
+        if self._mirror is not None:
+            with storage_errors():
+                self._mirror.forget(part)
+
+    def _list_left(self, proposed: Collection[PointKey]) -> dict[PointKey, Point] | None:
+        """The points of a small space that were not proposed, in its order; `None` if the space is large."""
+        if self._points is None:
+            return None
+        return {key_of(point): point for point in self._points if key_of(point) not in proposed}
 
     def _go_on(self, number: int) -> None:
         self._paused.remove(number)

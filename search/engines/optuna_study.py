@@ -141,6 +141,12 @@ class StudyRecord:
         if not trial.state.is_finished():
             self._study.tell(trial.number, value, state)
 
+    def forget(self, part: Part) -> None:
+        """Take back a part that was never used: Optuna deletes no trials, but looks at no failed ones."""
+        trial_id = self._ids.pop(part)
+        self._storage.set_trial_user_attr(trial_id, PART_KEY, LEFT_OVER)
+        self._study.tell(self._storage.get_trial(trial_id).number, state=TrialState.FAIL)
+
     def close_leftovers(self) -> None:
         """End what runs in the study and not in the ledger: a crash can fall between the two.
 

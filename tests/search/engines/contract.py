@@ -21,10 +21,12 @@ from search.engines.base import (
     Reported,
     Start,
     Told,
+    Wait,
 )
 from search.trial import EpochReport, Point, TrialResult, TrialState, Verdict
 
 METRIC = "val/loss"
+HORIZON = 2
 
 SPACES: Mapping[str, SearchSpace] = {
     "logarithmic": SearchSpace((Real("rate", 1e-8, 1e2, log=True), Integer("units", 1, 100_000, log=True))),
@@ -47,47 +49,99 @@ SPACES: Mapping[str, SearchSpace] = {
 
 @dataclass
 class Sweep:
-    """A sweep without workers: asks, reports, tells, and keeps the history that a ledger would."""
+    """A sweep without workers: asks, reports, tells, and keeps the history that a ledger would.
+
+    It refuses what a real one refuses: a Continue for a trial that is not paused, a Wait while nothing runs, a rung
+    that ends before it begins or after the horizon.
+    """
 
     engine: Engine
     history: list[Event] = field(default_factory=list)
     points: dict[int, Point] = field(default_factory=dict)
+    states: dict[int, TrialState] = field(default_factory=dict)
+    n_epochs: dict[int, int] = field(default_factory=dict)
+    until: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def going_on(cls, engine: Engine, history: Sequence[Event]) -> "Sweep":
+        """A sweep that is where its history ends."""
+        sweep = cls(engine)
+        for event in history:
+            sweep._note(event)
+        return sweep
 
     def ask(self) -> Proposal:
         proposal = self.engine.ask(len(self.points))
-        if isinstance(proposal, Start):
-            self.history.append(Asked(len(self.points), proposal.point, proposal.until_epoch))
-            self.points[len(self.points)] = dict(proposal.point)
-        if isinstance(proposal, Continue):
-            self.history.append(Asked(proposal.number, None, proposal.until_epoch))
+        self.take(proposal)
+        return proposal
+
+    def take(self, proposal: Proposal) -> None:
+        """Do what a proposal says."""
+        number = len(self.points)
+        match proposal:
+            case Start():
+                self._note(Asked(number, dict(proposal.point), proposal.until_epoch))
+            case Continue():
+                number = proposal.number
+                assert self.states[number] is TrialState.PAUSED
+                self._note(Asked(number, None, proposal.until_epoch))
+            case Wait():
+                assert TrialState.RUNNING in self.states.values()
+        if isinstance(proposal, Start | Continue):
+            assert self.n_epochs[number] < self.until[number] <= HORIZON
+
+    def ask_for_new(self) -> Proposal:
+        """Ask, letting trials go on to the end of their rung, until there is another answer."""
+        while isinstance(proposal := self.ask(), Continue):
+            self.play(proposal.number)
         return proposal
 
     def start(self) -> int:
-        """Ask for a trial and return its number."""
-        proposal = self.ask()
+        """Ask for a new trial and return its number."""
+        proposal = self.ask_for_new()
         assert isinstance(proposal, Start), proposal
         return len(self.points) - 1
 
     def report(self, number: int, epoch: int, value: float) -> Verdict:
         report = EpochReport(epoch, {METRIC: value}, n_patches=1, duration_s=0.1)
         verdict = self.engine.report(number, report)
-        self.history.append(Reported(number, report, verdict))
+        self._note(Reported(number, report, verdict))
         return verdict
 
     def tell(self, number: int, state: TrialState, value: float | None = None) -> None:
-        self.engine.tell(number, TrialResult(state, value, {} if value is None else {METRIC: value}))
-        self.history.append(Told(number, state, value, {} if value is None else {METRIC: value}))
+        metrics = {} if value is None else {METRIC: value}
+        self.engine.tell(number, TrialResult(state, value, metrics))
+        self._note(Told(number, state, value, metrics))
+
+    def play(self, number: int) -> None:
+        """Let a started trial run to the end of its part."""
+        value = score(self.points[number])
+        for epoch in range(self.n_epochs[number] + 1, self.until[number] + 1):
+            if self.report(number, epoch, value + HORIZON - epoch) is Verdict.STOP:
+                self.tell(number, TrialState.PRUNED)
+                return
+        is_done = self.until[number] == HORIZON
+        self.tell(number, TrialState.COMPLETED if is_done else TrialState.PAUSED, value if is_done else None)
 
     def run(self, n_trials: int) -> None:
-        """Run trials to their end, one after the other."""
+        """Start so many trials, and run each to its end or its pause before the next."""
         for _ in range(n_trials):
-            number = self.start()
-            value = score(self.points[number])
-            if self.report(number, 1, value + 1) is Verdict.STOP:
-                self.tell(number, TrialState.PRUNED)
-                continue
-            self.report(number, 2, value)
-            self.tell(number, TrialState.COMPLETED, value)
+            self.play(self.start())
+
+    def _note(self, event: Event) -> None:
+        self.history.append(event)
+        number = event.number
+        match event:
+            case Asked():
+                if event.point is not None:
+                    self.points[number] = event.point
+                    self.n_epochs[number] = 0
+                self.states[number] = TrialState.RUNNING
+                self.until[number] = event.until_epoch or HORIZON
+            case Reported():
+                self.n_epochs[number] = event.report.epoch
+            case Told():
+                self.states[number] = event.state
 
 
 def score(point: Point) -> float:
@@ -97,9 +151,15 @@ def score(point: Point) -> float:
 
 
 class EngineContract:
-    """The tests; a subclass must overwrite `make_engine`, and may leave spaces out."""
+    """The tests; a subclass must overwrite `make_engine`, and may leave spaces out.
+
+    Attributes:
+        spaces: those that the engine can search.
+        is_seeded: whether another seed gives other proposals.
+    """
 
     spaces: Sequence[str] = tuple(SPACES)
+    is_seeded = True
 
     def make_engine(self, settings: EngineSettings) -> Engine:
         raise NotImplementedError
@@ -112,11 +172,10 @@ class EngineContract:
         history: Sequence[Event] = (),
         sweep_id: str = "sweep",
     ) -> Sweep:
-        settings = EngineSettings(space, enqueued, seed, METRIC, "minimize", horizon_epochs=2, sweep_id=sweep_id)
+        settings = EngineSettings(space, enqueued, seed, METRIC, "minimize", horizon_epochs=HORIZON, sweep_id=sweep_id)
         engine = self.make_engine(settings)
         engine.restore(history)
-        points = {event.number: event.point for event in history if isinstance(event, Asked) and event.point}
-        return Sweep(engine, list(history), points)
+        return Sweep.going_on(engine, history)
 
     @pytest.fixture(params=list(SPACES))
     def space(self, request: pytest.FixtureRequest) -> SearchSpace:
@@ -140,7 +199,7 @@ class EngineContract:
         for sweep in (first, second, other):
             sweep.run(15)
         assert first.points == second.points
-        assert first.points != other.points
+        assert (first.points != other.points) is self.is_seeded
 
     def test_an_interrupted_sweep_proposes_what_an_uninterrupted_one_does(self, space: SearchSpace) -> None:
         whole = self.begin(space)
@@ -152,6 +211,7 @@ class EngineContract:
             after.run(20 - n_before)
             assert after.points == whole.points
             assert after.history == whole.history
+        assert len({str(point) for point in whole.points.values()}) == 20, "nothing is proposed twice"
 
     def test_an_interruption_while_trials_are_pending_changes_nothing(self, space: SearchSpace) -> None:
         whole = self.begin(space)
@@ -221,7 +281,7 @@ class EngineContract:
         whole = self.begin(space)
         whole.run(3)
         paused = whole.start()
-        whole.report(paused, 1, 0.5)
+        whole.report(paused, 1, -100.0)  # by far the best: whoever promotes trials must promote this one
         whole.tell(paused, TrialState.PAUSED)
         resumed = self.begin(space, history=whole.history)
         for sweep in (whole, resumed):
@@ -237,12 +297,29 @@ class EngineContract:
         """Ask until the paused trial goes on; what is started on the way fails."""
         for _ in range(50):
             proposal = sweep.ask()
-            if isinstance(proposal, Continue):
-                assert proposal.number == number
+            if isinstance(proposal, Continue) and proposal.number == number:
                 return
-            assert isinstance(proposal, Start)
-            sweep.tell(len(sweep.points) - 1, TrialState.FAILED)
+            if isinstance(proposal, Continue):
+                sweep.play(proposal.number)
+            else:
+                assert isinstance(proposal, Start)
+                sweep.tell(len(sweep.points) - 1, TrialState.FAILED)
         raise AssertionError("a paused trial must go on some time")
+
+    def test_a_start_that_came_too_late_is_proposed_again(self) -> None:
+        space = SPACES["nested conditions"]
+        point: Point = {"kind": "flat", "x": 0.25}
+        plain, repeated = self.begin(space, enqueued=(point,)), self.begin(space, enqueued=(point,))
+        for _ in range(14):
+            plain.run(1)
+            number = len(repeated.points)
+            while isinstance(proposal := repeated.engine.ask(number), Continue):
+                repeated.take(proposal)
+                repeated.play(proposal.number)
+            assert repeated.engine.ask(number) == proposal
+            repeated.run(1)
+        assert repeated.points == plain.points
+        assert repeated.history == plain.history
 
     def test_enqueued_points_come_first_inside_the_space_or_not(self) -> None:
         space = SPACES["nested conditions"]
@@ -266,13 +343,13 @@ class EngineContract:
         )
         sweep = self.begin(space)
         sweep.run(16)  # (3 + 1) x 4
-        assert sweep.ask() == Exhausted()
+        assert sweep.ask_for_new() == Exhausted()
         assert len({str(point) for point in sweep.points.values()}) == 16
-        assert self.begin(space, history=sweep.history).ask() == Exhausted()
+        assert self.begin(space, history=sweep.history).ask_for_new() == Exhausted()
 
     def test_the_sweep_may_go_up_as_well_as_down(self) -> None:
         space = SPACES["stepped"]
-        settings = EngineSettings(space, (), 1, METRIC, "maximize", horizon_epochs=2, sweep_id="sweep")
+        settings = EngineSettings(space, (), 1, METRIC, "maximize", horizon_epochs=HORIZON, sweep_id="sweep")
         engine = self.make_engine(settings)
         engine.restore(())
         Sweep(engine).run(12)
