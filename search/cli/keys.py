@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from search.cli.terminal import output
 
@@ -20,7 +20,7 @@ def keys(
     if not chosen:
         groups = sorted({key.name.split(".")[0].split("[")[0] for key in config_keys()})
         raise ConfigError(f"No key begins with {start!r}; the first words are {', '.join(groups)}.")
-    table = Table("key", "default", "what it does", show_lines=False, pad_edge=False)
     for key in chosen:
-        table.add_row(escape(key.name), escape(key.default), escape(key.description))
-    output.print(table)
+        output.print(f"[bold]{escape(key.name)}[/]  [cyan]{escape(key.default)}[/]", soft_wrap=True)
+        if key.description:
+            output.print(Padding(escape(key.description), (0, 0, 0, 4)))

@@ -35,7 +35,7 @@ def _points(dimensions: tuple[Dimension, ...], point: dict[str, Value]) -> Itera
     if not is_active(first, point):
         yield from _points(rest, point)
         return
-    for value in _values(first):
+    for value in list_values(first):
         yield from _points(rest, {**point, first.name: value})
 
 
@@ -45,7 +45,8 @@ def is_active(dimension: Dimension, earlier: Point) -> bool:
     return when is None or (when.parent in earlier and when.is_met_by(earlier[when.parent]))
 
 
-def _values(dimension: Dimension) -> list[Value]:
+def list_values(dimension: Dimension) -> list[Value]:
+    """All values of a dimension that has finitely many, in order."""
     if isinstance(dimension, Categorical):
         return list(dimension.choices)
     if isinstance(dimension, Integer):

@@ -9,7 +9,14 @@ Command = Callable[..., Answer]
 def test_every_part_of_an_experiment_is_listed(command: Command) -> None:
     answer = command("keys")
     assert answer.code == 0
-    for key in ("name", "budget.trials", "patches.fraction", "engine.sampler", "promotion.epochs"):
+    for key in (
+        "name",
+        "budget.trials",
+        "patches.fraction",
+        "engine[optuna].sampler",
+        "engine[keras_tuner].oracle",
+        "promotion.epochs",
+    ):
         assert key in answer.out, key
 
 

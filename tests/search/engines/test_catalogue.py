@@ -1,0 +1,65 @@
+"""Which engine an experiment file means."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from search.config import Experiment, load_experiment
+from search.config_keys import config_keys
+from search.engines.keras_tuner_settings import KerasTunerSettings
+from search.engines.optuna_settings import OptunaSettings
+
+SMALL = "name: small\ncorpus: {layout: hands}\nbudget: {trials: 4}\n"
+
+
+def load(folder: Path, engine: str) -> Experiment:
+    path = folder / "small.yaml"
+    path.write_text(SMALL + engine)
+    return load_experiment(path)
+
+
+def test_optuna_is_meant_where_nothing_is_said(tmp_path: Path) -> None:
+    assert load(tmp_path, "").engine == OptunaSettings()
+    assert load(tmp_path, "engine: {sampler: random}\n").engine == OptunaSettings(sampler="random")
+    assert load(tmp_path, "engine: {name: optuna, sampler: random}\n").engine == OptunaSettings(sampler="random")
+
+
+def test_keras_tuner_is_meant_where_it_is_named(tmp_path: Path) -> None:
+    engine = load(tmp_path, "engine: {name: keras_tuner, oracle: hyperband, factor: 4}\n").engine
+    assert engine == KerasTunerSettings(oracle="hyperband", factor=4)
+    assert engine.label == "keras_tuner hyperband"
+
+
+@pytest.mark.parametrize(
+    ("engine", "complaint"),
+    [
+        ("{name: grid}", r"line 4.*engine\.name: must be one of optuna, keras_tuner, but got 'grid'"),
+        ("{oracle: grid}", r"engine\.oracle: is not a key .* Allowed here: name, sampler,"),
+        ("{name: keras_tuner, sampler: tpe}", r"engine\.sampler: is not a key .* Allowed here: name, oracle,"),
+        ("{name: keras_tuner, oracle: gp}", "must be 'random', 'bayesian', 'grid' or 'hyperband', but got 'gp'"),
+        ("{name: keras_tuner, factor: 1}", "must be greater than or equal to 2, but got 1"),
+        ("{name: keras_tuner, alpha: .inf}", "must be a finite number"),
+    ],
+)
+def test_a_mistake_says_what_is_allowed(tmp_path: Path, engine: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load(tmp_path, f"engine: {engine}\n")
+
+
+def test_the_keys_of_both_engines_are_listed() -> None:
+    names = {key.name for key in config_keys()}
+    assert {"engine[optuna].sampler", "engine[keras_tuner].oracle", "engine[keras_tuner].hyperband_iterations"} <= names
+
+
+def test_reading_an_experiment_imports_no_engine(tmp_path: Path) -> None:
+    load(tmp_path, "engine: {name: keras_tuner}\n")
+    code = (
+        "import sys; from pathlib import Path; from search.config import load_experiment; "
+        f"load_experiment(Path({str(tmp_path / 'small.yaml')!r})); "
+        "print([name for name in ('keras_tuner', 'tensorflow', 'optuna', 'sklearn') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

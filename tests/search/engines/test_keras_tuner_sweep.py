@@ -1,0 +1,83 @@
+"""Whole sweeps with KerasTuner, with workers that cost milliseconds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.space import Real, SearchSpace
+from search.cheap_objective import METRIC, CheapSettings
+from search.engines.base import EngineSettings
+from search.engines.keras_tuner_settings import KerasTunerSettings
+from search.executors.local import LocalExecutor, modules_to_preload
+from search.ledger import read_ledger
+from search.sweep import run_sweep
+from search.sweep_plan import SweepOutcome
+from search.sweep_settings import BudgetSettings
+from search.sweep_state import TrialRecord
+from search.trial import TrialState
+from tests.search.cheap_sweep import CHEAP, CheapSweep
+
+SPACE = SearchSpace((Real("x", 0.0, 1.0), Real("y", 0.0, 1.0)))
+CHOICES: dict[str, dict[str, Any]] = {
+    "hyperband": {"oracle": "hyperband", "factor": 3},
+    "bayesian": {"oracle": "bayesian", "num_initial_points": 5},
+}
+
+
+def launch(sweep: CheapSweep, name: str) -> SweepOutcome:
+    settings = EngineSettings(SPACE, (), 7, METRIC, "minimize", sweep.horizon_epochs, "cheap")
+    engine = KerasTunerSettings.model_validate(CHOICES[name]).open(settings)
+    executor = LocalExecutor(sweep.n_workers, 1, preload=modules_to_preload(CHEAP))
+    with sweep.open() as ledger:
+        return run_sweep(ledger, sweep.plan(), engine, executor, progress=sweep.progress)
+
+
+def cheap(folder: Path, name: str, n_workers: int, n_trials: int) -> CheapSweep:
+    return CheapSweep(
+        folder,
+        n_workers=n_workers,
+        horizon_epochs=9 if name == "hyperband" else 2,
+        budget=BudgetSettings(trials=n_trials),
+        settings=CheapSettings(failing=frozenset({4, 15}), dying=frozenset({6})),
+    )
+
+
+def trials_of(sweep: CheapSweep) -> list[TrialRecord]:
+    return list(read_ledger(sweep.folder).trials.values())
+
+
+def in_short(sweep: CheapSweep) -> list[tuple[Any, ...]]:
+    return [(t.proposed.point, t.state, t.n_epochs, t.ended and t.ended.result.value) for t in trials_of(sweep)]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_sweep_uses_its_budget_though_trials_fail(name: str, n_workers: int, tmp_path: Path) -> None:
+    sweep = cheap(tmp_path / "cheap", name, n_workers, 17)
+    outcome = launch(sweep, name)
+    trials = trials_of(sweep)
+    assert outcome.status == "completed"
+    assert outcome.n_by_state.total() == len(trials) == 17
+    assert len({str(trial.proposed.point) for trial in trials}) == 17
+    # Where Hyperband ended a trial after one epoch, it never came to the second, in which it would have failed.
+    failed = {trial.number for trial in trials if trial.state is TrialState.FAILED}
+    assert failed <= {4, 15}
+    if name == "bayesian":
+        assert outcome.n_by_state == {TrialState.COMPLETED: 15, TrialState.FAILED: 2}
+    else:
+        assert 15 in failed
+        assert {trial.n_epochs for trial in trials if trial.state is TrialState.PAUSED} == {1, 3}
+        assert all(trial.n_epochs == 9 for trial in trials if trial.state is TrialState.COMPLETED)
+        assert outcome.n_by_state[TrialState.COMPLETED] == 1 + 2 + 3 - len(failed - {4})
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_sweep_in_two_launches_is_the_sweep_in_one(name: str, tmp_path: Path) -> None:
+    whole = cheap(tmp_path / "whole", name, 1, 12)
+    launch(whole, name)
+    halves = cheap(tmp_path / "halves", name, 1, 7)
+    launch(halves, name)
+    halves.budget = BudgetSettings(trials=12)
+    launch(halves, name)
+    assert in_short(halves) == in_short(whole)
