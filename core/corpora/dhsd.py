@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.corpora.base import CorpusIndex, OfficialSplit, TextImage
+from core.corpora.resemblance import layout_error
 from core.errors import CorpusError
 from core.settings import Settings
 
@@ -52,6 +53,8 @@ class DhsdCorpus:
         """
         if not self._root.is_dir():
             raise CorpusError(f"The DHSD folder must exist, but there is no folder {self._root}. {_MEND}")
+        if not any((self._root / f"{part}.csv").is_file() for part in _PARTS):
+            raise layout_error("dhsd", self._root, "the tables train.csv and test.csv")
         images = tuple(image for part in _PARTS for image in self._read_table(part))
         self._check_images(images)
         return CorpusIndex(name="dhsd", root=self._root, images=images)

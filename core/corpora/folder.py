@@ -14,11 +14,20 @@ from pathlib import Path
 from typing import Literal
 
 from core.corpora.base import CorpusIndex, SetAside, TextImage, Unit
+from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.resemblance import layout_error, resemblance_hint
 from core.errors import CorpusError
 from core.natural_order import natural_key
 from core.settings import Settings
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+__all__ = ["IMAGE_SUFFIXES", "FolderCorpus", "FolderSettings"]
+
+# Folders of a known corpus that hold its parts. No root has these alone as writers.
+_PARTS_OF_CORPORA = {
+    *("trainset", "testset"),
+    *("ascii", "forms", "formsA-D", "formsE-H", "formsI-Z", "lines", "pages", "sentences", "words", "xml"),
+    *("p1", "p2", "p3", "p4"),
+}
 
 
 class FolderSettings(Settings):
@@ -53,7 +62,8 @@ class FolderCorpus:
         too high or too deep, are set aside.
 
         Raises:
-            CorpusError: if the root is not a folder, or fewer than two writers have images.
+            CorpusError: if the root is not a folder, holds the parts of a known corpus where writers should be, or
+                fewer than two writers have images.
         """
         root = self._settings.root
         if not root.is_dir():
@@ -68,10 +78,13 @@ class FolderCorpus:
             elif _is_image(entry):
                 found.set_aside.append(SetAside(entry, "lies outside any writer's folder"))
         writer_ids = sorted({image.writer_id for image in found.images})
+        if writer_ids and _PARTS_OF_CORPORA.issuperset(writer_ids):
+            raise layout_error("folder", root, "one sub-folder a writer, named after the writer,")
         if len(writer_ids) < 2:
             raise CorpusError(
                 f"There must be images of two writers or more, but below {root} there are images of {len(writer_ids)} "
-                f"({', '.join(writer_ids) or 'nobody'}). Lay the scans out as {root}/<writer>/<page>.png."
+                f"({', '.join(writer_ids) or 'nobody'}). Lay the scans out as {root}/<writer>/<page>.png. "
+                + resemblance_hint("folder", root)
             )
         return CorpusIndex(
             name=root.resolve().name, root=root, images=tuple(found.images), set_aside=tuple(found.set_aside)

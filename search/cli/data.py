@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from search.cli import data_fetch
 from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
 from search.cli.terminal import notes, output, progress_bar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from search.preparation import PreparedCorpus
 
 app = typer.Typer(help="Look at a corpus, its split and its patches.", no_args_is_help=True)
+app.command()(data_fetch.fetch)
 
 _SHOWN_PROBLEMS = 10
 

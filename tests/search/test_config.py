@@ -195,8 +195,8 @@ BAD: dict[str, tuple[str, str]] = {
         "line 2: corpus.n_writers: is not a key.* Allowed here: layout, root, unit",
     ),
     "unknown layout": (
-        SMALL.replace("hands", "iam"),
-        "corpus.layout: must be one of hands, dhsd, folder, but got 'iam'",
+        SMALL.replace("hands", "iamm"),
+        "corpus.layout: must be one of hands, .*dhsd, .*folder, .*pattern, but got 'iamm'",
     ),
     "no layout": (SMALL.replace("layout: hands, ", ""), "corpus.layout: must be one of hands.*but it is missing"),
     "word for a group": (
@@ -216,7 +216,10 @@ BAD: dict[str, tuple[str, str]] = {
         "patches.fraction: must be less than or equal to 1, but got 2",
     ),
     "bad name": (SMALL.replace("small", "My Sweep"), "name: must match the pattern .*, but got 'My Sweep'"),
-    "unknown engine": (SMALL + "engine: {name: grid}\n", "engine.name: must be 'optuna', but got 'grid'"),
+    "unknown engine": (
+        SMALL + "engine: {name: grid}\n",
+        "engine.name: must be one of optuna, keras_tuner, but got 'grid'",
+    ),
     "unknown choice": (SMALL + "engine: {sampler: cma}\n", "engine.sampler: must be 'random' or 'tpe', but got 'cma'"),
     "either or": (
         SMALL + "tracking: {keep_models: some}\n",

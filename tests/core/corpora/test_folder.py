@@ -96,3 +96,10 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, name: str, said: st
 def test_the_settings_want_a_root() -> None:
     with pytest.raises(ValidationError):
         FolderSettings()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("parts", [("trainset", "testset"), ("formsA-D", "formsE-H"), ("p1", "p4")])
+def test_the_parts_of_a_known_corpus_are_not_taken_for_writers(tmp_path: Path, parts: tuple[str, str]) -> None:
+    with pytest.raises(CorpusError, match="one sub-folder a writer, named after the writer"):
+        index_of(touch(tmp_path, *(f"{part}/x.png" for part in parts)))
+    assert index_of(touch(tmp_path, "ann/x.png")).writer_ids == ("ann", *sorted(parts))

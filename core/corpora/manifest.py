@@ -1,0 +1,150 @@
+"""A table that says of every image who wrote it.
+
+    path,writer,page,text,split
+    scans/1.png,ann,p1,letter,train
+    scans/2.png,bob,,,test
+
+`path` starts at the table's folder. `page`, `text` and `split` may be left out; a text is an id or the text itself.
+Commas, semicolons or tabs; UTF-8, with or without a byte order mark.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
+from core.corpora.named_files import check_writers
+from core.corpora.pattern import page_of
+from core.errors import CorpusError
+from core.settings import Settings
+
+_WANTED = ("path", "writer")
+_COLUMNS = (*_WANTED, "page", "text", "split")
+_DELIMITERS = (",", ";", "\t")
+_OFFICIAL: dict[str, OfficialSplit] = {"train": "train", "test": "test"}
+_MEND = f"Its first line must be such as `{','.join(_COLUMNS)}`, of which `page`, `text` and `split` may be left out."
+
+
+class ManifestSettings(Settings):
+    """Where the table lies and what one file holds."""
+
+    layout: Literal["manifest"] = "manifest"
+    """A table of images."""
+    file: Path
+    """The table, a CSV file with the columns `path, writer[, page, text, split]`; paths start at its folder."""
+    unit: Unit = "auto"
+    """What one image file holds: `line`, `page`, or `auto`: the ink tells."""
+
+    def open(self, data_dir: Path) -> "ManifestCorpus":
+        """Return the corpus; nothing is read before its `index()` is called.
+
+        Args:
+            data_dir: where a generated corpus keeps its pages; not used here.
+        """
+        return ManifestCorpus(self)
+
+
+class ManifestCorpus:
+    """Reads the table; the images are not opened."""
+
+    def __init__(self, settings: ManifestSettings) -> None:
+        self._file = settings.file
+        self._unit = settings.unit
+
+    def index(self) -> CorpusIndex:
+        """List the images in the order of the table.
+
+        Rows without a path or a writer, of a file that is not there, or of one that an earlier row has, are set
+        aside with their line's number.
+
+        Raises:
+            CorpusError: if the table is missing or no table, lacks a column or has an unknown one, names a part that
+                is neither train nor test, if at most half of its rows can be used, or if fewer than two writers have
+                images.
+        """
+        if not self._file.is_file():
+            raise CorpusError(
+                f"`corpus.file` must be a CSV table, but {self._file} is "
+                f"{'a folder' if self._file.is_dir() else 'not there'}. Mend the path in the experiment file."
+            )
+        images: dict[Path, TextImage] = {}
+        set_aside: list[SetAside] = []
+        for number, row in self._rows():
+            path, fault = self._check(row, images)
+            if fault is None:
+                images[path] = self._text_image(path, number, row)
+            else:
+                set_aside.append(SetAside(path, f"line {number} of {self._file}: {fault}"))
+        if 2 * len(images) < len(images) + len(set_aside):
+            raise CorpusError(
+                f"Half of the rows of {self._file} or more must be of use, but only {len(images)} of "
+                f"{len(images) + len(set_aside)} are: {set_aside[0].reason} ({set_aside[0].path}). "
+                f"Paths start at the table's folder, {self._file.parent}."
+            )
+        found = tuple(images.values())
+        check_writers(found, "manifest", self._file)
+        return CorpusIndex(self._file.stem, self._file.parent, found, set_aside=tuple(set_aside))
+
+    def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        try:
+            with self._file.open(encoding="utf-8-sig", newline="") as opened:
+                header = opened.readline()
+                delimiter = max(_DELIMITERS, key=header.count)
+                columns = [column.strip().lower() for column in next(csv.reader([header], delimiter=delimiter), [])]
+                self._check_columns(columns)
+                reader = csv.reader(opened, delimiter=delimiter)
+                for cells in reader:
+                    number = reader.line_num + 1
+                    if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
+                        raise CorpusError(
+                            f"Line {number} of {self._file} must have {len(columns)} cells, but has {len(cells)}. "
+                            f"Put cells that hold a {delimiter!r} in double quotes."
+                        )
+                    if any(cell.strip() for cell in cells):
+                        yield number, dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise CorpusError(
+                f"{self._file} must be a table in UTF-8, but cannot be read ({error}). {_MEND}"
+            ) from error
+
+    def _check_columns(self, columns: list[str]) -> None:
+        missing = [column for column in _WANTED if column not in columns]
+        unknown = [column for column in columns if column not in _COLUMNS]
+        twice = sorted({column for column in columns if columns.count(column) > 1})
+        for kind, names in (("lacks", missing), ("has the unknown", unknown), ("has twice", twice)):
+            if names:
+                raise CorpusError(
+                    f"{self._file} must have the columns {', '.join(_COLUMNS)}, but {kind} {names}. {_MEND}"
+                )
+
+    def _check(self, row: dict[str, str], images: dict[Path, TextImage]) -> tuple[Path, str | None]:
+        if not row.get("path"):
+            return self._file, "names no path"
+        path = self._file.parent / row["path"].replace("\\", "/")
+        if not row.get("writer"):
+            return path, "names no writer"
+        if path in images:
+            return path, "names a file that an earlier line has"
+        if not path.is_file():
+            return path, "names a file that is not there"
+        return path, None
+
+    def _text_image(self, path: Path, number: int, row: dict[str, str]) -> TextImage:
+        part, text = row.get("split", "").lower(), row.get("text") or None
+        image_id = Path(row["path"].replace("\\", "/")).as_posix()
+        if part and part not in _OFFICIAL:
+            raise CorpusError(
+                f"A `split` must be train or test, but is {row['split']!r} in line {number} of {self._file}. The "
+                "validation pages are taken from the train part (`split.validation`)."
+            )
+        return TextImage(
+            image_id=image_id,
+            path=path,
+            writer_id=row["writer"],
+            page_id=page_of(row["writer"], row.get("page"), image_id, self._unit),
+            unit=self._unit,
+            text=text,
+            text_id=text,
+            official_split=_OFFICIAL.get(part),
+        )
