@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from search.trial import EpochReport, Point, TrialResult, TrialState, Verdict
+from search.trial import EpochReport, Point, TrialResult, TrialState
 
 SweepStatus = Literal["completed", "interrupted", "failed"]
 """How a launch of a sweep ended. All three can be resumed; `completed` goes on only if its budget was raised."""
@@ -85,14 +85,14 @@ class EpochEnded:
         number: the trial's number in the sweep.
         attempt: in which the epoch was trained.
         report: as the worker sent it.
-        verdict: what it was answered.
+        is_pause: whether the trial now waits: the engine said so, or its part ends here and the trial does not.
         at_ms: Unix time at which the ledger took it down; use it as the metrics' timestamp.
     """
 
     number: int
     attempt: int
     report: EpochReport
-    verdict: Verdict
+    is_pause: bool
     at_ms: int
 
 

@@ -11,6 +11,7 @@ from search.lane import Lane
 from search.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
 from search.sweep_events import AttemptStarted, EpochReported
 from search.sweep_state import TrialRecord
+from search.trial import Verdict
 
 _QUIET_S = 30.0
 
@@ -53,9 +54,10 @@ class RecordKeeper:
         event = _trial_started(trial, start)
         self._submit(trial.number, lambda: self._observer.trial_started(event))
 
-    def end_epoch(self, reported: EpochReported) -> None:
-        """Tell of an epoch."""
-        event = EpochEnded(reported.number, reported.attempt, reported.report, reported.verdict, reported.at_ms)
+    def end_epoch(self, trial: TrialRecord, reported: EpochReported) -> None:
+        """Tell of an epoch of `trial`."""
+        is_pause = _is_pause(trial, reported)
+        event = EpochEnded(reported.number, reported.attempt, reported.report, is_pause, reported.at_ms)
         self._submit(reported.number, lambda: self._observer.epoch_ended(event))
 
     def end_trial(self, trial: TrialRecord) -> None:
@@ -70,7 +72,7 @@ class RecordKeeper:
         for start in trial.starts:
             self.start_attempt(trial, start)
         for reported in trial.reports:
-            self.end_epoch(reported)
+            self.end_epoch(trial, reported)
         if trial.state.is_final:
             self.end_trial(trial)
 
@@ -129,6 +131,14 @@ class RecordKeeper:
         self._pending.append(told)
         if is_last:
             told.add_done_callback(lambda _: self._on_tracked())
+
+
+def _is_pause(trial: TrialRecord, reported: EpochReported) -> bool:
+    """Whether the trial waits after this epoch: by the engine's verdict, or at the end of a part before the horizon."""
+    if reported.verdict is not Verdict.GO:
+        return reported.verdict is Verdict.PAUSE
+    part_ends = next(start.until_epoch for start in trial.starts if start.attempt == reported.attempt)
+    return reported.report.epoch >= part_ends and part_ends < trial.proposed.horizon_epochs
 
 
 def _trial_started(trial: TrialRecord, start: AttemptStarted) -> TrialStarted:

@@ -23,7 +23,7 @@ from search.sweep_page import SweepPage, warning_note
 from search.tracked_data import TrackedDataset
 from search.tracked_runs import RunEnd, TrackedRuns, metrics_at, summary_of
 from search.tracking_settings import TrackingSettings
-from search.trial import TrialState, Verdict
+from search.trial import TrialState
 
 TRACEBACK_FILE = "traceback.txt"
 TRIAL_ENDS: Mapping[TrialState, RunEnd] = {
@@ -121,7 +121,7 @@ class MlflowTracker:
                 metrics["train/patches_per_s"] = report.n_patches / report.duration_s
             self._runs.client.log_batch(run_id, metrics=metrics_at(metrics, report.epoch, event.at_ms))
             # Told again after a crash, an epoch may be followed by a later attempt.
-            if event.verdict is Verdict.PAUSE and event.attempt == self._attempts.get(event.number):
+            if event.is_pause and event.attempt == self._attempts.get(event.number):
                 self._runs.mark(run_id, "SCHEDULED")
                 self._runs.set_tags(run_id, {"state": str(TrialState.PAUSED)})
 

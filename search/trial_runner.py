@@ -140,7 +140,8 @@ class TrialRunner:
         else:
             verdict = self._judge_and_record(message)
             self._executor.answer(number, self._verdict_for_worker(number, report, verdict))
-            self._keeper.end_epoch(self._trial(number).reports[-1])
+            trial = self._trial(number)
+            self._keeper.end_epoch(trial, trial.reports[-1])
 
     def _judge_and_record(self, message: WorkerReported) -> Verdict:
         """Get the engine's verdict and write it down; the epoch is written down even if the engine fails."""

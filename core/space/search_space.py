@@ -115,7 +115,16 @@ class SearchSpace:
 
     def sample(self, generator: np.random.Generator) -> dict[str, Value]:
         """Draw a point; the number of random draws is the same for every point, whatever is active in it."""
-        return self._at(generator.random(len(self.dimensions)))
+        return self.at(generator.random(len(self.dimensions)))
+
+    def at(self, quantiles: Iterable[float]) -> dict[str, Value]:
+        """The point at a place in the unit cube: what spreads evenly there spreads evenly in the space.
+
+        Args:
+            quantiles: one in [0, 1] for each dimension, inactive ones among them.
+        """
+        full = {dimension.name: dimension.at(float(q)) for dimension, q in zip(self.dimensions, quantiles, strict=True)}
+        return {name: full[name] for name in self.active(full)}
 
     def spread(self, n: int, seed: int) -> list[dict[str, Value]]:
         """Take `n` points that cover every dimension evenly: a Latin hypercube.
@@ -127,7 +136,7 @@ class SearchSpace:
         from scipy.stats import qmc  # half a second to import, and only benchmarks need it
 
         quantiles = qmc.LatinHypercube(len(self.dimensions), seed=np.random.default_rng(seed)).random(n)
-        return [self._at(row) for row in quantiles]
+        return [self.at(row) for row in quantiles]
 
     def with_fixed(self, values: Point) -> "SearchSpace":
         """A space whose every point has these values where the name is active.
@@ -166,10 +175,6 @@ class SearchSpace:
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The plain form that `from_dict` reads: dicts, lists, numbers, strings and bools only."""
         return {dimension.name: dimension_to_plain(dimension) for dimension in self.dimensions}
-
-    def _at(self, quantiles: Iterable[float]) -> dict[str, Value]:
-        full = {dimension.name: dimension.at(float(q)) for dimension, q in zip(self.dimensions, quantiles, strict=True)}
-        return {name: full[name] for name in self.active(full)}
 
 
 def _check_condition(dimension: Dimension, earlier: Mapping[str, Dimension]) -> None:

@@ -1,9 +1,10 @@
-"""The Optuna engine: random search or TPE, with or without median pruning."""
+"""The Optuna engine: its samplers and pruners, and successive halving that goes on."""
 
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -14,10 +15,12 @@ from optuna.trial import TrialState as OptunaState
 from core.errors import EngineError
 from search.engines.base import Asked, Continue, EngineSettings, Event, Exhausted, Proposal, Reported, Start, Told
 from search.engines.finite_space import PointKey, key_of, list_points
-from search.engines.optuna_sampling import Judge, PointSampler
+from search.engines.optuna_pruning import Judge
+from search.engines.optuna_sampling import PointSampler
 from search.engines.optuna_settings import OptunaSettings
 from search.engines.optuna_space import distributions_of, to_optuna
 from search.engines.optuna_study import Part, StudyRecord, open_storage, storage_errors
+from search.engines.rungs import RungLadder, rung_epochs
 from search.trial import EpochReport, Point, TrialResult, TrialState, Verdict
 
 _DRAWS = 8  # tries to get a new point from the sampler, and as many at random
@@ -35,8 +38,8 @@ class OptunaEngine:
     The study that they look at is in memory and rebuilt from the ledger; a database of the user's is a second
     copy, written and not read, so that it changes no proposal. A paused trial is PRUNED in Optuna, which else counts
     it among the bad ones; when it goes on, a new Optuna trial stands for its next part, with the scores so far. Points
-    outside of the space are counted and not told. Optuna itself never pauses a trial: one that is paused for other
-    reasons goes on before a new one starts.
+    outside of the space are counted and not told. Optuna itself never pauses a trial; `asha` does, and lets it go on
+    when it is among the best of its rung. A trial that is paused for other reasons goes on before a new one starts.
     """
 
     def __init__(self, choice: OptunaSettings, settings: EngineSettings) -> None:
@@ -50,8 +53,9 @@ class OptunaEngine:
         self._distributions = distributions_of(settings.space)
         storage = InMemoryStorage()
         self._memory = StudyRecord(storage, settings)
-        self._sampler = PointSampler(choice, settings.space, storage, settings.sweep_id)
-        self._judge = Judge(choice, storage, settings.sweep_id)
+        self._sampler = PointSampler(choice, settings, storage, settings.sweep_id)
+        self._judge = Judge(choice, settings, storage, settings.sweep_id)
+        self._ladder = _ladder_of(choice, settings)
         self._mirror: StudyRecord | None = None
         if choice.storage is not None:
             user_storage = open_storage(choice.storage)
@@ -77,7 +81,7 @@ class OptunaEngine:
                 case Asked(point=point) if point is not None:
                     self._start(event.number, point)
                 case Reported():
-                    self._take_down(event.number, event.report)
+                    self._judge_report(event.number, event.report, is_replay=True)
                 case Told():
                     self._end(event.number, event.state, event.value)
         if self._mirror is not None:
@@ -91,8 +95,8 @@ class OptunaEngine:
             EngineError: if the trial of this number is there and has reported or ended.
         """
         self._forget_unused(number)
-        if self._paused:
-            paused = min(self._paused)
+        paused = self._next_to_go_on()
+        if paused is not None:
             self._go_on(paused)
             return Continue(paused)
         enqueued = self._settings.enqueued
@@ -108,8 +112,7 @@ class OptunaEngine:
         Raises:
             EngineError: if the trial is not running, or the objective is not among the epoch's scores.
         """
-        trial = self._take_down(number, report)
-        return Verdict.STOP if trial is not None and self._judge.is_hopeless(trial) else Verdict.GO
+        return self._judge_report(number, report)
 
     def tell(self, number: int, result: TrialResult) -> None:
         """Learn how a trial, or a part of it, ended.
@@ -123,7 +126,7 @@ class OptunaEngine:
         """A point that was not proposed yet; `None` if there is none left; an old one only where all tries gave one."""
         if self._left is not None and not self._left:
             return None
-        for drawn in islice(self._sampler.draws(self._settings.seed, number), _DRAWS):
+        for drawn in islice(self._sampler.draws(number), _DRAWS):
             if key_of(drawn) not in self._proposed:
                 return drawn
         generator = np.random.default_rng([self._settings.seed, number])
@@ -137,7 +140,9 @@ class OptunaEngine:
         self._proposed.add(key)
         if self._left is not None:
             self._left.pop(key, None)
-        self._trials[number] = _Trial(point, is_in_space=self._settings.space.contains(point))
+        trial = self._trials[number] = _Trial(point, is_in_space=self._settings.space.contains(point))
+        if number >= len(self._settings.enqueued):
+            trial.notes = dict(self._sampler.notes(number))
         self._begin_part(number)
 
     def _forget_unused(self, number: int) -> None:
@@ -151,6 +156,8 @@ class OptunaEngine:
         del self._trials[number]
         self._proposed = {key_of(other.point) for other in self._trials.values()}
         self._left = self._list_left(self._proposed)
+        if self._ladder is not None:
+            self._ladder.forget(number)
         if not trial.is_in_space:
             return
         part = Part(number, 0)
@@ -165,8 +172,16 @@ class OptunaEngine:
             return None
         return {key_of(point): point for point in self._points if key_of(point) not in proposed}
 
+    def _next_to_go_on(self) -> int | None:
+        if self._ladder is None:
+            return min(self._paused, default=None)
+        elsewhere = [number for number in self._paused if not self._ladder.is_at_a_rung(number)]
+        return min(elsewhere, default=self._ladder.next_to_go_on(self._paused))
+
     def _go_on(self, number: int) -> None:
         self._paused.remove(number)
+        if self._ladder is not None:
+            self._ladder.let_go_on(number)
         self._trials[number].n_parts += 1
         self._begin_part(number)
 
@@ -178,10 +193,21 @@ class OptunaEngine:
         params = {name: to_optuna(self._settings.space[name], value) for name, value in trial.point.items()}
         distributions = {name: self._distributions[name] for name in params}
         part = Part(number, trial.n_parts - 1)
-        self._memory.start(part, params, distributions, trial.scores)
+        self._memory.start(part, params, distributions, trial.scores, trial.notes)
         if self._mirror is not None:
             with storage_errors():
                 self._mirror.start(part, params, distributions, trial.scores)
+
+    def _judge_report(self, number: int, report: EpochReport, is_replay: bool = False) -> Verdict:
+        """Take a report down and judge it; in a replay only so far as what follows depends on it."""
+        frozen, trial = self._take_down(number, report), self._trials[number]
+        is_judged = self._ladder is not None and trial.scores and report.epoch < self._settings.horizon_epochs
+        if self._ladder is not None and is_judged:
+            best = trial.best(self._settings.direction)
+            return Verdict.GO if self._ladder.may_go_on(number, report.epoch, best) else Verdict.PAUSE
+        if frozen is None or (is_replay and not self._judge.keeps_notes):
+            return Verdict.GO
+        return Verdict.STOP if self._judge.is_hopeless(frozen) else Verdict.GO
 
     def _take_down(self, number: int, report: EpochReport) -> FrozenTrial | None:
         """Take a report down; return Optuna's trial, if it can be judged."""
@@ -211,11 +237,14 @@ class OptunaEngine:
         self._running.remove(number)
         if state is TrialState.PAUSED:
             self._paused.append(number)
+        elif self._ladder is not None and state is TrialState.COMPLETED and trial.scores:
+            self._ladder.end(number, trial.best(self._settings.direction))
         if not trial.is_in_space:
             return
         is_scored = state is TrialState.COMPLETED and value is not None and math.isfinite(value)
         optuna_state = _OPTUNA_STATES[state] if is_scored or state is not TrialState.COMPLETED else OptunaState.FAIL
         part = Part(number, trial.n_parts - 1)
+        trial.notes = self._memory.notes(part)  # if it goes on, its next part is judged where this one was
         self._memory.end(part, optuna_state, value if is_scored else None)
         if self._mirror is not None:
             with storage_errors():
@@ -236,9 +265,22 @@ class _Trial:
         is_in_space: whether Optuna knows of it.
         scores: the objective by epoch.
         n_parts: Optuna trials that stand for it.
+        notes: what samplers and pruners keep in it.
     """
 
     point: Point
     is_in_space: bool
     scores: dict[int, float] = field(default_factory=dict)
     n_parts: int = 1
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def best(self, direction: Literal["minimize", "maximize"]) -> float:
+        """The best score of an epoch; there must be one."""
+        return min(self.scores.values()) if direction == "minimize" else max(self.scores.values())
+
+
+def _ladder_of(choice: OptunaSettings, settings: EngineSettings) -> RungLadder | None:
+    if choice.pruner != "asha":
+        return None
+    epochs = rung_epochs(choice.rung_first_epoch, choice.rung_factor, settings.horizon_epochs)
+    return RungLadder(epochs, choice.rung_factor, settings.direction)

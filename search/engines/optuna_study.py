@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -95,6 +96,7 @@ class StudyRecord:
         params: Point,
         distributions: Mapping[str, BaseDistribution],
         values: Mapping[int, float],
+        notes: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Take down that a part runs.
 
@@ -103,6 +105,7 @@ class StudyRecord:
             params: the point in Optuna's values.
             distributions: of the names in `params`.
             values: the trial's scores so far, by epoch.
+            notes: what samplers and pruners look for in the trial.
 
         Raises:
             EngineError: if the study has this part with other parameters.
@@ -115,6 +118,7 @@ class StudyRecord:
                 distributions=dict(distributions),
                 intermediate_values=dict(values),
                 user_attrs={TRIAL_KEY: part.number, PART_KEY: part.place},
+                system_attrs=dict(notes),
             )
             self._ids[part] = self._storage.create_new_trial(self._study_id, template_trial=template)
             return
@@ -140,6 +144,10 @@ class StudyRecord:
         trial = self._storage.get_trial(self._ids.pop(part))
         if not trial.state.is_finished():
             self._study.tell(trial.number, value, state)
+
+    def notes(self, part: Part) -> dict[str, Any]:
+        """What samplers and pruners have written into a part that runs."""
+        return dict(self._storage.get_trial(self._ids[part]).system_attrs)
 
     def forget(self, part: Part) -> None:
         """Take back a part that was never used: Optuna deletes no trials, but looks at no failed ones."""

@@ -220,7 +220,10 @@ BAD: dict[str, tuple[str, str]] = {
         SMALL + "engine: {name: grid}\n",
         "engine.name: must be one of optuna, keras_tuner, but got 'grid'",
     ),
-    "unknown choice": (SMALL + "engine: {sampler: cma}\n", "engine.sampler: must be 'random' or 'tpe', but got 'cma'"),
+    "unknown choice": (
+        SMALL + "engine: {sampler: cma}\n",
+        "engine.sampler: must be 'random', 'tpe', .*'cmaes', 'qmc' or 'grid', but got 'cma'",
+    ),
     "either or": (
         SMALL + "tracking: {keep_models: some}\n",
         "keep_models: must be 'all' or an integer, but got 'some'",

@@ -164,6 +164,22 @@ def test_pause_and_continue_keep_one_trial_and_end_as_an_uninterrupted_one(sweep
     assert trials[1].summary.value == read_ledger(whole.folder).trials[1].summary.value
 
 
+@pytest.mark.parametrize("pauses_by", ["until_epoch", "verdict"])
+def test_who_watches_hears_at_once_that_a_trial_waits(sweep: CheapSweep, pauses_by: str) -> None:
+    def halving(number: int) -> Proposal:
+        until_epoch = 1 if pauses_by == "until_epoch" else None
+        script: list[Proposal] = [Start({"x": 0.1}, until_epoch), Continue(0), Exhausted()]
+        return script[len(engine.asked) - 1]
+
+    def judge(number: int, report: EpochReport) -> Verdict:
+        return Verdict.PAUSE if pauses_by == "verdict" and report.epoch == 1 else Verdict.GO
+
+    engine, observer = ScriptedEngine(on_ask=halving, on_report=judge), KeepingObserver()
+    sweep.launch(engine, observer)
+    epochs = [event for event in observer.events if isinstance(event, EpochEnded)]
+    assert [(event.report.epoch, event.is_pause) for event in epochs] == [(1, True), (2, False), (3, False)]
+
+
 def test_the_engine_s_verdicts_pause_and_stop_trials(sweep: CheapSweep) -> None:
     def judge(number: int, report: EpochReport) -> Verdict:
         return {0: Verdict.STOP, 1: Verdict.PAUSE}.get(number, Verdict.GO) if report.epoch == 2 else Verdict.GO

@@ -10,7 +10,7 @@ from search.store import TrackingStore
 from search.tracked_data import TrackedDataset
 from search.tracking import MlflowTracker
 from search.tracking_settings import KeepModels, TrackingSettings
-from search.trial import TrialState, Verdict
+from search.trial import TrialState
 from tests.search.told_sweep import POINT, SWEEP, ended, epoch, started, summary, sweep_ended
 
 DATASETS = (
@@ -181,7 +181,7 @@ def test_no_model_is_kept_when_asked(store: TrackingStore, model_folder: Path) -
 def test_a_pruned_trial_is_killed_and_keeps_metrics_and_hyperparameters(store: TrackingStore) -> None:
     tracker = _tracker(store)
     tracker.trial_started(started(0))
-    tracker.epoch_ended(epoch(0, 1, verdict=Verdict.STOP))
+    tracker.epoch_ended(epoch(0, 1))
     tracker.trial_ended(ended(0, TrialState.PRUNED))
     run = _run(store, tracker, 0)
     assert run.info.status == "KILLED"
@@ -204,11 +204,11 @@ def test_a_failed_trial_is_failed_and_keeps_its_traceback(store: TrackingStore) 
 def test_a_paused_trial_waits_as_scheduled_and_goes_on_as_running(store: TrackingStore) -> None:
     tracker = _tracker(store)
     tracker.trial_started(started(0))
-    tracker.epoch_ended(epoch(0, 1, verdict=Verdict.PAUSE))
+    tracker.epoch_ended(epoch(0, 1, is_pause=True))
     assert _run(store, tracker, 0).info.status == "SCHEDULED"
     tracker.trial_started(started(0, attempt=2))
     assert _run(store, tracker, 0).info.status == "RUNNING"
-    tracker.epoch_ended(epoch(0, 1, attempt=1, verdict=Verdict.PAUSE))  # told again
+    tracker.epoch_ended(epoch(0, 1, attempt=1, is_pause=True))  # told again
     assert _run(store, tracker, 0).info.status == "RUNNING"
     assert _run(store, tracker, 0).data.tags["attempts"] == "2"
 

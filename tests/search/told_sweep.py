@@ -5,7 +5,7 @@ from pathlib import Path
 
 from search.files import reference_file
 from search.observer import EpochEnded, SweepEnded, SweepStarted, SweepStatus, TrialEnded, TrialStarted, TrialSummary
-from search.trial import EpochReport, FileReference, TrialResult, TrialState, Value, Verdict
+from search.trial import EpochReport, FileReference, TrialResult, TrialState, Value
 
 SWEEP = SweepStarted(
     sweep_id="toy-1",
@@ -28,10 +28,10 @@ def started(number: int, attempt: int = 1, point: Mapping[str, Value] = POINT) -
     return TrialStarted(number, attempt, point, 100 + number, 0, 3, 3, 1, "float32", at_ms, at_ms)
 
 
-def epoch(number: int, epoch_number: int, attempt: int = 1, verdict: Verdict = Verdict.GO) -> EpochEnded:
+def epoch(number: int, epoch_number: int, attempt: int = 1, is_pause: bool = False) -> EpochEnded:
     metrics = {"train/loss": 2.0 / epoch_number, "val/loss": 3.0 / epoch_number, "system/rss_mb": 300.0}
     report = EpochReport(epoch_number, metrics, n_patches=100, duration_s=2.0)
-    return EpochEnded(number, attempt, report, verdict, SWEEP.created_ms + 60_000 * number + 1000 * epoch_number)
+    return EpochEnded(number, attempt, report, is_pause, SWEEP.created_ms + 60_000 * number + 1000 * epoch_number)
 
 
 def summary(number: int, state: TrialState, value: float | None, attempts: int = 1) -> TrialSummary:

@@ -117,8 +117,12 @@ class Sweep:
         """Let a started trial run to the end of its part."""
         value = score(self.points[number])
         for epoch in range(self.n_epochs[number] + 1, self.until[number] + 1):
-            if self.report(number, epoch, value + HORIZON - epoch) is Verdict.STOP:
+            verdict = self.report(number, epoch, value + HORIZON - epoch)
+            if verdict is Verdict.STOP:
                 self.tell(number, TrialState.PRUNED)
+                return
+            if verdict is Verdict.PAUSE:
+                self.tell(number, TrialState.PAUSED)
                 return
         is_done = self.until[number] == HORIZON
         self.tell(number, TrialState.COMPLETED if is_done else TrialState.PAUSED, value if is_done else None)
@@ -329,7 +333,8 @@ class EngineContract:
         sweep.run(16)
         assert [sweep.points[number] for number in range(3)] == [outside, inside, outside]
         assert all(space.contains(sweep.points[number]) for number in range(3, 16))
-        resumed = self.begin(space, enqueued=(outside, inside, outside), history=sweep.history[:4])
+        n_events = 1 + next(place for place, event in enumerate(sweep.history) if isinstance(event, Told))
+        resumed = self.begin(space, enqueued=(outside, inside, outside), history=sweep.history[:n_events])
         resumed.run(15)
         assert resumed.points == sweep.points
 

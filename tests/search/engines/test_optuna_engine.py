@@ -1,5 +1,6 @@
 """The Optuna engine: the contract with every sampler and pruner, and what is Optuna's own."""
 
+import importlib.util
 import logging
 import warnings
 from pathlib import Path
@@ -40,6 +41,51 @@ class TestTpeWithMedianPruner(EngineContract):
             sampler="tpe", n_startup_trials=5, pruner="median", pruner_startup_trials=3, pruner_warmup_epochs=0
         )
         return choice.open(settings)
+
+
+class TestCmaes(EngineContract):
+    """CMA-ES from the fifth trial on, in generations of its own size."""
+
+    def make_engine(self, settings: EngineSettings) -> Engine:
+        return OptunaSettings(sampler="cmaes", n_startup_trials=5).open(settings)
+
+
+class TestQmc(EngineContract):
+    """A Sobol sequence."""
+
+    def make_engine(self, settings: EngineSettings) -> Engine:
+        return OptunaSettings(sampler="qmc").open(settings)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch, the extra `gp`, is not installed")
+class TestGp(EngineContract):
+    """A Gaussian process from the fifth trial on."""
+
+    spaces = tuple(name for name in SPACES if name != "large integers")
+
+    def make_engine(self, settings: EngineSettings) -> Engine:
+        return OptunaSettings(sampler="gp", n_startup_trials=5).open(settings)
+
+
+class TestRandomWithSuccessiveHalving(EngineContract):
+    """Trials ended at the first epoch unless they are among the better half."""
+
+    def make_engine(self, settings: EngineSettings) -> Engine:
+        return OptunaSettings(sampler="random", pruner="successive_halving", rung_factor=2).open(settings)
+
+
+class TestTpeWithHyperband(EngineContract):
+    """As above, with two brackets."""
+
+    def make_engine(self, settings: EngineSettings) -> Engine:
+        return OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="hyperband", rung_factor=2).open(settings)
+
+
+class TestTpeWithAsha(EngineContract):
+    """Trials paused at the first epoch, the best of them going on."""
+
+    def make_engine(self, settings: EngineSettings) -> Engine:
+        return OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="asha", rung_factor=2).open(settings)
 
 
 PLAIN = SearchSpace((Real("x", -1.0, 1.0), Integer("n", 0, 1000)))

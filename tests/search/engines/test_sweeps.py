@@ -1,14 +1,15 @@
-"""Whole sweeps with KerasTuner, with workers that cost milliseconds."""
+"""Whole sweeps with every engine, with workers that cost milliseconds."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from core.space import Real, SearchSpace
 from search.cheap_objective import METRIC, CheapSettings
 from search.engines.base import EngineSettings
-from search.engines.keras_tuner_settings import KerasTunerSettings
+from search.engines.catalogue import EngineChoice
 from search.executors.local import LocalExecutor, modules_to_preload
 from search.ledger import read_ledger
 from search.sweep import run_sweep
@@ -20,14 +21,20 @@ from tests.search.cheap_sweep import CHEAP, CheapSweep
 
 SPACE = SearchSpace((Real("x", 0.0, 1.0), Real("y", 0.0, 1.0)))
 CHOICES: dict[str, dict[str, Any]] = {
-    "hyperband": {"oracle": "hyperband", "factor": 3},
-    "bayesian": {"oracle": "bayesian", "num_initial_points": 5},
+    "hyperband": {"name": "keras_tuner", "oracle": "hyperband", "factor": 3},
+    "bayesian": {"name": "keras_tuner", "oracle": "bayesian", "num_initial_points": 5},
+    "tpe": {"name": "optuna", "sampler": "tpe", "n_startup_trials": 5},
+    "cmaes": {"name": "optuna", "sampler": "cmaes", "n_startup_trials": 5},
+    "asha": {"name": "optuna", "sampler": "tpe", "n_startup_trials": 5, "pruner": "asha"},
+    "hyperband pruner": {"name": "optuna", "sampler": "random", "pruner": "hyperband"},
 }
+CHOICE: TypeAdapter[EngineChoice] = TypeAdapter(EngineChoice)
+HAS_RUNGS = ("hyperband", "asha", "hyperband pruner")
 
 
 def launch(sweep: CheapSweep, name: str) -> SweepOutcome:
     settings = EngineSettings(SPACE, (), 7, METRIC, "minimize", sweep.horizon_epochs, "cheap")
-    engine = KerasTunerSettings.model_validate(CHOICES[name]).open(settings)
+    engine = CHOICE.validate_python(CHOICES[name]).open(settings)
     executor = LocalExecutor(sweep.n_workers, 1, preload=modules_to_preload(CHEAP))
     with sweep.open() as ledger:
         return run_sweep(ledger, sweep.plan(), engine, executor, progress=sweep.progress)
@@ -37,7 +44,7 @@ def cheap(folder: Path, name: str, n_workers: int, n_trials: int) -> CheapSweep:
     return CheapSweep(
         folder,
         n_workers=n_workers,
-        horizon_epochs=9 if name == "hyperband" else 2,
+        horizon_epochs=9 if name in HAS_RUNGS else 2,
         budget=BudgetSettings(trials=n_trials),
         settings=CheapSettings(failing=frozenset({4, 15}), dying=frozenset({6})),
     )
@@ -60,16 +67,25 @@ def test_a_sweep_uses_its_budget_though_trials_fail(name: str, n_workers: int, t
     assert outcome.status == "completed"
     assert outcome.n_by_state.total() == len(trials) == 17
     assert len({str(trial.proposed.point) for trial in trials}) == 17
-    # Where Hyperband ended a trial after one epoch, it never came to the second, in which it would have failed.
+    # Where a rung ended a trial after one epoch, it never came to the second, in which it would have failed.
     failed = {trial.number for trial in trials if trial.state is TrialState.FAILED}
     assert failed <= {4, 15}
-    if name == "bayesian":
-        assert outcome.n_by_state == {TrialState.COMPLETED: 15, TrialState.FAILED: 2}
-    else:
-        assert 15 in failed
-        assert {trial.n_epochs for trial in trials if trial.state is TrialState.PAUSED} == {1, 3}
+    waiting = {trial.n_epochs for trial in trials if trial.state is TrialState.PAUSED}
+    match name:
+        case "hyperband":
+            assert 15 in failed
+            assert waiting == {1, 3}
+            assert outcome.n_by_state[TrialState.COMPLETED] == 1 + 2 + 3 - len(failed - {4})
+        case "asha":
+            assert waiting == {1, 3}
+            assert outcome.n_by_state[TrialState.COMPLETED] >= 1
+        case "hyperband pruner":
+            assert outcome.n_by_state[TrialState.PRUNED] >= 5
+            assert {trial.n_epochs for trial in trials if trial.state is TrialState.PRUNED} <= {1, 3, 9}
+        case _:
+            assert outcome.n_by_state == {TrialState.COMPLETED: 15, TrialState.FAILED: 2}
+    if name in HAS_RUNGS:
         assert all(trial.n_epochs == 9 for trial in trials if trial.state is TrialState.COMPLETED)
-        assert outcome.n_by_state[TrialState.COMPLETED] == 1 + 2 + 3 - len(failed - {4})
 
 
 @pytest.mark.parametrize("name", CHOICES)

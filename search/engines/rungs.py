@@ -1,0 +1,114 @@
+"""Asynchronous successive halving that goes on: which trials wait at a rung, and which of them may leave it.
+
+After Li, Jamieson, Rostamizadeh et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), MLSys 2020,
+https://arxiv.org/abs/1810.05934. A trial that comes to a rung waits there, unless it is among the best so far; as
+more trials come, those that turn out to be among the best go on. Nothing that was trained is thrown away.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.errors import EngineError
+
+
+def rung_epochs(first_epoch: int, factor: int, horizon_epochs: int) -> tuple[int, ...]:
+    """The epochs at which rungs lie: the first, then each `factor` times as far, all before the horizon.
+
+    Raises:
+        EngineError: if the first rung is not before the horizon, so that no trial would ever be judged.
+    """
+    epochs = []
+    epoch = first_epoch
+    while epoch < horizon_epochs:
+        epochs.append(epoch)
+        epoch *= factor
+    if not epochs:
+        raise EngineError(
+            f"The first rung must lie before the last epoch, but `engine.rung_first_epoch` is {first_epoch} and trials "
+            f"have {horizon_epochs} epochs. Make the trials longer, or choose another pruner."
+        )
+    return tuple(epochs)
+
+
+class RungLadder:
+    """Decides at every rung who is among the best `1 / factor` of those that came so far.
+
+    Scores are the best ones up to the rung. A trial that ended by itself before a rung (early stopping, say) counts
+    there with its best score, else the rung would look easier than it is; one that failed counts only where it was.
+    """
+
+    def __init__(self, epochs: Sequence[int], factor: int, direction: Literal["minimize", "maximize"]) -> None:
+        self._rungs = [_Rung(epoch, factor, is_up=direction == "maximize") for epoch in epochs]
+
+    def may_go_on(self, number: int, epoch: int, best: float) -> bool:
+        """Take down that a trial has done an epoch, and say whether it goes on without a pause.
+
+        Args:
+            number: of the trial.
+            epoch: done, counted from 1.
+            best: its best score so far.
+        """
+        reached = [rung for rung in self._rungs if rung.epoch <= epoch]
+        if not reached:
+            return True
+        for rung in reached[:-1]:
+            rung.add(number, best)
+            rung.gone_on.add(number)  # it was not judged there, and is past it
+        last = reached[-1]
+        last.add(number, best)
+        if number not in last.gone_on and number in last.best():
+            last.gone_on.add(number)
+        return number in last.gone_on
+
+    def next_to_go_on(self, waiting: Sequence[int]) -> int | None:
+        """The trial that should leave its rung next, if any: of the highest rung, the best one."""
+        for rung in reversed(self._rungs):
+            for number in rung.best():
+                if number in waiting and number not in rung.gone_on:
+                    return number
+        return None
+
+    def is_at_a_rung(self, number: int) -> bool:
+        """Whether the trial came to a rung that it has not left."""
+        return any(number in rung.scores and number not in rung.gone_on for rung in self._rungs)
+
+    def let_go_on(self, number: int) -> None:
+        """Take down that a trial goes on from where it is."""
+        for rung in self._rungs:
+            if number in rung.scores:
+                rung.gone_on.add(number)
+
+    def end(self, number: int, best: float) -> None:
+        """Take down that a trial ended by itself: it has passed all rungs with its best score."""
+        for rung in self._rungs:
+            rung.add(number, best)
+            rung.gone_on.add(number)
+
+    def forget(self, number: int) -> None:
+        """Take back a trial that was never used."""
+        for rung in self._rungs:
+            rung.scores.pop(number, None)
+            rung.gone_on.discard(number)
+
+
+@dataclass
+class _Rung:
+    epoch: int
+    factor: int
+    is_up: bool
+    scores: dict[int, float] = field(default_factory=dict)
+    gone_on: set[int] = field(default_factory=set)
+
+    def add(self, number: int, score: float) -> None:
+        """Take down a score; the first one counts."""
+        if math.isfinite(score):
+            self.scores.setdefault(number, score)
+
+    def best(self) -> list[int]:
+        """The best `1 / factor` of the trials that came so far, best first; the earlier trial among equals."""
+        ranked = sorted(
+            self.scores, key=lambda number: (-self.scores[number] if self.is_up else self.scores[number], number)
+        )
+        return ranked[: len(ranked) // self.factor]
