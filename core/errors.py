@@ -37,6 +37,10 @@ class ModelError(WhosehandError):
     """No network can be built from these hyperparameters."""
 
 
+class ComparisonError(WhosehandError):
+    """Sweeps cannot be compared: their scores do not mean the same."""
+
+
 class TrainingError(WhosehandError):
     """A fit ended in a way that no longer epoch can mend, such as a loss that is not a number."""
 

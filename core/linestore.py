@@ -1,44 +1,33 @@
-"""Every text line of a corpus, decoded and scaled once, in one memory-mapped file.
+"""Every text line of a corpus, decoded and scaled once, in memory-mapped files that all processes share.
 
-A store is a folder `<cache_dir>/<key>`; the key is a hash of all that its lines depend on, so that a changed image or
-setting makes another store. It knows nothing of splits: every split of a corpus reads the same one.
+    <cache_dir>/<key>/lines.json      which line is whose, and what was set aside: `core.linestore_view`
+    <cache_dir>/pool-<key>/           the pixels, by content of the image files: `core.linestore_pool`
+    <cache_dir>/.files-<key>.json     which file has which content: `core.linestore_fingerprints`
 
-    pixels.u8        the lines one after the other, each (height_px, width_px) row by row
-    ink.i32          for each line the running count of ink per column, width_px + 1 numbers
-    index.json       which line is whose, and what was set aside
-    manifest.json    format, key, settings, and size and SHA-256 of the files above
+A store is a list of places in a pool. Choosing other writers, renaming them or adding a page makes another list, but
+reads no image that was ever read with the same ink settings. It knows nothing of splits. All of it can be deleted at
+will, and is built again.
 """
 
 import hashlib
-import json
-import os
-import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from core.corpora.base import CorpusIndex, SetAside
-from core.errors import LineStoreError
+from core.corpora.base import CorpusIndex
+from core.errors import CorpusError, ImageError, LineStoreError
 from core.ink import InkSettings
-from core.linestore_build import (
-    FORMAT_VERSION,
-    INDEX,
-    INK,
-    MANIFEST,
-    PIXELS,
-    Progress,
-    line_store_key,
-    write_line_store,
-)
+from core.linestore_build import Progress, gather_lines
+from core.linestore_fingerprints import fingerprint_files
+from core.linestore_pool import Pool, checksum, record_bytes
+from core.linestore_view import LineList, StoredImage, line_store_key, read_list, write_list
 
-_FILES = (PIXELS, INK, INDEX)
-_MEND = "Delete the folder; `whosehand sweep` builds it again."
+_SILENT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +55,33 @@ def build_line_store(
     cache_dir: Path,
     on_progress: Progress | None = None,
 ) -> "LineStore":
-    """Open the store of these lines, built first if it is not there or damaged.
+    """Open the store of these lines; what of it is not there, or damaged, is read first.
 
-    Safe to call from several processes at once: one builds, the others wait. Images without readable ink are set
-    aside with a reason.
+    Safe to call from several processes at once, and to kill: what was read is kept, and the next call goes on with the
+    rest. Images without readable ink are set aside with a reason; how many are too many is for `core.quarantine`.
 
     Args:
         index: the corpus.
         settings: how images become lines.
         cache_dir: the folder that holds the stores of all corpora.
-        on_progress: called with (images done, images in all).
+        on_progress: called with (images done, images in all), if there is anything to read.
 
     Raises:
-        CorpusError: if more than half of the images cannot be used.
+        CorpusError: if there are no images.
         LineStoreError: if the folder cannot be written.
     """
-    key = line_store_key(index, settings)
-    folder = cache_dir / key
-    try:
-        return LineStore.open(folder)
-    except LineStoreError:
-        pass  # missing or damaged: either way it is built anew
+    if not index.images:
+        raise CorpusError(
+            f"A corpus must have at least one image, but {index.name!r} below {index.root} has none. "
+            "Is `corpus` set to the right layout?"
+        )
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_dir / f".{key}.lock"):
-            return _build_locked(index, settings, folder, on_progress)
+        return _open_or_build(index, settings, cache_dir, on_progress)
     except OSError as error:
         raise LineStoreError(
             f"Line stores must be written to {cache_dir}, but that failed ({error}). "
-            "Free space, or choose another folder."
+            "Free space, or choose another folder; the lines that are there already are kept."
         ) from error
 
 
@@ -102,35 +89,30 @@ class LineStore:
     """A built store, opened for reading; pickles as its path, and every process maps the same memory.
 
     Attributes:
-        folder: where it lies.
+        folder: where its list lies; the pool is a neighbour of it.
         height_px: the height of every line.
         lines: what is known about each line, in the order of the corpus.
         set_aside: the images that gave no line, and why.
     """
 
-    def __init__(
-        self, folder: Path, height_px: int, lines: tuple[StoredLine, ...], set_aside: tuple[SetAside, ...]
-    ) -> None:
+    def __init__(self, folder: Path, content: LineList) -> None:
         self.folder = folder
-        self.height_px = height_px
-        self.lines = lines
-        self.set_aside = set_aside
-        widths = np.array([line.width_px for line in lines], dtype=np.int64)
-        self._starts: list[int] = [0, *np.cumsum(widths).tolist()]
+        self.height_px = content.height_px
+        self.lines = tuple(line for image in content.images for line in _lines_of(image))
+        self.set_aside = content.set_aside
+        self._content = content
+        self._places = [place for image in content.images for place in _places_of(image, content.height_px)]
+        self._packs: dict[str, NDArray[np.uint8]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> "LineStore":
-        """Open a built store; the files' sizes and the index's checksum are checked, the pixels' is not.
+        """Open a built store; the checksum of the list and the sizes of the packs are checked, the pixels are not.
 
         Raises:
-            LineStoreError: if the folder is missing, half-written, damaged or of another format.
+            LineStoreError: if the list or a pack is missing, damaged or of another format.
         """
         folder = folder.absolute()  # a worker may run elsewhere
-        manifest = _read_manifest(folder)
-        index = _read_json(folder / INDEX)
-        lines = tuple(StoredLine(*row) for row in index["lines"])
-        set_aside = tuple(SetAside(Path(path), reason) for path, reason in index["set_aside"])
-        return cls(folder, int(manifest["height_px"]), lines, set_aside)
+        return cls(folder, read_list(folder))
 
     def __reduce__(self) -> tuple[Callable[[Path], "LineStore"], tuple[Path]]:
         """Pickle as the path alone."""
@@ -142,8 +124,9 @@ class LineStore:
 
     def pixels(self, line: int) -> NDArray[np.uint8]:
         """The pixels of a line: a read-only view, (height_px, width_px), 255 is paper."""
-        start, end = self._starts[line] * self.height_px, self._starts[line + 1] * self.height_px
-        return self._pixels[start:end].reshape(self.height_px, -1)
+        pack, _, start = self._places[line]
+        shape = self.height_px, self.lines[line].width_px
+        return self._map(pack)[start : start + shape[0] * shape[1]].reshape(shape)
 
     def n_ink(self, line: int) -> NDArray[np.int32]:
         """The count of ink pixels left of each column, (width_px + 1,), so that any span is one subtraction.
@@ -151,79 +134,83 @@ class LineStore:
         Columns a to b (b not among them) hold `n_ink(line)[b] - n_ink(line)[a]` pixels of ink: those below
         `INK_LEVEL` after tone normalisation, also where the pixels themselves are kept as they were.
         """
-        return self._ink[self._starts[line] + line : self._starts[line + 1] + line + 1]
+        pack, start, _ = self._places[line]
+        return self._map(pack)[start : start + 4 * (self.lines[line].width_px + 1)].view("<i4")
 
     def verify(self) -> None:
-        """Read every byte and compare checksums (about a second for a gigabyte).
+        """Read every byte of the store's lines and compare checksums (about a second for a gigabyte).
 
         Raises:
-            LineStoreError: if a file is not the one that was built.
+            LineStoreError: if the lines of an image are not those that were read.
         """
-        for name, entry in _read_manifest(self.folder)["files"].items():
-            with (self.folder / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != entry["sha256"]:
+        for image in self._content.images:
+            place = image.place
+            n_bytes = record_bytes(place.widths_px, self.height_px)
+            found = checksum(self._map(place.pack)[place.offset : place.offset + n_bytes].data)
+            if found != place.checksum:
                 raise LineStoreError(
-                    f"{self.folder / name} must have SHA-256 {entry['sha256']}, but has {found}. {_MEND}"
+                    f"The lines of {image.image_id} in {self._content.pool / place.pack} must have the checksum "
+                    f"{place.checksum}, but have {found}. Delete that file; `whosehand sweep` reads its images again."
                 )
 
-    @cached_property
-    def _pixels(self) -> NDArray[np.uint8]:
-        return np.asarray(np.memmap(self.folder / PIXELS, dtype=np.uint8, mode="r"))
-
-    @cached_property
-    def _ink(self) -> NDArray[np.int32]:
-        return np.asarray(np.memmap(self.folder / INK, dtype="<i4", mode="r"))
+    def _map(self, pack: str) -> NDArray[np.uint8]:
+        if pack not in self._packs:
+            self._packs[pack] = np.asarray(np.memmap(self._content.pool / pack, dtype=np.uint8, mode="r"))
+        return self._packs[pack]
 
 
-def _build_locked(index: CorpusIndex, settings: InkSettings, folder: Path, on_progress: Progress | None) -> LineStore:
+def _open_or_build(
+    index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: Progress | None
+) -> LineStore:
+    kept_in = cache_dir / f".files-{hashlib.sha256(str(index.root.absolute()).encode()).hexdigest()[:20]}.json"
+    waiting = partial(_say_that_it_starts, time.monotonic(), len(index.images), on_progress)
+    prints = fingerprint_files((image.path for image in index.images), kept_in, waiting)
     try:
-        return LineStore.open(folder)  # another process was faster
+        return _open_of(index, cache_dir / line_store_key(index, settings, prints))
     except LineStoreError:
-        shutil.rmtree(folder, ignore_errors=True)
-    for stale in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(stale, ignore_errors=True)  # left by a build that was killed: we hold the lock
-    half_written = folder.with_name(f".{folder.name}-{os.getpid()}")
-    half_written.mkdir()
-    try:
-        write_line_store(index, settings, half_written, on_progress)
-        half_written.rename(folder)
-    except BaseException:
-        shutil.rmtree(half_written, ignore_errors=True)
-        raise
+        pass  # missing or damaged: either way it is built from what is there
+    pool = Pool(cache_dir, settings)
+    gathered = gather_lines(index.images, prints, pool, settings, on_progress)
+    for image in index.images:  # a fault of the moment is no property of the content: it gets no lasting key
+        reason = gathered.unusable.get(image.image_id)
+        if reason is not None and not reason.is_lasting:
+            prints[image.path] = ImageError(reason.reason)
+    folder = cache_dir / line_store_key(index, settings, prints)
+    write_list(index, settings, pool, gathered, folder)
     return LineStore.open(folder)
 
 
-def _read_manifest(folder: Path) -> Mapping[str, Any]:
-    """The manifest of a store whose files have the sizes, and whose index has the checksum, that it says.
+def _open_of(index: CorpusIndex, folder: Path) -> LineStore:
+    """Open a store, unless it tells of files that have been moved since.
 
     Raises:
-        LineStoreError: if that is not so.
+        LineStoreError: if it is missing or damaged, or tells of other files.
     """
-    if not (folder / MANIFEST).is_file():
-        raise LineStoreError(f"A line store must hold {MANIFEST}, but {folder} does not. {_MEND}")
-    manifest = _read_json(folder / MANIFEST)
-    found_format = manifest.get("format") if isinstance(manifest, dict) else None
-    if found_format != FORMAT_VERSION:
-        raise LineStoreError(
-            f"A line store must have format {FORMAT_VERSION}, but {folder} has {found_format}. {_MEND}"
-        )
-    try:
-        files = {name: (int(manifest["files"][name]["n_bytes"]), manifest["files"][name]["sha256"]) for name in _FILES}
-    except (KeyError, TypeError, ValueError) as error:
-        raise LineStoreError(f"{folder / MANIFEST} must tell the size and checksum of {_FILES}. {_MEND}") from error
-    for name, (n_bytes, _) in files.items():
-        size = (folder / name).stat().st_size if (folder / name).is_file() else None
-        if size != n_bytes:
-            raise LineStoreError(f"{folder / name} must have {n_bytes} bytes, but has {size}. {_MEND}")
-    found = hashlib.sha256((folder / INDEX).read_bytes()).hexdigest()
-    if found != files[INDEX][1]:
-        raise LineStoreError(f"{folder / INDEX} must have the SHA-256 of its manifest, but has {found}. {_MEND}")
-    return manifest
+    store = LineStore.open(folder)
+    path_of = {image.image_id: image.path for image in index.images}
+    if any(path_of[str(entry.image_id)] != entry.path for entry in store.set_aside):
+        raise LineStoreError(f"A store must name the files as they lie now, but {folder} names earlier places.")
+    return store
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise LineStoreError(f"{path} must be JSON, but cannot be read ({error}). {_MEND}") from error
+def _say_that_it_starts(since: float, n_images: int, on_progress: Progress | None) -> None:
+    if on_progress is not None and time.monotonic() - since > _SILENT_S:
+        on_progress(0, n_images)
+
+
+def _lines_of(image: StoredImage) -> list[StoredLine]:
+    return [
+        StoredLine(image.image_id, number, image.writer_id, image.group_id, width_px)
+        for number, width_px in enumerate(image.place.widths_px)
+    ]
+
+
+def _places_of(image: StoredImage, height_px: int) -> list[tuple[str, int, int]]:
+    """For each line its pack, and there the offsets of its ink counts and of its pixels."""
+    place = image.place
+    ink, pixels = place.offset, place.offset + record_bytes(place.widths_px, height_px=0)
+    places = []
+    for width_px in place.widths_px:
+        places.append((place.pack, ink, pixels))
+        ink, pixels = ink + 4 * (width_px + 1), pixels + height_px * width_px
+    return places

@@ -7,8 +7,8 @@ from core.errors import RegistryError
 from core.precision import choose_precision
 from core.split import SplitManifest
 from search.config import Experiment
+from search.known_sweeps import read_sweep
 from search.launch import local_executor, patch_task, tracked_datasets
-from search.ledger import LEDGER_NAME, read_ledger
 from search.patch_task import PatchTask
 from search.preparation import prepare_corpus
 from search.progress import Progress
@@ -79,10 +79,12 @@ def promote(
         on_lines: called with (images done, images in all) while the line store is built.
 
     Raises:
-        RegistryError: if there is no such sweep or no completed trial, or a step fails.
+        LedgerError: if there is no such sweep.
+        RegistryError: if no trial is completed, or a step fails.
     """
-    state, experiment, created = _read_sweep(sweep_name, workspace)
-    trial = _choose_trial(state, experiment, choice.trial)
+    sweep = read_sweep(sweep_name, workspace)
+    experiment, created = sweep.experiment, sweep.created
+    trial = _choose_trial(sweep.state, experiment, choice.trial)
     epochs = choice.epochs or experiment.refit_epochs
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_lines)
@@ -132,18 +134,6 @@ def _test_scores(
         choose_precision(experiment.training.precision),
         experiment.seed,
     )
-
-
-def _read_sweep(name: str, workspace: Workspace) -> tuple[SweepState, Experiment, SweepCreated]:
-    folder = workspace.sweep(name)
-    if not (folder / LEDGER_NAME).exists():
-        known = sorted(path.parent.name for path in folder.parent.glob(f"*/{LEDGER_NAME}"))
-        there = f"there are {', '.join(known)}" if known else "`whosehand sweep EXPERIMENT` makes one"
-        raise RegistryError(f"No sweep is called {name!r} in {folder.parent}: {there}.")
-    state = read_ledger(folder)
-    if state.created is None:
-        raise RegistryError(f"The sweep {name!r} has not begun yet: {folder / LEDGER_NAME} is empty.")
-    return state, Experiment.model_validate(state.created.config), state.created
 
 
 def _choose_trial(state: SweepState, experiment: Experiment, number: int | None) -> TrialRecord:

@@ -6,11 +6,13 @@ from pydantic import Field
 
 from core.corpora.cerug import CerugSettings
 from core.corpora.csafe import CsafeSettings
+from core.corpora.cvl import CvlSettings
 from core.corpora.dhsd import DhsdSettings
 from core.corpora.firemaker import FiremakerSettings
 from core.corpora.folder import FolderSettings
 from core.corpora.hands import HandsSettings
 from core.corpora.hisir19 import Hisir19Settings
+from core.corpora.iam import IamSettings
 from core.corpora.icdar2013 import Icdar2013Settings
 from core.corpora.icdar2017 import Icdar2017Settings
 from core.corpora.manifest import ManifestSettings
@@ -20,10 +22,12 @@ CorpusSettings = Annotated[
     HandsSettings
     | CerugSettings
     | CsafeSettings
+    | CvlSettings
     | DhsdSettings
     | FiremakerSettings
     | FolderSettings
     | Hisir19Settings
+    | IamSettings
     | Icdar2013Settings
     | Icdar2017Settings
     | ManifestSettings

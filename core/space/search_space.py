@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import SpaceError
+from core.space.adapters import DeclaringHyperParameters, SuggestingTrial, declare, suggest
 from core.space.dimensions import Categorical, Condition, Dimension, Integer, Real, Value, is_same_value
 from core.space.plain_form import dimension_from_plain, dimension_to_plain
 
@@ -157,6 +158,27 @@ class SearchSpace:
             else:
                 kept[dimension.name] = replace(dimension, when=when)
         return SearchSpace(tuple(kept.values()))
+
+    def suggest(self, trial: SuggestingTrial) -> dict[str, Value]:
+        """Let an Optuna trial choose a point, for an objective of your own.
+
+        Each active dimension is suggested under its name, an inactive one not at all.
+
+        Args:
+            trial: an `optuna.Trial`, or a `FixedTrial` with values to take.
+        """
+        return suggest(self, trial)
+
+    def to_keras_tuner(self, hp: DeclaringHyperParameters) -> dict[str, Value]:
+        """Declare every dimension to KerasTuner, conditions as scopes, for a `HyperModel` of your own.
+
+        Args:
+            hp: what `HyperModel.build` is given.
+
+        Returns:
+            The point that `hp` stands at.
+        """
+        return declare(self, hp)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSpace":

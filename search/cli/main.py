@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from core.errors import WhosehandError
-from search.cli import data, identify, keys, promote, sweep, ui
+from search.cli import compare, data, identify, keys, promote, sweep, ui
 from search.cli.terminal import output, print_error
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command("sweep")(sweep.sweep)
+app.command("compare")(compare.compare)
 app.command("promote")(promote.promote)
 app.command("identify")(identify.identify)
 app.command("ui")(ui.ui)

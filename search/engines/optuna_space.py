@@ -6,6 +6,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from core.errors import EngineError
 from core.space import Categorical, Dimension, Integer, SearchSpace, Value
+from core.space.adapters import on_grid, words_of
 
 _LARGEST_INTEGER = 2**53  # Optuna keeps integers as floats, which are exact up to here
 
@@ -21,26 +22,20 @@ def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 def to_optuna(dimension: Dimension, value: Value) -> Any:
     """A value as Optuna's distribution of that dimension holds it."""
-    return _words(dimension)[_place_of(dimension, value)] if isinstance(dimension, Categorical) else value
+    return words_of(dimension)[_place_of(dimension, value)] if isinstance(dimension, Categorical) else value
 
 
 def from_optuna(dimension: Dimension, value: Any) -> Value:
     """A value of that dimension, with the exact type, from one of Optuna's."""
     if isinstance(dimension, Categorical):
-        words = _words(dimension)
+        words = words_of(dimension)
         return dimension.choices[next(place for place, word in enumerate(words) if word == value)]
-    if isinstance(dimension, Integer):
-        return int(value)
-    if dimension.step is None:
-        return min(max(float(value), dimension.low), dimension.high)
-    # Optuna adds up steps: 0.30000000000000004 would end in tables
-    on_grid = dimension.low + dimension.step * round((float(value) - dimension.low) / dimension.step)
-    return min(max(float(f"{on_grid:.12g}"), dimension.low), dimension.high)
+    return on_grid(dimension, value)
 
 
 def _distribution_of(dimension: Dimension) -> BaseDistribution:
     if isinstance(dimension, Categorical):
-        return CategoricalDistribution(_words(dimension))
+        return CategoricalDistribution(words_of(dimension))
     if isinstance(dimension, Integer):
         if max(abs(dimension.low), abs(dimension.high)) > _LARGEST_INTEGER:
             raise EngineError(
@@ -49,13 +44,6 @@ def _distribution_of(dimension: Dimension) -> BaseDistribution:
             )
         return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
-
-
-def _words(dimension: Categorical) -> tuple[Value, ...]:
-    """The choices, or texts for them where Optuna could not tell them apart (`True == 1 == 1.0`)."""
-    if len(set(dimension.choices)) == len(dimension.choices):
-        return dimension.choices
-    return tuple(f"{type(choice).__name__} {choice!r}" for choice in dimension.choices)
 
 
 def _place_of(dimension: Categorical, value: Value) -> int:

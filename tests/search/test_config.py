@@ -222,7 +222,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "unknown choice": (
         SMALL + "engine: {sampler: cma}\n",
-        "engine.sampler: must be 'random', 'tpe', .*'cmaes', 'qmc' or 'grid', but got 'cma'",
+        "engine.sampler: must be 'random', 'tpe', .*'qmc' or 'grid', but got 'cma'",
     ),
     "either or": (
         SMALL + "tracking: {keep_models: some}\n",

@@ -1,0 +1,182 @@
+"""The CVL Database 1.1, as it is downloaded: five or seven texts, one of them German, by each of 310 writers.
+
+    trainset/pages/0001-1.tif, 0001-1-cropped.tif       unit `page`: writer, text
+    trainset/lines/0001/0001-1-0.tif                    unit `line`: writer, text, line
+    trainset/words/0001/0001-1-0-0-Imagine.tif          unit `word`: writer, text, line, word, what it says
+    testset/...                                         the same of other writers
+
+A page bears its text in print above the handwriting; of the cropped one only the handwriting is left. The corpus's own
+division is by writer: nobody in `testset` is in `trainset`. That suits the retrieval of unseen writers. To tell known
+writers apart, each must have pages in every part of the split: set `split.official: ignore`.
+
+Source: Kleber, Fiel, Diem, Sablatnig, "CVL-DataBase: an off-line database for writer retrieval, writer identification
+and word spotting", ICDAR 2013; https://zenodo.org/record/1492267
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
+from core.corpora.image_walk import one_file_each
+from core.corpora.named_files import check_writers
+from core.corpora.pruned_walk import walk_pruned
+from core.corpora.resemblance import layout_error
+from core.settings import Settings
+
+CvlUnit = Literal["page", "line", "word"]
+
+_PARTS: dict[str, OfficialSplit] = {"trainset": "train", "testset": "test"}
+_PAGE = r"(?P<page>(?P<writer>\d{4})-(?P<text>\d+))"
+_NAMES: dict[CvlUnit, re.Pattern[str]] = {
+    "page": re.compile(rf"(?P<id>{_PAGE})(?P<cropped>-cropped)?"),
+    "line": re.compile(rf"(?P<id>{_PAGE}-\d+)"),
+    "word": re.compile(rf"(?P<id>{_PAGE}-\d+-\d+)(?:-(?P<word>.*))?", re.DOTALL),
+}
+_EXAMPLES: dict[CvlUnit, str] = {
+    "page": "trainset/pages/0001-1-cropped.tif",
+    "line": "trainset/lines/0001/0001-1-0.tif",
+    "word": "trainset/words/0001/0001-1-0-0-Imagine.tif",
+}
+_FOLDERS: dict[str, CvlUnit] = {"pages": "page", "lines": "line", "words": "word"}
+
+
+class CvlSettings(Settings):
+    """Where the database lies, and what one image shows."""
+
+    layout: Literal["cvl"] = "cvl"
+    """The CVL Database."""
+    root: Path = Path("data/cvl")
+    """The folder that holds trainset and testset, or one of them."""
+    unit: CvlUnit = "line"
+    """What one image shows: `page` (the cropped one, where it is there), `line` or `word`."""
+
+    def open(self, data_dir: Path) -> "CvlCorpus":
+        """Return the corpus; nothing is read before its `index()` is called.
+
+        Args:
+            data_dir: where a generated corpus keeps its pages; not used here.
+        """
+        return CvlCorpus(self)
+
+
+class CvlCorpus:
+    """Reads the names of the images; they are not opened."""
+
+    def __init__(self, settings: CvlSettings) -> None:
+        self._settings = settings
+
+    def index(self) -> CorpusIndex:
+        """List the images in the natural order of their paths.
+
+        Of each page its cropped image is used, else the full one, whose print is to be cut off (unit `form`). Images
+        that are named or placed in another way are set aside; files that are no images are passed over.
+
+        Raises:
+            CorpusError: if the folder is missing or of another layout, if there are no images of the unit, or if
+                fewer than two writers have images.
+        """
+        root, unit = self._settings.root, self._settings.unit
+        found = _find_images(root, unit) if root.is_dir() else _Found([], [], [])
+        if not found.images:
+            raise layout_error("cvl", root, f"images of {unit}s, such as {_EXAMPLES[unit]},")
+        chosen, copies = _one_image_each(found.images)
+        images, twice = _one_number_each(chosen)
+        check_writers(images, "cvl", root)
+        return CorpusIndex(
+            "cvl",
+            root,
+            images,
+            set_aside=(*found.set_aside, *twice),
+            left_out=(*found.left_out, *copies),
+        )
+
+
+@dataclass(frozen=True)
+class _Image:
+    file: Path
+    name: re.Match[str]
+    part: OfficialSplit
+
+    @property
+    def is_cropped(self) -> bool:
+        return self.name.groupdict().get("cropped") is not None
+
+
+@dataclass(frozen=True)
+class _Found:
+    images: list[_Image]
+    set_aside: list[SetAside]
+    left_out: list[SetAside]
+
+
+def _find_images(root: Path, unit: CvlUnit) -> _Found:
+    """Look for the images of one unit. Folders of other units are left out unwalked: there are 99,000 words."""
+    foreign = {root / part / folder: kind for part in _PARTS for folder, kind in _FOLDERS.items() if kind != unit}
+    found = _Found([], [], [])
+    for place in walk_pruned(root, foreign):
+        part, folder, *_ = *place.relative_to(root).parts[:-1], "", ""
+        name = _NAMES[unit].fullmatch(place.stem)
+        if place in foreign:
+            found.left_out.append(SetAside(place, f"holds images of {foreign[place]}s; `corpus.unit` is {unit}"))
+        elif part not in _PARTS or _FOLDERS.get(folder) != unit:
+            found.set_aside.append(SetAside(place, f"lies elsewhere than {_EXAMPLES[unit]}"))
+        elif name is None:
+            found.set_aside.append(SetAside(place, f"is not named like {_EXAMPLES[unit].rpartition('/')[2]}"))
+        else:
+            found.images.append(_Image(place, name, _PARTS[part]))
+    return found
+
+
+def _one_image_each(images: Iterable[_Image]) -> tuple[list[_Image], list[SetAside]]:
+    """Choose among converted copies the original, and among pages the cropped one."""
+    by_file = {image.file: image for image in images}
+    chosen, left_out = one_file_each(by_file, lambda file: by_file[file].name[0], ".tif")
+    has_cropped = {image.name["id"] for file in chosen.values() if (image := by_file[file]).is_cropped}
+    kept = []
+    for file in chosen.values():
+        image = by_file[file]
+        if image.is_cropped or image.name["id"] not in has_cropped:
+            kept.append(image)
+        else:
+            left_out.append(SetAside(file, "shows the page with its print; the cropped image is used"))
+    return kept, left_out
+
+
+def _one_number_each(images: Iterable[_Image]) -> tuple[tuple[TextImage, ...], list[SetAside]]:
+    """Refuse words that say another thing under the number of an earlier one."""
+    text_images: dict[str, TextImage] = {}
+    set_aside = []
+    for image in images:
+        text_image = _text_image(image)
+        first = text_images.setdefault(text_image.image_id, text_image)
+        if first is not text_image:
+            set_aside.append(SetAside(image.file, f"has the number of {first.path}, which is used, but another text"))
+    return tuple(text_images.values()), set_aside
+
+
+def _text_image(image: _Image) -> TextImage:
+    named = image.name.groupdict()
+    unit: Unit = "line"
+    if "cropped" in named:
+        unit = "page" if image.is_cropped else "form"
+    return TextImage(
+        image_id=named["id"],
+        path=image.file,
+        writer_id=named["writer"],
+        page_id=named["page"],
+        unit=unit,
+        text_id=named["text"],
+        text=_written(named.get("word")),
+        official_split=image.part,
+    )
+
+
+def _written(word: str | None) -> str | None:
+    """The text in a file's name; nothing where it is empty, or was spoilt when the archive was unpacked."""
+    if not word or any(unicodedata.category(letter) == "Cs" for letter in word):
+        return None
+    return unicodedata.normalize("NFC", word)

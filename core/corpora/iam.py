@@ -1,0 +1,188 @@
+"""The IAM Handwriting Database 3.0, as it is downloaded: forms by some 650 writers who copied English prompts.
+
+    ascii/forms.txt, lines.txt, sentences.txt, words.txt      the tables; they may also lie in the root
+    formsA-D/a01-000u.png, formsE-H, formsI-Z                 unit `form`
+    lines/a01/a01-000u/a01-000u-00.png                        unit `line`
+    sentences/a01/a01-000u/a01-000u-s00-00.png                unit `sentence`
+    words/a01/a01-000u/a01-000u-00-00.png                     unit `word`
+
+Images may also lie flat in their folder, or in the root. Who wrote a form is said by `forms.txt` alone, under the full
+id of the form: `a01-000u` and `a01-000x` are the same prompt in two hands. A form is a page; a form's image bears the
+prompt in print above the handwriting, and a line for the name below it.
+
+Source: Marti, Bunke, "The IAM-database: an English sentence database for offline handwriting recognition", IJDAR 2002;
+https://fki.tic.heia-fr.ch/databases/iam-handwriting-database
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from core.corpora.base import AmountName, CorpusIndex, SetAside, TextImage
+from core.corpora.iam_files import EXAMPLES, IamFiles, IamUnit, find_iam_files
+from core.corpora.iam_tables import IamForm, IamPart, IamTable, read_forms, read_parts
+from core.corpora.named_files import check_writers
+from core.corpora.resemblance import layout_error, resembling_layout
+from core.errors import CorpusError
+from core.settings import Settings
+
+_MAX_NAMED = 3  # of the parts of a form that have no image
+
+
+class IamSettings(Settings):
+    """Where the database lies, and what one image shows."""
+
+    layout: Literal["iam"] = "iam"
+    """The IAM Handwriting Database."""
+    root: Path = Path("data/iam")
+    """The folder that holds ascii (the tables) and the folders with images."""
+    unit: IamUnit = "sentence"
+    """What one image shows: `form` (a page; the handwriting is cut out between its printed parts), `line`, `sentence`
+    (the part of a sentence that stands on one line), or `word`."""
+    segmentation: Literal["all", "ok"] = "all"
+    """`ok` leaves out lines, sentences and words that IAM's own division got wrong (`err` in its tables); forms have
+    no such mark."""
+
+    def open(self, data_dir: Path) -> "IamCorpus":
+        """Return the corpus; nothing is read before its `index()` is called.
+
+        Args:
+            data_dir: where a generated corpus keeps its pages; not used here.
+        """
+        return IamCorpus(self)
+
+
+class IamCorpus:
+    """Joins the tables with the names of the images; the images are not opened."""
+
+    def __init__(self, settings: IamSettings) -> None:
+        self._settings = settings
+
+    def index(self) -> CorpusIndex:
+        """List the images in the order of the unit's table.
+
+        Set aside are faulty rows of the tables, rows without an image (one entry a form), and images that the tables
+        do not know. Hidden files and files that are no images are passed over.
+
+        Raises:
+            CorpusError: if the folder is missing or of another layout, if a table is missing or damaged, if there are
+                no images of the unit, or if fewer than two writers have images.
+        """
+        root, unit = self._settings.root, self._settings.unit
+        forms = read_forms(_table(root, "forms"))
+        parts = _forms_as_parts(forms) if unit == "form" else read_parts(_table(root, f"{unit}s"), unit)
+        files = find_iam_files(root, unit)
+        if not files.by_id:
+            raise _no_images(root, unit, files)
+        joined = _join(parts, forms, files.by_id, self._settings)
+        check_writers(joined.images, "iam", root)
+        return CorpusIndex(
+            "iam",
+            root,
+            tuple(joined.images),
+            set_aside=(*forms.faults, *parts.faults, *files.set_aside, *joined.set_aside),
+            amounts=_amounts(forms.rows.values(), {image.writer_id for image in joined.images}),
+            left_out=(*files.left_out, *joined.left_out),
+        )
+
+
+@dataclass
+class _Joined:
+    images: list[TextImage] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+    left_out: list[SetAside] = field(default_factory=list)
+
+
+def _join(
+    parts: IamTable[IamPart], forms: IamTable[IamForm], files: Mapping[str, Path], settings: IamSettings
+) -> _Joined:
+    """Every row and every file ends in one of the three lists."""
+    joined = _Joined()
+    lacking: defaultdict[str, list[str]] = defaultdict(list)
+    for part in parts.rows.values():
+        file, form = files.get(part.image_id), forms.rows.get(part.form_id)
+        if file is None:
+            lacking[part.form_id].append(part.image_id)
+        elif form is None:
+            joined.set_aside.append(SetAside(file, f"is of form {part.form_id}, which {forms.path} does not name"))
+        elif settings.segmentation == "ok" and not part.is_ok:
+            joined.left_out.append(SetAside(file, f"is marked err in {parts.path}; `corpus.segmentation` is ok"))
+        else:
+            joined.images.append(_text_image(file, part, form, settings.unit))
+    joined.set_aside += [
+        SetAside(file, f"has no row in {parts.path}") for image_id, file in files.items() if image_id not in parts.rows
+    ]
+    n_rows = Counter(part.form_id for part in parts.rows.values())
+    for form_id, ids in lacking.items():
+        reason = _lack(form_id, ids, n_rows[form_id], settings.unit)
+        unknown = "" if form_id in forms.rows else f", and {forms.path} does not name the form"
+        joined.set_aside.append(SetAside(parts.path, reason + unknown))
+    return joined
+
+
+def _text_image(file: Path, part: IamPart, form: IamForm, unit: IamUnit) -> TextImage:
+    return TextImage(
+        image_id=part.image_id,
+        path=file,
+        writer_id=form.writer_id,
+        page_id=form.form_id,
+        unit="form" if unit == "form" else "line",
+        text_id=form.text_id,
+        text=part.text,
+    )
+
+
+def _forms_as_parts(forms: IamTable[IamForm]) -> IamTable[IamPart]:
+    """Each form as the one part of itself. The faults stay with the table they are of."""
+    rows = {form_id: IamPart(form_id, form_id, is_ok=True, text=None) for form_id in forms.rows}
+    return IamTable(forms.path, rows, faults=())
+
+
+def _amounts(forms: Iterable[IamForm], writer_ids: set[str]) -> dict[AmountName, dict[str, int]]:
+    """How much each writer wrote by the tables, whether or not every image was downloaded."""
+    amounts: dict[AmountName, dict[str, int]] = {
+        name: dict.fromkeys(sorted(writer_ids), 0) for name in ("forms", "sentences", "lines")
+    }
+    for form in forms:
+        if form.writer_id in writer_ids:
+            amounts["forms"][form.writer_id] += 1
+            amounts["sentences"][form.writer_id] += form.n_sentences
+            amounts["lines"][form.writer_id] += form.n_lines
+    return amounts
+
+
+def _lack(form_id: str, ids: list[str], n_rows: int, unit: IamUnit) -> str:
+    if unit == "form":
+        return f"form {form_id} has no image"
+    more = ", ..." if len(ids) > _MAX_NAMED else ""
+    return f"{len(ids)} of {n_rows} {unit}s of form {form_id} have no image: {', '.join(ids[:_MAX_NAMED])}{more}"
+
+
+def _table(root: Path, name: str) -> Path:
+    table = _find_table(root, name)
+    if table is not None:
+        return table
+    like = resembling_layout(root)
+    if like is None or (like.layout, like.root) != ("iam", root):
+        raise layout_error("iam", root, f"the table {name}.txt, in a folder ascii or in the root itself,")
+    above = next((place for place in root.absolute().parents if _find_table(place, name) is not None), None)
+    mend = f"Download ascii.tgz and unpack it in {root / 'ascii'}." if above is None else f"Set `corpus.root: {above}`."
+    raise CorpusError(
+        f"IAM's tables must lie in {root / 'ascii'} or {root}, but {name}.txt is in neither, and only they say who "
+        f"wrote what. {mend}"
+    )
+
+
+def _find_table(root: Path, name: str) -> Path | None:
+    return next((file for place in (root / "ascii", root) if (file := place / f"{name}.txt").is_file()), None)
+
+
+def _no_images(root: Path, unit: IamUnit, files: IamFiles) -> CorpusError:
+    error = layout_error("iam", root, f"images of {unit}s, such as {EXAMPLES[unit]},")
+    if not files.other_units:
+        return error
+    return CorpusError(
+        f"{error} There are images of {files.other_units[0]}s: set `corpus.unit: {files.other_units[0]}`."
+    )

@@ -1,0 +1,32 @@
+"""Which image files lie below a folder, some of whose folders are known to hold something else."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.image_walk import walk_images
+from core.natural_order import natural_key
+
+
+def walk_pruned(folder: Path, pruned: Collection[Path]) -> Iterator[Path]:
+    """Like `walk_images`, but a pruned folder that holds images stands for them all.
+
+    It is looked into only as far as to its first image: words come by the hundred thousand.
+
+    Args:
+        folder: where to begin.
+        pruned: folders below it.
+    """
+    for entry in sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name)):
+        if entry.name.startswith((".", "__MACOSX")):
+            continue
+        if entry in pruned:
+            if next(walk_images(entry), None) is not None:
+                yield entry
+        elif not entry.is_dir():
+            if entry.suffix.lower() in IMAGE_SUFFIXES:
+                yield entry
+        elif any(place.is_relative_to(entry) for place in pruned):
+            yield from walk_pruned(entry, pruned)
+        else:
+            yield from walk_images(entry)
