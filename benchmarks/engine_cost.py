@@ -51,8 +51,8 @@ def main(
     counts = [int(count) for count in trials.split(",")]
     rows = [[name, *_row(name, counts, limit_s)] for name in ENGINES if _is_there(name)]
     remarks = [
-        f"median of {N_ASKS} asks and tells, in milliseconds, over the {len(default_space().dimensions)} dimensions of the "
-        f"default space, trials of {N_EPOCHS} epochs; `-`: not asked, the row had ended",
+        f"median of {N_ASKS} asks and tells, in milliseconds, over the {len(default_space().dimensions)} dimensions of "
+        f"the default space, trials of {N_EPOCHS} epochs; `-`: not asked, the row had ended",
         "in brackets: seconds to restore the engine from that ledger, once a launch",
     ]
     if not _is_there("optuna gp"):
@@ -67,13 +67,13 @@ def measure(name: str, n_trials: int) -> tuple[float, float, float]:
     engine = _CHOICE.validate_python({"name": "optuna", **ENGINES[name]}).open(settings)
     started = time.perf_counter()
     if ENGINES[name].get("oracle") == "hyperband" or ENGINES[name].get("pruner") == "asha":
-        number = _play(engine, n_trials)  # only its own rungs make a history that it takes back
+        first = _play(engine, n_trials)  # only its own rungs make a history that it takes back
         restored_s = time.perf_counter() - started
     else:
         engine.restore(_history(n_trials))
-        restored_s, number = time.perf_counter() - started, n_trials
+        restored_s, first = time.perf_counter() - started, n_trials
     asks, tells = [], []
-    for number in range(number, number + N_ASKS):
+    for number in range(first, first + N_ASKS):
         begun = time.perf_counter()
         proposal = engine.ask(number)
         asks.append(time.perf_counter() - begun)

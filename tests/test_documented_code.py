@@ -50,5 +50,5 @@ def test_the_documented_engine_is_thirty_lines() -> None:
     assert len(code) <= 30
 
 
-class TestDocumentedEngine(SOBOL.TestSobol):  # type: ignore[name-defined,misc]
+class TestDocumentedEngine(SOBOL.TestSobol):  # type: ignore[name-defined]
     """The contract, by the document's own three lines."""
