@@ -33,7 +33,7 @@ ENGINES: Mapping[str, Mapping[str, Any]] = {
     "optuna random": {"sampler": "random"},
     "optuna qmc": {"sampler": "qmc"},
     "optuna tpe": {"sampler": "tpe"},
-    "optuna tpe + asha": {"sampler": "tpe", "pruner": "asha", "rung_first_epoch": 1},
+    "optuna random + asha": {"sampler": "random", "pruner": "asha"},
     "optuna cmaes": {"sampler": "cmaes"},
     "optuna gp": {"sampler": "gp"},
     "keras_tuner random": {"name": "keras_tuner", "oracle": "random"},
