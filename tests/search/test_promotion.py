@@ -13,7 +13,7 @@ pytest_plugins = ["tests.finished_project"]
 
 
 def test_an_unknown_sweep_cannot_be_promoted(tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match="No sweep is called 'tiny'"):
+    with pytest.raises(LedgerError, match="No sweep is called 'tiny'"):
         promote("tiny", Workspace(tmp_path), PromotionChoice(), SilentProgress())
 
 
