@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import LedgerError
+from core.errors import LedgerError, RegistryError
 from search.ledger import open_ledger, read_ledger
 from search.progress import SilentProgress
 from search.promotion import PromotionChoice, promote
