@@ -19,8 +19,8 @@ from sklearn.ensemble import RandomForestClassifier
 from benchmarks.ink_shape import shape_statistics
 from core.linestore import LineStore
 from search.config import load_experiment
-from search.openings import Opening, record_opening
 from search.preparation import PreparedCorpus, prepare_corpus
+from search.promotion.openings import Opening, record_opening
 from search.workspace import Workspace
 
 N_TREES = 500

@@ -21,8 +21,8 @@ from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import run_short_sweep, short_experiment, temporary_folder
 from search.launch import tracked_datasets
 from search.observer import EpochEnded, NullObserver, SweepObserver, SweepStarted, TrialEnded, TrialStarted
-from search.store import open_store
-from search.tracking import MlflowTracker
+from search.tracking.store import open_store
+from search.tracking.tracker import MlflowTracker
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from search.engines.optuna_settings import OptunaSettings
 from search.experiment_file import read_experiment_file
 from search.space_settings import SpaceSettings
 from search.sweep_settings import BudgetSettings, ExecutorSettings, ObjectiveSettings, PromotionSettings
-from search.tracking_settings import TrackingSettings
+from search.tracking.tracking_settings import TrackingSettings
 
 _MAY_CHANGE = ("name", "description", "budget", "executor", "tracking", "promotion")
 _REFIT_FACTOR = 3

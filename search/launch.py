@@ -16,12 +16,12 @@ from search.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.patch_task import PatchTask
 from search.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus, save_split
 from search.progress import Progress
-from search.store import TrackingStore, open_store
 from search.sweep import run_sweep
 from search.sweep_plan import SweepOutcome, SweepPlan
 from search.sweep_settings import BudgetSettings
-from search.tracked_data import TrackedDataset
-from search.tracking import MlflowTracker
+from search.tracking.store import TrackingStore, open_store
+from search.tracking.tracked_data import TrackedDataset
+from search.tracking.tracker import MlflowTracker
 from search.trial import Point
 from search.version import git_commit, whosehand_version
 from search.workspace import Workspace

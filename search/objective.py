@@ -21,8 +21,8 @@ from core.scoring import Scorer
 from core.split import SplitManifest
 from core.training import configure_tensorflow, fit
 from search.files import reference_file, write_atomically
+from search.identification.saved_model import ModelCard, load_model, save_model
 from search.patch_task import PatchTask, ScoringTask
-from search.saved_model import ModelCard, load_model, save_model
 from search.trial import EpochReport, FileReference, ReportEpoch, TrialResult, TrialSpec, TrialState, Verdict
 from search.trial_files import write_fit_files, write_score_files
 from search.version import whosehand_version

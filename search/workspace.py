@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.openings import OPENINGS_FILE
+from search.promotion.openings import OPENINGS_FILE
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.split_manifest import SplitManifest
+from search.identification.saved_model import load_model
 from search.ledger import read_ledger
-from search.saved_model import load_model
 from search.sweep_state import TrialRecord
 from search.trial import TrialState
 from tests.command_line import Answer, Project, records_of, running_sweep, still_there, whosehand, write_experiment

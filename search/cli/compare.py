@@ -10,7 +10,7 @@ from search.cli.arguments import current_workspace
 from search.cli.terminal import notes, output
 
 if TYPE_CHECKING:
-    from search.comparison import Comparison
+    from search.comparison.comparison import Comparison
 
 
 def compare(
@@ -27,11 +27,11 @@ def compare(
 
     Sweeps that run still are compared as far as they are; nothing of theirs is touched.
     """
-    from search.comparison import compare_sweeps, write_csv
-    from search.comparison_picture import draw_comparison
-    from search.comparison_record import comparison_key, record_comparison
+    from search.comparison.comparison import compare_sweeps, write_csv
+    from search.comparison.comparison_picture import draw_comparison
+    from search.comparison.comparison_record import comparison_key, record_comparison
     from search.known_sweeps import read_sweep
-    from search.store import open_store
+    from search.tracking.store import open_store
 
     workspace = current_workspace()
     comparison = compare_sweeps(sweeps, workspace)

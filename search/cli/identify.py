@@ -15,8 +15,8 @@ from search.cli.arguments import current_workspace
 from search.cli.terminal import notes, output
 
 if TYPE_CHECKING:
-    from search.identify import Identification, RankedWriter
-    from search.store import TrackingStore
+    from search.identification.identify import Identification, RankedWriter
+    from search.tracking.store import TrackingStore
 
 _SHOWN_WRITERS = 3
 
@@ -41,9 +41,9 @@ def identify(
 
     An image by somebody else gets the most similar of the known writers: a ranking is no proof.
     """
-    from search.identify import identify as identify_writers
-    from search.store import open_store
-    from search.tracking_settings import TrackingSettings
+    from search.identification.identify import identify as identify_writers
+    from search.tracking.store import open_store
+    from search.tracking.tracking_settings import TrackingSettings
 
     store = open_store(TrackingSettings(uri=uri), current_workspace().root)
     folder, title = _find(store, model)
@@ -60,7 +60,7 @@ def identify(
 
 def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:
     """The model's folder, and what to call it."""
-    from search.registry import champion, download_model, find_model, registered_names
+    from search.promotion.registry import champion, download_model, find_model, registered_names
 
     if model is not None and (":/" in model or Path(model).is_dir()):
         return find_model(store, model), model

@@ -10,7 +10,7 @@ from search.cli.arguments import current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
-    from search.promotion import Promotion
+    from search.promotion.promote import Promotion
 
 _LEVELS = ("patch", "image", "page")
 _SHOWN = ("top1", "top5", "macro_f1", "logloss")
@@ -31,8 +31,8 @@ def promote(
     The test pages are opened once for each refit, and every opening is counted: a score is worth less with each look.
     """
     from search.progress import make_progress
-    from search.promotion import PromotionChoice
-    from search.promotion import promote as promote_sweep
+    from search.promotion.promote import PromotionChoice
+    from search.promotion.promote import promote as promote_sweep
 
     choice = PromotionChoice(trial, model, epochs)
     with progress_bar("reading text lines") as advance:

@@ -20,9 +20,9 @@ def ui(
     ] = None,
 ) -> None:
     """Show sweeps, trials and models in MLflow's own pages, until Ctrl-C."""
-    from search.store import open_store, tracked_experiments
-    from search.tracking_settings import TrackingSettings
-    from search.ui import start_ui
+    from search.tracking.store import open_store, tracked_experiments
+    from search.tracking.tracking_settings import TrackingSettings
+    from search.tracking.ui import start_ui
 
     store = open_store(TrackingSettings(uri=uri), current_workspace().root)
     with notes.status("starting MLflow's server"):

@@ -4,7 +4,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from search.store import TrackingStore, open_store
+from search.tracking.store import TrackingStore, open_store
 
 
 @pytest.fixture(scope="session")

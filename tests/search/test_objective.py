@@ -12,11 +12,11 @@ from core.errors import LineStoreError, ModelError, SplitError
 from core.patches import PatchSettings
 from search.config import load_experiment
 from search.files import is_intact
+from search.identification.saved_model import ModelCard
 from search.launch import patch_task
 from search.objective import score_patch_cnn, train_patch_cnn
 from search.patch_task import PatchTask, ScoringTask
 from search.preparation import prepare_corpus
-from search.saved_model import ModelCard
 from search.trial import EpochReport, TrialResult, TrialSpec, TrialState, Verdict
 from search.workspace import Workspace
 from tests.command_line import write_experiment

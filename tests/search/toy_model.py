@@ -8,7 +8,7 @@ from core.hyperparameters import Hyperparameters
 from core.ink import InkSettings
 from core.model import build_model
 from core.patches import PatchSettings
-from search.saved_model import ModelCard, save_model
+from search.identification.saved_model import ModelCard, save_model
 
 WRITER_IDS = ("007", "012", "101")
 CARD = ModelCard(

@@ -1,0 +1,1 @@
+"""Saved models, and whose hand they see on new images."""

@@ -1,0 +1,1 @@
+"""From a finished sweep to a registered model: refit, sealed test pages, registry."""

@@ -1,0 +1,205 @@
+"""The tracking store: where it is, made when it is not there yet, and reachable or a clear error."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
+
+# isort: split
+import mlflow
+import requests
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from core.errors import TrackingError
+from search.tracking.tracking_settings import SERVER_SCHEMES, TrackingSettings
+
+CREATION_TIMEOUT_S = 120.0  # creating a SQLite store took 1.3 s; a slow network disk may need far more
+SERVER_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class TrackingStore:
+    """A store that exists and answers.
+
+    Attributes:
+        uri: its address, with an absolute path for SQLite.
+        artifact_root: folder or address for files and models; `None` where a tracking server decides.
+    """
+
+    uri: str
+    artifact_root: str | None
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the store is behind a tracking server."""
+        return self.uri.split("://", 1)[0] in SERVER_SCHEMES
+
+    @property
+    def shown_uri(self) -> str:
+        """The address without its password."""
+        return _without_password(self.uri)
+
+    def client(self) -> MlflowClient:
+        """A client for tracking and registry of this store, whatever MLflow's global addresses are."""
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def artifact_location(self, experiment_name: str) -> str | None:
+        """Where a new experiment keeps its files: a folder of its own that carries its name."""
+        if self.artifact_root is None:
+            return None
+        folder = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in experiment_name)
+        return f"{self.artifact_root.rstrip('/')}/{folder}"
+
+
+def open_store(settings: TrackingSettings | None = None, root: Path | None = None) -> TrackingStore:
+    """Find the tracking store, make it if it is a database that is still empty, and see that it answers.
+
+    It also becomes MLflow's global address for this process: MLflow's registry looks up a logged model there, and
+    nowhere else, when a version of it is registered.
+
+    Args:
+        settings: the `tracking` part of an experiment; all defaults where left out.
+        root: folder that relative paths start from; the current folder where left out.
+
+    Raises:
+        TrackingError: if the address is wrong, the folder cannot be written, the server is away, or the database is
+            not one of this MLflow's.
+    """
+    store = _resolve(settings or TrackingSettings(), (root or Path.cwd()).absolute())
+    if store.is_server:
+        _greet_server(store.uri)
+    else:
+        _create_database(store)
+    mlflow.set_tracking_uri(store.uri)
+    mlflow.set_registry_uri(store.uri)
+    return store
+
+
+def tracked_experiments(store: TrackingStore) -> tuple[str, ...]:
+    """Names of the store's experiments that hold sweeps, the latest first; MLflow's own `Default` is left out."""
+    with tracking_errors("list the experiments", store):
+        found = store.client().search_experiments(order_by=["last_update_time DESC"])
+    return tuple(experiment.name for experiment in found if experiment.experiment_id != "0")
+
+
+@contextmanager
+def tracking_errors(action: str, store: TrackingStore) -> Iterator[None]:
+    """Turn what MLflow and its database raise into a TrackingError that says what could not be done.
+
+    Args:
+        action: what is tried, to go on from `cannot`, such as "record trial 7".
+        store: named in the message.
+    """
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, requests.RequestException, OSError) as error:
+        reason = _first_line(error)
+        raise TrackingError(
+            f"Cannot {action} in the tracking store {store.shown_uri}: {reason} "
+            "See that it can be reached and written, then run the same command again: what a sweep has done is in its "
+            "ledger."
+        ) from error
+
+
+def _resolve(settings: TrackingSettings, root: Path) -> TrackingStore:
+    uri = settings.uri or f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
+    scheme = uri.split("://", 1)[0]
+    if scheme in SERVER_SCHEMES:
+        return TrackingStore(uri.rstrip("/"), settings.artifacts)
+    if scheme != "sqlite":
+        if settings.artifacts is None:
+            raise TrackingError(
+                f"With the database {_without_password(uri)} the place for artifacts must be said, "
+                "but `tracking.artifacts` is not set."
+            )
+        return TrackingStore(uri, _absolute(settings.artifacts, root))
+    database = root / uri.removeprefix("sqlite:///")
+    if not uri.startswith("sqlite:///") or database == root:
+        raise TrackingError(f"A SQLite address is `sqlite:///path/to/mlflow.db`, but got {uri!r}.")
+    artifacts = settings.artifacts or str(database.parent / "artifacts")
+    return TrackingStore(f"sqlite:///{database}", _absolute(artifacts, root))
+
+
+def _absolute(artifacts: str, root: Path) -> str:
+    return artifacts if "://" in artifacts else str(root / artifacts)
+
+
+def _create_database(store: TrackingStore) -> None:
+    database = Path(store.uri.removeprefix("sqlite:///")) if store.uri.startswith("sqlite:") else None
+    try:
+        if database is None:
+            SqlAlchemyStore(store.uri, store.artifact_root)
+            return
+        database.parent.mkdir(parents=True, exist_ok=True)
+        Path(str(store.artifact_root)).mkdir(parents=True, exist_ok=True)
+        _refuse_foreign_file(database)
+        # Two processes that create a fresh store at once would run the same migrations and crash.
+        with FileLock(f"{database}.lock", timeout=CREATION_TIMEOUT_S):
+            # Made with our artifact root, or MLflow's `Default` experiment would write to ./mlruns/0.
+            SqlAlchemyStore(store.uri, store.artifact_root)
+    except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise TrackingError(
+            f"The tracking store needs a folder that can be written, but {error.filename}: {error.strerror}. "
+            "Mend its permissions, or name another place with `tracking.uri` in the experiment file."
+        ) from error
+    except Timeout as error:
+        raise TrackingError(
+            f"Another process has been creating {database} for {CREATION_TIMEOUT_S:.0f} s; "
+            f"if none is running, delete {database}.lock and try again."
+        ) from error
+    except (ImportError, ArgumentError) as error:
+        raise TrackingError(f"The address {store.shown_uri} cannot be used: {_first_line(error)}") from error
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise TrackingError(_explain(error, store.shown_uri)) from error
+
+
+def _refuse_foreign_file(database: Path) -> None:
+    if not database.exists() or database.stat().st_size == 0:
+        return
+    with database.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\x00":
+            raise TrackingError(f"A tracking store is a SQLite database, but {database} is another kind of file.")
+
+
+def _explain(error: Exception, uri: str) -> str:
+    reason = _first_line(error)
+    if "out-of-date database schema" in reason:
+        return (
+            f"The database {uri} was made by another version of MLflow than the installed {mlflow.__version__}. "
+            f"Copy it to a safe place, then run `mlflow db upgrade {uri}`."
+        )
+    if "readonly" in reason or "unable to open" in reason:
+        return f"The tracking database must be writable, but {uri} is not ({reason}) Mend its permissions."
+    return f"The tracking store {uri} cannot be opened: {reason}"
+
+
+def _greet_server(uri: str) -> None:
+    try:
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S)
+    except requests.RequestException as error:
+        raise TrackingError(
+            f"No MLflow server answers at {uri} ({type(error).__name__}). Start it, mend `tracking.uri`, "
+            "or leave it out for a store in this folder."
+        ) from error
+    if not answer.ok:
+        raise TrackingError(
+            f"{uri} answers with status {answer.status_code} where an MLflow server says OK. Is the address right, "
+            "and are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD set if it asks for them?"
+        )
+
+
+def _without_password(uri: str) -> str:
+    return make_url(uri).render_as_string(hide_password=True)
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if line.endswith(".") else f"{line}."

@@ -1,0 +1,317 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+
+from core.errors import TrackingError
+from search.tracking.store import TrackingStore
+from search.tracking.tracked_data import TrackedDataset
+from search.tracking.tracker import MlflowTracker
+from search.tracking.tracking_settings import KeepModels, TrackingSettings
+from search.trial import TrialState
+from tests.search.told_sweep import POINT, SWEEP, ended, epoch, started, summary, sweep_ended
+
+DATASETS = (
+    TrackedDataset("toy train", "train", "f00d" * 16, "data/toy", {"images": 10}),
+    TrackedDataset("toy validation", "validation", "f00d" * 16, "data/toy", {"images": 4}),
+)
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "worker" / "model"
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors: {}\n")
+    (folder / "weights.bin").write_bytes(b"12345")
+    return folder
+
+
+def _tracker(store: TrackingStore, keep_models: KeepModels = "all", kind: str = "trial") -> MlflowTracker:
+    settings = TrackingSettings(keep_models=keep_models)
+    tracker = MlflowTracker(store, "toy", settings, engine="optuna tpe", datasets=DATASETS, kind=kind)
+    tracker.start_sweep(SWEEP)
+    return tracker
+
+
+def _run(store: TrackingStore, tracker: MlflowTracker, number: int) -> Run:
+    return store.client().get_run(tracker.run_id(number))
+
+
+def _n_runs(store: TrackingStore) -> int:
+    return len(store.client().search_runs([_experiment_id(store)]))
+
+
+def _experiment_id(store: TrackingStore) -> str:
+    return str(store.client().get_experiment_by_name("toy").experiment_id)
+
+
+def _models(store: TrackingStore) -> list[str]:
+    return sorted(model.name for model in store.client().search_logged_models([_experiment_id(store)]))
+
+
+def _tell_all(tracker: MlflowTracker, number: int, model_folder: Path | None = None) -> None:
+    tracker.trial_started(started(number))
+    for epoch_number in (1, 2, 3):
+        tracker.epoch_ended(epoch(number, epoch_number))
+    tracker.trial_ended(ended(number, model=model_folder))
+
+
+def test_a_trial_is_a_nested_run_with_everything_needed_to_compare_it(
+    store: TrackingStore, model_folder: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "attempt-1.png"
+    picture.write_bytes(b"png")
+    tracker = _tracker(store)
+    tracker.trial_started(started(7))
+    tracker.epoch_ended(epoch(7, 1))
+    tracker.trial_ended(ended(7, value=0.25, model=model_folder, artifacts={"confusion/matrix.png": picture}))
+    run = _run(store, tracker, 7)
+    assert run.data.tags["mlflow.parentRunId"] == tracker.sweep_run_id
+    assert run.info.run_name == "trial 007"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"n_blocks": "3", "learning_rate": "0.001", "batch_norm": "True", "pooling": "max"}
+    assert run.data.metrics["val/loss"] == 3.0
+    assert run.data.metrics["loss"] == 0.25
+    assert run.data.metrics["image_top1"] == 0.5
+    assert run.data.metrics["patches_per_s"] == 50.0
+    assert run.data.metrics["n_weights"] == 12
+    assert run.info.end_time - run.info.start_time == 30_000
+    expected = {"version": "0.1.0", "seed": "107", "engine": "optuna tpe", "state": "completed", "attempts": "1"}
+    assert expected.items() <= run.data.tags.items()
+    assert run.data.tags["mlflow.source.git.commit"] == "abc1234"
+    assert [(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs] == [
+        ("toy train", "f00df00d"),
+        ("toy validation", "f00df00d"),
+    ]
+    files = [file.path for file in store.client().list_artifacts(run.info.run_id, "confusion")]
+    assert files == ["confusion/matrix.png"]
+
+
+def test_metrics_of_an_epoch_have_its_number_and_the_time_of_the_ledger(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    for epoch_number in (1, 2):
+        tracker.epoch_ended(epoch(0, epoch_number))
+    history = store.client().get_metric_history(tracker.run_id(0), "val/loss")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 1.5)]
+    assert [point.timestamp for point in history] == [epoch(0, 1).at_ms, epoch(0, 2).at_ms]
+
+
+def test_telling_all_again_in_another_process_adds_nothing(store: TrackingStore, model_folder: Path) -> None:
+    first = _tracker(store)
+    _tell_all(first, 0, model_folder)
+    n_runs, history = _n_runs(store), store.client().get_metric_history(first.run_id(0), "train/loss")
+    second = _tracker(store)
+    _tell_all(second, 0, model_folder)
+    run = _run(store, second, 0)
+    assert second.run_id(0) == first.run_id(0)
+    assert second.model_id(0) == first.model_id(0)
+    assert _n_runs(store) == n_runs == 2
+    assert len(store.client().get_metric_history(run.info.run_id, "train/loss")) == len(history) == 3
+    assert len(store.client().get_metric_history(run.info.run_id, "loss")) == 1
+    assert len(run.outputs.model_outputs) == 1
+    assert len(run.inputs.dataset_inputs) == 2
+    metrics = store.client().get_logged_model(first.model_id(0)).metrics
+    assert len([metric for metric in metrics if metric.key == "loss"]) == 1
+
+
+def test_a_completed_trial_has_a_logged_model_with_scores_and_hyperparameters(
+    store: TrackingStore, model_folder: Path
+) -> None:
+    tracker = _tracker(store)
+    _tell_all(tracker, 4, model_folder)
+    model = store.client().get_logged_model(tracker.model_id(4))
+    assert str(model.status) == "READY"
+    assert model.name == "toy-004"
+    assert model.source_run_id == tracker.run_id(4)
+    assert model.params["learning_rate"] == "0.001"
+    score = next(metric for metric in model.metrics if metric.key == "loss")
+    assert (score.value, score.dataset_name) == (5.0, "toy validation")
+    assert (Path(model.artifact_location) / "weights.bin").read_bytes() == b"12345"
+    outputs = [output.model_id for output in _run(store, tracker, 4).outputs.model_outputs]
+    assert outputs == [model.model_id]
+
+
+def test_a_model_that_a_crash_left_pending_is_finished_and_not_doubled(
+    store: TrackingStore, model_folder: Path
+) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    client = store.client()
+    tags = {"sweep_id": SWEEP.sweep_id, "kind": "trial", "trial": "0"}
+    pending = client.create_logged_model(_experiment_id(store), name="toy-000", tags=tags)
+    tracker.trial_ended(ended(0, model=model_folder))
+    assert tracker.model_id(0) == pending.model_id
+    assert str(client.get_logged_model(pending.model_id).status) == "READY"
+    assert _models(store) == ["toy-000"]
+
+
+def test_a_model_folder_that_is_gone_is_an_error_and_no_empty_model(store: TrackingStore, tmp_path: Path) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    with pytest.raises(TrackingError, match="trial 0 should be in"):
+        tracker.trial_ended(ended(0, model=tmp_path / "gone"))
+
+
+def test_only_the_best_models_are_kept_when_asked(store: TrackingStore, model_folder: Path) -> None:
+    tracker = _tracker(store, keep_models=2)
+    locations = {}
+    for number, value in enumerate((3.0, 2.0, 5.0, 1.0)):
+        tracker.trial_started(started(number))
+        tracker.trial_ended(ended(number, value=value, model=model_folder))
+        if number in (0, 1, 3):
+            model = store.client().get_logged_model(tracker.model_id(number))
+            locations[number] = Path(model.artifact_location)
+    assert _models(store) == ["toy-001", "toy-003"]
+    assert not locations[0].exists()
+    assert locations[1].exists()
+    assert locations[3].exists()
+
+
+def test_no_model_is_kept_when_asked(store: TrackingStore, model_folder: Path) -> None:
+    tracker = _tracker(store, keep_models=0)
+    _tell_all(tracker, 0, model_folder)
+    assert _models(store) == []
+    with pytest.raises(TrackingError, match="trial 0 has none"):
+        tracker.model_id(0)
+
+
+def test_a_pruned_trial_is_killed_and_keeps_metrics_and_hyperparameters(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    tracker.epoch_ended(epoch(0, 1))
+    tracker.trial_ended(ended(0, TrialState.PRUNED))
+    run = _run(store, tracker, 0)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["state"] == "pruned"
+    assert run.data.metrics["val/loss"] == 3.0
+    assert len(run.data.params) == len(POINT)
+    assert _models(store) == []
+
+
+def test_a_failed_trial_is_failed_and_keeps_its_traceback(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    tracker.trial_ended(ended(0, TrialState.FAILED))
+    run = _run(store, tracker, 0)
+    assert run.info.status == "FAILED"
+    assert "the loss is not a number" in run.data.tags["mlflow.note.content"]
+    assert [file.path for file in store.client().list_artifacts(run.info.run_id)] == ["traceback.txt"]
+
+
+def test_a_paused_trial_waits_as_scheduled_and_goes_on_as_running(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    tracker.epoch_ended(epoch(0, 1, is_pause=True))
+    assert _run(store, tracker, 0).info.status == "SCHEDULED"
+    tracker.trial_started(started(0, attempt=2))
+    assert _run(store, tracker, 0).info.status == "RUNNING"
+    tracker.epoch_ended(epoch(0, 1, attempt=1, is_pause=True))  # told again
+    assert _run(store, tracker, 0).info.status == "RUNNING"
+    assert _run(store, tracker, 0).data.tags["attempts"] == "2"
+
+
+def test_the_sweep_run_shows_leaderboard_history_and_end(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    _tell_all(tracker, 0)
+    _tell_all(tracker, 1)
+    told = (summary(0, TrialState.COMPLETED, 1.0), summary(1, TrialState.COMPLETED, 2.0))
+    tracker.end_sweep(sweep_ended("completed", *told, best=0))
+    run = store.client().get_run(tracker.sweep_run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "sweep 2023-11-14 22:13"
+    note = run.data.tags["mlflow.note.content"]
+    assert "2 completed" in note
+    assert f"[trial\u00a0000](#/experiments/{_experiment_id(store)}/runs/{tracker.run_id(0)})" in note
+    assert run.data.metrics["best/loss"] == 1.0
+    assert run.data.tags["best_trial"] == "0"
+    files = {file.path for file in store.client().list_artifacts(run.info.run_id)}
+    assert files == {"optimisation_history.png", "experiment.yaml"}
+
+
+def test_an_interrupted_sweep_is_killed_and_runs_again_when_resumed(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    tracker.end_sweep(sweep_ended("interrupted", summary(0, TrialState.RUNNING, None)))
+    assert store.client().get_run(tracker.sweep_run_id).info.status == "KILLED"
+    assert _run(store, tracker, 0).info.status == "SCHEDULED"
+    resumed = _tracker(store)
+    assert resumed.sweep_run_id == tracker.sweep_run_id
+    assert store.client().get_run(resumed.sweep_run_id).info.status == "RUNNING"
+
+
+def test_a_resumed_sweep_still_ranks_the_trials_of_before(store: TrackingStore) -> None:
+    _tell_all(_tracker(store), 0)
+    resumed = _tracker(store)
+    _tell_all(resumed, 1)
+    note = store.client().get_run(resumed.sweep_run_id).data.tags["mlflow.note.content"]
+    assert "2 completed" in note
+    assert "trial\u00a0000" in note
+
+
+def test_a_refit_stands_beside_its_trial_and_takes_test_scores(
+    store: TrackingStore, model_folder: Path, tmp_path: Path
+) -> None:
+    trials = _tracker(store)
+    _tell_all(trials, 0, model_folder)
+    refit = _tracker(store, kind="refit-30")
+    _tell_all(refit, 0, model_folder)
+    table = tmp_path / "writers.csv"
+    table.write_text("writer_id\n")
+    refit.add_scores(0, {"test/loss": 0.5}, {"test/writers.csv": table}, SWEEP.created_ms, {"test_openings": "1"})
+    run = _run(store, refit, 0)
+    assert refit.run_id(0) != trials.run_id(0)
+    assert refit.model_id(0) != trials.model_id(0)
+    assert run.info.run_name == "trial 000 refit-30"
+    assert run.data.metrics["test/loss"] == 0.5
+    assert run.data.tags["test_openings"] == "1"
+    assert "test/loss" in {metric.key for metric in store.client().get_logged_model(refit.model_id(0)).metrics}
+
+
+def test_the_experiment_offers_a_view_of_the_trials_with_their_scores(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    _tell_all(tracker, 0)
+    experiment = store.client().get_experiment_by_name("toy")
+    view = experiment.tags["mlflow.sharedViewState.trials"]
+    assert "metrics.`loss`" in view
+    assert "metrics.`image_top1`" in view
+    assert experiment.artifact_location.endswith("mlruns/artifacts/toy")
+
+
+def test_a_deleted_experiment_is_an_error_that_says_how_to_restore_it(store: TrackingStore) -> None:
+    _tracker(store)
+    experiment_id = _experiment_id(store)
+    store.client().delete_experiment(experiment_id)
+    with pytest.raises(TrackingError, match=f"mlflow experiments restore --experiment-id {experiment_id}"):
+        _tracker(store)
+
+
+def test_an_epoch_of_a_trial_that_never_started_is_an_error(store: TrackingStore) -> None:
+    with pytest.raises(TrackingError, match="5 has no run"):
+        _tracker(store).epoch_ended(epoch(5, 1))
+
+
+def test_a_store_that_breaks_is_a_clear_error(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    Path(store.uri.removeprefix("sqlite:///")).write_bytes(b"broken" * 1000)
+    with pytest.raises(TrackingError, match="Cannot record epoch 1 of trial 0"):
+        tracker.epoch_ended(epoch(0, 1))
+
+
+def test_the_driver_side_does_not_import_tensorflow() -> None:
+    modules = (
+        "search.tracking.tracker",
+        "search.tracking.store",
+        "search.tracking.ui",
+        "search.report",
+        "search.promotion.promote",
+        "search.promotion.registry",
+        "search.identification.saved_model",
+        "search.identification.identify",
+    )
+    code = f"import sys, {', '.join(modules)}; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.split() == ["False", "False"]

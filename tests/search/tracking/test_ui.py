@@ -1,0 +1,60 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import requests
+
+from core.errors import TrackingError
+from search.tracking.store import TrackingStore
+from search.tracking.ui import start_ui
+
+
+@pytest.mark.slow
+def test_the_pages_show_the_store_with_few_processes_and_leave_none_behind(store: TrackingStore) -> None:
+    experiment_id = store.client().create_experiment("toy")
+    running = start_ui(store)
+    try:
+        found = requests.get(
+            f"{running.url}/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": "toy"}, timeout=30
+        )
+        assert found.json()["experiment"]["experiment_id"] == experiment_id
+        assert f"/#/experiments/{experiment_id}/runs" in running.page_of(store, "toy")
+        assert running.page_of(store, "another") == running.url
+        group = _processes_of_group(running.server.pid)
+        assert len(group) <= 3
+    finally:
+        running.stop()
+    assert _processes_of_group(running.server.pid) == []
+
+
+def test_a_port_that_is_taken_is_a_clear_error(store: TrackingStore) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(TrackingError, match="is taken"):
+            start_ui(store, port=taken.getsockname()[1])
+
+
+def test_a_port_out_of_range_is_a_clear_error(store: TrackingStore) -> None:
+    with pytest.raises(TrackingError, match="1 to 65535, but got 70000"):
+        start_ui(store, port=70000)
+
+
+def test_a_tracking_server_shows_its_pages_itself() -> None:
+    with pytest.raises(TrackingError, match="open http://host:5000 in a browser"):
+        start_ui(TrackingStore("http://host:5000", None))
+
+
+def _processes_of_group(group: int) -> list[int]:
+    """Living processes of a process group; a zombie that waits for its parent is none."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if os.getpgid(int(entry.name)) == group and state != "Z":
+                    members.append(int(entry.name))
+            except (ProcessLookupError, FileNotFoundError):
+                continue
+    return members
