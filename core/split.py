@@ -16,9 +16,10 @@ from pydantic import Field, model_validator
 
 from core.corpora.base import CorpusIndex, OfficialSplit, TextImage
 from core.errors import SplitError
+from core.left_out import LeftOutWriter
 from core.natural_order import natural_key
 from core.settings import Settings
-from core.split_manifest import PARTS, LeftOutWriter, Part, SplitManifest
+from core.split_manifest import PARTS, Part, SplitManifest
 
 __all__ = ["PARTS", "LeftOutWriter", "Part", "SplitManifest", "SplitSettings", "split_pages"]
 

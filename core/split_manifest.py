@@ -10,19 +10,11 @@ from typing import Any, Literal
 
 from core.corpora.base import CorpusIndex
 from core.errors import SplitError
+from core.left_out import Choice, LeftOutWriter
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 _FORMAT = 1
-
-
-@dataclass(frozen=True)
-class LeftOutWriter:
-    """A writer with too few pages for all parts, and what was lacking."""
-
-    writer_id: str
-    n_pages: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -36,8 +28,9 @@ class SplitManifest:
         train: image ids, in the order of the corpus.
         validation: likewise.
         test: likewise; sealed until promotion.
-        left_out: the writers that are in no part.
+        left_out: the writers that are in no part, because they have too few pages for all parts.
         settings: the settings that the division was made with.
+        choice: who takes part, and whom and what that leaves out; `None` where all do.
 
     Raises:
         SplitError: at construction, if an image is in two parts or twice in one.
@@ -51,6 +44,7 @@ class SplitManifest:
     test: tuple[str, ...]
     left_out: tuple[LeftOutWriter, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    choice: Choice | None = None
 
     def __post_init__(self) -> None:
         """Refuse overlap."""
@@ -128,6 +122,7 @@ class SplitManifest:
                 test=tuple(content["test"]),
                 left_out=tuple(LeftOutWriter(**writer) for writer in content["left_out"]),
                 settings=content["settings"],
+                choice=Choice.from_json(content["choice"]) if "choice" in content else None,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SplitError(f"{path} must be a split manifest, but cannot be read as one ({error!r}).") from error
@@ -147,6 +142,8 @@ class SplitManifest:
             "unit": self.unit,
             "n_images": {part: len(self.image_ids(part)) for part in PARTS},
             "settings": dict(self.settings),
+            # Only where there is a rule, so that older manifests without one keep their hash.
+            **({} if self.choice is None else {"choice": self.choice.as_json()}),
             "writer_ids": list(self.writer_ids),
             "left_out": [asdict(writer) for writer in self.left_out],
             **{part: list(self.image_ids(part)) for part in PARTS},

@@ -64,7 +64,6 @@ def stats(folder: Path, name: str, *more: str) -> Answer:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the key writers is not wired into the preparation yet")
 def test_stats_count_the_writers_with_most_forms_and_name_what_was_set_aside(folder: Path) -> None:
     answer = stats(folder, "iam50.yaml")
     assert re.search(r"iam +data/iam", answer.out)
@@ -76,7 +75,6 @@ def test_stats_count_the_writers_with_most_forms_and_name_what_was_set_aside(fol
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the key writers is not wired into the preparation yet")
 def test_among_writers_of_equally_many_forms_the_lower_id_comes_first(folder: Path, tmp_path: Path) -> None:
     answer = whosehand(folder, "data", "split", EXPERIMENTS / "iam50.yaml", *SMALL, "--out", tmp_path / "split.json")
     assert answer.code == 0, answer

@@ -137,6 +137,9 @@ def _parts_table(corpus: "PreparedCorpus") -> Table:
 
 
 def _print_problems(corpus: "PreparedCorpus") -> None:
+    choice = corpus.manifest.choice
+    if choice is not None:
+        notes.print(f"writers: {choice.rule}", markup=False)
     for writer in corpus.manifest.left_out:
         notes.print(f"left out: writer {writer.writer_id}: {writer.reason}", markup=False)
     problems = [*corpus.index.set_aside, *corpus.store.set_aside]

@@ -6,7 +6,8 @@ import pytest
 
 from core.corpora.base import CorpusIndex, TextImage
 from core.errors import SplitError
-from core.split_manifest import LeftOutWriter, SplitManifest
+from core.left_out import Choice, LeftOutPage, LeftOutWriter
+from core.split_manifest import SplitManifest
 
 
 @pytest.fixture
@@ -33,6 +34,19 @@ def test_a_saved_manifest_is_read_back_equal(manifest: SplitManifest, tmp_path: 
     assert loaded == manifest
     assert loaded.hash == manifest.hash
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["split.json"]
+
+
+def test_the_choice_of_writers_stands_in_the_file(manifest: SplitManifest, tmp_path: Path) -> None:
+    choice = Choice("The 2 with most.", (LeftOutWriter("d", 4, "has 4"),), (LeftOutPage("p", "a", "is blotted"),))
+    chosen = dataclasses.replace(manifest, choice=choice)
+    chosen.save(tmp_path / "split.json")
+    assert SplitManifest.load(tmp_path / "split.json") == chosen
+    assert json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))["choice"]["rule"] == "The 2 with most."
+    assert chosen.hash != manifest.hash
+
+
+def test_a_manifest_without_a_choice_has_the_hash_that_it_always_had(manifest: SplitManifest) -> None:
+    assert manifest.hash == "bea35f1f5be33e21657dd51ca520227cd8549adb364a4aa1c4ee5851995bb4c3"
 
 
 def test_the_file_can_be_read_by_people(manifest: SplitManifest, tmp_path: Path) -> None:

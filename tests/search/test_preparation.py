@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import CorpusError, SplitError
+from core.quarantine import take_census
 from core.split_manifest import SplitManifest
+from core.writer_choice import WriterSettings
 from search.config import Experiment, load_experiment
 from search.preparation import PreparedCorpus, prepare_corpus, save_split
 from search.workspace import Workspace
@@ -50,6 +52,38 @@ def test_shortcomings_are_counted_in_words(experiment: Experiment, workspace: Wo
         update={"split": experiment.split.model_copy(update={"too_few_pages": "leave_out"})}
     )
     assert prepare_corpus(changed, workspace).shortcomings == "1 images set aside, 1 writers left out"
+
+
+def test_by_ink_all_are_read_once_and_other_writers_rebuild_nothing(
+    experiment: Experiment, workspace: Workspace
+) -> None:
+    reads: list[int] = []
+
+    def prepare(**writers: object) -> PreparedCorpus:
+        reads.clear()
+        changed = experiment.model_copy(update={"writers": WriterSettings.model_validate(writers)})
+        return prepare_corpus(changed, workspace, lambda done, total: reads.append(total))
+
+    most = prepare(top_writers={"n": 2, "by": "ink"})
+    assert len(most.manifest.writer_ids) == 2
+    assert most.manifest.choice is not None
+    assert "counted in pixels of its text lines" in most.manifest.choice.rule
+    (other,) = most.manifest.choice.writers
+    assert reads  # all three writers are read, or nobody would know who has most
+    assert other.writer_id in prepare(exclude=[most.manifest.writer_ids[0]]).manifest.writer_ids
+    assert reads == []
+
+
+def test_every_image_is_used_or_left_out_with_a_reason(
+    experiment: Experiment, workspace: Workspace, folder_root: Path
+) -> None:
+    writers = sorted(path.name for path in folder_root.iterdir())
+    chosen = experiment.model_copy(update={"writers": WriterSettings(exclude=(writers[0],))})
+    corpus = prepare_corpus(chosen, workspace)
+    assert corpus.left_out == ()
+    assert {entry.reason for entry in corpus.index.left_out} == {f"writer {writers[0]!r} is in writers.exclude"}
+    census = take_census(corpus.index, corpus.store, corpus.left_out)
+    assert census.n_left_out == len(list((folder_root / writers[0]).iterdir()))
 
 
 def test_a_missing_corpus_is_an_error(experiment: Experiment, workspace: Workspace, folder_root: Path) -> None:
