@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
@@ -33,14 +33,14 @@ class Census:
         corpus: its name.
         n_found: text images, and files that never became one.
         n_used: images with at least one line in the store.
-        n_left_out: left out on purpose; nothing is wrong with them.
+        left_out: what was left out on purpose, and why; nothing is wrong with it.
         quarantined: what cannot be used, and why.
     """
 
     corpus: str
     n_found: int
     n_used: int
-    n_left_out: int
+    left_out: tuple[SetAside, ...]
     quarantined: tuple[SetAside, ...]
 
     def __post_init__(self) -> None:
@@ -54,6 +54,11 @@ class Census:
             )
 
     @property
+    def n_left_out(self) -> int:
+        """How many were left out on purpose."""
+        return len(self.left_out)
+
+    @property
     def n_quarantined(self) -> int:
         """How many cannot be used."""
         return len(self.quarantined)
@@ -65,8 +70,14 @@ class Census:
 
     def write(self, path: Path) -> None:
         """Write the counts as JSON."""
-        counts = {name: count for name, count in asdict(self).items() if name != "quarantined"}
-        path.write_text(json.dumps({**counts, "n_quarantined": self.n_quarantined}, indent=1) + "\n", encoding="utf-8")
+        counts = {
+            "corpus": self.corpus,
+            "n_found": self.n_found,
+            "n_used": self.n_used,
+            "n_left_out": self.n_left_out,
+            "n_quarantined": self.n_quarantined,
+        }
+        path.write_text(json.dumps(counts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def take_census(index: CorpusIndex, store: LineStore, left_out: Sequence[SetAside] = ()) -> Census:
@@ -85,22 +96,27 @@ def take_census(index: CorpusIndex, store: LineStore, left_out: Sequence[SetAsid
     with_lines = {line.image_id for line in store.lines}
     unusable = {str(entry.image_id) for entry in store.set_aside}
     _check_each_once(index.name, image_ids, with_lines, unusable)
-    unwanted = {entry.image_id for entry in left_out if entry.image_id in image_ids}
+    unwanted = {entry.image_id: entry for entry in left_out if entry.image_id in image_ids}
     never_images = [entry for entry in (*index.left_out, *left_out) if entry.image_id not in image_ids]
     return Census(
         corpus=index.name,
         n_found=len(index.images) + len(index.set_aside) + len(never_images),
-        n_used=len(with_lines - unwanted),
-        n_left_out=len(with_lines & unwanted) + len(never_images),
+        n_used=len(with_lines - unwanted.keys()),
+        left_out=(*never_images, *(entry for image_id, entry in unwanted.items() if image_id in with_lines)),
         quarantined=(*index.set_aside, *store.set_aside),
     )
 
 
-def check_share(census: Census, settings: QuarantineSettings) -> None:
+def check_share(census: Census, settings: QuarantineSettings, table: Path | None = None) -> None:
     """See that not too much of the corpus is set aside.
 
     A share alone would refuse a corpus of ten pages for one bad scan, which is no sign of a wrong folder or a broken
     disk: up to three images are allowed besides, as long as they are not more than half of all.
+
+    Args:
+        census: what became of the images.
+        settings: how many may be set aside.
+        table: where all of them are listed, to be named in the error.
 
     Raises:
         CorpusError: if too much is, or nothing is left to be used; it names the first five with their reasons.
@@ -111,10 +127,12 @@ def check_share(census: Census, settings: QuarantineSettings) -> None:
         return
     first = "\n".join(f"  {_name(entry)}: {_reason(entry)}" for entry in census.quarantined[:_SHOWN])
     more = f"\n  ... and {n_quarantined - _SHOWN} more" if n_quarantined > _SHOWN else ""
+    where = f"\nAll of them, with reasons: {table}" if table is not None else ""
     raise CorpusError(
         f"At most {settings.max_share:.1%} of a corpus's images may be unusable (quarantine.max_share), but "
         f"{n_quarantined} of {n_wanted} of {census.corpus!r} are ({census.share_quarantined:.1%}). "
-        f"Mend or remove them, see that `corpus` names the right layout, or raise quarantine.max_share:\n{first}{more}"
+        f"Mend or remove them, see that `corpus` names the right layout, or raise quarantine.max_share:\n"
+        f"{first}{more}{where}"
     )
 
 

@@ -7,7 +7,7 @@ regard to the others, so that a new writer moves nobody else's page.)
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -48,11 +48,18 @@ class SplitSettings(Settings):
         return self
 
 
-def split_pages(index: CorpusIndex, settings: SplitSettings) -> SplitManifest:
+def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:
     """Divide the corpus so that no page is in two parts and every writer is in all of them.
 
     The unit is the page, or the image where the corpus has no pages (then nothing is known about which images were
     written together, and every report must say so).
+
+    Args:
+        index: the corpus.
+        settings: how to divide it.
+        unusable: ids of images that cannot be read. They are in no part, so that no part is empty for a writer whose
+            only page of it is broken; a writer who has too few pages for that reason alone is left out, which is no
+            error.
 
     Returns:
         The manifest; `writer_ids` are in natural order, and class k of a model is `writer_ids[k]`.
@@ -62,24 +69,31 @@ def split_pages(index: CorpusIndex, settings: SplitSettings) -> SplitManifest:
             if a page has two writers or lies in both parts of the official division, or if an official
             division is wanted that does not exist.
     """
+    usable = [image for image in index.images if image.image_id not in unusable] if unusable else list(index.images)
     pages_of_writer = _group(index, uses_official=_uses_official(index, settings))
+    usable_pages = {image.group_id for image in usable}
     dealt: dict[str, dict[Part, list[_Page]]] = {}
     left_out: list[LeftOutWriter] = []
+    faults: list[LeftOutWriter] = []  # of them those who would have too few pages if all could be read
     for writer_id, pages in sorted(pages_of_writer.items(), key=lambda item: natural_key(item[0])):
-        lack = _lack(pages, settings)
+        good = [page for page in pages if page.group_id in usable_pages]
+        lack = _lack(good, settings)
         if lack is None:
-            dealt[writer_id] = _deal(writer_id, pages, settings)
-        else:
-            left_out.append(LeftOutWriter(writer_id, len(pages), lack))
-    _check_left_out(left_out, n_kept=len(dealt), settings=settings, unit=_unit(index))
+            dealt[writer_id] = _deal(writer_id, good, settings)
+            continue
+        lost = f" ({len(pages) - len(good)} cannot be read)" if len(good) < len(pages) else ""
+        left_out.append(LeftOutWriter(writer_id, len(good), f"{lack}{lost}"))
+        if _lack(pages, settings) is not None:
+            faults.append(left_out[-1])
+    _check_left_out(left_out, faults, n_kept=len(dealt), settings=settings, unit=_unit(index))
     part_of_page = {page.group_id: part for parts in dealt.values() for part, pages in parts.items() for page in pages}
     return SplitManifest(
         corpus=index.name,
         unit=_unit(index),
         writer_ids=tuple(dealt),
-        train=_image_ids(index.images, part_of_page, "train"),
-        validation=_image_ids(index.images, part_of_page, "validation"),
-        test=_image_ids(index.images, part_of_page, "test"),
+        train=_image_ids(usable, part_of_page, "train"),
+        validation=_image_ids(usable, part_of_page, "validation"),
+        test=_image_ids(usable, part_of_page, "test"),
         left_out=tuple(left_out),
         settings=settings.model_dump(mode="json"),
     )
@@ -163,20 +177,27 @@ def _share(share: float, n: int) -> int:
 
 
 def _check_left_out(
-    left_out: list[LeftOutWriter], n_kept: int, settings: SplitSettings, unit: Literal["page", "image"]
+    left_out: list[LeftOutWriter],
+    faults: list[LeftOutWriter],
+    n_kept: int,
+    settings: SplitSettings,
+    unit: Literal["page", "image"],
 ) -> None:
-    writers = "; ".join(f"writer {writer.writer_id!r} {writer.reason}" for writer in left_out[:10])
-    more = f"; and {len(left_out) - 10} more" if len(left_out) > 10 else ""
-    if left_out and settings.too_few_pages == "error":
+    if faults and settings.too_few_pages == "error":
         raise SplitError(
-            f"Every writer needs at least one {unit} in each part, but {len(left_out)} have too few {unit}s: "
-            f"{writers}{more}. Add {unit}s, or set `split.too_few_pages: leave_out`."
+            f"Every writer needs at least one {unit} in each part, but {len(faults)} have too few {unit}s: "
+            f"{_name(faults)}. Add {unit}s, or set `split.too_few_pages: leave_out`."
         )
     if n_kept < 2:
         raise SplitError(
             f"There must be two writers or more with enough {unit}s, but there are {n_kept}: "
-            f"{writers}{more}. Add {unit}s."
+            f"{_name(left_out)}. Add {unit}s."
         )
+
+
+def _name(writers: list[LeftOutWriter]) -> str:
+    first = "; ".join(f"writer {writer.writer_id!r} {writer.reason}" for writer in writers[:10])
+    return f"{first}; and {len(writers) - 10} more" if len(writers) > 10 else first
 
 
 def _image_ids(images: Iterable[TextImage], part_of_page: Mapping[str, Part], part: Part) -> tuple[str, ...]:

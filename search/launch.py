@@ -14,7 +14,14 @@ from search.executors.local import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
 from search.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.patch_task import PatchTask
-from search.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus, save_split
+from search.preparation import (
+    CENSUS_FILE,
+    QUARANTINE_FILE,
+    SPLIT_FILE,
+    PreparedCorpus,
+    prepare_corpus,
+    save_split,
+)
 from search.progress import Progress
 from search.sweep import run_sweep
 from search.sweep_plan import SweepOutcome, SweepPlan
@@ -78,7 +85,7 @@ def _launch(
     experiment: Experiment, workspace: Workspace, ledger: Ledger, progress: Progress, on_lines: OnLines | None
 ) -> LaunchedSweep:
     store = open_store(experiment.tracking, workspace.root)
-    corpus = prepare_corpus(experiment, workspace, on_lines)
+    corpus = prepare_corpus(experiment, workspace, on_lines, reports=ledger.folder)
     if corpus.shortcomings:
         progress.say(f"{corpus.shortcomings}; `whosehand data stats` lists them.")
     task = patch_task(experiment, corpus, ledger.folder)
@@ -89,7 +96,7 @@ def _launch(
         experiment.tracking,
         engine=experiment.engine.label,
         datasets=tracked_datasets(corpus),
-        sweep_files={"split.json": task.split},
+        sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CENSUS_FILE, QUARANTINE_FILE)},
     )
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
     executor = local_executor(experiment, experiment.objective.run)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from core.errors import CorpusError, SplitError
 from search.cli import data_fetch
 from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
+    from core.corpora.base import SetAside
+    from core.quarantine import Census
     from search.config import Experiment
-    from search.preparation import PreparedCorpus
+    from search.preparation import PreparedCorpus, ReadCorpus
 
 app = typer.Typer(help="Look at a corpus, its split and its patches.", no_args_is_help=True)
 app.command()(data_fetch.fetch)
@@ -32,16 +35,31 @@ class Part(StrEnum):
 
 
 @app.command()
-def stats(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006  (typer copies it)
+def stats(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006  (typer copies it)
+    reports: Annotated[
+        Path | None, typer.Option(help="A folder for the counts (JSON) and the table of all that was set aside (CSV).")
+    ] = None,
+) -> None:
     """Count writers, pages, images, lines and patches, and list what was set aside."""
     from core.patches import PatchSampler
+    from search.preparation import divide_corpus
 
     settings = read_experiment(experiment, overrides)
-    corpus = _prepare(settings)
-    index, manifest = corpus.index, corpus.manifest
-    output.print(
-        f"[bold]{index.name}[/]  {index.root}" + ("  (generated, not real handwriting)" if index.generated else "")
-    )
+    read = _read(settings)
+    index = read.index
+    notice = "  (generated, not real handwriting)" if index.generated else ""
+    output.print(f"{index.name}  {index.root}{notice}", markup=False)
+    try:
+        corpus = divide_corpus(read, settings, reports)
+    except (CorpusError, SplitError):  # what was found may tell why
+        _print_census(read.census)
+        raise
+    manifest = corpus.manifest
+    _print_census(corpus.census)
+    if corpus.manifest.choice is not None:
+        notes.print(f"writers: {corpus.manifest.choice.rule}", markup=False)
     output.print(_parts_table(corpus))
     per_writer = Counter(image.writer_id for image in index.images)
     output.print(
@@ -54,7 +72,6 @@ def stats(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noq
         f"{settings.patches.size_px} px (asked for {settings.patches.patches_per_epoch:,}, at most "
         f"{settings.patches.fraction:.0%} of a line's possible offsets)"
     )
-    _print_problems(corpus)
 
 
 @app.command()
@@ -90,8 +107,10 @@ def split(
     """Divide the pages into train, validation and test, and write the manifest with its hash."""
     corpus = _prepare(read_experiment(experiment, overrides))
     corpus.manifest.save(out)
+    _print_census(corpus.census)
+    if corpus.manifest.choice is not None:
+        notes.print(f"writers: {corpus.manifest.choice.rule}", markup=False)
     output.print(_parts_table(corpus))
-    _print_problems(corpus)
     output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.unit}")
 
 
@@ -113,11 +132,17 @@ def pages(
         output.print(str(path), markup=False)
 
 
-def _prepare(settings: "Experiment") -> "PreparedCorpus":
-    from search.preparation import prepare_corpus
+def _read(settings: "Experiment") -> "ReadCorpus":
+    from search.preparation import read_corpus
 
     with progress_bar("reading text lines") as advance:
-        return prepare_corpus(settings, current_workspace(), advance)
+        return read_corpus(settings, current_workspace(), advance)
+
+
+def _prepare(settings: "Experiment") -> "PreparedCorpus":
+    from search.preparation import divide_corpus
+
+    return divide_corpus(_read(settings), settings)
 
 
 def _parts_table(corpus: "PreparedCorpus") -> Table:
@@ -136,15 +161,22 @@ def _parts_table(corpus: "PreparedCorpus") -> Table:
     return table
 
 
-def _print_problems(corpus: "PreparedCorpus") -> None:
-    choice = corpus.manifest.choice
-    if choice is not None:
-        notes.print(f"writers: {choice.rule}", markup=False)
-    for writer in corpus.manifest.left_out:
-        notes.print(f"left out: writer {writer.writer_id}: {writer.reason}", markup=False)
-    problems = [*corpus.index.set_aside, *corpus.store.set_aside]
-    for problem in problems[:_SHOWN_PROBLEMS]:
+def _print_census(census: "Census") -> None:
+    """The sum that must come out even, and the reasons behind it."""
+    output.print(
+        f"found {census.n_found:,} = {census.n_used:,} used + {census.n_left_out:,} left out + "
+        f"{census.n_quarantined:,} quarantined"
+    )
+    by_reason: dict[str, list[SetAside]] = {}
+    for entry in census.left_out:
+        by_reason.setdefault(entry.reason, []).append(entry)
+    for reason, entries in list(by_reason.items())[:_SHOWN_PROBLEMS]:
+        more = f" and {len(entries) - 1:,} more" if len(entries) > 1 else ""
+        notes.print(f"left out: {reason} ({entries[0].path}{more})", markup=False)
+    for problem in census.quarantined[:_SHOWN_PROBLEMS]:
         reason = problem.reason.removeprefix(f"{problem.path}: ")
         notes.print(f"set aside: {problem.path}: {reason}", markup=False)
-    if len(problems) > _SHOWN_PROBLEMS:
-        notes.print(f"... and {len(problems) - _SHOWN_PROBLEMS} more")
+    n_more = max(0, len(by_reason) - _SHOWN_PROBLEMS), max(0, census.n_quarantined - _SHOWN_PROBLEMS)
+    for count, what in zip(n_more, ("other reasons to leave out", "more set aside"), strict=True):
+        if count:
+            notes.print(f"... and {count:,} {what}")

@@ -109,6 +109,26 @@ def test_writers_with_too_few_pages_are_left_out_and_reported() -> None:
     assert not any(image_id.startswith("b") for part in PARTS for image_id in manifest.image_ids(part))
 
 
+def test_images_that_cannot_be_read_are_in_no_part_and_empty_none() -> None:
+    index = corpus({"a": 3, "b": 4, "c": 5}, n_lines=2)
+    unusable = {"b-0-0", "b-0-1", "c-0-0"}
+    manifest = split_pages(index, SplitSettings(), unusable)
+    divided = [image_id for part in PARTS for image_id in manifest.image_ids(part)]
+    assert sorted(divided) == sorted(image.image_id for image in index.images if image.image_id not in unusable)
+    for part in PARTS:
+        assert {image_id.split("-")[0] for image_id in manifest.image_ids(part)} == {"a", "b", "c"}
+
+
+def test_a_writer_with_too_few_pages_because_one_cannot_be_read_is_left_out_and_no_error() -> None:
+    index = corpus({"a": 3, "b": 4, "c": 5}, n_lines=1)
+    manifest = split_pages(index, SplitSettings(), {"a-1-0"})
+    assert manifest.writer_ids == ("b", "c")
+    (left_out,) = manifest.left_out
+    assert (left_out.writer_id, left_out.reason) == ("a", "has 2, needs 3 (1 cannot be read)")
+    with pytest.raises(SplitError, match=r"1 have too few pages: writer 'd' has 2, needs 3\. Add"):
+        split_pages(corpus({"a": 3, "b": 4, "c": 5, "d": 2}, n_lines=1), SplitSettings(), {"a-1-0"})
+
+
 def test_fewer_than_two_writers_with_enough_pages_are_refused() -> None:
     with pytest.raises(SplitError, match=r"two writers or more with enough pages, but there are 1"):
         split_pages(corpus({"a": 5, "b": 2}), SplitSettings(too_few_pages="leave_out"))

@@ -1,17 +1,20 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from core.errors import LedgerError, TrackingError
+from core.errors import CorpusError, LedgerError, TrackingError
 from search.config import Experiment, load_experiment
 from search.launch import launch_sweep, local_executor, patch_task, sweep_plan, tracked_datasets
 from search.ledger import LEDGER_NAME, open_ledger
-from search.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
-from search.progress import SilentProgress
+from search.preparation import CENSUS_FILE, QUARANTINE_FILE, SPLIT_FILE, PreparedCorpus, prepare_corpus
+from search.progress import PlainProgress, SilentProgress
 from search.sweep_settings import BudgetSettings
 from search.workspace import Workspace
-from tests.command_line import write_experiment
+from tests.command_line import records_of, write_experiment
+from tests.search.cheap_sweep import CHEAP
 
 Read = Callable[..., Experiment]
 
@@ -82,6 +85,38 @@ def test_a_launch_that_never_began_leaves_no_ledger_and_no_split(read: Read, tmp
     with pytest.raises(TrackingError):
         launch_sweep(read("tracking.uri=http://127.0.0.1:9"), workspace, SilentProgress())
     assert [path.name for path in workspace.sweep("tiny").iterdir()] == ["lock"]
+
+
+def test_too_much_in_quarantine_begins_no_sweep_and_leaves_the_table(read: Read, folder_root: Path) -> None:
+    workspace = Workspace(folder_root.parent)
+    for page in sorted(folder_root.rglob("*.png"))[:4]:
+        page.write_bytes(b"torn")
+    with pytest.raises(CorpusError, match=r"(?s)quarantine\.max_share\), but 4 of 12.*\n.*sweeps/tiny/quarantine\.csv"):
+        launch_sweep(read(f"corpus={{layout: folder, root: {folder_root}}}"), workspace, SilentProgress())
+    left = {path.name for path in workspace.sweep("tiny").iterdir()}
+    assert left == {"lock", CENSUS_FILE, QUARANTINE_FILE}
+    assert len((workspace.sweep("tiny") / QUARANTINE_FILE).read_text().splitlines()) == 5
+
+
+def test_what_was_set_aside_is_told_and_recorded_with_the_sweep(
+    read: Read, folder_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(folder_root.parent)
+    (folder_root / "000" / "zero.png").touch()
+    experiment = read(
+        f"corpus={{layout: folder, root: {folder_root}}}",
+        f"objective.run={CHEAP}",  # it fails at once, as its settings are of another kind
+        "budget.trials=1",
+    )
+    launched = launch_sweep(experiment, workspace, PlainProgress(Console()))
+    assert "1 images set aside; `whosehand data stats` lists them." in capsys.readouterr().out
+    with records_of(folder_root.parent) as client:
+        (sweep,) = client.search_runs(["1"], "tags.kind = 'sweep'")
+        recorded = client.download_artifacts(sweep.info.run_id, ".", str(folder_root))
+    for name in (SPLIT_FILE, CENSUS_FILE, QUARANTINE_FILE):
+        assert (Path(recorded) / name).read_bytes() == (launched.folder / name).read_bytes()
+    assert "zero.png,000/zero.png," in (launched.folder / QUARANTINE_FILE).read_text()
+    assert json.loads((launched.folder / CENSUS_FILE).read_text())["n_quarantined"] == 1
 
 
 def test_a_launch_beside_another_one_is_refused_and_harms_nothing(read: Read, tmp_path: Path) -> None:
