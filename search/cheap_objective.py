@@ -103,6 +103,7 @@ def _write_checkpoint(spec: TrialSpec, epoch: int, loss: float) -> FileReference
 
 
 def _write_model(spec: TrialSpec, loss: float) -> FileReference:
+    write_atomically(spec.work_dir / "model" / "MLmodel", b"flavors: {}\n")
     _write_json(spec.work_dir / "model" / "model.json", {"loss": loss})
     return reference_file(spec.work_dir / "model")
 

@@ -30,6 +30,7 @@ from search.tracking.store import TrackingStore, open_store
 from search.tracking.tracked_data import TrackedDataset
 from search.tracking.tracker import MlflowTracker
 from search.trial import Point
+from search.upkeep.disk_use import artifact_folder, measure_disk
 from search.version import git_commit, whosehand_version
 from search.workspace import Workspace
 
@@ -97,6 +98,7 @@ def _launch(
         engine=experiment.engine.label,
         datasets=tracked_datasets(corpus),
         sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CENSUS_FILE, QUARANTINE_FILE)},
+        remark=lambda: str(measure_disk(ledger.folder, artifact_folder(store, experiment.name))),
     )
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
     executor = local_executor(experiment, experiment.objective.run)

@@ -73,7 +73,7 @@ def open_store(settings: TrackingSettings | None = None, root: Path | None = Non
         TrackingError: if the address is wrong, the folder cannot be written, the server is away, or the database is
             not one of this MLflow's.
     """
-    store = _resolve(settings or TrackingSettings(), (root or Path.cwd()).absolute())
+    store = locate_store(settings, root)
     if store.is_server:
         _greet_server(store.uri)
     else:
@@ -81,6 +81,35 @@ def open_store(settings: TrackingSettings | None = None, root: Path | None = Non
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_registry_uri(store.uri)
     return store
+
+
+def locate_store(settings: TrackingSettings | None = None, root: Path | None = None) -> TrackingStore:
+    """Say where the tracking store is, whether or not there is one; nothing is made or asked.
+
+    Args:
+        settings: the `tracking` part of an experiment; all defaults where left out.
+        root: folder that relative paths start from; the current folder where left out.
+
+    Raises:
+        TrackingError: if the address is wrong.
+    """
+    settings, root = settings or TrackingSettings(), (root or Path.cwd()).absolute()
+    uri = settings.uri or f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
+    scheme = uri.split("://", 1)[0]
+    if scheme in SERVER_SCHEMES:
+        return TrackingStore(uri.rstrip("/"), settings.artifacts)
+    if scheme != "sqlite":
+        if settings.artifacts is None:
+            raise TrackingError(
+                f"With the database {_without_password(uri)} the place for artifacts must be said, "
+                "but `tracking.artifacts` is not set."
+            )
+        return TrackingStore(uri, _absolute(settings.artifacts, root))
+    database = root / uri.removeprefix("sqlite:///")
+    if not uri.startswith("sqlite:///") or database == root:
+        raise TrackingError(f"A SQLite address is `sqlite:///path/to/mlflow.db`, but got {uri!r}.")
+    artifacts = settings.artifacts or str(database.parent / "artifacts")
+    return TrackingStore(f"sqlite:///{database}", _absolute(artifacts, root))
 
 
 def tracked_experiments(store: TrackingStore) -> tuple[str, ...]:
@@ -107,25 +136,6 @@ def tracking_errors(action: str, store: TrackingStore) -> Iterator[None]:
             "See that it can be reached and written, then run the same command again: what a sweep has done is in its "
             "ledger."
         ) from error
-
-
-def _resolve(settings: TrackingSettings, root: Path) -> TrackingStore:
-    uri = settings.uri or f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
-    scheme = uri.split("://", 1)[0]
-    if scheme in SERVER_SCHEMES:
-        return TrackingStore(uri.rstrip("/"), settings.artifacts)
-    if scheme != "sqlite":
-        if settings.artifacts is None:
-            raise TrackingError(
-                f"With the database {_without_password(uri)} the place for artifacts must be said, "
-                "but `tracking.artifacts` is not set."
-            )
-        return TrackingStore(uri, _absolute(settings.artifacts, root))
-    database = root / uri.removeprefix("sqlite:///")
-    if not uri.startswith("sqlite:///") or database == root:
-        raise TrackingError(f"A SQLite address is `sqlite:///path/to/mlflow.db`, but got {uri!r}.")
-    artifacts = settings.artifacts or str(database.parent / "artifacts")
-    return TrackingStore(f"sqlite:///{database}", _absolute(artifacts, root))
 
 
 def _absolute(artifacts: str, root: Path) -> str:

@@ -5,7 +5,7 @@ by their tags before they are made, and metrics carry the ledger's times, so tha
 """
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from core.errors import TrackingError
 from search.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted, TrialSummary
 from search.report import plain_scores, rank, score_name, trial_name
 from search.tracking.logged_models import LoggedModels, ModelOwner
+from search.tracking.model_folder import remove_model
 from search.tracking.store import TrackingStore, tracking_errors
 from search.tracking.sweep_page import SweepPage, warning_note
 from search.tracking.tracked_data import TrackedDataset
@@ -48,6 +49,7 @@ class MlflowTracker:
             run stands beside the trials' with a name of its own, and the sweep's own run is found but not changed;
             call `start_sweep` and the trial methods, not `end_sweep`.
         warning: what everyone who sees a run must know, such as that its split leaks; on every run as tag and text.
+        remark: asked at the end of each launch for a line below the leaderboard, such as what the disk holds.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class MlflowTracker:
         sweep_files: Mapping[str, Path] | None = None,
         kind: str = "trial",
         warning: str = "",
+        remark: Callable[[], str] = str,
     ) -> None:
         self._warning = warning
+        self._remark = remark
         self._store = store
         self._experiment = experiment
         self._keep_models = (settings or TrackingSettings()).keep_models
@@ -87,6 +91,7 @@ class MlflowTracker:
             self._page = SweepPage(self._runs, self.sweep_run_id, event, self._warning)
             for run in found:
                 self._remember(run)
+            self._page.begin(self._trials)
             if self._kind == "trial":
                 self._describe_sweep(event)
                 self._runs.mark(self.sweep_run_id, "RUNNING")
@@ -124,6 +129,8 @@ class MlflowTracker:
             if event.is_pause and event.attempt == self._attempts.get(event.number):
                 self._runs.mark(run_id, "SCHEDULED")
                 self._runs.set_tags(run_id, {"state": str(TrialState.PAUSED)})
+            if self._kind == "trial":
+                self._page.refresh(self._trials, self._run_ids)  # of trials that ended when it was not time
 
     def trial_ended(self, event: TrialEnded) -> None:
         """Add scores, files and model, close the run, and bring the sweep's leaderboard up to date."""
@@ -146,8 +153,8 @@ class MlflowTracker:
                 self._runs.client.log_text(run_id, result.traceback, TRACEBACK_FILE)
             self._runs.close(run_id, TRIAL_ENDS[result.state], event.at_ms)
             if self._kind == "trial":
-                self._page.add_best(self._trials, event)
-                self._page.update(self._trials, self._run_ids)
+                self._page.add(event)
+                self._page.refresh(self._trials, self._run_ids)
 
     def end_sweep(self, event: SweepEnded) -> None:
         """Bring the sweep's run up to date and close it; trials that go on later wait as SCHEDULED."""
@@ -157,7 +164,7 @@ class MlflowTracker:
                 if trial.state is TrialState.RUNNING and trial.number in self._run_ids:
                     self._runs.mark(self._run_ids[trial.number], "SCHEDULED")
                     self._runs.set_tags(self._run_ids[trial.number], {"state": "interrupted"})
-            self._page.update(self._trials, self._run_ids, final=True)
+            self._page.finish(self._trials, self._run_ids, self._remark())
             tags = {"state": event.status, "reason": event.reason}
             if event.best is not None:
                 tags["best_trial"] = str(event.best)
@@ -255,7 +262,7 @@ class MlflowTracker:
             self._trials[int(number)] = summary_of(run, self._score)
 
     def _keep_model(self, event: TrialEnded, run_id: str) -> str | None:
-        """Log the trial's model if it is to be kept, and delete those that are no longer among the best."""
+        """Log the trial's model if it is to be kept, and delete those that are not among the best, files and all."""
         model = event.result.model
         if model is None or event.result.state is not TrialState.COMPLETED:
             return None
@@ -264,6 +271,7 @@ class MlflowTracker:
             best = rank(tuple(self._trials.values()), self._sweep.direction)[: self._keep_models]
             kept = {trial.number for trial in best}
         if kept is not None and event.number not in kept:
+            remove_model(model.path)
             return None
         self._model_ids[event.number] = self._models.log(
             ModelOwner(self._sweep.sweep_id, self._kind, event.number),

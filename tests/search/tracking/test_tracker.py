@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,7 @@ def test_a_model_that_a_crash_left_pending_is_finished_and_not_doubled(
     client = store.client()
     tags = {"sweep_id": SWEEP.sweep_id, "kind": "trial", "trial": "0"}
     pending = client.create_logged_model(_experiment_id(store), name="toy-000", tags=tags)
+    tracker = _tracker(store)
     tracker.trial_ended(ended(0, model=model_folder))
     assert tracker.model_id(0) == pending.model_id
     assert str(client.get_logged_model(pending.model_id).status) == "READY"
@@ -155,19 +157,43 @@ def test_a_model_folder_that_is_gone_is_an_error_and_no_empty_model(store: Track
         tracker.trial_ended(ended(0, model=tmp_path / "gone"))
 
 
+def _copy_of(model_folder: Path, number: int) -> Path:
+    return shutil.copytree(model_folder, model_folder.parent / str(number) / "model")
+
+
+def test_a_models_files_are_on_the_disk_once(store: TrackingStore, model_folder: Path) -> None:
+    tracker = _tracker(store)
+    _tell_all(tracker, 0, model_folder)
+    location = Path(store.client().get_logged_model(tracker.model_id(0)).artifact_location)
+    assert (location / "weights.bin").samefile(model_folder / "weights.bin")
+
+
+def test_half_a_model_that_a_crash_left_is_made_whole(store: TrackingStore, model_folder: Path) -> None:
+    tracker = _tracker(store)
+    tracker.trial_started(started(0))
+    tags = {"sweep_id": SWEEP.sweep_id, "kind": "trial", "trial": "0"}
+    pending = store.client().create_logged_model(_experiment_id(store), name="toy-000", tags=tags)
+    half = Path(pending.artifact_location)
+    half.mkdir(parents=True)
+    (half / "torn").write_bytes(b"")
+    tracker = _tracker(store)
+    tracker.trial_ended(ended(0, model=model_folder))
+    assert sorted(path.name for path in half.iterdir()) == ["MLmodel", "weights.bin"]
+
+
 def test_only_the_best_models_are_kept_when_asked(store: TrackingStore, model_folder: Path) -> None:
     tracker = _tracker(store, keep_models=2)
-    locations = {}
+    locations, folders = {}, {}
     for number, value in enumerate((3.0, 2.0, 5.0, 1.0)):
+        folders[number] = _copy_of(model_folder, number)
         tracker.trial_started(started(number))
-        tracker.trial_ended(ended(number, value=value, model=model_folder))
+        tracker.trial_ended(ended(number, value=value, model=folders[number]))
         if number in (0, 1, 3):
             model = store.client().get_logged_model(tracker.model_id(number))
             locations[number] = Path(model.artifact_location)
     assert _models(store) == ["toy-001", "toy-003"]
-    assert not locations[0].exists()
-    assert locations[1].exists()
-    assert locations[3].exists()
+    assert [number for number, place in locations.items() if place.exists()] == [1, 3]
+    assert [number for number, folder in folders.items() if folder.exists()] == [1, 3]
 
 
 def test_no_model_is_kept_when_asked(store: TrackingStore, model_folder: Path) -> None:
@@ -229,6 +255,27 @@ def test_the_sweep_run_shows_leaderboard_history_and_end(store: TrackingStore) -
     assert run.data.tags["best_trial"] == "0"
     files = {file.path for file in store.client().list_artifacts(run.info.run_id)}
     assert files == {"optimisation_history.png", "experiment.yaml"}
+
+
+def test_the_page_of_a_running_sweep_is_written_now_and_then_and_at_the_end(
+    store: TrackingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.tracking.sweep_page.TEXT_PAUSE_S", 1000.0)
+
+    def note() -> str:
+        return str(store.client().get_run(tracker.sweep_run_id).data.tags["mlflow.note.content"])
+
+    tracker = MlflowTracker(store, "toy", remark=lambda: "12.3 MB on the disk")
+    tracker.start_sweep(SWEEP)
+    for number in range(4):
+        _tell_all(tracker, number)
+    assert "1 completed" in note()  # the others ended within the pause
+    history = store.client().get_metric_history(tracker.sweep_run_id, "best/loss")
+    assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]
+    told = [summary(number, TrialState.COMPLETED, 1.0 + number) for number in range(4)]
+    tracker.end_sweep(sweep_ended("completed", *told, best=0))
+    assert "4 completed" in note()
+    assert "12.3 MB on the disk" in note()
 
 
 def test_an_interrupted_sweep_is_killed_and_runs_again_when_resumed(store: TrackingStore) -> None:
