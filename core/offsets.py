@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import PatchError
+from core.leaky_deal import LeakyPart
 from core.linestore import LineStore
 from core.sampling import Indices
 
@@ -56,6 +57,14 @@ def ink_shares(store: LineStore, line: int, size_px: int) -> NDArray[np.float64]
     return counts / size_px**2
 
 
+def mark_inked(
+    store: LineStore, line: int, size_px: int, min_ink: float, leak: LeakyPart | None = None
+) -> NDArray[np.bool_]:
+    """Mark the offsets of a line, (n_tops, n_lefts), with enough ink under them that may be taken."""
+    inked = ink_shares(store, line, size_px) >= min_ink
+    return inked if leak is None else inked & leak.offsets(store.lines[line], inked.shape)
+
+
 def check_size(store: LineStore, size_px: int) -> None:
     """Raise PatchError if patches of this side are higher than the lines of the store."""
     if size_px > store.height_px:
@@ -84,7 +93,9 @@ class InkedOffsets:
     run_starts: Indices
 
     @classmethod
-    def find(cls, store: LineStore, lines: Sequence[int], size_px: int, min_ink: float) -> "InkedOffsets":
+    def find(
+        cls, store: LineStore, lines: Sequence[int], size_px: int, min_ink: float, leak: LeakyPart | None = None
+    ) -> "InkedOffsets":
         """Test every offset of the lines.
 
         Args:
@@ -92,12 +103,13 @@ class InkedOffsets:
             lines: places in `store.lines`.
             size_px: side of a patch.
             min_ink: least share of ink pixels under a patch.
+            leak: where only a part of each line's offsets may be taken.
 
         Raises:
             PatchError: if a patch is higher than the lines.
         """
         check_size(store, size_px)
-        runs = [_find_runs(ink_shares(store, line, size_px) >= min_ink) for line in lines]
+        runs = [_find_runs(mark_inked(store, line, size_px, min_ink, leak)) for line in lines]
         run_lines = np.repeat(np.arange(len(runs)), [len(run[0]) for run in runs])
         tops, lefts, lengths = (
             np.concatenate([run[part] for run in runs]) if runs else np.zeros(0, np.int64) for part in range(3)

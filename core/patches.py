@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from core.errors import PatchError
+from core.leaky_deal import LeakyPart
 from core.linestore import LineStore
-from core.offsets import InkedOffsets, check_size, ink_shares, n_possible_offsets
+from core.offsets import InkedOffsets, check_size, ink_shares, mark_inked, n_possible_offsets
 from core.sampling import Indices, count_by_group, draw_distinct, share_equally
 from core.settings import Settings
 
@@ -101,6 +102,7 @@ class PatchSampler:
         writer_ids: Sequence[str],
         settings: PatchSettings,
         seed: int,
+        leak: LeakyPart | None = None,
     ) -> None:
         """Test the ink of all offsets.
 
@@ -110,6 +112,7 @@ class PatchSampler:
             writer_ids: class k of a model is writer_ids[k].
             settings: of the patches.
             seed: not negative.
+            leak: where the split is leaky, which lines and offsets of the images are for training.
 
         Raises:
             PatchError: if a patch is higher than the lines, an image's writer is not in `writer_ids`, a writer has no
@@ -118,11 +121,11 @@ class PatchSampler:
         if seed < 0:
             raise PatchError(f"A seed must not be negative, but got {seed}.")
         self.store, self.settings, self._seed = store, settings, seed
-        lines = _lines_of(store, image_ids)
+        lines = _lines_of(store, image_ids, leak)
         labels = _labels_of(store, lines, writer_ids)
         by_writer = np.argsort(labels, kind="stable")
         self._lines, self._labels = lines[by_writer], labels[by_writer]
-        self._offsets = InkedOffsets.find(store, self._lines.tolist(), settings.size_px, settings.min_ink)
+        self._offsets = InkedOffsets.find(store, self._lines.tolist(), settings.size_px, settings.min_ink, leak)
         self._caps = np.minimum(self._offsets.n_per_line, self._most_per_line())
         self._per_writer = np.bincount(self._labels, weights=self._caps, minlength=len(writer_ids)).astype(np.int64)
         self._check_every_writer(writer_ids)
@@ -168,6 +171,7 @@ def evaluation_plan(
     writer_ids: Sequence[str] | None,
     settings: PatchSettings,
     per_image: int,
+    leak: LeakyPart | None = None,
 ) -> PatchPlan:
     """Space patches evenly over the inked offsets of each image, all its lines together.
 
@@ -180,6 +184,7 @@ def evaluation_plan(
         writer_ids: class k of a model is writer_ids[k]; `None` where the writers are not known.
         settings: of the patches.
         per_image: most patches of one image, at least 1.
+        leak: where the split is leaky, which lines and offsets of the images are for evaluation.
 
     Returns:
         Patches in the order of the store, those of one image and line together.
@@ -191,7 +196,7 @@ def evaluation_plan(
     if per_image < 1:
         raise PatchError(f"`per_image >= 1` must hold, but got {per_image=}.")
     check_size(store, settings.size_px)
-    lines = _lines_of(store, image_ids)
+    lines = _lines_of(store, image_ids, leak)
     if len(lines) == 0:
         raise PatchError(
             f"None of the {len(image_ids)} images to evaluate has a text line in the store {store.folder}."
@@ -199,7 +204,7 @@ def evaluation_plan(
     lines_of_image: dict[str, list[int]] = {}
     for line in lines.tolist():
         lines_of_image.setdefault(store.lines[line].image_id, []).append(line)
-    spaced = [_space_evenly(store, own, settings, per_image) for own in lines_of_image.values()]
+    spaced = [_space_evenly(store, own, settings, per_image, leak) for own in lines_of_image.values()]
     chosen, tops, lefts = np.concatenate(spaced, axis=1)
     labels = np.full(len(chosen), UNKNOWN_WRITER) if writer_ids is None else _labels_of(store, chosen, writer_ids)
     return _plan(chosen, tops, lefts, labels, settings.size_px)
@@ -228,9 +233,10 @@ def read_patches(store: LineStore, plan: PatchPlan) -> NDArray[np.uint8]:
     return patches
 
 
-def _lines_of(store: LineStore, image_ids: Sequence[str]) -> Indices:
+def _lines_of(store: LineStore, image_ids: Sequence[str], leak: LeakyPart | None) -> Indices:
     wanted = set(image_ids)
-    return np.array([i for i, line in enumerate(store.lines) if line.image_id in wanted], dtype=np.int64)
+    lines = np.array([i for i, line in enumerate(store.lines) if line.image_id in wanted], dtype=np.int64)
+    return lines if leak is None else lines[leak.choose([store.lines[i] for i in lines.tolist()])]
 
 
 def _labels_of(store: LineStore, lines: Indices, writer_ids: Sequence[str]) -> Indices:
@@ -251,15 +257,22 @@ def _plan(lines: Indices, tops: Indices, lefts: Indices, labels: Indices, size_p
     )
 
 
-def _space_evenly(store: LineStore, lines: Sequence[int], settings: PatchSettings, per_image: int) -> Indices:
+def _space_evenly(
+    store: LineStore, lines: Sequence[int], settings: PatchSettings, per_image: int, leak: LeakyPart | None
+) -> Indices:
     """Choose the patches of one image: (3, n_patches), rows line, top, left.
 
     Offsets count column by column, so that few patches still lie all along the line.
     """
-    shares = [ink_shares(store, line, settings.size_px) for line in lines]
-    inked = [np.nonzero((share >= settings.min_ink).T) for share in shares]
+    inked = [np.nonzero(mark_inked(store, line, settings.size_px, settings.min_ink, leak).T) for line in lines]
     n_inked = [len(lefts) for lefts, _ in inked]
     if not any(n_inked):
+        shares = [ink_shares(store, line, settings.size_px) for line in lines]
+        if leak is not None:
+            shares = [
+                np.where(leak.offsets(store.lines[line], share.shape), share, -1.0)
+                for line, share in zip(lines, shares, strict=True)
+            ]
         most = int(np.argmax([share.max() for share in shares]))
         top, left = np.unravel_index(int(np.argmax(shares[most])), shares[most].shape)
         return np.array([[lines[most]], [top], [left]], dtype=np.int64)

@@ -7,6 +7,7 @@ import keras
 from core.evaluation import Evaluation, evaluate
 from core.feed import evaluation_batches
 from core.inference import Predictor
+from core.leaky_deal import LeakyPart
 from core.linestore import LineStore
 from core.patches import PatchSettings, evaluation_plan
 
@@ -23,6 +24,7 @@ class Scorer:
         writer_ids: class k is writer_ids[k].
         patches: size and ink test of the patches.
         per_image: most patches of one image.
+        leak: where the split is leaky, which lines and offsets of the images are for this part.
 
     Raises:
         PatchError: if none of the images has a text line.
@@ -36,10 +38,11 @@ class Scorer:
         writer_ids: Sequence[str],
         patches: PatchSettings,
         per_image: int,
+        leak: LeakyPart | None = None,
     ) -> None:
         self._predictor = Predictor(model)
         self._store, self._writer_ids = store, writer_ids
-        self._plan = evaluation_plan(store, image_ids, writer_ids, patches, per_image)
+        self._plan = evaluation_plan(store, image_ids, writer_ids, patches, per_image, leak)
 
     def score(self, n_resamples: int = 1000) -> Evaluation:
         """Predict and score; `n_resamples=0` saves the intervals' time."""

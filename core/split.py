@@ -9,43 +9,18 @@ regard to the others, so that a new writer moves nobody else's page.)
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from core.corpora.base import CorpusIndex, OfficialSplit, TextImage
 from core.errors import SplitError
 from core.left_out import LeftOutWriter
 from core.natural_order import natural_key
-from core.settings import Settings
 from core.split_manifest import PARTS, Part, SplitManifest
+from core.split_settings import FoldSettings, SplitSettings
 
 __all__ = ["PARTS", "LeftOutWriter", "Part", "SplitManifest", "SplitSettings", "split_pages"]
-
-
-class SplitSettings(Settings):
-    """How a corpus is divided."""
-
-    validation: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """The share of each writer's pages that the search is judged on, at least one page."""
-    test: float = Field(default=0.2, ge=0.0, lt=1.0)
-    """The share of each writer's pages that stay sealed until promotion, at least one page; 0 seals none."""
-    official: Literal["auto", "use", "ignore"] = "auto"
-    """Whether the corpus's own test part is the test part: where there is one, always (else refuse), or never.
-    Its train part is then divided into train and validation."""
-    too_few_pages: Literal["error", "leave_out"] = "error"
-    """What to do with a writer who has too few pages for all parts."""
-    seed: int = Field(default=0, ge=0)
-    """Which of a writer's pages go where."""
-
-    @model_validator(mode="after")
-    def _leave_something_to_train(self) -> Self:
-        if self.validation + self.test >= 1.0:
-            raise ValueError(
-                f"`validation + test < 1` must hold, but got validation={self.validation}, test={self.test}."
-            )
-        return self
 
 
 def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:
@@ -75,6 +50,7 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
     dealt: dict[str, dict[Part, list[_Page]]] = {}
     left_out: list[LeftOutWriter] = []
     faults: list[LeftOutWriter] = []  # of them those who would have too few pages if all could be read
+    _check_fold(pages_of_writer, settings)
     for writer_id, pages in sorted(pages_of_writer.items(), key=lambda item: natural_key(item[0])):
         good = [page for page in pages if page.group_id in usable_pages]
         lack = _lack(good, settings)
@@ -95,7 +71,7 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
         validation=_image_ids(usable, part_of_page, "validation"),
         test=_image_ids(usable, part_of_page, "test"),
         left_out=tuple(left_out),
-        settings=settings.model_dump(mode="json"),
+        settings=settings.as_json(),
     )
 
 
@@ -144,6 +120,15 @@ def _group(index: CorpusIndex, uses_official: bool) -> dict[str, list[_Page]]:
     return pages_of_writer
 
 
+def _check_fold(pages_of_writer: Mapping[str, list[_Page]], settings: SplitSettings) -> None:
+    most = max((sum(page.official != "test" for page in pages) for pages in pages_of_writer.values()), default=0)
+    if settings.folds is not None and settings.folds.n == "pages" and settings.folds.fold > most:
+        raise SplitError(
+            f"`split.folds.fold` must be one of the rotations, but got {settings.folds.fold}, and no writer has more "
+            f"than {most} pages."
+        )
+
+
 def _lack(pages: list[_Page], settings: SplitSettings) -> str | None:
     """What a writer has too little of, or `None`."""
     official_test = sum(page.official == "test" for page in pages)
@@ -151,10 +136,14 @@ def _lack(pages: list[_Page], settings: SplitSettings) -> str | None:
     if is_official:
         n_train = len(pages) - official_test
         needs_test = 1 if settings.test > 0 else 0
-        if n_train < 2 or official_test < needs_test:
-            return f"has {n_train} in the official train part, needs 2, and {official_test} in test, needs {needs_test}"
+        least = _least_outside_test(settings)
+        if n_train < least or official_test < needs_test:
+            return (
+                f"has {n_train} in the official train part, needs {least}, and {official_test} in test, needs "
+                f"{needs_test}"
+            )
         return None
-    needed = 2 + (settings.test > 0)
+    needed = _least_outside_test(settings) + (settings.test > 0)
     return f"has {len(pages)}, needs {needed}" if len(pages) < needed else None
 
 
@@ -165,11 +154,24 @@ def _deal(writer_id: str, pages: list[_Page], settings: SplitSettings) -> dict[P
     seed = hashlib.sha256(f"{settings.seed} {writer_id}".encode()).digest()
     shuffled = [rest[i] for i in np.random.default_rng(list(seed)).permutation(len(rest))]
     if not is_official and settings.test > 0:
-        n_test = min(_share(settings.test, len(pages)), len(pages) - 2)
+        n_test = min(_share(settings.test, len(pages)), len(pages) - _least_outside_test(settings))
         test, shuffled = shuffled[:n_test], shuffled[n_test:]
+    if settings.folds is not None:
+        return {"test": test, **_rotate(shuffled, settings.folds)}
     of = len(rest) if is_official else len(pages)
     n_validation = min(_share(settings.validation, of), len(shuffled) - 1)
     return {"test": test, "validation": shuffled[:n_validation], "train": shuffled[n_validation:]}
+
+
+def _rotate(shuffled: list[_Page], folds: FoldSettings) -> dict[Part, list[_Page]]:
+    """Hold out fold k; with one page a fold, a writer with fewer pages than others begins anew and lacks in none."""
+    n = len(shuffled) if folds.n == "pages" else folds.n
+    held_out = shuffled[(folds.fold - 1) % n :: n]
+    return {"validation": held_out, "train": [page for page in shuffled if page not in held_out]}
+
+
+def _least_outside_test(settings: SplitSettings) -> int:
+    return 2 if settings.folds is None else settings.folds.least_pages
 
 
 def _share(share: float, n: int) -> int:

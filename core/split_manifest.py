@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from core.corpora.base import CorpusIndex
 from core.errors import SplitError
+from core.leaky_deal import LeakyDeal, LeakyPart
 from core.left_out import Choice, LeftOutWriter
 
 Part = Literal["train", "validation", "test"]
@@ -31,6 +32,8 @@ class SplitManifest:
         left_out: the writers that are in no part, because they have too few pages for all parts.
         settings: the settings that the division was made with.
         choice: who takes part, and whom and what that leaves out; `None` where all do.
+        leaky: how lines or patches of the same images are dealt out; then `train` and `validation` are the same
+            images. `None` for every honest division.
 
     Raises:
         SplitError: at construction, if an image is in two parts or twice in one.
@@ -45,11 +48,14 @@ class SplitManifest:
     left_out: tuple[LeftOutWriter, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     choice: Choice | None = None
+    leaky: LeakyDeal | None = None
 
     def __post_init__(self) -> None:
         """Refuse overlap."""
         part_of: dict[str, Part] = {}
-        for part in PARTS:
+        if self.leaky is not None and self.train != self.validation:
+            raise SplitError("A leaky division deals out the images that it trains on, but has others in validation.")
+        for part in self._parts_of_their_own:
             for image_id in self.image_ids(part):
                 if image_id in part_of:
                     raise SplitError(
@@ -60,6 +66,32 @@ class SplitManifest:
     def image_ids(self, part: Part) -> tuple[str, ...]:
         """The images of a part."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
+
+    def leak(self, part: Part) -> LeakyPart | None:
+        """Which lines and patches of its images a part has; `None` where it has all of them."""
+        return None if self.leaky is None or part == "test" else self.leaky.part(part)
+
+    @property
+    def divided_by(self) -> str:
+        """What was dealt out, in words, such as `page` or `patch (leaky)`."""
+        if self.leaky is not None:
+            return f"{self.leaky.by} (leaky)"
+        kind = self.settings.get("kind", "page")
+        return self.unit if kind == "page" else f"{kind} and {self.unit}" if kind == "text" else kind
+
+    @property
+    def warning(self) -> str:
+        """What everyone who sees a score of this division must know; empty for every honest one."""
+        if self.leaky is None:
+            return ""
+        what = "lines of the same pages" if self.unit == "page" else "the same images"
+        if self.leaky.by == "patch":
+            what = "the same lines, and overlap"
+        return (
+            f"Leaky split by {self.leaky.by}: training and validation {self.leaky.by}"
+            f"{'es come from' if self.leaky.by == 'patch' else 's are'} {what}. "
+            "The scores say nothing about new pages."
+        )
 
     @property
     def hash(self) -> str:
@@ -79,7 +111,7 @@ class SplitManifest:
         """
         page_of = {image.image_id: image.group_id for image in index.images}
         part_of_page: dict[str, Part] = {}
-        for part in PARTS:
+        for part in self._parts_of_their_own:
             gone = [image_id for image_id in self.image_ids(part) if image_id not in page_of]
             if gone:
                 raise SplitError(
@@ -123,6 +155,7 @@ class SplitManifest:
                 left_out=tuple(LeftOutWriter(**writer) for writer in content["left_out"]),
                 settings=content["settings"],
                 choice=Choice.from_json(content["choice"]) if "choice" in content else None,
+                leaky=LeakyDeal(**content["leaky"]) if "leaky" in content else None,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SplitError(f"{path} must be a split manifest, but cannot be read as one ({error!r}).") from error
@@ -135,6 +168,10 @@ class SplitManifest:
             )
         return manifest
 
+    @property
+    def _parts_of_their_own(self) -> tuple[Part, ...]:
+        return PARTS if self.leaky is None else ("train", "test")
+
     def _content(self) -> dict[str, Any]:
         return {
             "format": _FORMAT,
@@ -142,8 +179,9 @@ class SplitManifest:
             "unit": self.unit,
             "n_images": {part: len(self.image_ids(part)) for part in PARTS},
             "settings": dict(self.settings),
-            # Only where there is a rule, so that older manifests without one keep their hash.
+            # Only where there is something to say, so that older manifests keep their hash.
             **({} if self.choice is None else {"choice": self.choice.as_json()}),
+            **({} if self.leaky is None else {"warning": self.warning, "leaky": self.leaky.as_json()}),
             "writer_ids": list(self.writer_ids),
             "left_out": [asdict(writer) for writer in self.left_out],
             **{part: list(self.image_ids(part)) for part in PARTS},

@@ -13,7 +13,7 @@ from core.ink import InkSettings
 from core.patches import PatchSettings
 from core.quarantine import QuarantineSettings
 from core.settings import Settings
-from core.split import SplitSettings
+from core.split_settings import SplitSettings
 from core.training_settings import TrainingSettings
 from core.writer_choice import WriterSettings
 from search.config_errors import explain
@@ -53,7 +53,7 @@ class Experiment(Settings):
     """What to do about images that cannot be used."""
 
     split: SplitSettings = Field(default_factory=SplitSettings)
-    """How pages are divided into training, validation and test."""
+    """How the corpus is divided into training, validation and test; by page, unless something else is said."""
 
     ink: InkSettings = Field(default_factory=InkSettings)
     """How images become text lines of one height and tone."""

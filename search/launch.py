@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import SplitError
 from core.fit_plan import Monitor
 from core.hyperparameters import Hyperparameters
 from core.precision import choose_precision
@@ -85,10 +86,13 @@ def launch_sweep(
 def _launch(
     experiment: Experiment, workspace: Workspace, ledger: Ledger, progress: Progress, on_lines: OnLines | None
 ) -> LaunchedSweep:
+    check_can_train(experiment)
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_lines, reports=ledger.folder)
     if corpus.shortcomings:
         progress.say(f"{corpus.shortcomings}; `whosehand data stats` lists them.")
+    if corpus.manifest.warning:
+        progress.say(corpus.manifest.warning)
     task = patch_task(experiment, corpus, ledger.folder)
     engine = experiment.engine.open(_engine_settings(experiment, ledger.created.sweep_id))
     tracker = MlflowTracker(
@@ -99,10 +103,25 @@ def _launch(
         datasets=tracked_datasets(corpus),
         sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CENSUS_FILE, QUARANTINE_FILE)},
         remark=lambda: str(measure_disk(ledger.folder, artifact_folder(store, experiment.name))),
+        warning=corpus.manifest.warning,
     )
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
     executor = local_executor(experiment, experiment.objective.run)
     return LaunchedSweep(run_sweep(ledger, plan, engine, executor, tracker, progress), ledger.folder, store)
+
+
+def check_can_train(experiment: Experiment) -> None:
+    """See that a network that names writers can be judged on the split.
+
+    Raises:
+        SplitError: if it is by writer.
+    """
+    if experiment.split.kind == "writer":
+        raise SplitError(
+            "A sweep trains networks that name the writers they were trained on, but with `split.kind: writer` none of "
+            "those in validation and test is among them: every answer would be wrong. Take `split.kind: page` or "
+            "`text`; `whosehand data split` writes the division by writer for other uses, such as verification."
+        )
 
 
 def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> PatchTask:
@@ -172,7 +191,7 @@ def tracked_datasets(corpus: PreparedCorpus, with_test: bool = False) -> tuple[T
             profile={
                 "images": len(manifest.image_ids(part)),
                 "writers": len(manifest.writer_ids),
-                "split by": manifest.unit,
+                "split by": manifest.divided_by,
             },
         )
         for part in (("train", "validation", "test") if with_test else ("train", "validation"))

@@ -46,12 +46,13 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     configure_tensorflow(spec.threads, spec.precision, spec.seed)
     hyperparameters = Hyperparameters.from_point(spec.hyperparameters)
     store, manifest = LineStore.open(task.line_store), SplitManifest.load(task.split)
-    sampler = PatchSampler(store, manifest.train, manifest.writer_ids, task.patches, spec.seed)
+    sampler = PatchSampler(store, manifest.train, manifest.writer_ids, task.patches, spec.seed, manifest.leak("train"))
     feed = TrainingFeed(sampler, hyperparameters.batch_size, hyperparameters.augmentation, spec.seed)
     size_px = task.patches.size_px
     model = build_model(hyperparameters, (size_px, size_px, 1), len(manifest.writer_ids), spec.seed)
     per_image = task.patches.per_image_at_validation
-    scorer = Scorer(model, store, manifest.validation, manifest.writer_ids, task.patches, per_image)
+    validation = manifest.validation, manifest.writer_ids, task.patches, per_image, manifest.leak("validation")
+    scorer = Scorer(model, store, *validation)
     record = _FitRecord.of(spec, report_epoch)
     result = fit(model, feed, lambda _: _named("val", scorer.score(n_resamples=0)), _plan(spec, record), record.add)
     if not result.end.is_complete:
@@ -85,7 +86,8 @@ def score_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     store, manifest = LineStore.open(scoring.task.line_store), SplitManifest.load(scoring.task.split)
     model = load_model(scoring.model)
     image_ids = manifest.image_ids(scoring.part)
-    scorer = Scorer(model, store, image_ids, manifest.writer_ids, patches, patches.per_image_at_test)
+    per_image, leak = patches.per_image_at_test, manifest.leak(scoring.part)
+    scorer = Scorer(model, store, image_ids, manifest.writer_ids, patches, per_image, leak)
     scores = scorer.score()
     files = write_score_files(scores, spec.work_dir)
     return TrialResult(
@@ -155,6 +157,7 @@ def _save(
         test_hash=manifest.test_hash,
         scores=scores,
         version=whosehand_version(),
+        warning=manifest.warning,
     )
     example = read_patches(sampler.store, sampler.plan_epoch(0)[:1])[..., None]
     return reference_file(save_model(model, spec.work_dir / _MODEL_FOLDER, card, example))

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from core.corpora.base import CorpusIndex, SetAside
 from core.corpora.odd_names import set_odd_names_aside
+from core.division import divide
 from core.errors import SplitError
 from core.left_out import Choice
 from core.linestore import LineStore, build_line_store
 from core.quarantine import Census, check_share, take_census, write_quarantine
-from core.split import PARTS, SplitManifest, split_pages
+from core.split import PARTS, SplitManifest
 from core.writer_choice import choose_writers
 from search.config import Experiment
 from search.workspace import Workspace
@@ -113,7 +114,7 @@ def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | No
     files = write_reports(corpus.census, reports) if reports is not None else {}
     check_share(corpus.census, experiment.quarantine, files.get(QUARANTINE_FILE))
     unusable = {str(entry.image_id) for entry in corpus.store.set_aside}
-    manifest = replace(split_pages(corpus.index, experiment.split, unusable), choice=corpus.choice)
+    manifest = replace(divide(corpus.index, experiment.split, unusable), choice=corpus.choice)
     manifest.check_fits(corpus.index)
     census = take_census(corpus.index, corpus.store, _in_no_part(corpus.index, manifest))
     if reports is not None:

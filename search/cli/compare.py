@@ -42,6 +42,8 @@ def compare(
     write_csv(comparison, files["comparison.csv"])
     rows = _rows(comparison)
     output.print(_table(rows))
+    if comparison.warning:
+        notes.print(f"[bold yellow]warning:[/] {comparison.warning}")
     for remark in comparison.remarks:
         notes.print(f"note: {remark}", markup=False)
     for sweep in comparison.sweeps:

@@ -16,6 +16,8 @@ from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
     from core.corpora.base import SetAside
+    from core.linestore import StoredLine
+    from core.patches import PatchSampler
     from core.quarantine import Census
     from search.config import Experiment
     from search.preparation import PreparedCorpus, ReadCorpus
@@ -43,7 +45,6 @@ def stats(
     ] = None,
 ) -> None:
     """Count writers, pages, images, lines and patches, and list what was set aside."""
-    from core.patches import PatchSampler
     from search.preparation import divide_corpus
 
     settings = read_experiment(experiment, overrides)
@@ -58,15 +59,13 @@ def stats(
         raise
     manifest = corpus.manifest
     _print_census(corpus.census)
-    if corpus.manifest.choice is not None:
-        notes.print(f"writers: {corpus.manifest.choice.rule}", markup=False)
-    output.print(_parts_table(corpus))
+    _print_parts(corpus)
     per_writer = Counter(image.writer_id for image in index.images)
     output.print(
         f"images per writer: {min(per_writer.values())} to {max(per_writer.values())}, "
-        f"median {statistics.median(per_writer.values()):g}; split by {manifest.unit}, hash {manifest.hash[:12]}"
+        f"median {statistics.median(per_writer.values()):g}; split by {manifest.divided_by}, hash {manifest.hash[:12]}"
     )
-    sampler = PatchSampler(corpus.store, manifest.train, manifest.writer_ids, settings.patches, settings.seed)
+    sampler = _sampler(corpus, settings)
     output.print(
         f"training patches per epoch: {sampler.n_patches_per_epoch:,} of {settings.patches.size_px}x"
         f"{settings.patches.size_px} px (asked for {settings.patches.patches_per_epoch:,}, at most "
@@ -85,13 +84,12 @@ def preview(
     """Draw a collage of training patches, a row for each writer."""
     import numpy as np
 
-    from core.patches import PatchSampler
     from core.pictures import patch_collage
 
     settings = read_experiment(experiment, overrides)
     corpus = _prepare(settings)
     manifest = corpus.manifest
-    sampler = PatchSampler(corpus.store, manifest.train, manifest.writer_ids, settings.patches, settings.seed)
+    sampler = _sampler(corpus, settings)
     plan = sampler.plan_epoch(0)
     shown = plan[np.isin(plan.labels, np.arange(n_writers))]
     patch_collage(corpus.store, shown, manifest.writer_ids[:n_writers], out, per_writer=n_patches)
@@ -108,10 +106,8 @@ def split(
     corpus = _prepare(read_experiment(experiment, overrides))
     corpus.manifest.save(out)
     _print_census(corpus.census)
-    if corpus.manifest.choice is not None:
-        notes.print(f"writers: {corpus.manifest.choice.rule}", markup=False)
-    output.print(_parts_table(corpus))
-    output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.unit}")
+    _print_parts(corpus)
+    output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.divided_by}")
 
 
 @app.command()
@@ -145,20 +141,43 @@ def _prepare(settings: "Experiment") -> "PreparedCorpus":
     return divide_corpus(_read(settings), settings)
 
 
-def _parts_table(corpus: "PreparedCorpus") -> Table:
+def _sampler(corpus: "PreparedCorpus", settings: "Experiment") -> "PatchSampler":
+    from core.patches import PatchSampler
+
+    manifest = corpus.manifest
+    return PatchSampler(
+        corpus.store, manifest.train, manifest.writer_ids, settings.patches, settings.seed, manifest.leak("train")
+    )
+
+
+def _print_parts(corpus: "PreparedCorpus") -> None:
+    """By which rules the corpus was chosen and divided, and how much is in each part."""
+    manifest = corpus.manifest
+    if manifest.warning:
+        notes.print(f"[bold yellow]warning:[/] {manifest.warning}")
+    if manifest.choice is not None:
+        notes.print(f"writers: {manifest.choice.rule}", markup=False)
     images = {image.image_id: image for image in corpus.index.images}
-    n_lines = Counter(line.image_id for line in corpus.store.lines)
     table = Table(
         "part",
         *(("writers", "images", "lines") if not corpus.index.has_pages else ("writers", "pages", "images", "lines")),
     )
     for part in Part:
-        ids = corpus.manifest.image_ids(part.value)
-        counts = [len({images[i].writer_id for i in ids}), len(ids), sum(n_lines[i] for i in ids)]
+        ids, n_lines = corpus.manifest.image_ids(part.value), Counter(line.image_id for line in _lines(corpus, part))
+        if corpus.manifest.leaky is not None:  # by line not every image is in both
+            ids = tuple(image_id for image_id in ids if n_lines[image_id])
+        counts = [len({images[i].writer_id for i in ids}), len(ids), n_lines.total()]
         if corpus.index.has_pages:
             counts.insert(1, len({images[i].page_id for i in ids}))
         table.add_row(part.value, *(f"{count:,}" for count in counts))
-    return table
+    output.print(table)
+
+
+def _lines(corpus: "PreparedCorpus", part: Part) -> "list[StoredLine]":
+    """The lines of a part; those of a leaky split as they are dealt out."""
+    ids, leak = set(corpus.manifest.image_ids(part.value)), corpus.manifest.leak(part.value)
+    lines = [line for line in corpus.store.lines if line.image_id in ids]
+    return lines if leak is None else [line for line, is_in in zip(lines, leak.choose(lines), strict=True) if is_in]
 
 
 def _print_census(census: "Census") -> None:

@@ -96,6 +96,8 @@ def _print_table(answer: "Identification", model: str) -> None:
         best = answer.together[0]
         output.print(f"if one writer wrote all of them: {best.writer_id}  {best.probability:.1%}")
     output.print(f"model: {model}, {len(answer.card.writer_ids)} writers known")
+    if answer.card.warning:
+        notes.print(f"[bold yellow]warning:[/] {answer.card.warning}")
 
 
 def _shown(path: Path) -> str:

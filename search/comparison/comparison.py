@@ -59,6 +59,7 @@ class ComparedSweep:
         n_trials: started.
         n_patches: trained.
         elapsed_s: wall-clock seconds of all launches.
+        warning: what everyone must know who sees the scores, such as that the split leaks; empty if nothing.
     """
 
     name: str
@@ -72,6 +73,7 @@ class ComparedSweep:
     n_trials: int
     n_patches: int
     elapsed_s: float
+    warning: str = ""
 
     @property
     def best(self) -> Step | None:
@@ -100,6 +102,11 @@ class Comparison:
     def metric(self) -> str:
         """The objective's."""
         return self.sweeps[0].metric
+
+    @property
+    def warning(self) -> str:
+        """Of the split that all of them have."""
+        return self.sweeps[0].warning
 
     @property
     def direction(self) -> Direction:
@@ -158,13 +165,15 @@ def _compared(sweep: KnownSweep) -> ComparedSweep:
     if not path.exists():
         raise ComparisonError(f"A sweep to compare must have a split, but {path} is not there yet. Try again later.")
     state, objective = sweep.state, sweep.experiment.objective
+    manifest = SplitManifest.load(path)
     return ComparedSweep(
         name=sweep.created.name,
         sweep_id=sweep.created.sweep_id,
         engine=sweep.experiment.engine.label,
         metric=objective.metric,
         direction=objective.resolved_direction,
-        split_hash=SplitManifest.load(path).hash,
+        split_hash=manifest.hash,
+        warning=manifest.warning,
         steps=_steps(state, objective.resolved_direction),
         counts=Counter(trial.state for trial in state.trials.values()),
         n_trials=len(state.trials),

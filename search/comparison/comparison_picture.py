@@ -38,6 +38,8 @@ def draw_comparison(comparison: Comparison, by_seed: bool = False) -> Figure:
         axes.set_xlabel(title)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3, which="both")
+    if comparison.warning:
+        figure.suptitle(comparison.warning, color="#b00020", fontsize=11)
     if groups:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), frameon=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from search.comparison.comparison import Comparison
 from search.report import score_name
 from search.tracking.store import TrackingStore, tracking_errors
+from search.tracking.sweep_page import warning_note
 from search.tracking.tracked_runs import TrackedRuns
 
 EXPERIMENT = "comparisons"
@@ -43,7 +44,9 @@ def record_comparison(comparison: Comparison, files: Mapping[str, Path], table: 
             pictures = [name for name in files if name.endswith(".png")]
             shown = "\n\n".join(f"![{name}](get-artifact?path={name}&run_uuid={run_id})" for name in pictures)
             runs.log_files(run_id, files)
-            note = {"mlflow.note.content": f"{table}\n\n{shown}"}
+            note = {"mlflow.note.content": f"{warning_note(comparison.warning)}{table}\n\n{shown}"}
+            if comparison.warning:
+                note["warning"] = comparison.warning
             split = {"split_hash": comparison.sweeps[0].split_hash[:12]}
             runs.set_tags(run_id, {"sweeps": ", ".join(names), **split, **note})
         except BaseException:

@@ -41,6 +41,7 @@ class ModelCard:
         test_hash: of the sealed test pages alone.
         scores: final scores by name, of validation unless the name says otherwise.
         version: of whosehand.
+        warning: what everyone must know who sees the scores, such as that the split leaks; empty if nothing.
     """
 
     writer_ids: tuple[str, ...]
@@ -51,6 +52,7 @@ class ModelCard:
     test_hash: str
     scores: Mapping[str, float]
     version: str
+    warning: str = ""
 
     def save(self, folder: Path) -> None:
         """Write `whosehand.json` into a model folder."""

@@ -80,10 +80,11 @@ def promote(
 
     Raises:
         LedgerError: if there is no such sweep.
-        RegistryError: if no trial is completed, or a step fails.
+        RegistryError: if the sweep's split is leaky, no trial is completed, or a step fails.
     """
     sweep = read_sweep(sweep_name, workspace)
     experiment, created = sweep.experiment, sweep.created
+    _refuse_leaky(experiment)
     trial = _choose_trial(sweep.state, experiment, choice.trial)
     epochs = choice.epochs or experiment.refit_epochs
     store = open_store(experiment.tracking, workspace.root)
@@ -112,6 +113,16 @@ def promote(
     version = register_version(store, name, tracker.model_id(trial.number), tags, description)
     former = crown(store, name, version.version)
     return Promotion(version, former, refit, scores, was_opened_before)
+
+
+def _refuse_leaky(experiment: Experiment) -> None:
+    leaky = experiment.split.leaky
+    if leaky is not None:
+        raise RegistryError(
+            f"A model is promoted for what it does on new pages, but the split of {experiment.name!r} is by {leaky} "
+            f"(split.leaky: {leaky}): its best trial is the one that knows the same pages best. Run the sweep without "
+            "`split.leaky`, under another name, and promote that."
+        )
 
 
 def _test_scores(
