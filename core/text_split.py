@@ -39,7 +39,8 @@ def split_texts(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
 
     Raises:
         SplitError: if the text of an image is not known, a writer has too few texts and `too_few_pages` is `error`
-            (those of whose pages one cannot be read are left out), or the texts cannot be dealt so that every writer is in every part.
+            (one of whose pages cannot be read is left out), or the texts cannot be dealt so that every writer is in
+            every part.
     """
     images = usable_images(index, unusable)
     _check_texts_are_known(index, images)
