@@ -1,5 +1,6 @@
 """Any image file as grey values: dark ink on light paper."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ MIN_SIDE_PX = 8
 """Below this height or width there is no handwriting to read."""
 MAX_PIXELS = 150_000_000
 """A sheet of A3 at 600 dpi has 70 million pixels; a decompression bomb has more than this."""
+
+# Pillow warns of much smaller ones already: of every sheet of A3 at 700 dpi, which is no bomb.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 

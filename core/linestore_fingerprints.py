@@ -88,6 +88,9 @@ def fingerprint_files(
 def _fingerprint(path: Path) -> Fingerprint | ImageError:
     try:
         status = file_status(path)
+        if not path.is_file():  # a pipe would be waited for without end
+            kind = "a folder" if path.is_dir() else "none"
+            return ImageError(f"The image must be a file, but {path} is {kind}. Remove or rename it.")
         with path.open("rb") as file:
             return Fingerprint(hashlib.file_digest(file, "sha256").hexdigest(), status)
     except FileNotFoundError:

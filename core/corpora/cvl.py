@@ -117,7 +117,7 @@ def _find_images(root: Path, unit: CvlUnit) -> _Found:
     """Look for the images of one unit. Folders of other units are left out unwalked: there are 99,000 words."""
     foreign = {root / part / folder: kind for part in _PARTS for folder, kind in _FOLDERS.items() if kind != unit}
     found = _Found([], [], [])
-    for place in walk_pruned(root, foreign):
+    for place in walk_pruned(root, foreign, found.set_aside):
         part, folder, *_ = *place.relative_to(root).parts[:-1], "", ""
         name = _NAMES[unit].fullmatch(place.stem)
         if place in foreign:

@@ -6,12 +6,12 @@ name, 256 x 64 pixels; nothing says which names were written on one sheet, so th
 """
 
 import csv
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.base import CorpusIndex, OfficialSplit, TextImage
+from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage
+from core.corpora.image_walk import walk_images
 from core.corpora.resemblance import layout_error
 from core.errors import CorpusError
 from core.settings import Settings
@@ -48,18 +48,35 @@ class DhsdCorpus:
     def index(self) -> CorpusIndex:
         """List the images of `train.csv`, then those of `test.csv`, in the order of the tables.
 
+        Rows of an image that is not there, or that an earlier row has, and rows that lack a cell are set aside; so
+        are images that neither table names.
+
         Raises:
-            CorpusError: if the folder, a table, a column or an image is missing, or an image is listed twice.
+            CorpusError: if the folder, a table or a column is missing, or fewer than two writers have images.
         """
         if not self._root.is_dir():
             raise CorpusError(f"The DHSD folder must exist, but there is no folder {self._root}. {_MEND}")
         if not any((self._root / f"{part}.csv").is_file() for part in _PARTS):
             raise layout_error("dhsd", self._root, "the tables train.csv and test.csv")
-        images = tuple(image for part in _PARTS for image in self._read_table(part))
-        self._check_images(images)
-        return CorpusIndex(name="dhsd", root=self._root, images=images)
+        images: dict[str, TextImage] = {}
+        set_aside: list[SetAside] = []
+        for part in _PARTS:
+            for line_number, row in self._read_table(part):
+                found = self._read_row(part, line_number, row, images)
+                if isinstance(found, SetAside):
+                    set_aside.append(found)
+                else:
+                    images[found.image_id] = found
+        named = {image.path for image in images.values()} | {entry.path for entry in set_aside}
+        set_aside += [
+            SetAside(file, "neither train.csv nor test.csv names it")
+            for file in walk_images(self._root, set_aside)
+            if file not in named
+        ]
+        self._check_writers(images, set_aside)
+        return CorpusIndex("dhsd", self._root, tuple(images.values()), set_aside=tuple(set_aside))
 
-    def _read_table(self, part: OfficialSplit) -> Iterator[TextImage]:
+    def _read_table(self, part: OfficialSplit) -> Iterator[tuple[int, dict[str, str | None]]]:
         path = self._root / f"{part}.csv"
         if not path.is_file():
             raise CorpusError(f"The DHSD folder must hold {part}.csv, but there is no file {path}. {_MEND}")
@@ -70,41 +87,36 @@ class DhsdCorpus:
                 if missing:
                     raise CorpusError(f"{path} must have the columns {_COLUMNS}, but lacks {missing}. {_MEND}")
                 for row in rows:
-                    yield self._read_row(path, rows.line_num, row, part)
+                    yield rows.line_num, row
         except (UnicodeDecodeError, csv.Error) as error:
             raise CorpusError(f"{path} must be a table in UTF-8, but cannot be read ({error}). {_MEND}") from error
 
-    def _read_row(self, path: Path, line_number: int, row: dict[str, str | None], part: OfficialSplit) -> TextImage:
+    def _read_row(
+        self, part: OfficialSplit, line_number: int, row: dict[str, str | None], earlier: Mapping[str, TextImage]
+    ) -> TextImage | SetAside:
+        table = self._root / f"{part}.csv"
         file_name, text, writer_id = (row[column] for column in _COLUMNS)
         if not file_name or text is None or not writer_id:
-            raise CorpusError(
-                f"Line {line_number} of {path} must name a file, a text and a writer, but is {row}. {_MEND}"
-            )
+            return SetAside(table, f"line {line_number} must name a file, a text and a writer, but is {row}")
+        image_id, path = Path(file_name).stem, self._root / file_name
+        if image_id in earlier:
+            return SetAside(table, f"line {line_number} lists {file_name} twice; its first row counts")
+        if not path.is_file():
+            return SetAside(path, f"is not there, but line {line_number} of {table} names it")
         return TextImage(
-            image_id=Path(file_name).stem,
-            path=self._root / file_name,
+            image_id=image_id,
+            path=path,
             writer_id=writer_id,
             text=text,
             text_id=text,
             official_split=part,
         )
 
-    def _check_images(self, images: tuple[TextImage, ...]) -> None:
-        counts = Counter(image.image_id for image in images)
-        twice = [image_id for image_id, count in counts.items() if count > 1]
-        if twice:
-            raise CorpusError(
-                f"Each image must be listed once in train.csv and test.csv of {self._root}, "
-                f"but {len(twice)} are listed twice, such as {twice[:3]}. {_MEND}"
-            )
-        missing = [str(image.path) for image in images if not image.path.is_file()]
-        if missing:
-            raise CorpusError(
-                f"Each image that the tables name must lie below {self._root}, but {len(missing)} of {len(images)} "
-                f"are missing, such as {missing[:3]}. {_MEND}"
-            )
-        n_writers = len({image.writer_id for image in images})
+    def _check_writers(self, images: Mapping[str, TextImage], set_aside: Sequence[SetAside]) -> None:
+        n_writers = len({image.writer_id for image in images.values()})
         if n_writers < 2:
+            lost = f"; {len(set_aside)} rows are set aside, such as: {set_aside[0].reason}" if set_aside else ""
             raise CorpusError(
-                f"There must be two writers or more, but the tables of {self._root} name {n_writers}. {_MEND}"
+                f"There must be images of two writers or more, but of those that the tables of {self._root} name "
+                f"there are {n_writers}{lost}. {_MEND}"
             )

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from core.corpora.base import CorpusIndex, SetAside, TextImage, Unit
-from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.image_walk import cannot_be_listed, is_image_name, walk_images
 from core.corpora.resemblance import layout_error, resemblance_hint
 from core.errors import CorpusError
 from core.natural_order import natural_key
 from core.settings import Settings
-
-__all__ = ["IMAGE_SUFFIXES", "FolderCorpus", "FolderSettings"]
 
 # Folders of a known corpus that hold its parts. No root has these alone as writers.
 _PARTS_OF_CORPORA = {
@@ -72,10 +70,15 @@ class FolderCorpus:
                 f"{'a file' if root.exists() else 'not there'}. Mend the path in the experiment file."
             )
         found = _Found()
-        for entry in _entries(root):
+        entries = list(_entries(root, found))
+        if found.set_aside:
+            raise CorpusError(
+                f"`corpus.root` must be a folder that can be read, but {root}: {found.set_aside[0].reason}."
+            )
+        for entry in entries:
             if entry.is_dir():
                 self._read_writer(entry, found)
-            elif _is_image(entry):
+            elif is_image_name(entry.name):
                 found.set_aside.append(SetAside(entry, "lies outside any writer's folder"))
         writer_ids = sorted({image.writer_id for image in found.images})
         if writer_ids and _PARTS_OF_CORPORA.issuperset(writer_ids):
@@ -91,25 +94,28 @@ class FolderCorpus:
         )
 
     def _read_writer(self, folder: Path, found: "_Found") -> None:
-        n_before = len(found.images)
-        for entry in _entries(folder):
+        n_before = found.n_entries
+        for entry in _entries(folder, found):
             if entry.is_dir():
                 self._read_page(folder.name, entry, found)
-            elif _is_image(entry):
+            elif is_image_name(entry.name):
                 unit = self._settings.unit
                 found.images.append(self._text_image(entry, folder.name, page=entry.stem, unit=unit))
-        if len(found.images) == n_before:
+        if found.n_entries == n_before:
             found.set_aside.append(SetAside(folder, "the writer's folder holds no images"))
 
     def _read_page(self, writer_id: str, folder: Path, found: "_Found") -> None:
-        n_before = len(found.images)
-        for entry in _entries(folder):
+        n_before = found.n_entries
+        for entry in _entries(folder, found):
             if entry.is_dir():
-                found.set_aside.append(SetAside(entry, "lies deeper than <writer>/<page>/<line>"))
-            elif _is_image(entry):
+                found.set_aside += [
+                    SetAside(place, "lies deeper than <writer>/<page>/<line>")
+                    for place in walk_images(entry, found.set_aside)
+                ] or [SetAside(entry, "lies deeper than <writer>/<page>/<line>")]
+            elif is_image_name(entry.name):
                 unit: Unit = "line" if self._settings.unit == "auto" else self._settings.unit
                 found.images.append(self._text_image(entry, writer_id, page=folder.name, unit=unit))
-        if len(found.images) == n_before:
+        if found.n_entries == n_before:
             found.set_aside.append(SetAside(folder, "the page's folder holds no images"))
 
     def _text_image(self, path: Path, writer_id: str, page: str, unit: Unit) -> TextImage:
@@ -127,11 +133,15 @@ class _Found:
     images: list[TextImage] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
 
+    @property
+    def n_entries(self) -> int:
+        return len(self.images) + len(self.set_aside)
 
-def _entries(folder: Path) -> Iterator[Path]:
-    visible = (entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX")))
+
+def _entries(folder: Path, found: _Found) -> Iterator[Path]:
+    try:
+        visible = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+    except OSError as error:
+        found.set_aside.append(cannot_be_listed(folder, error))
+        return
     yield from sorted(visible, key=lambda path: natural_key(path.name))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()

@@ -61,7 +61,7 @@ def find_iam_files(root: Path, unit: IamUnit) -> IamFiles:
     set_aside: list[SetAside] = []
     left_out: list[SetAside] = []
     other_units: dict[IamUnit, None] = {}
-    for place in walk_pruned(root, foreign):
+    for place in walk_pruned(root, foreign, set_aside):
         shown = foreign.get(place) or _unit_of_name(place.stem)
         if shown == unit:
             fitting.append(place)

@@ -6,19 +6,50 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.corpora.base import SetAside
-from core.corpora.folder import IMAGE_SUFFIXES
+from core.corpora.image_suffixes import IMAGE_SUFFIXES
 from core.natural_order import natural_key
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def walk_images(folder: Path) -> Iterator[Path]:
-    """The image files below a folder, however deep, in natural order, hidden ones left out."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted((name for name in folders if _is_visible(name)), key=natural_key)
+def walk_images(folder: Path, faults: list[SetAside] | None = None) -> Iterator[Path]:
+    """The image files below a folder, however deep, in natural order, hidden ones left out.
+
+    Links to folders are followed, each folder is walked once. An empty folder that is named like an image comes, too:
+    what should be a page is not lost.
+
+    Args:
+        folder: where to begin.
+        faults: gains the folders that cannot be listed, with the reason.
+    """
+
+    def note(error: OSError) -> None:
+        if faults is not None:
+            faults.append(cannot_be_listed(Path(error.filename), error))
+
+    walked: set[tuple[int, int] | str] = set()
+    for place, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        identity = _identity(place)
+        if identity in walked:  # by a link back, or a second one
+            folders.clear()
+            continue
+        walked.add(identity)
+        if not folders and not names and is_image_name(place):
+            yield Path(place)
+        folders[:] = sorted(filter(_is_visible, folders), key=natural_key)
         for name in sorted(filter(_is_visible, names), key=natural_key):
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122  (a Path costs ten times as much)
+            if is_image_name(name):
                 yield Path(place, name)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name should be an image."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (a Path costs ten times as much)
+
+
+def cannot_be_listed(folder: Path, error: OSError) -> SetAside:
+    """A folder of which nobody can say what it holds."""
+    return SetAside(folder, f"the folder cannot be listed ({error.strerror or error}); mend its permissions")
 
 
 def one_file_each(
@@ -45,6 +76,14 @@ def one_file_each(
         chosen[key(file)] = kept
         others.append(SetAside(other, f"shows the same as {kept}, which is used"))
     return chosen, others
+
+
+def _identity(folder: str) -> tuple[int, int] | str:
+    try:
+        status = os.stat(folder)  # noqa: PTH116  (as above)
+    except OSError:  # it has just vanished
+        return folder
+    return status.st_dev, status.st_ino
 
 
 def _is_visible(name: str) -> bool:

@@ -62,7 +62,8 @@ def index_named_files(root: Path, naming: Naming) -> CorpusIndex:
         CorpusError: if the root is no folder, if at most half of its images are named like that, or if fewer than
             two writers have images.
     """
-    files = list(walk_images(root))
+    faults: list[SetAside] = []
+    files = list(walk_images(root, faults))
     names = {file: naming.read(file.relative_to(root).with_suffix("").as_posix()) for file in files}
     fitting = [file for file in files if names[file] is not None]
     if not fitting or 2 * len(fitting) < len(files):
@@ -81,7 +82,7 @@ def index_named_files(root: Path, naming: Naming) -> CorpusIndex:
     chosen, others = one_file_each(fitting, lambda file: named(file).image_id, naming.suffix)
     images = tuple(_text_image(file, named(file)) for file in chosen.values())
     check_writers(images, naming.layout, root)
-    return CorpusIndex(naming.layout, root, images, set_aside=tuple(set_aside), left_out=tuple(others))
+    return CorpusIndex(naming.layout, root, images, set_aside=(*set_aside, *faults), left_out=tuple(others))
 
 
 def check_writers(images: Iterable[TextImage], layout: str, root: Path) -> None:

@@ -129,6 +129,10 @@ def _manifest(file: Path) -> Resemblance | None:
 def _found(root: Path) -> str:
     if not root.is_dir():
         return f"{root} is {'a file' if root.exists() else 'not there'}"
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        return f"{root} cannot be listed ({error.strerror or error})"
     files = _files(root)
     if not files:
         return "there are no files"
@@ -150,7 +154,10 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and _is_visible(entry.name))
+    try:
+        return sorted(entry for entry in root.iterdir() if entry.is_dir() and _is_visible(entry.name))
+    except OSError:
+        return []
 
 
 def _is_visible(name: str) -> bool:

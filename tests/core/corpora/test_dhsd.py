@@ -34,6 +34,7 @@ def test_the_whole_data_set_is_indexed_with_its_official_split(dhsd_root: Path) 
     assert len(index.writer_ids) == 37
     assert len({image.image_id for image in index.images}) == 5939
     assert not index.has_pages
+    assert index.set_aside == index.left_out == ()
     first = index.images[0]
     assert (first.image_id, first.writer_id, first.text, first.unit) == ("1_65", "1", "Mörsdorf", "line")
     assert first.text_id == first.text
@@ -50,10 +51,19 @@ def test_a_missing_table_is_refused(small_root: Path) -> None:
         DhsdCorpus(DhsdSettings(root=small_root)).index()
 
 
-def test_a_missing_image_is_refused_by_name(small_root: Path) -> None:
-    (small_root / "german_hw_data/writer2/2_0.png").unlink()
-    with pytest.raises(CorpusError, match=r"1 of 41 are missing, such as .*2_0\.png"):
-        DhsdCorpus(DhsdSettings(root=small_root)).index()
+def test_a_missing_image_is_set_aside_by_name_and_the_rest_is_used(small_root: Path) -> None:
+    gone = small_root / (small_root / "train.csv").read_text(encoding="utf-8").splitlines()[2].split(",")[0]
+    gone.unlink()
+    index = DhsdCorpus(DhsdSettings(root=small_root)).index()
+    assert len(index.images) == 40
+    (lost,) = index.set_aside
+    assert (lost.path, lost.reason) == (gone, f"is not there, but line 3 of {small_root / 'train.csv'} names it")
+
+
+def test_an_image_that_no_table_names_is_set_aside(small_root: Path) -> None:
+    shutil.copy(small_root / "german_hw_data/writer2/2_0.png", small_root / "german_hw_data/writer2/extra.png")
+    (lost,) = DhsdCorpus(DhsdSettings(root=small_root)).index().set_aside
+    assert (lost.path.name, lost.reason) == ("extra.png", "neither train.csv nor test.csv names it")
 
 
 def test_a_table_without_the_columns_is_refused(small_root: Path) -> None:
@@ -68,16 +78,22 @@ def test_a_table_that_is_not_text_is_refused(small_root: Path) -> None:
         DhsdCorpus(DhsdSettings(root=small_root)).index()
 
 
-def test_an_image_in_both_tables_is_refused(small_root: Path) -> None:
-    shutil.copy(small_root / "train.csv", small_root / "test.csv")
-    with pytest.raises(CorpusError, match="listed twice"):
-        DhsdCorpus(DhsdSettings(root=small_root)).index()
+def test_of_an_image_in_both_tables_the_first_row_counts(small_root: Path) -> None:
+    with (small_root / "test.csv").open("a", encoding="utf-8") as file:
+        file.write((small_root / "train.csv").read_text(encoding="utf-8").splitlines()[1])
+    index = DhsdCorpus(DhsdSettings(root=small_root)).index()
+    assert len(index.images) == 41
+    assert index.images[0].official_split == "train"
+    assert "lists german_hw_data/writer1/" in index.set_aside[0].reason
+    assert "twice; its first row counts" in index.set_aside[0].reason
 
 
-def test_a_row_that_lacks_its_writer_is_refused_by_line(small_root: Path) -> None:
-    (small_root / "train.csv").write_text("file_name,text,writer_id\na.png,Ort\n")
-    with pytest.raises(CorpusError, match="Line 2 of"):
-        DhsdCorpus(DhsdSettings(root=small_root)).index()
+def test_a_row_that_lacks_its_writer_is_set_aside_by_line(small_root: Path) -> None:
+    with (small_root / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("\na.png,Ort\n")
+    index = DhsdCorpus(DhsdSettings(root=small_root)).index()
+    assert len(index.images) == 41
+    assert index.set_aside[0].reason.startswith("line 22 must name a file, a text and a writer, but is ")
 
 
 def test_one_writer_only_is_refused(small_root: Path) -> None:

@@ -68,8 +68,7 @@ def test_what_cannot_be_placed_is_set_aside_with_a_reason(tmp_path: Path) -> Non
     root = touch(tmp_path, "ann/p1.png", "bob/p1.png", "stray.png", "carl/notes.txt", "bob/p2/deep/x.png")
     reasons = {entry.path.relative_to(root).as_posix(): entry.reason for entry in index_of(root).set_aside}
     assert reasons == {
-        "bob/p2": "the page's folder holds no images",
-        "bob/p2/deep": "lies deeper than <writer>/<page>/<line>",
+        "bob/p2/deep/x.png": "lies deeper than <writer>/<page>/<line>",
         "carl": "the writer's folder holds no images",
         "stray.png": "lies outside any writer's folder",
     }
