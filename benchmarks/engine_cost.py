@@ -1,127 +1,224 @@
 """What an engine itself costs a sweep: one ask and one tell after so many finished trials.
 
-    python -m benchmarks.engine_cost [--trials 10,100,1000,5000] [--limit-s 60]
+    python -m benchmarks.engine_cost [--trials 10,100,1000,5000] [--engines bayesian,tpe] [--limit-s 60] [--total-s 600]
 
 Each engine is given a ledger of so many finished trials over the project's default space, as a resumed sweep gives it,
-and then asked and told five more times; the median counts. Every measurement is a process of its own, which is ended
-when one ask takes longer than the limit; the engine's row then ends.
+and then plays up to five more; the medians count. Every measurement is a process of its own, which is ended when one
+ask takes longer than the limit; the engine's row then ends. All rows get their cells for few trials first, so that what
+the total leaves out are those for many.
 """
 
 import importlib.util
+import math
 import multiprocessing
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
-from pydantic import TypeAdapter
 
 from benchmarks.report import notes, print_report
 from core.hyperparameters import default_space
-from search.engines.base import Asked, EngineSettings, Event, Reported, Start, Told
-from search.engines.catalogue import EngineChoice
+from core.space import Integer, SearchSpace
+from search.engines.base import Asked, Continue, Engine, EngineSettings, Event, Reported, Start, Told
+from search.engines.keras_tuner_settings import KerasTunerSettings
+from search.engines.optuna_settings import OptunaSettings
 from search.trial import EpochReport, TrialResult, TrialState, Verdict
 
 METRIC = "val/image_logloss"
 N_EPOCHS = 3
 N_ASKS = 5
 RESTORE_LIMIT_S = 900.0
-ENGINES: Mapping[str, Mapping[str, Any]] = {
-    "optuna random": {"sampler": "random"},
-    "optuna qmc": {"sampler": "qmc"},
-    "optuna tpe": {"sampler": "tpe"},
-    "optuna random + asha": {"sampler": "random", "pruner": "asha"},
-    "optuna cmaes": {"sampler": "cmaes"},
-    "optuna gp": {"sampler": "gp"},
-    "keras_tuner random": {"name": "keras_tuner", "oracle": "random"},
-    "keras_tuner bayesian": {"name": "keras_tuner", "oracle": "bayesian"},
-    "keras_tuner hyperband": {"name": "keras_tuner", "oracle": "hyperband"},
-}
-_CHOICE: TypeAdapter[EngineChoice] = TypeAdapter(EngineChoice)
+CHOICES = (
+    OptunaSettings(sampler="random"),
+    OptunaSettings(sampler="qmc"),
+    OptunaSettings(sampler="grid"),
+    OptunaSettings(sampler="random", pruner="asha"),
+    OptunaSettings(sampler="tpe"),
+    OptunaSettings(sampler="cmaes"),
+    OptunaSettings(sampler="gp"),
+    KerasTunerSettings(oracle="random"),
+    KerasTunerSettings(oracle="grid"),
+    KerasTunerSettings(oracle="hyperband"),
+    KerasTunerSettings(oracle="bayesian"),
+)
+FINITE = SearchSpace(tuple(Integer(f"n{place}", 0, 9) for place in range(4)))
+"""For Optuna's grid, which is of at most 10,000 points and cannot be laid over the default space."""
+
+Choice = OptunaSettings | KerasTunerSettings
 
 
 def main(
     trials: Annotated[str, typer.Option(help="Finished trials, with commas.")] = "10,100,1000,5000",
+    engines: Annotated[str, typer.Option(help="Only rows whose name has one of these in it, with commas.")] = "",
     limit_s: Annotated[float, typer.Option(help="Longest ask; a row ends there.")] = 60.0,
+    total_s: Annotated[float, typer.Option(help="What is not measured by then is left out; 0 for no end.")] = 600.0,
 ) -> None:
     """Measure what each engine costs."""
     counts = [int(count) for count in trials.split(",")]
-    rows = [[name, *_row(name, counts, limit_s)] for name in ENGINES if _is_there(name)]
-    remarks = [
-        f"median of {N_ASKS} asks and tells, in milliseconds, over the {len(default_space().dimensions)} dimensions of "
-        f"the default space, trials of {N_EPOCHS} epochs; `-`: not asked, the row had ended",
-        "in brackets: seconds to restore the engine from that ledger, once a launch",
-    ]
-    if not _is_there("optuna gp"):
-        remarks.append("`optuna gp` left out: PyTorch, the extra `gp`, is not installed")
-    print_report("Cost of an engine", ("engine", *(f"{count:,} trials" for count in counts)), rows, remarks)
-
-
-def measure(name: str, n_trials: int) -> tuple[float, float, float]:
-    """Restore an engine, then ask and tell it; (seconds of the restore, of an ask, of a tell)."""
-    space = default_space()
-    settings = EngineSettings(space, (), 1, METRIC, "minimize", N_EPOCHS, "benchmark")
-    engine = _CHOICE.validate_python({"name": "optuna", **ENGINES[name]}).open(settings)
-    started = time.perf_counter()
-    if ENGINES[name].get("oracle") == "hyperband" or ENGINES[name].get("pruner") == "asha":
-        first = _play(engine, n_trials)  # only its own rungs make a history that it takes back
-        restored_s = time.perf_counter() - started
-    else:
-        engine.restore(_history(n_trials))
-        restored_s, first = time.perf_counter() - started, n_trials
-    asks, tells = [], []
-    for number in range(first, first + N_ASKS):
-        begun = time.perf_counter()
-        proposal = engine.ask(number)
-        asks.append(time.perf_counter() - begun)
-        if not isinstance(proposal, Start):
-            break
-        begun = time.perf_counter()
-        engine.tell(number, TrialResult(TrialState.FAILED))
-        tells.append(time.perf_counter() - begun)
-    return restored_s, statistics.median(asks), statistics.median(tells or [0.0])
-
-
-def _row(name: str, counts: list[int], limit_s: float) -> list[str]:
-    cells: list[str] = []
+    chosen = [choice for choice in CHOICES if any(word.strip() in choice.label for word in engines.split(","))]
+    there = [choice for choice in chosen if _is_there(choice)]
+    ends_at_s = time.monotonic() + total_s if total_s else math.inf
+    rows: dict[str, list[str]] = {choice.label: [] for choice in there}
+    ended: set[str] = set()
     for count in counts:
-        notes.print(f"engine_cost: {name}, {count:,} trials ...")
-        found = _in_process(name, count, limit_s)
-        if found is None:
-            cells.append(f"over {limit_s:.0f} s: ended")
-            break
-        restored_s, ask_s, tell_s = found
-        cells.append(f"{1000 * ask_s:.1f} + {1000 * tell_s:.1f} ({restored_s:.1f} s)")
-        if ask_s > limit_s:
-            break
-    return [*cells, *["-"] * (len(counts) - len(cells))]
+        for choice in there:
+            name = choice.label
+            if name in ended:
+                rows[name].append("-")
+                continue
+            cell, goes_on = _measured(choice, count, limit_s, ends_at_s)
+            notes.print(f"engine_cost: {name}, {count:,} trials: {cell}")
+            rows[name].append(cell)
+            ended |= set() if goes_on else {name}
+    columns = ("engine", *(f"{count:,} trials" for count in counts))
+    print_report("Cost of an engine", columns, [[name, *cells] for name, cells in rows.items()], _remarks(chosen))
 
 
-def _in_process(name: str, n_trials: int, limit_s: float) -> tuple[float, float, float] | None:
+def _remarks(chosen: Sequence[Choice]) -> list[str]:
+    remarks = [
+        f"median of up to {N_ASKS} asks and tells, in milliseconds, over the {len(default_space().dimensions)} "
+        f"dimensions of the default space ({len(FINITE.dimensions)} for `optuna grid`), trials of {N_EPOCHS} epochs",
+        "in brackets: seconds to restore the engine from that ledger, once a launch",
+        "`-`: not asked, because the row had ended; `time up`: not asked, because the benchmark had (`--total-s`)",
+    ]
+    if not all(_is_there(choice) for choice in chosen):
+        remarks.append("`optuna gp` left out: PyTorch, the extra `gp`, is not installed")
+    return remarks
+
+
+def _is_there(choice: Choice) -> bool:
+    return "gp" not in choice.label or importlib.util.find_spec("torch") is not None
+
+
+def _measured(choice: Choice, n_trials: int, limit_s: float, ends_at_s: float) -> tuple[str, bool]:
+    """Measure in a process of its own; return the cell, and whether the row goes on."""
+    if time.monotonic() >= ends_at_s:
+        return "time up", True
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure_into, args=(sender, name, n_trials))
+    process = context.Process(target=_measure_into, args=(sender, choice, n_trials))
     process.start()
     sender.close()
-    is_done = receiver.poll(RESTORE_LIMIT_S + N_ASKS * limit_s if name != "keras_tuner bayesian" else N_ASKS * limit_s)
+    found: list[tuple[float, ...]] = []
     try:
-        return receiver.recv() if is_done else None
-    except EOFError:
-        return None
+        while True:
+            patience_s = limit_s if found else RESTORE_LIMIT_S
+            left_s = ends_at_s - time.monotonic()
+            is_there = receiver.poll(max(0.0, min(patience_s, left_s)))
+            if not is_there and left_s < patience_s:
+                return "time up", True
+            if is_there:
+                found.append(receiver.recv())
+            if not is_there or (found[1:] and found[-1][0] > limit_s):
+                return f"{'an ask' if found else 'the restore'} over {patience_s:g} s: ended", False
+    except EOFError:  # it is through
+        process.join()
+        return _cell(found), bool(found[1:])
     finally:
         process.kill()
         process.join()
 
 
-def _measure_into(sender: Connection, name: str, n_trials: int) -> None:
-    sender.send(measure(name, n_trials))
+def _cell(found: Sequence[tuple[float, ...]]) -> str:
+    if len(found) < 2:
+        return "failed, see above"
+    (restored_s,), *parts = found
+    asks, tells = zip(*parts, strict=True)
+    return f"{1000 * statistics.median(asks):.1f} + {1000 * statistics.median(tells):.1f} ({restored_s:.1f} s)"
 
 
-def _history(n_trials: int) -> list[Event]:
-    space, generator = default_space(), np.random.default_rng(1)
+def _measure_into(sender: Connection, choice: Choice, n_trials: int) -> None:
+    for found in measure(choice, n_trials):
+        sender.send(found)
+
+
+def measure(choice: Choice, n_trials: int) -> Iterator[tuple[float, ...]]:
+    """Restore an engine, then play with it.
+
+    Yields:
+        The seconds of the restore alone; then those of an ask and of a tell, up to `N_ASKS` times.
+    """
+    space = FINITE if "optuna grid" in choice.label else default_space()
+    settings = EngineSettings(space, (), 1, METRIC, "minimize", N_EPOCHS, "benchmark")
+    history = _own_history(choice, settings, n_trials) if _has_plan(choice) else _random_history(space, n_trials)
+    started_s = time.perf_counter()
+    player = Player(choice.open(settings), history)
+    yield (time.perf_counter() - started_s,)
+    for _ in range(N_ASKS):
+        took = player.play()
+        if took is None:
+            return
+        yield took
+
+
+def _has_plan(choice: Choice) -> bool:
+    """Whether an engine takes back no history but one of its own: it has rungs, or an order of points."""
+    return any(word in choice.label for word in ("asha", "hyperband", "grid"))
+
+
+class Player:
+    """Plays trials that take no time, and keeps what a ledger would.
+
+    Attributes:
+        history: all that was proposed, reported and told.
+        n_trials: started.
+    """
+
+    def __init__(self, engine: Engine, history: Sequence[Event] = ()) -> None:
+        self._engine = engine
+        engine.restore(history)
+        self.history = list(history)
+        starts = [event for event in history if isinstance(event, Asked) and event.point is not None]
+        self.n_trials = len(starts)
+        self._n_epochs = {event.number: event.report.epoch for event in history if isinstance(event, Reported)}
+        self._generator = np.random.default_rng(len(history))
+
+    def play(self) -> tuple[float, float] | None:
+        """Let what is proposed run to its end or pause; the seconds of ask and tell, or `None` if there is nothing."""
+        begun_s = time.perf_counter()
+        proposal = self._engine.ask(self.n_trials)
+        ask_s = time.perf_counter() - begun_s
+        match proposal:
+            case Start(point, until_epoch):
+                number, self.n_trials = self.n_trials, self.n_trials + 1
+                self.history.append(Asked(number, point, until_epoch))
+            case Continue(number, until_epoch):
+                self.history.append(Asked(number, None, until_epoch))
+            case _:
+                return None
+        state = self._train(number, until_epoch or N_EPOCHS)
+        value = float(self._generator.random()) if state is TrialState.COMPLETED else None
+        metrics = {} if value is None else {METRIC: value}
+        begun_s = time.perf_counter()
+        self._engine.tell(number, TrialResult(state, value, metrics))
+        tell_s = time.perf_counter() - begun_s
+        self.history.append(Told(number, state, value, metrics))
+        return ask_s, tell_s
+
+    def _train(self, number: int, until_epoch: int) -> TrialState:
+        for epoch in range(self._n_epochs.get(number, 0) + 1, until_epoch + 1):
+            report = EpochReport(epoch, {METRIC: float(self._generator.random())}, 100, 1.0)
+            verdict = self._engine.report(number, report)
+            self.history.append(Reported(number, report, verdict))
+            self._n_epochs[number] = epoch
+            if verdict is not Verdict.GO:
+                return TrialState.PAUSED if verdict is Verdict.PAUSE else TrialState.PRUNED
+        return TrialState.COMPLETED if until_epoch == N_EPOCHS else TrialState.PAUSED
+
+
+def _own_history(choice: Choice, settings: EngineSettings, n_trials: int) -> list[Event]:
+    player = Player(choice.open(settings))
+    while player.n_trials < n_trials and player.play() is not None:
+        pass
+    return player.history
+
+
+def _random_history(space: SearchSpace, n_trials: int) -> list[Event]:
+    generator = np.random.default_rng(1)
     history: list[Event] = []
     for number in range(n_trials):
         history.append(Asked(number, space.sample(generator), None))
@@ -131,30 +228,6 @@ def _history(n_trials: int) -> list[Event]:
             history.append(Reported(number, report, Verdict.GO))
         history.append(Told(number, TrialState.COMPLETED, value, {METRIC: value}))
     return history
-
-
-def _play(engine: Any, n_trials: int) -> int:
-    """Let an engine with rungs run so many trials of its own; returns the next number."""
-    generator = np.random.default_rng(1)
-    engine.restore(())
-    n_epochs: dict[int, int] = {}
-    while len(n_epochs) < n_trials:
-        proposal = engine.ask(len(n_epochs))
-        number = len(n_epochs) if isinstance(proposal, Start) else proposal.number
-        until = proposal.until_epoch or N_EPOCHS
-        verdict = Verdict.GO
-        while n_epochs.setdefault(number, 0) < until and verdict is Verdict.GO:
-            n_epochs[number] += 1
-            report = EpochReport(n_epochs[number], {METRIC: float(generator.random())}, 100, 1.0)
-            verdict = engine.report(number, report)
-        is_done = n_epochs[number] == N_EPOCHS
-        state = TrialState.COMPLETED if is_done else TrialState.PAUSED
-        engine.tell(number, TrialResult(state, 0.5 if is_done else None))
-    return len(n_epochs)
-
-
-def _is_there(name: str) -> bool:
-    return name != "optuna gp" or importlib.util.find_spec("torch") is not None
 
 
 if __name__ == "__main__":

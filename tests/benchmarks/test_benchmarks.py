@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as bench
+from benchmarks import engine_cost
 from benchmarks.hands_difficulty import rank_agreement
 from benchmarks.ink_shape import shape_statistics, simple_statistics
 from benchmarks.kept_results import KeptResults
@@ -130,6 +131,25 @@ def test_a_diverged_fit_ranks_last() -> None:
 def test_growth_compares_the_last_trials_with_the_first() -> None:
     assert growth([1.0] * 15 + [2.0] * 15, n_trials=30) == 2
     assert growth([1.0] * 240, n_trials=30) == 1
+
+
+def test_what_an_engine_costs_is_measured_after_a_history_that_it_takes_back() -> None:
+    for choice in engine_cost.CHOICES[:4]:  # the quick ones of Optuna; the last of them pauses trials
+        (restored_s,), *parts = engine_cost.measure(choice, 12)
+        assert restored_s > 0
+        assert [len(part) for part in parts] == [2] * engine_cost.N_ASKS
+        assert min(map(min, parts)) > 0
+
+
+def test_an_engine_s_row_ends_where_an_ask_takes_too_long_or_the_time_is_up() -> None:
+    app = typer.Typer()
+    app.command()(engine_cost.main)
+    options = ["--trials", "3,4", "--engines", "qmc", "--limit-s"]
+    (row,) = (line for line in CliRunner().invoke(app, [*options, "0.000001"]).stdout.splitlines() if "qmc " in line)
+    assert "an ask over 1e-06 s: ended |" in row
+    assert row.endswith(" - |")
+    late = CliRunner().invoke(app, [*options, "60", "--total-s", "0.000001"])
+    assert late.stdout.count("time up |") == 2
 
 
 def test_layouts_use_all_cores() -> None:
