@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,6 +20,7 @@ _RULES = {
     "string_type": "must be text",
     "dict_type": "must be a group of keys",
     "model_type": "must be a group of keys",
+    "model_attributes_type": "must be a group of keys",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
 }
@@ -75,9 +76,24 @@ def _complaint(details: ErrorDetails, model: type[BaseModel]) -> str:
 def _unknown_key(loc: Keys, group: type[BaseModel], model: type[BaseModel]) -> str:
     key, allowed = str(loc[-1]), list(group.model_fields)
     elsewhere = [way for way in _all_keys(model) if way.endswith(f".{key}") and way.split(".")[0] != loc[0]]
+    owners = _owners(loc, model)
     near = elsewhere[:2] or get_close_matches(key, allowed, n=1)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = f"it belongs to {' or '.join(owners[:3])}. " if owners else hint
     return f"is not a key of an experiment; {hint}Allowed here: {', '.join(allowed)}"
+
+
+def _owners(loc: Keys, model: type[BaseModel]) -> list[str]:
+    """The other members of the union around a key that have it, each by what a file says to choose it."""
+    owners = []
+    for group in _groups(model, loc[:-2]) if len(loc) > 2 else ():
+        if loc[-1] in group.model_fields and loc[-2] not in _tags(group):
+            owners += [
+                f"`{name}: {get_args(field.annotation)[0]}`"
+                for name, field in group.model_fields.items()
+                if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+            ]
+    return owners
 
 
 def _joined(keys: Keys, complaints: list[str]) -> str:

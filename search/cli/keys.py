@@ -23,4 +23,4 @@ def keys(
     for key in chosen:
         output.print(f"[bold]{escape(key.name)}[/]  [cyan]{escape(key.default)}[/]", soft_wrap=True)
         if key.description:
-            output.print(Padding(escape(key.description), (0, 0, 0, 4)))
+            output.print(Padding(escape(key.description), (0, 0, 0, 4)), soft_wrap=False)  # else it would be cut

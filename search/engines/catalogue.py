@@ -11,7 +11,12 @@ _DEFAULT = "optuna"
 
 
 def _with_name(engine: Any) -> Any:
-    """Say which engine is meant where a file does not; the key by which a union is decided must be there."""
+    """Say which engine is meant where a file does not, or has nothing but its name (`engine: keras_tuner`).
+
+    The key by which a union is decided must be there.
+    """
+    if isinstance(engine, str):
+        return {"name": engine}
     return {"name": _DEFAULT, **engine} if isinstance(engine, dict) else engine
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from keras_tuner import oracles
 from sklearn.exceptions import ConvergenceWarning
 
+from core.errors import EngineError
 from core.space import SearchSpace, Value
 from search.engines.base import EngineSettings
 from search.engines.finite_space import list_points
@@ -283,7 +284,15 @@ def open_oracle(choice: KerasTunerSettings, settings: EngineSettings) -> Project
 
     Its own limits are off: the budget is the sweep's (`max_trials`), and after three failures in a row every call
     would raise with a lock held (`max_consecutive_failed_trials`).
+
+    Raises:
+        EngineError: if Hyperband had no rung before the last epoch, so that it would be random search.
     """
+    if choice.oracle == "hyperband" and choice.factor > settings.horizon_epochs:
+        raise EngineError(
+            f"The first rung must lie before the last epoch, but `engine.factor` is {choice.factor} and trials have "
+            f"{settings.horizon_epochs} epochs. Make the trials longer, or choose another oracle."
+        )
     form = KerasTunerSpace(settings.space, choice.grid_values if choice.oracle == "grid" else None)
     common: dict[str, Any] = {
         "objective": keras_tuner.Objective(settings.objective, settings.direction[:3]),

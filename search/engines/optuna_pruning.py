@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from search.engines.base import EngineSettings
 from search.engines.optuna_settings import OptunaSettings
 from search.engines.optuna_study import TRIAL_KEY
+from search.engines.rungs import rung_epochs
 
 
 class Judge:
@@ -31,6 +32,11 @@ class Judge:
     def __init__(
         self, choice: OptunaSettings, settings: EngineSettings, storage: InMemoryStorage, study_name: str
     ) -> None:
+        """Make the pruner.
+
+        Raises:
+            EngineError: if its first rung is not before the horizon.
+        """
         self._storage = storage
         self._study_name = study_name
         self._pruner = _pruner_of(choice, settings)
@@ -56,8 +62,10 @@ def _pruner_of(choice: OptunaSettings, settings: EngineSettings) -> BasePruner |
         case "threshold":
             return ThresholdPruner(choice.pruner_lower, choice.pruner_upper, n_warmup_steps)
         case "successive_halving":
+            rung_epochs(choice.rung_first_epoch, choice.rung_factor, settings.horizon_epochs)  # refuses what has none
             return SuccessiveHalvingPruner(choice.rung_first_epoch, choice.rung_factor)
         case "hyperband":
+            rung_epochs(choice.rung_first_epoch, choice.rung_factor, settings.horizon_epochs)
             return _Hyperband(choice, settings)
     return None  # `asha` does not end trials
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from search.config_keys import config_keys
 from tests.command_line import Answer
 
 pytest_plugins = ["tests.finished_project"]
@@ -18,6 +19,14 @@ def test_every_part_of_an_experiment_is_listed(command: Command) -> None:
         "promotion.epochs",
     ):
         assert key in answer.out, key
+
+
+def test_what_a_key_does_is_said_to_the_end(command: Command) -> None:
+    answer = command("keys", "engine")
+    said = " ".join(answer.out.split())
+    for key in config_keys():
+        if key.name.startswith("engine"):
+            assert key.description in said
 
 
 def test_one_part_can_be_asked_for(command: Command) -> None:

@@ -27,6 +27,11 @@ def test_optuna_is_meant_where_nothing_is_said(tmp_path: Path) -> None:
     assert load(tmp_path, "engine: {name: optuna, sampler: random}\n").engine == OptunaSettings(sampler="random")
 
 
+def test_the_name_alone_is_an_engine_with_its_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path, "engine: keras_tuner\n").engine == KerasTunerSettings()
+    assert load(tmp_path, "engine: optuna\n").engine == OptunaSettings()
+
+
 def test_keras_tuner_is_meant_where_it_is_named(tmp_path: Path) -> None:
     engine = load(tmp_path, "engine: {name: keras_tuner, oracle: hyperband, factor: 4}\n").engine
     assert engine == KerasTunerSettings(oracle="hyperband", factor=4)
@@ -37,8 +42,16 @@ def test_keras_tuner_is_meant_where_it_is_named(tmp_path: Path) -> None:
     ("engine", "complaint"),
     [
         ("{name: grid}", r"line 4.*engine\.name: must be one of optuna, keras_tuner, but got 'grid'"),
-        ("{oracle: grid}", r"engine\.oracle: is not a key .* Allowed here: name, sampler,"),
-        ("{name: keras_tuner, sampler: tpe}", r"engine\.sampler: is not a key .* Allowed here: name, oracle,"),
+        ("hyperopt", r"line 4: engine\.name: must be one of optuna, keras_tuner, but got 'hyperopt'"),
+        ("[tpe]", r"line 4: engine: must be a group of keys, but got \[\"tpe\"\]"),
+        (
+            "{oracle: grid}",
+            r"engine\.oracle: .* belongs to `name: keras_tuner`\. Allowed here: name, sampler,",
+        ),
+        (
+            "{name: keras_tuner, sampler: tpe}",
+            r"engine\.sampler: is not a key .* it belongs to `name: optuna`\. Allowed here: name, oracle,",
+        ),
         ("{name: keras_tuner, oracle: gp}", "must be 'random', 'bayesian', 'grid' or 'hyperband', but got 'gp'"),
         ("{name: keras_tuner, factor: 1}", "must be greater than or equal to 2, but got 1"),
         ("{name: keras_tuner, alpha: .inf}", "must be a finite number"),

@@ -100,7 +100,7 @@ def test_nothing_is_printed_warned_or_written(
 
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_the_sweeps_seed_may_be_zero(oracle: str) -> None:
-    first, second = make(oracle, seed=0), make(oracle, seed=0)
+    first, second = make(oracle, seed=0, factor=2), make(oracle, seed=0, factor=2)
     for sweep in (first, second):
         sweep.run(6)
     assert first.points == second.points
@@ -108,7 +108,7 @@ def test_the_sweeps_seed_may_be_zero(oracle: str) -> None:
 
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_what_does_not_run_can_neither_report_nor_end(oracle: str) -> None:
-    sweep = make(oracle)
+    sweep = make(oracle, factor=2)
     with pytest.raises(EngineError, match="must run"):
         sweep.report(0, 1, 1.0)
     sweep.run(1)
@@ -372,6 +372,11 @@ def test_a_ledger_in_which_an_end_overtook_an_ask_is_taken_up_as_it_is() -> None
     sweep.history.remove(start)
     ledger = [*sweep.history, start]
     assert open_engine("hyperband", history=ledger, horizon_epochs=9).ask(10) == Continue(0, 3)
+
+
+def test_a_hyperband_without_a_rung_is_refused() -> None:
+    with pytest.raises(EngineError, match=r"`engine\.factor` is 10 and trials have 9 epochs"):
+        open_engine("hyperband", horizon_epochs=9, factor=10)
 
 
 def test_a_ledger_with_other_rungs_is_refused() -> None:

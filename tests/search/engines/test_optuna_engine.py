@@ -127,6 +127,13 @@ def test_the_median_pruner_stops_a_bad_trial_after_startup_and_warm_up_only() ->
     assert [sweep.report(good, epoch, 0.5) for epoch in (1, 2, 3)] == [Verdict.GO] * 3
 
 
+@pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "asha"])
+def test_a_pruner_whose_first_rung_is_no_earlier_than_the_end_is_refused(pruner: str) -> None:
+    choice = OptunaSettings.model_validate({"pruner": pruner, "rung_first_epoch": 5})
+    with pytest.raises(EngineError, match=r"`engine\.rung_first_epoch` is 5 and trials have 5 epochs"):
+        make(choice)
+
+
 def test_without_a_pruner_no_trial_is_stopped() -> None:
     sweep = make(OptunaSettings(sampler="random", pruner="none"))
     sweep.run(8)
