@@ -21,7 +21,8 @@ from search.engines.base import (
     Wait,
 )
 from search.engines.finite_space import key_of
-from search.engines.keras_tuner_oracles import HyperbandOracle, open_oracle
+from search.engines.keras_tuner_hyperband import HyperbandOracle
+from search.engines.keras_tuner_oracles import open_oracle
 from search.engines.keras_tuner_settings import KerasTunerSettings
 from search.trial import EpochReport, Point, TrialResult, TrialState, Verdict
 
