@@ -147,7 +147,8 @@ class Segment:
         self._pack: FileIO | None = None
         self._journal: FileIO | None = None
         self._end = 0
-        self._waiting: list[bytes] = []
+        self._journal_end = 0
+        self._waiting: list[tuple[int, bytes]] = []  # offset of a record, and the journal's line for it
         self._committed_at = time.monotonic()
 
     def add(self, key: str, record: Record) -> None:
@@ -160,8 +161,8 @@ class Segment:
             self._pack = self._stem.with_suffix(PACK).open("xb", buffering=0)
         _write_all(self._pack, record.content + bytes(-len(record.content) % _ALIGNMENT))
         place = Place(self._stem.name + PACK, self._end, record.widths_px, checksum(record.content))
+        self._waiting.append((self._end, _write_line(key, place)))
         self._end += len(record.content) + -len(record.content) % _ALIGNMENT
-        self._waiting.append(_write_line(key, place))
         self._pool.places[key] = place
         if time.monotonic() - self._committed_at > _COMMIT_S:
             self.commit()
@@ -173,8 +174,10 @@ class Segment:
         os.fsync(self._pack.fileno())
         if self._journal is None:
             self._journal = self._stem.with_suffix(JOURNAL).open("xb", buffering=0)
-        _write_all(self._journal, b"".join(self._waiting))
+        lines = b"".join(line for _, line in self._waiting)
+        _write_all(self._journal, lines)
         os.fsync(self._journal.fileno())
+        self._journal_end += len(lines)
         self._waiting.clear()
         self._committed_at = time.monotonic()
 
@@ -187,14 +190,30 @@ class Segment:
         try:
             if kind is None:
                 self.commit()
-            elif self._pack is not None:
-                with suppress(OSError):
-                    self._pack.truncate(self._end)  # a record that did not fit makes room for the journal
-                    self.commit()
+            else:
+                self._commit_what_fits()
         finally:
             for file in (self._pack, self._journal):
                 if file is not None:
                     file.close()
+
+    def _commit_what_fits(self) -> None:
+        """Like `commit`; on a full disk the last records make room for the journal's lines of the others."""
+        n_dropped = 1
+        while self._pack is not None:
+            with suppress(OSError):
+                self._pack.truncate(self._end)  # also of a record that did not fit
+                if self._journal is not None:
+                    self._journal.truncate(self._journal_end)
+                    self._journal.seek(self._journal_end)
+                self.commit()
+                return
+            if not self._waiting:
+                return
+            n_dropped = min(n_dropped, len(self._waiting))
+            self._end = self._waiting[-n_dropped][0]
+            del self._waiting[-n_dropped:]
+            n_dropped *= 2
 
 
 def _running_ink(line: TextLine) -> bytes:
