@@ -94,7 +94,7 @@ def _launch(
     if corpus.manifest.warning:
         progress.say(corpus.manifest.warning)
     task = patch_task(experiment, corpus, ledger.folder)
-    engine = experiment.engine.open(_engine_settings(experiment, ledger.created.sweep_id))
+    engine = experiment.engine.open(engine_settings(experiment, ledger.created.sweep_id))
     tracker = MlflowTracker(
         store,
         experiment.name,
@@ -122,6 +122,19 @@ def check_can_train(experiment: Experiment) -> None:
             "those in validation and test is among them: every answer would be wrong. Take `split.kind: page` or "
             "`text`; `whosehand data split` writes the division by writer for other uses, such as verification."
         )
+
+
+def engine_settings(experiment: Experiment, sweep_id: str) -> EngineSettings:
+    """What every engine is told of an experiment."""
+    return EngineSettings(
+        space=experiment.space.search_space(),
+        enqueued=experiment.space.enqueued_points(),
+        seed=experiment.seed,
+        objective=experiment.objective.metric,
+        direction=experiment.objective.resolved_direction,
+        horizon_epochs=experiment.training.epochs,
+        sweep_id=sweep_id,
+    )
 
 
 def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> PatchTask:
@@ -195,18 +208,6 @@ def tracked_datasets(corpus: PreparedCorpus, with_test: bool = False) -> tuple[T
             },
         )
         for part in (("train", "validation", "test") if with_test else ("train", "validation"))
-    )
-
-
-def _engine_settings(experiment: Experiment, sweep_id: str) -> EngineSettings:
-    return EngineSettings(
-        space=experiment.space.search_space(),
-        enqueued=experiment.space.enqueued_points(),
-        seed=experiment.seed,
-        objective=experiment.objective.metric,
-        direction=experiment.objective.resolved_direction,
-        horizon_epochs=experiment.training.epochs,
-        sweep_id=sweep_id,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from core.errors import WhosehandError
-from search.cli import compare, data, identify, keys, promote, sweep, ui
+from search.cli import compare, data, doctor, gc, identify, keys, promote, reconcile, sweep, ui
 from search.cli.terminal import output, print_error
 
 app = typer.Typer(
@@ -26,6 +26,9 @@ app.command("compare")(compare.compare)
 app.command("promote")(promote.promote)
 app.command("identify")(identify.identify)
 app.command("ui")(ui.ui)
+app.command("doctor")(doctor.doctor)
+app.command("reconcile")(reconcile.reconcile)
+app.command("gc")(gc.gc)
 app.command("keys")(keys.keys)
 
 

@@ -1,7 +1,7 @@
 """How much of the disk a sweep takes, each file counted once however many names it has."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,29 @@ def artifact_folder(store: TrackingStore, experiment: str) -> Path | None:
     """Where MLflow keeps the files of an experiment, or `None` if that is not on this machine."""
     location = None if store.is_server else store.artifact_location(experiment)
     return None if location is None else local_folder(location)
+
+
+class FreedBytes:
+    """Counts what deleting folders frees: a file with several names, when the last of them goes.
+
+    >>> FreedBytes().add([Path("not there")])
+    0
+    """
+
+    def __init__(self) -> None:
+        self._gone: dict[tuple[int, int], set[str]] = {}
+
+    def add(self, folders: Iterable[Path]) -> int:
+        """What deleting these folders frees, all those before being deleted."""
+        n_bytes = 0
+        for folder in folders:
+            for parts, status in _files_below(folder):
+                gone = self._gone.setdefault((status.st_dev, status.st_ino), set())
+                before = len(gone)
+                gone.add(str(folder.joinpath(*parts)))
+                if len(gone) == status.st_nlink > before:
+                    n_bytes += status.st_size
+        return n_bytes
 
 
 def folder_bytes(folder: Path) -> int:

@@ -1,0 +1,86 @@
+"""`whosehand doctor`: what is wrong with this machine, store or corpus, and how to mend it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from search.cli.arguments import Overrides, current_workspace, read_experiment
+from search.cli.terminal import notes, output
+
+if TYPE_CHECKING:
+    from search.config import Experiment
+    from search.upkeep.doctor.finding import Finding
+
+_STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
+
+
+def doctor(
+    experiment: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[EXPERIMENT]", help="An experiment's YAML file, to read its corpus.", show_default="none"
+        ),
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006
+    mends: Annotated[
+        bool, typer.Option("--mend", help="Rewrite addresses after the project was moved; a backup is made first.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Examine machine, tracking store, sweeps and corpus, and say what is wrong and how to mend it.
+
+    With an EXPERIMENT its corpus is read as a sweep would read it. The exit code is 1 if there is a problem.
+    """
+    from search.upkeep.doctor.examination import examine
+
+    settings = read_experiment(experiment, overrides) if experiment is not None else None
+    if mends:
+        _mend(settings)
+    with notes.status("examining"):
+        findings = examine(current_workspace(), settings)
+    n_problems = sum(finding.level == "problem" for finding in findings)
+    if as_json:
+        output.print_json(json.dumps({"n_problems": n_problems, "findings": [asdict(found) for found in findings]}))
+    else:
+        output.print(_table(findings), soft_wrap=False)
+        n_notes = sum(finding.level == "note" for finding in findings)
+        output.print(f"{_count(n_problems, 'problem')}, {_count(n_notes, 'note')}")
+    raise typer.Exit(1 if n_problems else 0)
+
+
+def _mend(experiment: "Experiment | None") -> None:
+    from search.tracking.store import locate_store
+    from search.upkeep.addresses import find_moved_addresses, mend_addresses, refuse_while_used
+
+    workspace = current_workspace()
+    store = locate_store(experiment.tracking if experiment else None, workspace.root)
+    moved = find_moved_addresses(store)
+    if moved is None:
+        notes.print("There are no addresses to mend.")
+        return
+    refuse_while_used(workspace)
+    backup = mend_addresses(store, moved)
+    notes.print(f"rewritten: {moved}; the database as it was is {backup}", markup=False)
+
+
+def _table(findings: "list[Finding]") -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("about", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    for finding in findings:
+        found = Text(finding.text)
+        if finding.mend:
+            found.append(f"\n-> {finding.mend}", style="italic")
+        table.add_row(Text(finding.level, style=_STYLES[finding.level]), finding.topic, found)
+    return table
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"

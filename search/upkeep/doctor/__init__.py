@@ -1,0 +1,1 @@
+"""`whosehand doctor`: one check a file, all of them listed in `examination`."""

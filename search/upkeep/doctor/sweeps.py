@@ -1,0 +1,53 @@
+"""Ledgers and locks of the project's sweeps."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.errors import LedgerError
+from search.ledger import LEDGER_NAME, LOCK_NAME, read_ledger
+from search.trial import TrialState
+from search.upkeep.doctor.finding import Finding, Level, Subject
+from search.upkeep.locks import look_at_lock
+
+
+def check_sweeps(subject: Subject) -> Iterator[Finding]:
+    """Read every ledger, and look at every lock."""
+    folders = subject.sweep_folders
+    if not folders:
+        yield Finding(Level.OK, "sweeps", "none yet")
+    for folder in folders:
+        yield from _check_sweep(subject.name_of(folder), folder)
+
+
+def _check_sweep(name: str, folder: Path) -> Iterator[Finding]:
+    lock = look_at_lock(folder / LOCK_NAME)
+    if lock.is_of_dead_process:
+        text = f"{name} is locked by {lock.holder}, which is gone; something that it started holds the lock still"
+        yield Finding(Level.PROBLEM, "locks", text, f"`fuser {folder / LOCK_NAME}` names it: end it")
+    try:
+        state = read_ledger(folder)
+    except LedgerError as error:
+        yield Finding(Level.PROBLEM, "ledgers", str(error))
+        return
+    n_final = sum(trial.state.is_final for trial in state.trials.values())
+    text = f"{name}: {n_final} of {len(state.trials)} trials have ended"
+    if lock.is_held:
+        yield Finding(Level.OK, "sweeps", f"{text}; running, by {lock.holder}")
+        return
+    torn = _torn_bytes(folder / LEDGER_NAME)
+    if torn:
+        what = f"{name}: the last line of its ledger is torn ({torn} bytes); nobody acted on it"
+        yield Finding(Level.NOTE, "ledgers", what, "the next launch cuts it off")
+    if state.launches and state.closed is None:
+        n_running = state.count(TrialState.RUNNING)
+        what = f"{text}; its driver was killed ({lock.holder or 'not named'}), {n_running} trials can go on"
+        mend = "launch it again, or `whosehand reconcile` closes its records as they are"
+        yield Finding(Level.NOTE, "sweeps", what, mend)
+    else:
+        status = state.closed.status if state.closed else "not begun"
+        yield Finding(Level.OK, "sweeps", f"{text}; {status}")
+
+
+def _torn_bytes(path: Path) -> int:
+    content = path.read_bytes()
+    return len(content) - (content.rfind(b"\n") + 1)

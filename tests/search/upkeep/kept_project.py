@@ -1,0 +1,100 @@
+"""A project with a finished sweep of the cheap objective, made once; every test damages a copy of its own.
+
+A test module has the fixtures by `pytest_plugins = ["tests.search.upkeep.kept_project"]`.
+"""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.cheap_objective import METRIC, CheapSettings
+from search.config import Experiment, load_experiment
+from search.executors.local import LocalExecutor, modules_to_preload
+from search.launch import engine_settings, sweep_plan
+from search.ledger import open_ledger
+from search.patch_task import PatchTask
+from search.sweep import run_sweep
+from search.tracking.store import TrackingStore, locate_store, open_store
+from search.tracking.tracked_data import TrackedDataset
+from search.tracking.tracker import MlflowTracker
+from search.upkeep.addresses import find_moved_addresses, mend_addresses
+from search.workspace import Workspace
+from tests.command_line import write_experiment
+from tests.search.cheap_sweep import CHEAP
+
+NAME = "tiny"
+N_TRIALS, N_EPOCHS = 4, 2
+DATA = TrackedDataset("hands train", "train", "f00d" * 16, "data/hands", {"images": 10})
+
+
+def make_project(folder: Path) -> None:
+    """Run the sweep, with driver, worker processes, Optuna in a database, and MLflow."""
+    experiment = read_experiment(folder)
+    workspace = Workspace(folder)
+    with open_ledger(
+        workspace.sweep(NAME), name=NAME, config=experiment.snapshot(), version="0.1.0", git_commit=""
+    ) as ledger:
+        store = open_store(experiment.tracking, folder)
+        plan = sweep_plan(experiment, _no_task(), N_EPOCHS, experiment.budget)
+        run_sweep(
+            ledger,
+            replace(plan, settings=CheapSettings()),
+            experiment.engine.open(engine_settings(experiment, ledger.created.sweep_id)),
+            LocalExecutor(1, 1, preload=modules_to_preload(CHEAP)),
+            MlflowTracker(store, NAME, experiment.tracking, experiment.engine.label, (DATA,)),
+        )
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """The small experiment with the cheap objective, and a database for the study in the current folder."""
+    changes = {
+        "objective": {"metric": METRIC, "direction": "minimize", "run": CHEAP},
+        "engine": {"name": "optuna", "sampler": "random", "storage": "sqlite:///optuna.db"},
+        "training": {"epochs": N_EPOCHS, "precision": "float32"},
+        "budget": {"trials": N_TRIALS},
+    }
+    return load_experiment(write_experiment(folder, changes))
+
+
+def copy_project(original: Path, folder: Path) -> TrackingStore:
+    """Copy a project; the copy's records point to the copy's files. The copy becomes the current folder."""
+    shutil.copytree(original, folder, dirs_exist_ok=True)
+    os.chdir(folder)
+    store = locate_store(root=folder)
+    moved = find_moved_addresses(store)
+    assert moved is not None
+    mend_addresses(store, moved).unlink()
+    assert find_moved_addresses(store) is None
+    return open_store(root=folder)
+
+
+def _no_task() -> PatchTask:
+    """The cheap objective reads no corpus."""
+    return None  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a finished sweep, to be copied only."""
+    folder, here = tmp_path_factory.mktemp("original"), Path.cwd()
+    os.chdir(folder)
+    try:
+        make_project(folder)
+    finally:
+        os.chdir(here)
+    return folder
+
+
+@pytest.fixture
+def project(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingStore:
+    """A copy of the project that a test may damage, which is the current folder; its open store."""
+    monkeypatch.chdir(tmp_path)  # and back at the end
+    return copy_project(original, tmp_path / "project")
+
+
+@pytest.fixture
+def workspace(project: TrackingStore, tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "project")
