@@ -28,12 +28,7 @@ class BudgetUse:
             n_trials=len(state.trials),
             minutes=state.elapsed_s(now_ms) / 60,
             n_patches=state.n_patches,
-            trials_done=sum(
-                1.0 if trial.state.is_final else trial.n_epochs / trial.proposed.horizon_epochs
-                for trial in state.trials.values()
-            )
-            if limits.trials
-            else 0.0,
+            trials_done=_trials_done(state) if limits.trials else 0.0,
         )
 
     @property
@@ -71,3 +66,9 @@ class BudgetUse:
         if self.limits.patches is not None:
             parts.append(f"{self.n_patches:,} of {self.limits.patches:,} patches")
         return ", ".join(parts)
+
+
+def _trials_done(state: SweepState) -> float:
+    unfinished = [state.trials[number] for number in state.unfinished]
+    shares = sum(trial.n_epochs / trial.proposed.horizon_epochs for trial in unfinished)
+    return len(state.trials) - len(unfinished) + shares

@@ -1,7 +1,8 @@
 """What asking the engine costs beside the trials: nothing at first, much where a sampler looks at all trials anew."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 
 from search.sweep_state import TrialRecord
@@ -30,15 +31,14 @@ class EngineShare:
 
     @classmethod
     def of(cls, trials: Mapping[int, TrialRecord]) -> "EngineShare | None":
-        """Measure a sweep by its trials in the order of their numbers; `None` while too few have trained."""
-        trained = [trial for trial in trials.values() if trial.state is not TrialState.RUNNING and trial.reports]
-        if len(trained) < _FEWEST:
+        """Measure a sweep by its trials, whose numbers count up from 0; `None` while too few have trained."""
+        latest = list(islice(_trained(trials, range(len(trials) - 1, -1, -1)), WINDOW))
+        if len(latest) < _FEWEST:
             return None
-        latest = trained[-WINDOW:]
         return cls(
             ask_s=fmean(trial.ask_s for trial in latest),
             trial_s=fmean(trial.duration_s for trial in latest),
-            early_ask_s=fmean(trial.ask_s for trial in trained[:_FEWEST]),
+            early_ask_s=fmean(trial.ask_s for trial in islice(_trained(trials, range(len(trials))), _FEWEST)),
         )
 
     @property
@@ -56,6 +56,14 @@ class EngineShare:
         text = f"asking the engine takes {_seconds(self.ask_s)} a trial, {share} of the trial time"
         has_grown = self.ask_s > _GROWN * self.early_ask_s
         return f"{text} ({_seconds(self.early_ask_s)} at first): random search does not grow" if has_grown else text
+
+
+def _trained(trials: Mapping[int, TrialRecord], numbers: Iterable[int]) -> Iterator[TrialRecord]:
+    """Those that have trained, one after the other: the first and last few of thousands are soon found."""
+    for number in numbers:
+        trial = trials[number]
+        if trial.state is not TrialState.RUNNING and trial.reports:
+            yield trial
 
 
 def _seconds(duration_s: float) -> str:

@@ -326,7 +326,7 @@ class _Sweep:
             name=self.ledger.created.name,
             metric=self.plan.metric,
             running=tuple(self.state.trials[number] for number in sorted(self.runner.running)),
-            counts=Counter(trial.state for trial in self.state.trials.values()),
+            counts=self.state.counts,
             best=self.state.best(self.plan.direction),
             budget=str(use),
             elapsed_s=elapsed_s,

@@ -1,5 +1,7 @@
 """Where a sweep stands: its ledger's events, folded."""
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -133,6 +135,8 @@ class SweepState:
         launch_ends_ms: of all launches but the last, each the time of its last event.
         last_ms: time of the last event.
         n_patches: trained in the whole sweep.
+        counts: trials by state.
+        unfinished: numbers of the trials to which something may happen still.
     """
 
     created: SweepCreated | None = None
@@ -142,7 +146,10 @@ class SweepState:
     launch_ends_ms: list[int] = field(default_factory=list)
     last_ms: int = 0
     n_patches: int = 0
+    counts: Counter[TrialState] = field(default_factory=Counter)
+    unfinished: set[int] = field(default_factory=set)
     _trials: dict[int, TrialRecord] = field(default_factory=dict)
+    _best: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def fold(cls, events: Iterable[LedgerEvent]) -> "SweepState":
@@ -163,7 +170,7 @@ class SweepState:
 
     def count(self, state: TrialState) -> int:
         """How many trials are in `state`."""
-        return sum(trial.state is state for trial in self._trials.values())
+        return self.counts[state]
 
     def elapsed_s(self, at_ms: int) -> float:
         """Wall-clock seconds of all launches together until `at_ms`; a killed launch counts up to its last event."""
@@ -173,13 +180,7 @@ class SweepState:
 
     def best(self, direction: str) -> TrialRecord | None:
         """The best COMPLETED trial; the lower number wins a tie."""
-        sign = 1 if direction == "minimize" else -1
-        scored = [
-            (sign * trial.result.value, trial.number)
-            for trial in self._trials.values()
-            if trial.state is TrialState.COMPLETED and trial.result is not None and trial.result.value is not None
-        ]
-        return self._trials[min(scored)[1]] if scored else None
+        return self._trials[self._best[direction]] if direction in self._best else None
 
     def apply(self, event: LedgerEvent) -> None:
         """Take one more event in.
@@ -200,12 +201,31 @@ class SweepState:
                 self.closed = event
             case TrialProposed():
                 self._require(event.number == len(self._trials), event, "numbers count up from 0 without gaps")
-                self._trials[event.number] = TrialRecord(event, event.until_epoch, ask_s=event.ask_s)
+                self._keep(TrialRecord(event, event.until_epoch, ask_s=event.ask_s))
                 self.history.append(Asked(event.number, event.point, event.until_epoch))
             case _:
                 self._require(event.number in self._trials, event, "a trial is proposed before anything happens to it")
-                self._trials[event.number] = self._apply_to_trial(self._trials[event.number], event)
+                self._keep(self._apply_to_trial(self._trials[event.number], event))
         self.last_ms = max(self.last_ms, event.at_ms)
+
+    def _keep(self, trial: TrialRecord) -> None:
+        """Put a trial's new record in place of the old one, and count: a driver asks for counts many times a second."""
+        before, self._trials[trial.number] = self._trials.get(trial.number), trial
+        if before is not None and before.state is trial.state:
+            return
+        if before is not None:
+            self.counts[before.state] -= 1
+        self.counts[trial.state] += 1
+        if not trial.state.is_final:
+            self.unfinished.add(trial.number)
+            return
+        self.unfinished.discard(trial.number)
+        value = trial.result.value if trial.state is TrialState.COMPLETED and trial.result is not None else None
+        if value is not None:
+            for direction, sign in (("minimize", 1), ("maximize", -1)):
+                best = self.best(direction)
+                if best is None or (sign * value, trial.number) < (sign * _value_of(best), best.number):
+                    self._best[direction] = trial.number
 
     def _apply_to_trial(
         self,
@@ -252,6 +272,10 @@ class SweepState:
     def _require(holds: bool, event: LedgerEvent, rule: str) -> None:
         if not holds:
             raise LedgerError(f"The ledger's rule `{rule}` must hold, but got {event}.")
+
+
+def _value_of(trial: TrialRecord) -> float:
+    return trial.result.value if trial.result is not None and trial.result.value is not None else math.nan
 
 
 EventOf = Callable[[int], LedgerEvent]

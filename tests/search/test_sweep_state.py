@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 
 from core.errors import LedgerError
@@ -13,6 +15,7 @@ from search.sweep_events import (
     SweepCreated,
     TrialContinued,
     TrialProposed,
+    TrialTracked,
 )
 from search.sweep_state import SweepState
 from search.trial import EpochReport, TrialResult, TrialState, Verdict
@@ -115,3 +118,21 @@ def test_an_epoch_cannot_be_reported_twice() -> None:
     state = SweepState.fold([CREATED, proposed(0), started(0, 1), reported(0, 1)])
     with pytest.raises(LedgerError, match="epochs count up"):
         state.apply(reported(0, 1))
+
+
+def test_counts_follow_the_trials_through_their_states() -> None:
+    state = SweepState.fold([CREATED, *(proposed(number) for number in range(4))])
+    assert (state.counts, state.unfinished) == (Counter({TrialState.RUNNING: 4}), {0, 1, 2, 3})
+    for number, end in enumerate((TrialState.COMPLETED, TrialState.PRUNED, TrialState.PAUSED)):
+        state.apply(ended(number, 1.0 if end is TrialState.COMPLETED else None, end))
+    for event in (started(3, 1), reported(3, 1), TrialTracked(0, 0), TrialContinued(0, 2, None)):
+        state.apply(event)
+    assert {each: state.count(each) for each in TrialState if state.count(each)} == {
+        TrialState.COMPLETED: 1,
+        TrialState.PRUNED: 1,
+        TrialState.RUNNING: 2,
+    }
+    assert state.unfinished == {2, 3}
+    best = state.best("minimize")
+    assert best is not None
+    assert best.is_tracked

@@ -290,7 +290,7 @@ def test_the_corpus_of_an_experiment_is_read_and_its_lines_verified(tmp_path: Pa
     experiment = load_experiment(write_experiment(tmp_path))
     subject = Subject(Workspace(tmp_path), experiment, locate_store(root=tmp_path))
     corpus, split = check_corpora(subject)
-    assert "12 images found, 12 used" in corpus.text
+    assert "36 images found, 36 used" in corpus.text
     assert "36 lines, all as they were written" in corpus.text
     assert "of 3 writers, hash " in split.text
     _damage_lines(tmp_path)
