@@ -102,6 +102,7 @@ class LoggedModels:
             TrackingError: if the folder is gone; MLflow would take that for an empty model.
         """
         model = self.find(owner)
+        is_new = model is None
         if model is None:
             tags = owner.as_tags() | {FOLDER_TAG: str(folder)}
             created = self._client.create_logged_model(
@@ -114,8 +115,7 @@ class LoggedModels:
             self._upload(model, folder)
             self._client.finalize_logged_model(model.model_id, READY)
             self._remember(owner, replace(model, is_ready=True))
-        outputs = self._client.get_run(run_id).outputs
-        if model.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
+        if is_new or model.model_id not in self._outputs_of(run_id):
             self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
         return model.model_id
 
@@ -136,6 +136,10 @@ class LoggedModels:
             self._client.log_model_artifacts(model.model_id, str(folder))
         else:
             place_model(folder, place)
+
+    def _outputs_of(self, run_id: str) -> set[str]:
+        outputs = self._client.get_run(run_id).outputs
+        return {output.model_id for output in outputs.model_outputs} if outputs else set()
 
     def _remember(self, owner: ModelOwner, model: KnownModel) -> KnownModel:
         self._of_sweep(owner.sweep_id)[owner] = model

@@ -11,6 +11,7 @@ from search.config import Experiment
 from search.preparation import divide_corpus, read_corpus
 from search.upkeep.doctor.finding import Finding, Level, Subject
 
+GENERATED = "hands"
 _NO_CORPORA = ("lines",)
 
 
@@ -48,6 +49,9 @@ def _check_corpus(subject: Subject, experiment: Experiment) -> Iterator[Finding]
 
 
 def _check_folder(folder: Path) -> Finding:
+    if folder.name == GENERATED:
+        n_corpora = sum(path.is_dir() for path in folder.iterdir())
+        return Finding(Level.OK, "corpora", f"{folder.name}: generated handwriting, {n_corpora} of its settings")
     try:
         found = resembling_layout(folder)
     except (OSError, WhosehandError) as error:

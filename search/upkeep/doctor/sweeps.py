@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from core.errors import LedgerError
 from search.ledger import LEDGER_NAME, LOCK_NAME, read_ledger
 from search.trial import TrialState
+from search.upkeep.disk_use import artifact_folder, measure_disk
 from search.upkeep.doctor.finding import Finding, Level, Subject
 from search.upkeep.locks import look_at_lock
 
@@ -16,10 +19,11 @@ def check_sweeps(subject: Subject) -> Iterator[Finding]:
     if not folders:
         yield Finding(Level.OK, "sweeps", "none yet")
     for folder in folders:
-        yield from _check_sweep(subject.name_of(folder), folder)
+        yield from _check_sweep(subject, folder)
 
 
-def _check_sweep(name: str, folder: Path) -> Iterator[Finding]:
+def _check_sweep(subject: Subject, folder: Path) -> Iterator[Finding]:
+    name = subject.name_of(folder)
     lock = look_at_lock(folder / LOCK_NAME)
     if lock.is_of_dead_process:
         text = f"{name} is locked by {lock.holder}, which is gone; something that it started holds the lock still"
@@ -30,7 +34,9 @@ def _check_sweep(name: str, folder: Path) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "ledgers", str(error))
         return
     n_final = sum(trial.state.is_final for trial in state.trials.values())
-    text = f"{name}: {n_final} of {len(state.trials)} trials have ended"
+    artifacts = artifact_folder(subject.store, folder.name) if "/" not in name else None
+    takes = decimal(measure_disk(folder, artifacts).total_bytes)
+    text = f"{name}: {n_final} of {len(state.trials)} trials have ended, {takes}"
     if lock.is_held:
         yield Finding(Level.OK, "sweeps", f"{text}; running, by {lock.holder}")
         return
