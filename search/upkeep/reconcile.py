@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from core.errors import EngineError
+from core.split import SplitManifest
 from search.known_sweeps import KnownSweep, read_sweep
 from search.launch import engine_settings
 from search.ledger import Ledger
@@ -151,6 +152,7 @@ class _Mender:
             engine=experiment.engine.label,
             datasets=_datasets(self._store, self._sweep),
             sweep_files={path.name: path for path in map(self._sweep.folder.joinpath, _FILES) if path.exists()},
+            warning=_warning(self._sweep),
             remark=lambda: str(measure_disk(self._sweep.folder, artifacts)),
         )
         keeper = RecordKeeper(tracker, self._warnings.append, lambda: None)
@@ -212,6 +214,12 @@ def _started(sweep: KnownSweep) -> SweepStarted:
         launched_ms=launches[-1].at_ms if launches else created.at_ms,
         n_launches=len(launches),
     )
+
+
+def _warning(sweep: KnownSweep) -> str:
+    """What everyone who sees a run must know of the split."""
+    path = sweep.folder / SPLIT_FILE
+    return SplitManifest.load(path).warning if path.exists() else ""
 
 
 def _datasets(store: TrackingStore, sweep: KnownSweep) -> tuple[TrackedDataset, ...]:
