@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from core.intervals import Interval, draw_resamples
-from core.levels import LOG_FLOOR, Decision, Level, build_levels, mean_log_probabilities
-from core.linestore import LineStore
+from core.levels import Decision, Level, build_levels
+from core.line_source import LineSource
+from core.mean_scores import LOG_FLOOR, mean_log_probabilities
 from core.patches import PatchPlan
 
 __all__ = ["LOG_FLOOR", "Decision", "Evaluation", "WriterScore", "evaluate", "mean_log_probabilities"]
@@ -73,7 +74,7 @@ class Evaluation:
 def evaluate(
     log_probabilities: NDArray[np.floating],
     plan: PatchPlan,
-    store: LineStore,
+    store: LineSource,
     writer_ids: Sequence[str],
     n_resamples: int = 1000,
     seed: int = 0,

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from core.errors import ModelError
-from core.model import LOGITS_LAYER
+from core.layer_names import LOGITS_LAYER
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):

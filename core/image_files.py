@@ -1,6 +1,7 @@
 """Any image file as grey values: dark ink on light paper."""
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,48 @@ def read_grey(path: Path, region: Region | None = None) -> NDArray[np.uint8]:
     return crop_grey(grey, region, path)
 
 
-def crop_grey(grey: NDArray[np.uint8], region: Region | None, path: Path) -> NDArray[np.uint8]:
+def grey_of_bytes(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Like `read_grey`, for the content of an image file.
+
+    Args:
+        content: of the whole file.
+        name: of the image in errors.
+    """
+    if not content:
+        raise ImageError(f"An image must not be empty, but {name} has 0 bytes.")
+    return crop_grey(_dark_on_light(_decode_file(BytesIO(content), name)), None, name)
+
+
+def grey_of_pixels(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
+    """Like `read_grey`, for an image that is decoded already.
+
+    Args:
+        pixels: (height, width) grey or (height, width, 3 or 4) colour with or without opacity, numbers from 0 to 255.
+        name: of the image in errors.
+
+    Raises:
+        ImageError: if the shape or a value is another, or the image is smaller than 8 x 8 pixels.
+    """
+    is_grey, is_colour = pixels.ndim == 2, pixels.ndim == 3 and pixels.shape[2] in (3, 4)
+    if not (is_grey or is_colour) or not np.issubdtype(pixels.dtype, np.number) or pixels.size == 0:
+        raise ImageError(
+            f"Pixels must be numbers of shape (height, width), (height, width, 3) or (height, width, 4), but {name} "
+            f"has shape {pixels.shape} of {pixels.dtype}."
+        )
+    if np.iscomplexobj(pixels) or not 0 <= float(pixels.min()) <= float(pixels.max()) <= 255:
+        raise ImageError(f"Pixels must be from 0 to 255, but {name} has others. Scale them.")
+    _check_pixels(pixels.shape[1] * pixels.shape[0], name)
+    grey = _grey_values(Image.fromarray(pixels.round().astype(np.uint8) if pixels.dtype != np.uint8 else pixels))
+    return crop_grey(_dark_on_light(grey), None, name)
+
+
+def crop_grey(grey: NDArray[np.uint8], region: Region | None, path: Path | str) -> NDArray[np.uint8]:
     """A part of an image that is already read; what `read_grey` does for a region.
 
     Args:
         grey: (height, width), the whole image.
         region: the part that counts, `None` for all of it.
-        path: names the image in errors.
+        path: of the file, or what else names the image in errors.
 
     Raises:
         ImageError: if the part does not lie inside of the image, or is smaller than 8 x 8 pixels.
@@ -69,26 +105,39 @@ def _decode(path: Path) -> NDArray[np.uint8]:
     try:
         if path.stat().st_size == 0:
             raise ImageError(f"An image file must not be empty, but {path} has 0 bytes. Copy it again, or remove it.")
-        with Image.open(path) as image:
-            n_pixels = image.width * image.height
-            if n_pixels > MAX_PIXELS:
-                raise ImageError(
-                    f"An image must have at most {MAX_PIXELS} pixels, but {path} has {n_pixels}. "
-                    "Cut it up, or scale it down."
-                )
-            return _grey_values(ImageOps.exif_transpose(image))
+        return _decode_file(path, str(path))
     except FileNotFoundError as error:
         raise ImageError(f"The image file must exist, but there is no {path}. Mend the path.") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"An image must have at most {MAX_PIXELS} pixels, but {path} has more ({error}).") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"The file must be an image that Pillow reads, but {path} is none. Remove or convert it."
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's ways to say that a file is damaged
+    except (OSError, ValueError) as error:
         raise ImageError(
             f"The image must be whole, but {path} is damaged ({error}). Copy it again, or remove it."
         ) from error
+
+
+def _decode_file(file: Path | BytesIO, name: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(file) as image:
+            _check_pixels(image.width * image.height, name)
+            return _grey_values(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"An image must have at most {MAX_PIXELS} pixels, but {name} has more ({error}).") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"The file must be an image that Pillow reads, but {name} is none. Remove or convert it."
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's ways to say that a file is damaged
+        raise ImageError(
+            f"The image must be whole, but {name} is damaged ({error}). Copy it again, or remove it."
+        ) from error
+
+
+def _check_pixels(n_pixels: int, name: str) -> None:
+    if n_pixels > MAX_PIXELS:
+        raise ImageError(
+            f"An image must have at most {MAX_PIXELS} pixels, but {name} has {n_pixels}. Cut it up, or scale it down."
+        )
 
 
 def _grey_values(image: Image.Image) -> NDArray[np.uint8]:
@@ -114,7 +163,7 @@ def _dark_on_light(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return 255 - grey if middle - dark < light - middle else grey
 
 
-def _crop(grey: NDArray[np.uint8], region: Region, path: Path) -> NDArray[np.uint8]:
+def _crop(grey: NDArray[np.uint8], region: Region, path: Path | str) -> NDArray[np.uint8]:
     bottom, right = region.top + region.height, region.left + region.width
     if min(region.left, region.top) < 0 or bottom > grey.shape[0] or right > grey.shape[1]:
         raise ImageError(

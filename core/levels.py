@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from sklearn.metrics import f1_score
 
 from core.intervals import (
@@ -21,40 +20,10 @@ from core.intervals import (
     bootstrap_means,
     exact_interval,
 )
-from core.linestore import LineStore
+from core.line_source import LineSource
+from core.mean_scores import mean_log_probabilities, number_groups
 from core.patches import PatchPlan
 from core.sampling import Indices
-
-LOG_FLOOR = float(np.log(1e-7))
-"""Log-probabilities of patches below this count as this, so that one certain mistake does not make a score infinite."""
-
-
-def mean_log_probabilities(
-    log_probabilities: NDArray[np.floating], groups: Sequence[Hashable]
-) -> tuple[list[Hashable], FloatArray]:
-    """Average the patches of each group, and normalise.
-
-    Args:
-        log_probabilities: (n_patches, n_writers); clipped at `LOG_FLOOR` before averaging.
-        groups: the image or page of each patch, length n_patches.
-
-    Returns:
-        The groups in the order in which they first appear, and their log-probabilities (n_groups, n_writers), the
-        exponentials of each row summing to 1.
-
-    Raises:
-        ValueError: if the lengths differ, or a log-probability is not a number.
-    """
-    if len(log_probabilities) != len(groups):
-        raise ValueError(f"Each patch needs a group, but got {len(log_probabilities)} patches, {len(groups)} groups.")
-    if np.isnan(log_probabilities).any():
-        raise ValueError(f"Log-probabilities must be numbers, but {int(np.isnan(log_probabilities).sum())} are NaN.")
-    names, places = _number(groups)
-    clipped = np.maximum(log_probabilities.astype(np.float64), LOG_FLOOR)
-    sums = np.zeros((len(names), clipped.shape[1]))
-    np.add.at(sums, places, clipped)
-    means = sums / np.bincount(places, minlength=len(names))[:, np.newaxis]
-    return names, log_softmax(means, axis=1)
 
 
 @dataclass(frozen=True)
@@ -158,7 +127,7 @@ class Level:
         )
 
 
-def build_levels(log_probabilities: NDArray[np.floating], plan: PatchPlan, store: LineStore) -> dict[str, Level]:
+def build_levels(log_probabilities: NDArray[np.floating], plan: PatchPlan, store: LineSource) -> dict[str, Level]:
     """Aggregate to `patch`, `image` and, where any image is part of a page, `page`."""
     lines = [store.lines[line] for line in plan.lines.tolist()]
     has_pages = any(line.group_id != line.image_id for line in lines)
@@ -167,10 +136,10 @@ def build_levels(log_probabilities: NDArray[np.floating], plan: PatchPlan, store
     keys: dict[str, Sequence[Hashable]] = {"patch": range(len(lines)), "image": images}
     if has_pages:
         keys["page"] = pages
-    units = _number(pages)[1]
+    units = number_groups(pages)[1]
     levels = {}
     for name, groups in keys.items():
-        places = _number(groups)[1]
+        places = number_groups(groups)[1]
         first = np.unique(places, return_index=True)[1]
         levels[name] = Level(
             mean_log_probabilities(log_probabilities, groups)[1],
@@ -182,10 +151,3 @@ def build_levels(log_probabilities: NDArray[np.floating], plan: PatchPlan, store
             has_macro_f1=name != "patch",
         )
     return levels
-
-
-def _number(groups: Sequence[Hashable]) -> tuple[list[Hashable], Indices]:
-    """Number groups in the order in which they first appear."""
-    place_of: dict[Hashable, int] = {}
-    places = [place_of.setdefault(group, len(place_of)) for group in groups]
-    return list(place_of), np.array(places, dtype=np.int64)

@@ -12,7 +12,6 @@ will, and is built again.
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,31 +21,15 @@ from numpy.typing import NDArray
 from core.corpora.base import CorpusIndex
 from core.errors import CorpusError, ImageError, LineStoreError
 from core.ink import InkSettings
+from core.line_source import StoredLine
 from core.linestore_build import Progress, gather_lines
 from core.linestore_fingerprints import fingerprint_files
 from core.linestore_pool import Pool, checksum, record_bytes
 from core.linestore_view import LineList, StoredImage, line_store_key, read_list, write_list
 
+__all__ = ["LineStore", "StoredLine", "build_line_store"]
+
 _SILENT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLine:
-    """One text line of the store.
-
-    Attributes:
-        image_id: the text image that it comes from.
-        line_number: its place on that image, from 0 at the top.
-        writer_id: who wrote it.
-        group_id: its page, or its image where the corpus has no pages.
-        width_px: its width; its height is the store's.
-    """
-
-    image_id: str
-    line_number: int
-    writer_id: str
-    group_id: str
-    width_px: int
 
 
 def build_line_store(

@@ -23,10 +23,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from filelock import FileLock
 
 from core.corpora.base import TextImage
+from core.identification.image_lines import running_ink
 from core.ink import InkSettings, TextLine
 
 FORMAT_VERSION = 2
@@ -51,7 +51,7 @@ class Record:
     @classmethod
     def of_lines(cls, lines: Sequence[TextLine]) -> "Record":
         """Encode lines; all have one height."""
-        parts = [_running_ink(line) for line in lines] + [line.pixels.tobytes() for line in lines]
+        parts = [running_ink(line).tobytes() for line in lines] + [line.pixels.tobytes() for line in lines]
         return cls(tuple(line.pixels.shape[1] for line in lines), b"".join(parts))
 
 
@@ -214,12 +214,6 @@ class Segment:
             self._end = self._waiting[-n_dropped][0]
             del self._waiting[-n_dropped:]
             n_dropped *= 2
-
-
-def _running_ink(line: TextLine) -> bytes:
-    counts = np.zeros(line.is_ink.shape[1] + 1, dtype="<i4")
-    np.cumsum(line.is_ink.sum(axis=0), out=counts[1:])
-    return counts.tobytes()
 
 
 def _write_line(key: str, place: Place) -> bytes:

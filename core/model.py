@@ -6,9 +6,9 @@ import keras
 
 from core.errors import ModelError
 from core.hyperparameters import Hyperparameters
+from core.layer_names import LOGITS_LAYER
 from core.layer_plan import convolutions_of, plan_layers
 
-LOGITS_LAYER = "logits"
 WARM_UP_SHARE = 0.05  # of the horizon's steps
 _MOMENTUM = 0.9
 

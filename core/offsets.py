@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.errors import PatchError
 from core.leaky_deal import LeakyPart
-from core.linestore import LineStore
+from core.line_source import LineSource
 from core.sampling import Indices
 
 
@@ -29,7 +29,7 @@ def n_possible_offsets(height_px: int, width_px: int, size_px: int) -> int:
     return max(1, width_px - size_px + 1) * (height_px - size_px + 1)
 
 
-def ink_shares(store: LineStore, line: int, size_px: int) -> NDArray[np.float64]:
+def ink_shares(store: LineSource, line: int, size_px: int) -> NDArray[np.float64]:
     """Measure the share of ink pixels under each possible patch of a line.
 
     Patches as high as the line need no pixels, only the stored cumulative counts.
@@ -58,14 +58,14 @@ def ink_shares(store: LineStore, line: int, size_px: int) -> NDArray[np.float64]
 
 
 def mark_inked(
-    store: LineStore, line: int, size_px: int, min_ink: float, leak: LeakyPart | None = None
+    store: LineSource, line: int, size_px: int, min_ink: float, leak: LeakyPart | None = None
 ) -> NDArray[np.bool_]:
     """Mark the offsets of a line, (n_tops, n_lefts), with enough ink under them that may be taken."""
     inked = ink_shares(store, line, size_px) >= min_ink
     return inked if leak is None else inked & leak.offsets(store.lines[line], inked.shape)
 
 
-def check_size(store: LineStore, size_px: int) -> None:
+def check_size(store: LineSource, size_px: int) -> None:
     """Raise PatchError if patches of this side are higher than the lines of the store."""
     if size_px > store.height_px:
         raise PatchError(
@@ -94,7 +94,7 @@ class InkedOffsets:
 
     @classmethod
     def find(
-        cls, store: LineStore, lines: Sequence[int], size_px: int, min_ink: float, leak: LeakyPart | None = None
+        cls, store: LineSource, lines: Sequence[int], size_px: int, min_ink: float, leak: LeakyPart | None = None
     ) -> "InkedOffsets":
         """Test every offset of the lines.
 
@@ -130,7 +130,7 @@ class InkedOffsets:
         return self.run_lines[run], self.run_tops[run], self.run_lefts[run] + numbers - self.run_starts[run]
 
 
-def _mark_ink(store: LineStore, line: int) -> NDArray[np.uint8]:
+def _mark_ink(store: LineSource, line: int) -> NDArray[np.uint8]:
     """Mark as many of a line's darkest pixels as the store has counted as ink (whether tone is normalised or not)."""
     pixels = store.pixels(line)
     n_up_to_level = np.cumsum(np.bincount(pixels.ravel(), minlength=256))

@@ -3,9 +3,9 @@
 Both are plans: places in a line store and labels, a few bytes a patch. Pixels are read when a batch needs them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from core.errors import PatchError
 from core.leaky_deal import LeakyPart
-from core.linestore import LineStore
+from core.line_source import LineSource
 from core.offsets import InkedOffsets, check_size, ink_shares, mark_inked, n_possible_offsets
 from core.sampling import Indices, count_by_group, draw_distinct, share_equally
 from core.settings import Settings
@@ -97,7 +97,7 @@ class PatchSampler:
 
     def __init__(
         self,
-        store: LineStore,
+        store: LineSource,
         image_ids: Sequence[str],
         writer_ids: Sequence[str],
         settings: PatchSettings,
@@ -166,12 +166,13 @@ class PatchSampler:
 
 
 def evaluation_plan(
-    store: LineStore,
+    store: LineSource,
     image_ids: Sequence[str],
     writer_ids: Sequence[str] | None,
     settings: PatchSettings,
     per_image: int,
     leak: LeakyPart | None = None,
+    by: Literal["image", "page"] = "image",
 ) -> PatchPlan:
     """Space patches evenly over the inked offsets of each image, all its lines together.
 
@@ -185,6 +186,7 @@ def evaluation_plan(
         settings: of the patches.
         per_image: most patches of one image, at least 1.
         leak: where the split is leaky, which lines and offsets of the images are for evaluation.
+        by: `page` spaces them over all images of a page, as if the whole page were one image.
 
     Returns:
         Patches in the order of the store, those of one image and line together.
@@ -198,19 +200,19 @@ def evaluation_plan(
     check_size(store, settings.size_px)
     lines = _lines_of(store, image_ids, leak)
     if len(lines) == 0:
-        raise PatchError(
-            f"None of the {len(image_ids)} images to evaluate has a text line in the store {store.folder}."
-        )
-    lines_of_image: dict[str, list[int]] = {}
-    for line in lines.tolist():
-        lines_of_image.setdefault(store.lines[line].image_id, []).append(line)
+        raise PatchError(f"None of the {len(image_ids)} images to evaluate has a text line.")
+    lines_of_image: dict[Hashable, list[int]] = {}
+    for number in lines.tolist():
+        line = store.lines[number]
+        image = line.image_id if by == "image" else (line.writer_id, line.group_id)
+        lines_of_image.setdefault(image, []).append(number)
     spaced = [_space_evenly(store, own, settings, per_image, leak) for own in lines_of_image.values()]
     chosen, tops, lefts = np.concatenate(spaced, axis=1)
     labels = np.full(len(chosen), UNKNOWN_WRITER) if writer_ids is None else _labels_of(store, chosen, writer_ids)
     return _plan(chosen, tops, lefts, labels, settings.size_px)
 
 
-def read_patches(store: LineStore, plan: PatchPlan) -> NDArray[np.uint8]:
+def read_patches(store: LineSource, plan: PatchPlan) -> NDArray[np.uint8]:
     """Copy the pixels of patches out of the store.
 
     A line narrower than a patch is centred on paper.
@@ -233,13 +235,13 @@ def read_patches(store: LineStore, plan: PatchPlan) -> NDArray[np.uint8]:
     return patches
 
 
-def _lines_of(store: LineStore, image_ids: Sequence[str], leak: LeakyPart | None) -> Indices:
+def _lines_of(store: LineSource, image_ids: Sequence[str], leak: LeakyPart | None) -> Indices:
     wanted = set(image_ids)
     lines = np.array([i for i, line in enumerate(store.lines) if line.image_id in wanted], dtype=np.int64)
     return lines if leak is None else lines[leak.choose([store.lines[i] for i in lines.tolist()])]
 
 
-def _labels_of(store: LineStore, lines: Indices, writer_ids: Sequence[str]) -> Indices:
+def _labels_of(store: LineSource, lines: Indices, writer_ids: Sequence[str]) -> Indices:
     label_of = {writer_id: label for label, writer_id in enumerate(writer_ids)}
     owners = [store.lines[line].writer_id for line in lines.tolist()]
     unknown = sorted(set(owners) - set(label_of))
@@ -258,7 +260,7 @@ def _plan(lines: Indices, tops: Indices, lefts: Indices, labels: Indices, size_p
 
 
 def _space_evenly(
-    store: LineStore, lines: Sequence[int], settings: PatchSettings, per_image: int, leak: LeakyPart | None
+    store: LineSource, lines: Sequence[int], settings: PatchSettings, per_image: int, leak: LeakyPart | None
 ) -> Indices:
     """Choose the patches of one image: (3, n_patches), rows line, top, left.
 

@@ -14,6 +14,7 @@ from core.evaluation import Evaluation
 from core.feed import TrainingFeed
 from core.fit_plan import EpochRecord, FitEnd, FitPlan
 from core.hyperparameters import Hyperparameters
+from core.identification.model_record import ModelRecord
 from core.linestore import LineStore
 from core.model import build_model
 from core.patches import PatchSampler, read_patches
@@ -21,7 +22,7 @@ from core.scoring import Scorer
 from core.split import SplitManifest
 from core.training import configure_tensorflow, fit
 from search.files import reference_file, write_atomically
-from search.identification.saved_model import ModelCard, load_model, save_model
+from search.identification.saved_model import load_model, save_model
 from search.patch_task import PatchTask, ScoringTask
 from search.trial import EpochReport, FileReference, ReportEpoch, TrialResult, TrialSpec, TrialState, Verdict
 from search.trial_files import write_fit_files, write_score_files
@@ -148,7 +149,7 @@ def _save(
     model: keras.Model, spec: TrialSpec, manifest: SplitManifest, scores: Mapping[str, float], sampler: PatchSampler
 ) -> FileReference:
     task: PatchTask = spec.settings
-    card = ModelCard(
+    record = ModelRecord(
         writer_ids=manifest.writer_ids,
         ink=task.ink,
         patches=task.patches,
@@ -160,4 +161,4 @@ def _save(
         warning=manifest.warning,
     )
     example = read_patches(sampler.store, sampler.plan_epoch(0)[:1])[..., None]
-    return reference_file(save_model(model, spec.work_dir / _MODEL_FOLDER, card, example))
+    return reference_file(save_model(model, spec.work_dir / _MODEL_FOLDER, record, example))

@@ -105,3 +105,6 @@ class PromotionSettings(Settings):
 
     epochs: int | None = Field(default=None, ge=1, le=100_000)
     """Length of the refit before the test pages are opened; `null` for three times `training.epochs`."""
+
+    false_accept_rate: float = Field(default=0.05, gt=0, lt=1)
+    """Share of strangers (writers that the model does not know) that may be taken for a known one."""

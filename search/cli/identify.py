@@ -1,8 +1,6 @@
 """`whosehand identify`: whose hand wrote these images?"""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +10,10 @@ from rich.table import Column, Table
 
 from core.errors import RegistryError
 from search.cli.arguments import current_workspace
-from search.cli.terminal import notes, output
+from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
-    from search.identification.identify import Identification, RankedWriter
+    from search.identification.identify import Identification, ImageVerdict, RankedWriter
     from search.tracking.store import TrackingStore
 
 _SHOWN_WRITERS = 3
@@ -39,7 +37,8 @@ def identify(
 ) -> None:
     """Rank the writers that the champion knows by how likely they wrote each image.
 
-    An image by somebody else gets the most similar of the known writers: a ranking is no proof.
+    An image by somebody else gets the most similar of the known writers: a ranking is no proof. `none of these` is the
+    share of strangers that look at least as much like a known writer; with `!` the image may well be a stranger's.
     """
     from search.identification.identify import identify as identify_writers
     from search.tracking.store import open_store
@@ -47,8 +46,9 @@ def identify(
 
     store = open_store(TrackingSettings(uri=uri), current_workspace().root)
     folder, title = _find(store, model)
-    with notes.status("loading the model"), _quiet_tensorflow():
-        answer = identify_writers(images, folder)
+    with progress_bar("asking the model") as advance:
+        advance(0, len(images))
+        answer = identify_writers(images, folder, advance)
     if as_json:
         output.print_json(json.dumps(_as_json(answer, title)))
     else:
@@ -68,14 +68,6 @@ def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:
     return download_model(store, version.location), f"{version.name} version {version.version}"
 
 
-@contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
-    from core.quiet_tensorflow import quiet_stderr
-
-    with quiet_stderr():
-        yield
-
-
 def _only_model(names: tuple[str, ...], where: str) -> str:
     if len(names) == 1:
         return names[0]
@@ -86,18 +78,28 @@ def _only_model(names: tuple[str, ...], where: str) -> str:
 
 def _print_table(answer: "Identification", model: str) -> None:
     table = Table(
-        Column("image", overflow="fold"), "lines", "patches", *(f"{place}." for place in range(1, _SHOWN_WRITERS + 1))
+        Column("image", overflow="fold"),
+        "lines",
+        "patches",
+        *(f"{place}." for place in range(1, _SHOWN_WRITERS + 1)),
+        "none",
     )
     for image in answer.images:
         ranking = [f"{writer.writer_id}  {writer.probability:.1%}" for writer in image.ranking[:_SHOWN_WRITERS]]
-        table.add_row(_shown(image.path), str(image.n_lines), str(image.n_patches), *ranking)
+        table.add_row(_shown(image.path), str(image.n_lines), str(image.n_patches), *ranking, _none_of_these(image))
     output.print(table)
     if len(answer.images) > 1:
         best = answer.together[0]
         output.print(f"if one writer wrote all of them: {best.writer_id}  {best.probability:.1%}")
-    output.print(f"model: {model}, {len(answer.card.writer_ids)} writers known")
-    if answer.card.warning:
-        notes.print(f"[bold yellow]warning:[/] {answer.card.warning}")
+    output.print(f"model: {model}, {len(answer.record.writer_ids)} writers known")
+    if answer.record.warning:
+        notes.print(f"[bold yellow]warning:[/] {answer.record.warning}")
+
+
+def _none_of_these(image: "ImageVerdict") -> str:
+    if image.none_of_these is None:
+        return "not calibrated"
+    return f"{image.none_of_these:.0%}{'' if image.is_known else ' !'}"
 
 
 def _shown(path: Path) -> str:
@@ -117,6 +119,8 @@ def _as_json(answer: "Identification", model: str) -> dict[str, object]:
                 "n_lines": image.n_lines,
                 "n_patches": image.n_patches,
                 "ranking": ranking(image.ranking),
+                "none_of_these": image.none_of_these,
+                "is_known": image.is_known,
             }
             for image in answer.images
         ],

@@ -1,29 +1,25 @@
-"""Whose hand wrote these images: ranked writers from a saved model.
+"""Whose hand wrote these images: ranked writers from a saved model, which is asked in a process of its own.
 
-The images go the way of the evaluation: lines are found and scaled as in training, patches spaced evenly over the ink,
-and their log-probabilities averaged. The writers are those of the training corpus; someone else's hand gets the name of
-the most similar of them.
+The writers are those of the training corpus. Someone else's hand gets the name of the most similar of them, and, from
+a promoted model, a warning that it may be none of them.
 """
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from core.corpora.base import CorpusIndex, SetAside, TextImage
+from core.corpora.base import SetAside
 from core.errors import ImageError
-from core.feed import evaluation_batches
-from core.ink import text_lines
-from core.levels import mean_log_probabilities
-from core.linestore import LineStore, build_line_store
-from core.patches import evaluation_plan
-from search.identification.saved_model import ModelCard, load_model
+from core.identification.calibration import apply_temperature
+from core.identification.model_record import ModelRecord
+from search.identification.identifier_folder import read_record
+from search.identification.model_process import ModelProcess, Row
 
-BATCH_SIZE = 64
+OnImage = Callable[[int, int], None]
+_SMALLEST = 1e-300  # probabilities below are 0 in the answer
 
 
 @dataclass(frozen=True)
@@ -41,12 +37,17 @@ class ImageVerdict:
     Attributes:
         path: of the image.
         ranking: all writers, the most probable first.
+        none_of_these: the share of strangers that look at least as much like a known writer; `None` where the model
+            is not calibrated.
+        is_known: whether it is taken for one of the known writers.
         n_lines: text lines found.
         n_patches: patches asked.
     """
 
     path: Path
     ranking: tuple[RankedWriter, ...]
+    none_of_these: float | None
+    is_known: bool | None
     n_lines: int
     n_patches: int
 
@@ -59,79 +60,82 @@ class Identification:
         images: one verdict for each readable image, in the order given.
         together: the ranking if one writer wrote all of them: the mean over all patches.
         unreadable: images that could not be used, and why.
-        card: of the model that was asked.
+        record: of the model that was asked.
     """
 
     images: tuple[ImageVerdict, ...]
     together: tuple[RankedWriter, ...]
     unreadable: tuple[SetAside, ...]
-    card: ModelCard
+    record: ModelRecord
 
 
-def identify(paths: Sequence[Path], model_folder: Path) -> Identification:
+def identify(paths: Sequence[Path], model_folder: Path, on_image: OnImage | None = None) -> Identification:
     """Rank the writers that a model knows by how likely they wrote each image, and all of them together.
 
     Args:
         paths: of image files: pages, lines or words.
-        model_folder: a model saved by `search.identification.saved_model`.
+        model_folder: of a promoted model, or of a trial's.
+        on_image: called with (images done, images in all).
 
     Raises:
         ImageError: if none of the images can be used; it names each with the reason. Where some can, the others are
             in the answer's `unreadable`.
         RegistryError: if the model cannot be loaded.
     """
-    card = ModelCard.load(model_folder)
-    images, unreadable = _readable(paths, card)
-    if not images:
+    record = read_record(model_folder)
+    wanted = tuple(dict.fromkeys(paths))
+    verdicts: list[ImageVerdict] = []
+    unreadable: list[SetAside] = []
+    if wanted:
+        with ModelProcess(model_folder) as model:
+            answers = zip(wanted, model.ask(wanted, {"top": 0}), strict=True)
+            for number, (path, row) in enumerate(answers, start=1):
+                if row["error"] is None:
+                    verdicts.append(_verdict(path, row))
+                else:
+                    unreadable.append(SetAside(path, _named(path, row["error"])))
+                if on_image is not None:
+                    on_image(number, len(wanted))
+    if not verdicts:
         reasons = "\n".join(f"  {item.reason}" for item in unreadable) or "  no image was given"
         raise ImageError(f"At least one image must show handwriting, but none does:\n{reasons}")
-    model = load_model(model_folder)
-    with tempfile.TemporaryDirectory(prefix="whosehand-") as folder:
-        index = CorpusIndex("to identify", Path(), images)
-        store = build_line_store(index, card.ink, Path(folder))
-        verdicts, together = _ask(model, store, card, images)
-    return Identification(verdicts, together, unreadable, card)
+    return Identification(tuple(verdicts), _together(verdicts, record), tuple(unreadable), record)
 
 
-def _readable(paths: Sequence[Path], card: ModelCard) -> tuple[tuple[TextImage, ...], tuple[SetAside, ...]]:
-    images, unreadable = [], []
-    for path in dict.fromkeys(paths):
-        image = TextImage(image_id=str(path), path=path, writer_id="", unit="auto")
-        try:
-            text_lines(image, card.ink)
-        except ImageError as error:
-            unreadable.append(SetAside(path, str(error)))
-        else:
-            images.append(image)
-    return tuple(images), tuple(unreadable)
-
-
-def _ask(
-    model: Any, store: LineStore, card: ModelCard, images: Sequence[TextImage]
-) -> tuple[tuple[ImageVerdict, ...], tuple[RankedWriter, ...]]:
-    image_ids = [image.image_id for image in images]
-    plan = evaluation_plan(store, image_ids, None, card.patches, card.patches.per_image_at_test)
-    batches = evaluation_batches(store, plan, BATCH_SIZE)
-    probabilities = [model.predict_on_batch(batch) for batch in batches]
-    log_probabilities = np.log(np.maximum(np.concatenate(probabilities), np.finfo(np.float32).tiny))
-    owners = [store.lines[line].image_id for line in plan.lines.tolist()]
-    names, scores = mean_log_probabilities(log_probabilities, owners)
-    score_of = dict(zip(names, scores, strict=True))
-    n_lines = {image_id: sum(line.image_id == image_id for line in store.lines) for image_id in image_ids}
-    verdicts = tuple(
-        ImageVerdict(
-            image.path,
-            _ranking(score_of[image.image_id], card.writer_ids),
-            n_lines[image.image_id],
-            owners.count(image.image_id),
-        )
-        for image in images
-        if image.image_id in score_of
+def _verdict(path: Path, row: Row) -> ImageVerdict:
+    return ImageVerdict(
+        path,
+        tuple(RankedWriter(writer["writer_id"], writer["probability"]) for writer in row["ranking"]),
+        row["none_of_these"],
+        row["is_known"],
+        row["n_lines"],
+        row["n_patches"],
     )
-    _, overall = mean_log_probabilities(log_probabilities, [None] * len(owners))
-    return verdicts, _ranking(overall[0], card.writer_ids)
 
 
-def _ranking(log_probabilities: npt.NDArray[np.float64], writer_ids: Sequence[str]) -> tuple[RankedWriter, ...]:
-    order = np.argsort(-log_probabilities, kind="stable")
-    return tuple(RankedWriter(writer_ids[k], float(np.exp(log_probabilities[k]))) for k in order)
+def _named(path: Path, reason: str) -> str:
+    """The reason with the image's name, which the model may not have known."""
+    return reason if str(path) in reason else f"{path}: {reason}"
+
+
+def _together(verdicts: Sequence[ImageVerdict], record: ModelRecord) -> tuple[RankedWriter, ...]:
+    """The mean over the patches of all images: calibrations are undone for it, and that of pages is put on."""
+    means = np.zeros(len(record.writer_ids))
+    for verdict in verdicts:
+        of_writer = {writer.writer_id: writer.probability for writer in verdict.ranking}
+        probabilities = np.array([of_writer[writer_id] for writer_id in record.writer_ids])
+        logarithms = np.log(np.maximum(probabilities, _SMALLEST)) * _temperature(record, verdict.n_lines)
+        means += verdict.n_patches * logarithms
+    means /= sum(verdict.n_patches for verdict in verdicts)
+    n_lines = sum(verdict.n_lines for verdict in verdicts)
+    return _ranking(np.exp(apply_temperature(means, _temperature(record, n_lines))), record.writer_ids)
+
+
+def _temperature(record: ModelRecord, n_lines: int) -> float:
+    calibration = record.calibration(n_lines)
+    return calibration.temperature if calibration else 1.0
+
+
+def _ranking(probabilities: npt.NDArray[np.float64], writer_ids: Sequence[str]) -> tuple[RankedWriter, ...]:
+    order = np.argsort(-probabilities, kind="stable")
+    return tuple(RankedWriter(writer_ids[k], float(probabilities[k])) for k in order)

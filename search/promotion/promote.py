@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from core.errors import RegistryError
 from core.precision import choose_precision
@@ -12,6 +13,7 @@ from search.launch import local_executor, patch_task, tracked_datasets
 from search.patch_task import PatchTask
 from search.preparation import prepare_corpus
 from search.progress import Progress
+from search.promotion.identifier import package_refit
 from search.promotion.refit import Refit, run_refit
 from search.promotion.registry import RegisteredVersion, crown, register_version
 from search.promotion.sealed_test import SCORE_PATCH_CNN, TestScores, kept_scores, open_test_pages
@@ -100,8 +102,10 @@ def promote(
         kind=f"refit-{epochs}",
     )
     refit = run_refit(experiment, workspace, created, trial, epochs, task, tracker, progress)
+    network = _network(refit, experiment)
+    packaged = package_refit(refit, experiment, corpus, task, network)
     was_opened_before = kept_scores(refit.folder) is not None
-    scores = _test_scores(refit, experiment, workspace, task, manifest, f"{epochs} epochs")
+    scores = _test_scores(refit, network, experiment, workspace, task, manifest, f"{epochs} epochs")
     lineage = _lineage(experiment, created, trial, epochs, manifest.hash, manifest.test_hash, workspace)
     tags = lineage | _score_tags(refit, scores)
     if scores is not None:
@@ -110,7 +114,8 @@ def promote(
         tracker.add_scores(trial.number, scores.result.metrics, files, scores.opened_ms, opened)
     name = choice.model or experiment.model_name
     description = _describe(experiment, trial, epochs, scores)
-    version = register_version(store, name, tracker.model_id(trial.number), tags, description)
+    model_id = tracker.add_model(trial.number, "identifier", packaged.folder, epochs)
+    version = register_version(store, name, model_id, tags, description)
     former = crown(store, name, version.version)
     return Promotion(version, former, refit, scores, was_opened_before)
 
@@ -125,17 +130,27 @@ def _refuse_leaky(experiment: Experiment) -> None:
         )
 
 
-def _test_scores(
-    refit: Refit, experiment: Experiment, workspace: Workspace, task: PatchTask, manifest: SplitManifest, length: str
-) -> TestScores | None:
-    """The refit's scores on the test pages: those of the first opening, or of one now; `None` without test pages."""
+def _network(refit: Refit, experiment: Experiment) -> Path:
     if refit.result.model is None:
         raise RegistryError(f"The refit must save its model, but {experiment.objective.run} saved none.")
+    return refit.result.model.path
+
+
+def _test_scores(
+    refit: Refit,
+    network: Path,
+    experiment: Experiment,
+    workspace: Workspace,
+    task: PatchTask,
+    manifest: SplitManifest,
+    length: str,
+) -> TestScores | None:
+    """The refit's scores on the test pages: those of the first opening, or of one now; `None` without test pages."""
     kept = kept_scores(refit.folder)
     if kept is not None or not manifest.test:
         return kept
     return open_test_pages(
-        refit.result.model.path,
+        network,
         task,
         manifest.test_hash,
         workspace.openings_file,

@@ -6,17 +6,15 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from core.errors import RegistryError
-from search.executors.base import WorkerEnded, WorkerLost
 from search.executors.local import LocalExecutor
 from search.files import write_atomically
 from search.patch_task import PatchTask, ScoringTask
 from search.promotion.openings import Opening, record_opening
-from search.trial import TrialResult, TrialSpec, TrialState
+from search.promotion.worker_job import WorkerJob, run_job
+from search.trial import TrialResult
 
 SCORE_PATCH_CNN = "search.objective:score_patch_cnn"
 _KEPT_FILE = "test.json"
-_POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,37 +72,10 @@ def open_test_pages(
     """
     opened_ms = time.time_ns() // 1_000_000
     n_openings = record_opening(openings_file, Opening(test_hash, opened_ms, reason))
-    spec = TrialSpec(
-        sweep_id="test",
-        number=0,
-        attempt=1,
-        objective=SCORE_PATCH_CNN,
-        hyperparameters={},
-        seed=seed,
-        start_epoch=0,
-        until_epoch=0,
-        horizon_epochs=0,
-        threads=executor.threads,
-        precision=precision,
-        checkpoint=None,
-        work_dir=folder / "test",
-        settings=ScoringTask(model, task, "test"),
+    rule = "The model must be scored on the test pages"
+    result = run_job(
+        WorkerJob(SCORE_PATCH_CNN, ScoringTask(model, task, "test"), folder / "test", precision, seed, rule), executor
     )
-    with executor:
-        result = _run(executor, spec)
     scores = TestScores(result, n_openings, opened_ms)
     write_atomically(folder / _KEPT_FILE, _KEPT.dump_json(scores, indent=2))
     return scores
-
-
-def _run(executor: LocalExecutor, spec: TrialSpec) -> TrialResult:
-    executor.start(spec)
-    while True:
-        for message in executor.poll(_POLL_S):
-            match message:
-                case WorkerEnded(result=result) if result.state is TrialState.COMPLETED:
-                    return result
-                case WorkerEnded(result=result):
-                    raise RegistryError(f"The model must be scored on the test pages, but that failed: {result.reason}")
-                case WorkerLost(reason=reason):
-                    raise RegistryError(f"The model must be scored on the test pages, but the worker {reason}.")

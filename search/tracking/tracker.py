@@ -187,6 +187,25 @@ class MlflowTracker:
             self._runs.log_files(run_id, files)
             self._runs.set_tags(run_id, tags or {})
 
+    def add_model(self, number: int, label: str, folder: Path, step: int) -> str:
+        """Add a further model to a run that has ended, or find the one that is there.
+
+        Args:
+            number: of the trial.
+            label: what kind of model it is; part of its name.
+            folder: a saved MLflow model.
+            step: epochs trained.
+
+        Returns:
+            MLflow's id of the model.
+        """
+        with tracking_errors(f"record the {label} of {self._kind} {number}", self._store):
+            run_id = self.run_id(number)
+            owner = ModelOwner(self._sweep.sweep_id, f"{self._kind}-{label}", number)
+            params = dict(self._runs.client.get_run(run_id).data.params)
+            name = f"{self._sweep.name}-{number:03d}-{self._kind}-{label}"
+            return self._models.log(owner, name, run_id, folder, step, params)
+
     def run_id(self, number: int) -> str:
         """MLflow's id of a trial's run.
 

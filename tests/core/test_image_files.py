@@ -8,7 +8,7 @@ from PIL import Image
 
 from core.corpora.base import Region
 from core.errors import ImageError
-from core.image_files import read_grey
+from core.image_files import grey_of_bytes, grey_of_pixels, read_grey
 
 Save = Callable[[NDArray[np.generic], str], Path]
 
@@ -138,3 +138,34 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, si
     Image.new("1", (side, side)).save(tmp_path / "bomb.png")
     with pytest.raises(ImageError, match=r"at most 150000000 pixels, but .*bomb\.png"):
         read_grey(tmp_path / "bomb.png")
+
+
+def test_bytes_and_pixels_give_what_the_file_gives(page: NDArray[np.uint8], save_image: Save) -> None:
+    path = save_image(page, "a.png")
+    expected = read_grey(path)
+    assert np.array_equal(grey_of_bytes(path.read_bytes(), "a"), expected)
+    for pixels in (page, page.astype(np.float64), np.stack([page] * 3, axis=-1)):
+        np.testing.assert_allclose(grey_of_pixels(pixels, "a"), expected, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.zeros(20), r"of shape \(height, width\).*but scan has shape \(20,\)"),
+        (np.zeros((20, 20, 2)), "has shape"),
+        (np.full((20, 20), "x"), "must be numbers"),
+        (np.full((20, 20), 300), "from 0 to 255, but scan has others"),
+        (np.full((20, 20), -1.0), "from 0 to 255"),
+        (np.full((20, 20), np.nan), "from 0 to 255"),
+        (np.zeros((4, 20)), "at least 8 x 8"),
+    ],
+)
+def test_pixels_that_are_no_image_are_refused(pixels: NDArray[np.generic], reason: str) -> None:
+    with pytest.raises(ImageError, match=reason):
+        grey_of_pixels(pixels, "scan")
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "scan has 0 bytes"), (b"text", "scan is none")])
+def test_bytes_that_are_no_image_are_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(ImageError, match=reason):
+        grey_of_bytes(content, "scan")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.evaluation import mean_log_probabilities
-from core.levels import LOG_FLOOR
+from core.mean_scores import LOG_FLOOR
 
 
 def test_a_group_has_the_normalised_geometric_mean_of_its_patches() -> None:

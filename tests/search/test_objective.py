@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from core.errors import LineStoreError, ModelError, SplitError
+from core.identification.model_record import ModelRecord
 from core.patches import PatchSettings
 from search.config import load_experiment
 from search.files import is_intact
-from search.identification.saved_model import ModelCard
 from search.launch import patch_task
 from search.objective import score_patch_cnn, train_patch_cnn
 from search.patch_task import PatchTask, ScoringTask
@@ -94,9 +94,9 @@ def test_a_whole_trial_gives_the_best_epochs_score_and_model(whole: Trained, tas
     assert all(report.n_patches == 96 for report in reports)
     assert [bool(report.checkpoint and is_intact(report.checkpoint)) for report in reports][-2:] == [True, True]
     assert result.model is not None
-    card = ModelCard.load(result.model.path)
-    assert card.writer_ids == ("000", "001", "002")
-    assert card.patches == task.patches
+    record = ModelRecord.load(result.model.path)
+    assert record.writer_ids == ("000", "001", "002")
+    assert record.patches == task.patches
 
 
 def test_every_file_that_a_person_looks_at_is_there(whole: Trained) -> None:

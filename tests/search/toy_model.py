@@ -1,17 +1,22 @@
-"""A network small enough to save in a moment, and untrained."""
+"""A network small enough to save in a moment, and untrained; and a model made of it as people use it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from core.hyperparameters import Hyperparameters
+from core.identification.model_record import Calibration, ModelRecord
+from core.identification.strangers import make_stranger_test
 from core.ink import InkSettings
 from core.model import build_model
 from core.patches import PatchSettings
-from search.identification.saved_model import ModelCard, save_model
+from search.identification.identifier_folder import save_identifier
+from search.identification.saved_model import network_file, save_model
 
 WRITER_IDS = ("007", "012", "101")
-CARD = ModelCard(
+RECORD = ModelRecord(
     writer_ids=WRITER_IDS,
     ink=InkSettings(height_px=113),
     patches=PatchSettings(per_image_at_test=6),
@@ -26,4 +31,27 @@ EXAMPLE = np.random.default_rng(0).integers(0, 256, (1, 113, 113, 1), dtype=np.u
 
 def save_toy_model(folder: Path) -> Path:
     point = Hyperparameters(n_blocks=2, filters=4, convolutions_per_block=1)
-    return save_model(build_model(point, (113, 113, 1), len(WRITER_IDS)), folder, CARD, EXAMPLE)
+    return save_model(build_model(point, (113, 113, 1), len(WRITER_IDS)), folder, RECORD, EXAMPLE)
+
+
+def calibrated_record() -> ModelRecord:
+    """With a temperature and strangers that fit nothing in particular, another one for pages."""
+    spread = np.linspace(0.3, 0.6, 40)
+    test = make_stranger_test("class_removed", spread, spread + 0.2, 0.1)
+    return replace(RECORD, calibrations=(Calibration("image", 0.8, 40, test), Calibration("page", 0.5, 40, test)))
+
+
+def save_toy_identifier(folder: Path) -> Path:
+    """Save the model in `folder / identifier`, its network in `folder / network`."""
+    network = save_toy_model(folder / "network")
+    return save_identifier(network_file(network), calibrated_record(), folder / "identifier")
+
+
+def write_line(path: Path, n_strokes: int = 14) -> Path:
+    """An image of one line of strokes."""
+    image = Image.new("L", (40 * n_strokes + 40, 120), 255)
+    pen = ImageDraw.Draw(image)
+    for left in range(20, 40 * n_strokes, 40):
+        pen.line([(left, 95), (left + 18, 25), (left + 30, 95)], fill=20, width=6)
+    image.save(path)
+    return path

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from core.errors import ImageError
 from search.identification.identify import identify
-from tests.search.toy_model import WRITER_IDS, save_toy_model
+from tests.search.toy_model import WRITER_IDS, save_toy_model, write_line
 
 
 @pytest.fixture(scope="module")
@@ -13,17 +13,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_toy_model(tmp_path_factory.mktemp("saved") / "model")
 
 
-def _write_line(path: Path, unit: int = 1) -> Path:
-    image = Image.new("L", (600 * unit, 120), 255)
-    pen = ImageDraw.Draw(image)
-    for left in range(20, 560 * unit, 40):
-        pen.line([(left, 95), (left + 18, 25), (left + 30, 95)], fill=20, width=6)
-    image.save(path)
-    return path
-
-
 def test_identify_ranks_all_writers_for_each_image_and_for_all_together(model_folder: Path, tmp_path: Path) -> None:
-    paths = [_write_line(tmp_path / "b.png", 2), _write_line(tmp_path / "a.png")]
+    paths = [write_line(tmp_path / "b.png", 28), write_line(tmp_path / "a.png")]
     answer = identify([*paths, paths[0]], model_folder)
     assert [verdict.path for verdict in answer.images] == paths
     for ranking in (*(verdict.ranking for verdict in answer.images), answer.together):
@@ -34,7 +25,7 @@ def test_identify_ranks_all_writers_for_each_image_and_for_all_together(model_fo
 
 
 def test_identify_names_what_it_cannot_read_and_goes_on_with_the_others(model_folder: Path, tmp_path: Path) -> None:
-    good = _write_line(tmp_path / "good.png")
+    good = write_line(tmp_path / "good.png")
     text, blank, empty = tmp_path / "letter.txt", tmp_path / "blank.png", tmp_path / "empty.png"
     text.write_text("not an image")
     Image.new("L", (300, 120), 255).save(blank)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from core.errors import RegistryError
-from search.identification.saved_model import ModelCard, load_model, save_model
-from tests.search.toy_model import CARD, EXAMPLE, WRITER_IDS, save_toy_model
+from core.identification.model_record import ModelRecord
+from search.identification.saved_model import load_model, save_model
+from tests.search.toy_model import EXAMPLE, RECORD, WRITER_IDS, save_toy_model
 
 
 @pytest.fixture(scope="module")
@@ -42,29 +43,29 @@ def test_the_optimizer_is_not_saved(tmp_path: Path, model_folder: Path) -> None:
     before = np.asarray(model(EXAMPLE))
     model.compile("adam", "sparse_categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
-    again = save_model(model, tmp_path / "model", CARD, EXAMPLE)
+    again = save_model(model, tmp_path / "model", RECORD, EXAMPLE)
     sizes = [(folder / "data" / "model.keras").stat().st_size for folder in (model_folder, again)]
     assert sizes[1] < 1.2 * sizes[0]
     assert np.allclose(np.asarray(load_model(again)(EXAMPLE)), before)
 
 
-def test_the_card_comes_back_as_it_was(model_folder: Path) -> None:
-    assert ModelCard.load(model_folder) == CARD
+def test_the_record_comes_back_as_it_was(model_folder: Path) -> None:
+    assert ModelRecord.load(model_folder) == RECORD
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [(None, "has none"), ("{torn", "cannot be read"), ("{}", "not of format 1"), ('{"format": 1}', "is damaged")],
 )
-def test_a_folder_without_a_whole_card_is_refused(tmp_path: Path, text: str | None, reason: str) -> None:
+def test_a_folder_without_a_whole_record_is_refused(tmp_path: Path, text: str | None, reason: str) -> None:
     if text is not None:
         (tmp_path / "whosehand.json").write_text(text)
     with pytest.raises(RegistryError, match=reason):
-        ModelCard.load(tmp_path)
+        ModelRecord.load(tmp_path)
 
 
-def test_a_folder_with_a_card_but_no_network_is_refused(tmp_path: Path) -> None:
-    CARD.save(tmp_path)
+def test_a_folder_with_a_record_but_no_network_is_refused(tmp_path: Path) -> None:
+    RECORD.save(tmp_path)
     assert json.loads((tmp_path / "whosehand.json").read_text())["writer_ids"] == list(WRITER_IDS)
     with pytest.raises(RegistryError, match="cannot be loaded"):
         load_model(tmp_path)

@@ -1,0 +1,1 @@
+"""From an image to ranked writers: what a model carries with it, wherever it is loaded."""

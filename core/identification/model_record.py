@@ -1,0 +1,112 @@
+"""What must be known to name writers with a saved network: `whosehand.json` beside it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import RegistryError
+from core.identification.strangers import StrangerTest
+from core.ink import InkSettings
+from core.patches import PatchSettings
+
+RECORD_FILE = "whosehand.json"
+RECORD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes scores of images, or of whole pages, into probabilities; fitted on validation pages alone.
+
+    Attributes:
+        unit: what it was fitted on: images as the corpus has them (often lines or words), or whole pages.
+        temperature: that mean log-probabilities are divided by.
+        n_items: images or pages it was fitted on.
+        strangers: tells writers that the model does not know.
+    """
+
+    unit: Literal["image", "page"]
+    temperature: float
+    n_items: int
+    strangers: StrangerTest
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What must be known to name writers with a saved network.
+
+    Attributes:
+        writer_ids: class k of the network is `writer_ids[k]`.
+        ink: how lines were found, scaled and toned.
+        patches: how patches were cut from the lines.
+        corpus: name of the corpus it was trained on.
+        split_hash: of the division into training, validation and test pages.
+        test_hash: of the sealed test pages alone.
+        scores: final scores by name, of validation unless the name says otherwise.
+        version: of whosehand.
+        warning: what everyone must know who sees the scores, such as that the split leaks; empty if nothing.
+        calibrations: of images, and of pages where the corpus has pages of several images; empty for a trial's
+            network, which ranks well but whose probabilities mean little.
+    """
+
+    writer_ids: tuple[str, ...]
+    ink: InkSettings
+    patches: PatchSettings
+    corpus: str
+    split_hash: str
+    test_hash: str
+    scores: Mapping[str, float]
+    version: str
+    warning: str = ""
+    calibrations: tuple[Calibration, ...] = ()
+
+    def calibration(self, n_lines: int) -> Calibration | None:
+        """The calibration for an image with so many lines: that of pages for several, if there is one."""
+        of_unit: dict[str, Calibration] = {item.unit: item for item in self.calibrations}
+        return (of_unit.get("page") if n_lines > 1 else None) or of_unit.get("image")
+
+    def save(self, folder: Path) -> None:
+        """Write `whosehand.json` into a model folder."""
+        content = asdict(self) | {
+            "format": RECORD_FORMAT,
+            "ink": self.ink.model_dump(mode="json"),
+            "patches": self.patches.model_dump(mode="json"),
+        }
+        (folder / RECORD_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "ModelRecord":
+        """Read `whosehand.json` of a model folder.
+
+        Raises:
+            RegistryError: if the folder is none of whosehand's models, or of a later format.
+        """
+        try:
+            content = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RegistryError(f"A model of whosehand holds a {RECORD_FILE}, but {folder} has none.") from error
+        except (OSError, ValueError) as error:
+            raise RegistryError(f"The model's {folder / RECORD_FILE} cannot be read: {error}.") from error
+        if content.pop("format", None) != RECORD_FORMAT:
+            raise RegistryError(
+                f"{folder / RECORD_FILE} is not of format {RECORD_FORMAT}; update whosehand to load it."
+            )
+        try:
+            return cls(
+                **content
+                | {
+                    "writer_ids": tuple(content["writer_ids"]),
+                    "ink": InkSettings(**content["ink"]),
+                    "patches": PatchSettings(**content["patches"]),
+                    "calibrations": tuple(map(_calibration, content.get("calibrations", ()))),
+                }
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RegistryError(f"The model's {folder / RECORD_FILE} is damaged: {error}.") from error
+
+
+def _calibration(content: dict[str, Any]) -> Calibration:
+    strangers = content["strangers"]
+    test = StrangerTest(**strangers | {"scores": tuple(strangers["scores"])})
+    return Calibration(**content | {"strangers": test})

@@ -1,0 +1,116 @@
+"""A model in a process of its own, with its own code: whosehand asks, the model answers."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from core.errors import RegistryError
+from search.identification import model_child
+from search.tracking.mlflow_environment import MLFLOW_SWITCHES
+
+_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+_SHOWN_CHARACTERS = 2000
+Row = Mapping[str, Any]
+
+
+class ModelProcess:
+    """A loaded model; a context manager that ends its process.
+
+    On a processor without graphics card: a single page is answered sooner than a card is set up.
+
+    Args:
+        folder: of a model, a registered one or a trial's network.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed on exit)
+
+    def __enter__(self) -> Self:
+        """Start the process and wait until the model is loaded.
+
+        Raises:
+            RegistryError: if it cannot be loaded.
+        """
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", model_child.__file__, str(self._folder.absolute())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=MLFLOW_SWITCHES | _ENVIRONMENT | os.environ,
+            encoding="utf-8",
+        )
+        try:
+            greeting = self._read()
+            if "failed" in greeting:
+                raise RegistryError(f"The model in {self._folder} cannot be loaded: {greeting['failed']}")
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process."""
+        self._end()
+
+    def ask(self, images: Iterable[Path], params: Mapping[str, Any]) -> Iterator[Row]:
+        """Ask about images, in order; an answer is there as soon as the model has it.
+
+        Args:
+            images: files.
+            params: of the model, see `search.identification.served_model`.
+
+        Yields:
+            One answer an image, with `error` where it could not be used.
+
+        Raises:
+            RegistryError: if the model's process ends.
+        """
+        paths = [str(path.absolute()) for path in images]
+        sender = threading.Thread(target=self._send, args=(paths, dict(params)), daemon=True)
+        sender.start()
+        for _ in paths:
+            yield self._read()
+        sender.join()
+
+    def _send(self, paths: Iterable[str], params: Mapping[str, Any]) -> None:
+        requests = self._process.stdin
+        try:
+            for path in paths:
+                if requests is not None:
+                    requests.write(json.dumps({"image": path, "params": params}) + "\n")
+                    requests.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # the reader says why the process is gone
+
+    def _read(self) -> Row:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            self._process.wait()
+            self._log.seek(0)
+            said = self._log.read().decode("utf-8", errors="replace")[-_SHOWN_CHARACTERS:].strip()
+            raise RegistryError(
+                f"The model in {self._folder} must answer, but its process ended with code {self._process.returncode}"
+                f"{': ' + said if said else '.'}"
+            )
+        answer: Row = json.loads(line)
+        return answer
+
+    def _end(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()

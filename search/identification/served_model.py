@@ -1,0 +1,153 @@
+"""The registered model as MLflow calls it: images in, ranked writers out. It runs where whosehand is not installed.
+
+This module and all of `core` that it imports are copied into the model's folder, under a package name of their own
+(`search.identification.vendored_code`). So nothing here may import other parts of `search`.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PythonModel
+from numpy.typing import NDArray
+
+from core.errors import ImageError, PatchError
+from core.image_files import grey_of_bytes, grey_of_pixels, read_grey
+
+COLUMN = "image"
+NETWORK, RECORD = "network", "record"
+DEFAULT_PARAMS: Mapping[str, Any] = {"top": 5, "read_as": "auto", "on_error": "raise"}
+_READ_AS = ("auto", "line", "page")
+_ON_ERROR = ("raise", "report")
+_LONGEST_PATH = 4096
+_IS_SERVED = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set by MLflow's scoring server, which offers no public way to ask
+
+
+class ServedModel(PythonModel):
+    """Names the writers of images."""
+
+    _skip_type_hint_validation = True  # or MLflow warns at every load that `Any` is no type it can check
+
+    def load_context(self, context: Any) -> None:
+        """Load the network and answer one blank question, so that the first image is not slower than the others."""
+        import core.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
+        from core.identification.writer_identifier import WriterIdentifier
+
+        artifacts = context.artifacts
+        self.identifier = WriterIdentifier.load(Path(artifacts[NETWORK]), Path(artifacts[RECORD]).parent)
+        size_px = self.identifier.record.patches.size_px
+        self.identifier.predictor.log_probabilities([np.full((1, size_px, size_px, 1), 255, np.uint8)])
+
+    # Without a type for `model_input`, from which MLflow would want to infer another signature than the one given.
+    def predict(  # type: ignore[no-untyped-def]
+        self, context: Any, model_input, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Rank the writers of each image.
+
+        Args:
+            context: not used again.
+            model_input: a table with the column `image`. Each cell is an image: the bytes of a file, its path, base64
+                text of it (with or without `data:...;base64,`), or pixels from 0 to 255 as an array or nested lists,
+                (height, width) or (height, width, 3 or 4). A server reads no paths.
+            params: `top`, how many writers to rank (0 for all); `read_as`, `line`, `page` or `auto`; `on_error`,
+                `raise`, or `report` for a row with `error` instead.
+
+        Returns:
+            A row for each image: writer_id and probability of the first writer, none_of_these (the share of strangers
+            that look at least as much like a known writer), is_known, ranking, n_lines, n_patches, calibrated_on,
+            error.
+
+        Raises:
+            MlflowException: says which image cannot be used, and why; a server answers it with status 400.
+        """
+        chosen = {**DEFAULT_PARAMS, **(params or {})}
+        _check("read_as", chosen["read_as"], _READ_AS)
+        _check("on_error", chosen["on_error"], _ON_ERROR)
+        reads_paths = os.environ.get(_IS_SERVED, "").lower() != "true"
+        rows = []
+        for number, cell in enumerate(_cells(model_input), start=1):
+            try:
+                rows.append(self._row(_grey(cell, f"image {number}", reads_paths), f"image {number}", chosen))
+            except (ImageError, PatchError) as error:
+                if chosen["on_error"] == "raise":
+                    raise MlflowException.invalid_parameter_value(str(error)) from error
+                rows.append(_error_row(str(error)))
+        return pd.DataFrame(rows, dtype=object)  # or `None` would become NaN, which is no JSON
+
+    def _row(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self.identifier.identify(grey, name, chosen["read_as"])
+        shown = answer.ranking[: int(chosen["top"]) or None]
+        return {
+            "writer_id": answer.ranking[0].writer_id,
+            "probability": answer.ranking[0].probability,
+            "none_of_these": answer.none_of_these,
+            "is_known": answer.is_known,
+            "ranking": [{"writer_id": writer.writer_id, "probability": writer.probability} for writer in shown],
+            "n_lines": answer.n_lines,
+            "n_patches": answer.n_patches,
+            "calibrated_on": answer.calibrated_on,
+            "error": None,
+        }
+
+
+def _error_row(reason: str) -> dict[str, Any]:
+    names = ("writer_id", "probability", "none_of_these", "is_known", "calibrated_on")
+    return {**dict.fromkeys(names), "ranking": [], "n_lines": 0, "n_patches": 0, "error": reason}
+
+
+def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise MlflowException.invalid_parameter_value(
+            f"`{name}` must be one of {', '.join(allowed)}, but got {value!r}."
+        )
+
+
+def _cells(model_input: Any) -> Iterator[Any]:
+    """The images of a request; a column may hold them one a row, or many as a list in one row."""
+    if isinstance(model_input, pd.DataFrame):
+        if COLUMN not in model_input:
+            raise MlflowException.invalid_parameter_value(
+                f"Images are given in the column `{COLUMN}`, but got {', '.join(map(str, model_input.columns))}."
+            )
+        model_input = model_input[COLUMN].tolist()
+    elif isinstance(model_input, Mapping):
+        model_input = model_input[COLUMN]
+    for cell in model_input if isinstance(model_input, list | tuple) else [model_input]:
+        is_list_of_images = isinstance(cell, list | tuple) and not isinstance(next(iter(cell), 0), list | int | float)
+        yield from cell if is_list_of_images else [cell]
+
+
+def _grey(cell: Any, name: str, reads_paths: bool) -> NDArray[np.uint8]:
+    match cell:
+        case bytes() | bytearray():
+            return grey_of_bytes(bytes(cell), name)
+        case str():
+            return _grey_of_text(cell, name, reads_paths)
+        case Path() if reads_paths:
+            return read_grey(cell)
+        case np.ndarray():
+            return grey_of_pixels(cell, name)
+        case list() | tuple():
+            try:
+                return grey_of_pixels(np.asarray(cell), name)
+            except ValueError as error:
+                raise ImageError(f"Pixels must be rows of equal length, but those of {name} are not.") from error
+    raise ImageError(f"An image must be bytes, base64 text, a path or pixels, but {name} is {type(cell).__name__}.")
+
+
+def _grey_of_text(text: str, name: str, reads_paths: bool) -> NDArray[np.uint8]:
+    if reads_paths and len(text) < _LONGEST_PATH and (Path(text).exists() or Path(text).suffix):
+        return read_grey(Path(text))
+    content = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        decoded = base64.b64decode("".join(content.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        what = "base64 of an image file" + (", or the path of one" if reads_paths else "; a server reads no paths")
+        raise ImageError(f"A text must be {what}, but {name} is {text[:40]!r}{'...' if text[40:] else ''}.") from error
+    return grey_of_bytes(decoded, name)

@@ -1,0 +1,106 @@
+"""The refit as the model that people use: made once for a refit, and kept beside it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from core.corpora.base import TextImage
+from core.errors import RegistryError
+from core.precision import choose_precision
+from search.config import Experiment
+from search.files import is_intact, write_atomically
+from search.launch import local_executor
+from search.patch_task import PatchTask
+from search.preparation import PreparedCorpus
+from search.promotion.packaging_task import (
+    PACKAGE_IDENTIFIER,
+    REFERENCE_FILE,
+    PackagingTask,
+    ReferenceAnswer,
+    read_references,
+)
+from search.promotion.refit import Refit
+from search.promotion.worker_job import WorkerJob, run_job
+from search.trial import TrialResult
+
+_KEPT_FILE = "identifier.json"
+_FOLDER = "packaging"
+_N_REFERENCES = 8
+_KEPT: TypeAdapter[TrialResult] = TypeAdapter(TrialResult)
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """The model that people use, before it is registered.
+
+    Attributes:
+        folder: an MLflow pyfunc.
+        size_bytes: of all its files.
+        metrics: `calibration/...`.
+        references: what the network said about validation images by the way of the evaluation.
+    """
+
+    folder: Path
+    size_bytes: int
+    metrics: dict[str, float]
+    references: tuple[ReferenceAnswer, ...]
+
+
+def package_refit(
+    refit: Refit, experiment: Experiment, corpus: PreparedCorpus, task: PatchTask, network: Path
+) -> PackagedModel:
+    """Calibrate the refit on validation pages and make it a model that others can use, or take the one that is there.
+
+    Args:
+        refit: completed.
+        experiment: of the sweep.
+        corpus: whose validation images it is calibrated on.
+        task: of the refit.
+        network: folder of its network.
+
+    Raises:
+        RegistryError: if it fails.
+    """
+    kept = refit.folder / _KEPT_FILE
+    result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
+    if result is None or result.model is None or not is_intact(result.model):
+        result = _package(refit, experiment, corpus, task, network)
+        write_atomically(kept, _KEPT.dump_json(result, indent=2))
+    if result.model is None:
+        raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
+    references = read_references(result.artifacts[REFERENCE_FILE].path)
+    return PackagedModel(result.model.path, result.model.size_bytes, dict(result.metrics), references)
+
+
+def _package(
+    refit: Refit, experiment: Experiment, corpus: PreparedCorpus, task: PatchTask, network: Path
+) -> TrialResult:
+    work_dir = refit.folder / _FOLDER
+    shutil.rmtree(work_dir, ignore_errors=True)
+    job = PackagingTask(network, task, _references(corpus), _strangers(corpus), experiment.promotion.false_accept_rate)
+    return run_job(
+        WorkerJob(
+            PACKAGE_IDENTIFIER,
+            job,
+            work_dir,
+            choose_precision(experiment.training.precision),
+            experiment.seed,
+            "The model must be calibrated and packed",
+        ),
+        local_executor(experiment, PACKAGE_IDENTIFIER, n_workers=1),
+    )
+
+
+def _references(corpus: PreparedCorpus) -> tuple[TextImage, ...]:
+    """Some validation images, evenly chosen."""
+    validation = set(corpus.manifest.validation)
+    images = [image for image in corpus.index.images if image.image_id in validation]
+    return tuple(images[:: max(1, len(images) // _N_REFERENCES)][:_N_REFERENCES])
+
+
+def _strangers(corpus: PreparedCorpus) -> tuple[str, ...]:
+    """Images by writers who are in no part of the split."""
+    known = set(corpus.manifest.writer_ids)
+    return tuple(image.image_id for image in corpus.index.images if image.writer_id not in known)

@@ -1,0 +1,121 @@
+"""A refitted network becomes the model that people use: calibrated on validation pages, with its code and record.
+
+The objective runs in a worker process; the driver gets a reference to the folder.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.corpora.base import TextImage
+from core.identification.calibrating import CalibrationUnit, calibrate, has_pages_of_images, items_of
+from core.identification.calibration import apply_temperature
+from core.identification.model_record import Calibration, ModelRecord
+from core.inference import Predictor
+from core.linestore import LineStore
+from core.mean_scores import mean_log_probabilities
+from core.patches import PatchPlan, evaluation_plan, read_patches
+from core.split import SplitManifest
+from core.training import configure_tensorflow
+from search.files import reference_file
+from search.identification.identifier_folder import save_identifier
+from search.identification.saved_model import load_model, network_file
+from search.patch_task import PatchTask
+from search.promotion.packaging_task import REFERENCE_FILE, PackagingTask, ReferenceAnswer, write_references
+from search.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
+
+PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")
+_BATCH_SIZE = 256
+_FEWEST_STRANGERS = 20
+
+
+def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
+    """Calibrate a network and save it as a model that others can use; `spec.settings` is a `PackagingTask`.
+
+    Raises:
+        WhosehandError: if the network cannot be loaded, or the line store is damaged.
+    """
+    job: PackagingTask = spec.settings
+    configure_tensorflow(spec.threads, spec.precision, spec.seed)
+    store, manifest = LineStore.open(job.task.line_store), SplitManifest.load(job.task.split)
+    asked = _Asked(Predictor(load_model(job.model)), store, manifest, job.task)
+    units: list[CalibrationUnit] = ["image"]
+    if has_pages_of_images(store, manifest.validation):
+        units.append("page")
+    calibrations = tuple(_calibration(asked, unit, job) for unit in units)
+    record = replace(ModelRecord.load(job.model), calibrations=calibrations)
+    folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier")
+    reference_path = spec.work_dir / REFERENCE_FILE
+    write_references(_references(asked, record, job.references), reference_path)
+    return TrialResult(
+        TrialState.COMPLETED,
+        metrics={name: value for item in calibrations for name, value in _metrics(item).items()},
+        artifacts={REFERENCE_FILE: reference_file(reference_path)},
+        model=reference_file(folder),
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A network and the images that it can be asked about."""
+
+    predictor: Predictor
+    store: LineStore
+    manifest: SplitManifest
+    task: PatchTask
+
+    def about(self, image_ids: Sequence[str], unit: CalibrationUnit) -> tuple[PatchPlan, NDArray[np.float32]]:
+        """The patches of images, as many of each image or page as when a writer is identified, and the answers."""
+        settings = self.task.patches
+        plan = evaluation_plan(self.store, image_ids, None, settings, settings.per_image_at_test, by=unit)
+        starts = range(0, len(plan), _BATCH_SIZE)
+        batches = (read_patches(self.store, plan[start : start + _BATCH_SIZE])[..., np.newaxis] for start in starts)
+        return plan, self.predictor.log_probabilities(batches)
+
+    def labels(self, plan: PatchPlan) -> NDArray[np.int64]:
+        label_of = {writer_id: label for label, writer_id in enumerate(self.manifest.writer_ids)}
+        return np.array([label_of[self.store.lines[line].writer_id] for line in plan.lines.tolist()], dtype=np.int64)
+
+
+def _calibration(asked: _Asked, unit: CalibrationUnit, job: PackagingTask) -> Calibration:
+    plan, answers = asked.about(asked.manifest.validation, unit)
+    items = items_of(plan, asked.store, unit)
+    strangers = _strangers(asked, unit, job.strangers)
+    return calibrate(answers, asked.labels(plan), items, unit, job.false_accept_rate, strangers)
+
+
+def _strangers(asked: _Asked, unit: CalibrationUnit, image_ids: Sequence[str]) -> NDArray[np.float64] | None:
+    with_lines = {line.image_id for line in asked.store.lines} & set(image_ids)
+    if len(with_lines) < _FEWEST_STRANGERS:
+        return None
+    plan, answers = asked.about(sorted(with_lines), unit)
+    means = mean_log_probabilities(answers, items_of(plan, asked.store, unit))[1]
+    return means if len(means) >= _FEWEST_STRANGERS else None
+
+
+def _references(asked: _Asked, record: ModelRecord, images: Sequence[TextImage]) -> list[ReferenceAnswer]:
+    n_lines = Counter(line.image_id for line in asked.store.lines)
+    image_of = {image.image_id: image for image in images if n_lines[image.image_id]}
+    if not image_of:
+        return []
+    plan, answers = asked.about(list(image_of), "image")
+    names, means = mean_log_probabilities(answers, items_of(plan, asked.store, "image"))
+    references = []
+    for name, row in zip(names, means, strict=True):
+        calibration = record.calibration(n_lines[str(name)])
+        probabilities = np.exp(apply_temperature(row, calibration.temperature if calibration else 1.0))
+        references.append(
+            ReferenceAnswer(image_of[str(name)], dict(zip(record.writer_ids, probabilities.tolist(), strict=True)))
+        )
+    return references
+
+
+def _metrics(calibration: Calibration) -> dict[str, float]:
+    return {
+        f"calibration/{calibration.unit}_temperature": calibration.temperature,
+        f"calibration/{calibration.unit}_false_accept_rate": calibration.strangers.false_accept_rate,
+        f"calibration/{calibration.unit}_false_reject_rate": calibration.strangers.false_reject_rate,
+    }
