@@ -14,6 +14,7 @@ from scipy.special import log_softmax
 FloatArray = NDArray[np.float64]
 _LOG_RANGE = (-4.0, 4.0)  # of the temperature's logarithm: 0.018 to 55
 _N_BINS = 10
+_N_DRAWS = 1000
 
 
 def fit_temperature(log_probabilities: FloatArray, true: NDArray[np.int64]) -> float:
@@ -93,3 +94,26 @@ def calibration_error(probabilities: FloatArray, is_right: NDArray[np.bool_]) ->
     """
     bins = reliability(probabilities, is_right)
     return sum(part.n * abs(part.probability - part.share_right) for part in bins) / max(1, len(probabilities))
+
+
+def excess_calibration_error(
+    probabilities: FloatArray, is_right: NDArray[np.bool_], seed: int = 0
+) -> tuple[float, float]:
+    """The calibration error beyond what chance gives a perfectly calibrated model with as many items.
+
+    Right and wrong are drawn from the stated probabilities, many times (consistency resampling: Bröcker and Smith
+    2007).
+
+    Args:
+        probabilities: (n_items,) of the named writer.
+        is_right: (n_items,).
+        seed: of the draws.
+
+    Returns:
+        The error less its mean under chance (not below 0), and the share of draws with at least as large an error:
+        small where the probabilities are wrong beyond chance.
+    """
+    found = calibration_error(probabilities, is_right)
+    draws = np.random.default_rng(seed).random((_N_DRAWS, len(probabilities))) < probabilities
+    by_chance = np.array([calibration_error(probabilities, draw) for draw in draws])
+    return max(0.0, found - float(by_chance.mean())), float((by_chance >= found).mean())

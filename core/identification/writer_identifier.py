@@ -6,13 +6,13 @@ their log-probabilities averaged, and the mean made into probabilities by the te
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.base import TextImage
+from core.corpora.base import TextImage, Unit
 from core.errors import RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.image_lines import ImageLines
@@ -22,7 +22,6 @@ from core.ink import lines_of_grey
 from core.mean_scores import mean_log_probabilities
 from core.patches import PatchPlan, evaluation_plan, read_patches
 
-ReadAs = Literal["auto", "line", "page"]
 BATCH_SIZE = 64
 
 
@@ -86,13 +85,13 @@ class WriterIdentifier:
         except (OSError, ValueError, TypeError) as error:
             raise RegistryError(f"The network {network} cannot be loaded: {error}") from error
 
-    def identify(self, grey: NDArray[np.uint8], name: str, read_as: ReadAs = "auto") -> Answer:
+    def identify(self, grey: NDArray[np.uint8], name: str, read_as: Unit = "auto") -> Answer:
         """Rank the writers by how likely they wrote an image.
 
         Args:
             grey: (height, width), as `core.image_files` gives it: dark ink on light paper.
             name: of the image in errors.
-            read_as: a single line, a page whose lines are to be found, or what the ink tells.
+            read_as: a single line, a page whose lines are to be found, a form, or what the ink tells.
 
         Raises:
             ImageError: if there is no handwriting on it.
@@ -102,7 +101,7 @@ class WriterIdentifier:
         plan = self.plan_patches(lines)
         return self.answer(self.log_probabilities(lines, plan), len(lines.lines))
 
-    def read_lines(self, grey: NDArray[np.uint8], name: str, read_as: ReadAs = "auto") -> ImageLines:
+    def read_lines(self, grey: NDArray[np.uint8], name: str, read_as: Unit = "auto") -> ImageLines:
         """Find the lines of an image and scale them as in training."""
         image = TextImage(image_id=name, path=Path(name), writer_id="", unit=read_as)
         return ImageLines(name, lines_of_grey(grey, image, self.record.ink), self.record.ink.height_px)

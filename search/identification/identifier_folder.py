@@ -5,6 +5,7 @@
     code/whosehand_model_<hash>/        a copy of the code of whosehand that it needs
     artifacts/model.keras               the network
     artifacts/whosehand.json            writers, ink, patches, calibration
+    artifacts/split.json                on which pages it was trained and validated
     artifacts/gallery/                  where there is one: training patches with their embeddings
 
 A trial's model is the network alone (`search.identification.saved_model`), which is saved in a tenth of the time;
@@ -27,10 +28,12 @@ import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which i
 from core.handwriting.page import write_page
 from core.handwriting.penmanship import draw_penmanship
 from core.identification.model_record import RECORD_FILE, ModelRecord
+from core.split_manifest import SplitManifest
 from search.identification.vendored_code import vendor_code
 
 ARTIFACTS = "artifacts"
-NETWORK_FILE = "model.keras"
+SPLIT = "split"
+"""The artifact that says on which pages it was trained: a later model is compared with it on others."""
 _ROOT_MODULE = "search.identification.served_model"
 _MODEL_CODE = '''"""Models from code: MLflow runs this file to get the model."""
 
@@ -93,6 +96,16 @@ def read_record(folder: Path) -> ModelRecord:
         RegistryError: if it is no model of whosehand.
     """
     return ModelRecord.load(folder / ARTIFACTS if is_identifier(folder) else folder)
+
+
+def read_split(folder: Path) -> SplitManifest | None:
+    """On which pages the model was trained, if it says so.
+
+    Raises:
+        SplitError: if the file was edited.
+    """
+    path = folder / ARTIFACTS / f"{SPLIT}.json"
+    return SplitManifest.load(path) if path.is_file() else None
 
 
 def _signature() -> object:

@@ -88,8 +88,8 @@ def identify(paths: Sequence[Path], model_folder: Path, on_image: OnImage | None
     unreadable: list[SetAside] = []
     if wanted:
         with ModelProcess(model_folder) as model:
-            answers = zip(wanted, model.ask(wanted, {"top": 0}), strict=True)
-            for number, (path, row) in enumerate(answers, start=1):
+            for number, path in enumerate(wanted, start=1):
+                row = model.ask(path, {"top": 0})
                 if row["error"] is None:
                     verdicts.append(_verdict(path, row))
                 else:

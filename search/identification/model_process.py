@@ -1,12 +1,12 @@
 """A model in a process of its own, with its own code: whosehand asks, the model answers."""
 
+import base64
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -63,35 +63,25 @@ class ModelProcess:
         """End the process."""
         self._end()
 
-    def ask(self, images: Iterable[Path], params: Mapping[str, Any]) -> Iterator[Row]:
-        """Ask about images, in order; an answer is there as soon as the model has it.
+    def ask(self, image: Path | bytes, params: Mapping[str, Any] | None = None) -> Row:
+        """Ask about one image.
 
         Args:
-            images: files.
+            image: a file, or the content of one.
             params: of the model, see `search.identification.served_model`.
 
-        Yields:
-            One answer an image, with `error` where it could not be used.
+        Returns:
+            The answer, with `error` where the image could not be used.
 
         Raises:
             RegistryError: if the model's process ends.
         """
-        paths = [str(path.absolute()) for path in images]
-        sender = threading.Thread(target=self._send, args=(paths, dict(params)), daemon=True)
-        sender.start()
-        for _ in paths:
-            yield self._read()
-        sender.join()
-
-    def _send(self, paths: Iterable[str], params: Mapping[str, Any]) -> None:
-        requests = self._process.stdin
-        try:
-            for path in paths:
-                if requests is not None:
-                    requests.write(json.dumps({"image": path, "params": params}) + "\n")
-                    requests.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # the reader says why the process is gone
+        text = str(image.absolute()) if isinstance(image, Path) else base64.b64encode(image).decode("ascii")
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):  # reading says why the process is gone
+                self._process.stdin.write(json.dumps({"image": text, "params": dict(params or {})}) + "\n")
+                self._process.stdin.flush()
+        return self._read()
 
     def _read(self) -> Row:
         line = self._process.stdout.readline() if self._process.stdout else ""

@@ -23,7 +23,7 @@ from core.image_files import grey_of_bytes, grey_of_pixels, read_grey
 COLUMN = "image"
 NETWORK, RECORD = "network", "record"
 DEFAULT_PARAMS: Mapping[str, Any] = {"top": 5, "read_as": "auto", "on_error": "raise"}
-_READ_AS = ("auto", "line", "page")
+_READ_AS = ("auto", "line", "page", "form")
 _ON_ERROR = ("raise", "report")
 _LONGEST_PATH = 4096
 _IS_SERVED = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set by MLflow's scoring server, which offers no public way to ask
@@ -55,7 +55,8 @@ class ServedModel(PythonModel):
             model_input: a table with the column `image`. Each cell is an image: the bytes of a file, its path, base64
                 text of it (with or without `data:...;base64,`), or pixels from 0 to 255 as an array or nested lists,
                 (height, width) or (height, width, 3 or 4). A server reads no paths.
-            params: `top`, how many writers to rank (0 for all); `read_as`, `line`, `page` or `auto`; `on_error`,
+            params: `top`, how many writers to rank (0 for all); `read_as`, `line`, `page`, `form` or
+                `auto`; `on_error`,
                 `raise`, or `report` for a row with `error` instead.
 
         Returns:

@@ -22,8 +22,10 @@ from search.promotion.packaging_task import (
     read_references,
 )
 from search.promotion.refit import Refit
+from search.promotion.strangers import stranger_lines
 from search.promotion.worker_job import WorkerJob, run_job
 from search.trial import TrialResult
+from search.workspace import Workspace
 
 _KEPT_FILE = "identifier.json"
 _FOLDER = "packaging"
@@ -49,13 +51,19 @@ class PackagedModel:
 
 
 def package_refit(
-    refit: Refit, experiment: Experiment, corpus: PreparedCorpus, task: PatchTask, network: Path
+    refit: Refit,
+    experiment: Experiment,
+    workspace: Workspace,
+    corpus: PreparedCorpus,
+    task: PatchTask,
+    network: Path,
 ) -> PackagedModel:
     """Calibrate the refit on validation pages and make it a model that others can use, or take the one that is there.
 
     Args:
         refit: completed.
         experiment: of the sweep.
+        workspace: where line stores are kept.
         corpus: whose validation images it is calibrated on.
         task: of the refit.
         network: folder of its network.
@@ -66,7 +74,8 @@ def package_refit(
     kept = refit.folder / _KEPT_FILE
     result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
     if result is None or result.model is None or not is_intact(result.model):
-        result = _package(refit, experiment, corpus, task, network)
+        strangers = stranger_lines(experiment, workspace, corpus)
+        result = _package(refit, experiment, corpus, task, network, strangers)
         write_atomically(kept, _KEPT.dump_json(result, indent=2))
     if result.model is None:
         raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
@@ -75,11 +84,16 @@ def package_refit(
 
 
 def _package(
-    refit: Refit, experiment: Experiment, corpus: PreparedCorpus, task: PatchTask, network: Path
+    refit: Refit,
+    experiment: Experiment,
+    corpus: PreparedCorpus,
+    task: PatchTask,
+    network: Path,
+    strangers: Path | None,
 ) -> TrialResult:
     work_dir = refit.folder / _FOLDER
     shutil.rmtree(work_dir, ignore_errors=True)
-    job = PackagingTask(network, task, _references(corpus), _strangers(corpus), experiment.promotion.false_accept_rate)
+    job = PackagingTask(network, task, _references(corpus), strangers, experiment.promotion.false_accept_rate)
     return run_job(
         WorkerJob(
             PACKAGE_IDENTIFIER,
@@ -98,9 +112,3 @@ def _references(corpus: PreparedCorpus) -> tuple[TextImage, ...]:
     validation = set(corpus.manifest.validation)
     images = [image for image in corpus.index.images if image.image_id in validation]
     return tuple(images[:: max(1, len(images) // _N_REFERENCES)][:_N_REFERENCES])
-
-
-def _strangers(corpus: PreparedCorpus) -> tuple[str, ...]:
-    """Images by writers who are in no part of the split."""
-    known = set(corpus.manifest.writer_ids)
-    return tuple(image.image_id for image in corpus.index.images if image.writer_id not in known)

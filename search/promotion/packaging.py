@@ -6,6 +6,7 @@ The objective runs in a worker process; the driver gets a reference to the folde
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from core.patches import PatchPlan, evaluation_plan, read_patches
 from core.split import SplitManifest
 from core.training import configure_tensorflow
 from search.files import reference_file
-from search.identification.identifier_folder import save_identifier
+from search.identification.identifier_folder import SPLIT, save_identifier
 from search.identification.saved_model import load_model, network_file
 from search.patch_task import PatchTask
 from search.promotion.packaging_task import REFERENCE_FILE, PackagingTask, ReferenceAnswer, write_references
@@ -29,7 +30,6 @@ from search.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 
 PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")
 _BATCH_SIZE = 256
-_FEWEST_STRANGERS = 20
 
 
 def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
@@ -47,7 +47,7 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
         units.append("page")
     calibrations = tuple(_calibration(asked, unit, job) for unit in units)
     record = replace(ModelRecord.load(job.model), calibrations=calibrations)
-    folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier")
+    folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier", {SPLIT: job.task.split})
     reference_path = spec.work_dir / REFERENCE_FILE
     write_references(_references(asked, record, job.references), reference_path)
     return TrialResult(
@@ -83,17 +83,15 @@ class _Asked:
 def _calibration(asked: _Asked, unit: CalibrationUnit, job: PackagingTask) -> Calibration:
     plan, answers = asked.about(asked.manifest.validation, unit)
     items = items_of(plan, asked.store, unit)
-    strangers = _strangers(asked, unit, job.strangers)
+    strangers = _strangers(asked, unit, job.strangers) if job.strangers else None
     return calibrate(answers, asked.labels(plan), items, unit, job.false_accept_rate, strangers)
 
 
-def _strangers(asked: _Asked, unit: CalibrationUnit, image_ids: Sequence[str]) -> NDArray[np.float64] | None:
-    with_lines = {line.image_id for line in asked.store.lines} & set(image_ids)
-    if len(with_lines) < _FEWEST_STRANGERS:
-        return None
-    plan, answers = asked.about(sorted(with_lines), unit)
-    means = mean_log_probabilities(answers, items_of(plan, asked.store, unit))[1]
-    return means if len(means) >= _FEWEST_STRANGERS else None
+def _strangers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> NDArray[np.float64]:
+    """Mean log-probabilities of images or pages by writers who took no part."""
+    others = replace(asked, store=LineStore.open(line_store))
+    plan, answers = others.about([line.image_id for line in others.store.lines], unit)
+    return mean_log_probabilities(answers, items_of(plan, others.store, unit))[1]
 
 
 def _references(asked: _Asked, record: ModelRecord, images: Sequence[TextImage]) -> list[ReferenceAnswer]:

@@ -21,15 +21,15 @@ class PackagingTask:
         model: the network's folder.
         task: of the trial that trained it.
         references: validation images, whose answers are kept to be compared with those of the finished model.
-        strangers: ids of images by writers who took no part; with fewer than twenty, strangers are made of the
-            validation images.
+        strangers: line store of images by writers who took no part; `None` where there are too few: then strangers
+            are made of the validation images.
         false_accept_rate: share of strangers that may be taken for a known writer.
     """
 
     model: Path
     task: PatchTask
     references: tuple[TextImage, ...]
-    strangers: tuple[str, ...]
+    strangers: Path | None
     false_accept_rate: float
 
 

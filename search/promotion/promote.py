@@ -103,7 +103,7 @@ def promote(
     )
     refit = run_refit(experiment, workspace, created, trial, epochs, task, tracker, progress)
     network = _network(refit, experiment)
-    packaged = package_refit(refit, experiment, corpus, task, network)
+    packaged = package_refit(refit, experiment, workspace, corpus, task, network)
     was_opened_before = kept_scores(refit.folder) is not None
     scores = _test_scores(refit, network, experiment, workspace, task, manifest, f"{epochs} epochs")
     lineage = _lineage(experiment, created, trial, epochs, manifest.hash, manifest.test_hash, workspace)
