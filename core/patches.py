@@ -131,6 +131,11 @@ class PatchSampler:
         self._check_every_writer(writer_ids)
         self.n_patches_per_epoch = min(settings.patches_per_epoch, int(self._caps.sum()))
 
+    @property
+    def n_lines(self) -> int:
+        """How many lines patches are drawn from."""
+        return len(self._lines)
+
     def plan_epoch(self, epoch: int) -> PatchPlan:
         """Draw and shuffle the patches of one epoch.
 

@@ -138,7 +138,8 @@ def _deal(counts: _Counts, parts: Sequence[Part], settings: SplitSettings, corpu
     if n_parts == 2:
         share["train"] = 1 - settings.validation
     per_writer = counts.n_pages.sum(axis=1)
-    wanted = np.outer(per_writer, [share[part] for part in parts]).ravel()
+    # In hundredths: HiGHS fails on a wish such as 0.999999, nearer to a whole page than its tolerance.
+    wanted = np.outer(per_writer, [share[part] for part in parts]).ravel().round(2)
     n_places, n_misses = n_bundles * n_parts, n_writers * n_parts
     here = kron(counts.n_pages, identity(n_parts), format="csr")  # (writers x parts, places): pages of a writer there
     miss = identity(n_misses, format="csr")

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from core.errors import CorpusError, SplitError
-from search.cli import data_fetch
+from search.cli import data_audit, data_fetch
 from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
 from search.cli.terminal import notes, output, progress_bar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at a corpus, its split and its patches.", no_args_is_help=True)
 app.command()(data_fetch.fetch)
+app.command()(data_audit.audit)
 
 _SHOWN_PROBLEMS = 10
 

@@ -53,6 +53,11 @@ def test_the_shares_are_met_as_nearly_as_texts_allow() -> None:
     assert [len(part) for part in texts(manifest)] == [6, 2, 2]
 
 
+def test_shares_that_are_nearly_whole_pages_do_no_harm() -> None:
+    index = copied({"1": "a b c", "2": "d e f", "3": "g h i"})
+    assert [len(part) for part in texts(split(index, validation=0.333333, test=0.0))] == [6, 3, 0]
+
+
 def test_without_a_test_part_two_texts_are_enough() -> None:
     manifest = split(copied({"1": "a b", "2": "a b"}), test=0.0)
     assert [len(part) for part in texts(manifest)] == [1, 1, 0]

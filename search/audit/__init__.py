@@ -1,0 +1,1 @@
+"""What leakage is worth: one recipe under several divisions of the same pages."""
