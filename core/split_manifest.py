@@ -73,9 +73,13 @@ class SplitManifest:
 
     @property
     def divided_by(self) -> str:
-        """What was dealt out, in words, such as `page` or `patch (leaky)`."""
+        """What was dealt out, in words, such as `page`, `page (fold 2 of 5)` or `patch (leaky)`."""
         if self.leaky is not None:
             return f"{self.leaky.by} (leaky)"
+        if self.settings.get("lists"):
+            return f"{self.unit} (lists)"
+        if folds := self.settings.get("folds"):
+            return f"{self.unit} (fold {folds['fold']} of {folds['n']})"
         kind = self.settings.get("kind", "page")
         return self.unit if kind == "page" else f"{kind} and {self.unit}" if kind == "text" else kind
 

@@ -36,6 +36,7 @@ class TestFolds:
         folds = [split(index, folds={"n": 4, "fold": fold}) for fold in (1, 2, 3, 4)]
         assert {fold.test_hash for fold in folds} == {plain.test_hash}
         assert len({fold.hash for fold in folds}) == 4
+        assert folds[1].divided_by == "page (fold 2 of 4)"
 
     def test_no_page_is_in_two_parts_and_every_writer_in_all(self) -> None:
         index = corpus({"a": 7, "b": 9})
@@ -82,6 +83,7 @@ class TestLists:
         assert pages(manifest.test) == {"a-2", "b-2"}
         assert manifest.writer_ids == ("a", "b")
         assert manifest.settings["lists"]["train"] == str(tmp_path / "train")
+        assert manifest.divided_by == "page (lists)"
 
     def test_without_a_validation_list_it_is_dealt_out_of_the_training_list(self) -> None:
         manifest = split(self.INDEX, lists={"train": ["a-0", "a-1", "a-3", "b-0", "b-1"], "test": ["a-2", "b-2"]})
