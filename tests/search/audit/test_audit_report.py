@@ -6,7 +6,10 @@ from search.audit.audit_report import markdown, narrow_rows, remarks, table_rows
 
 
 def arm(name: str, image: float, warning: str = "") -> AuditedArm:
-    scores = {f"{level}_top1": Score(image, round(image - 0.1, 3), round(image + 0.1, 3)) for level in ("patch", "image", "page")}
+    scores = {
+        f"{level}_top1": Score(image, round(image - 0.1, 3), round(image + 0.1, 3))
+        for level in ("patch", "image", "page")
+    }
     return AuditedArm(name, warning, f"hash-{name}", 120, 30, 180, 6000, scores, 61.0)
 
 
