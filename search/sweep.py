@@ -256,7 +256,7 @@ class _Sweep:
         self.ledger.append(lambda at_ms: SweepClosed(at_ms, status, reason))
         self._end_record(status, reason)
         self.progress.show(self._view())
-        self.progress.say(f"{self.plan.title} {status}: {reason}.")
+        self.progress.say(f"{self.plan.title} {status}: {reason.rstrip('.')}.")
         if status != "completed":
             self.progress.say(self.plan.resume_hint)
         counts = Counter(trial.state for trial in self.state.trials.values())

@@ -6,6 +6,7 @@ import core.quiet_tensorflow  # isort: skip  # noqa: F401  # before keras_tuner,
 import keras_tuner
 import numpy as np
 from keras_tuner import oracles
+from threadpoolctl import threadpool_limits
 
 from core.errors import EngineError
 from search.engines.base import EngineSettings
@@ -20,7 +21,11 @@ class RandomOracle(ProjectedOracle, oracles.RandomSearchOracle):
 
 
 class BayesianOracle(ProjectedOracle, oracles.BayesianOptimizationOracle):
-    """A Gaussian process over the finished trials."""
+    """A Gaussian process over the finished trials.
+
+    It is computed on one thread: what it proposes then does not hang on the number of cores, and threads that spin
+    while they wait for each other over small matrices do not take the cores from the workers that train.
+    """
 
     def reseed(self, seed: int) -> None:
         """Let all that is random follow from `seed`."""
@@ -32,9 +37,10 @@ class BayesianOracle(ProjectedOracle, oracles.BayesianOptimizationOracle):
         """Propose values that were not there; KerasTuner itself repeats its optimum once the process is sure of it."""
         if self._known is not None:
             return self._random_populate_space()
-        if self.ongoing_trials:
-            self._fit_to_finished()
-        response = super().populate_space(trial_id)
+        with threadpool_limits(1):
+            if self.ongoing_trials:
+                self._fit_to_finished()
+            response = super().populate_space(trial_id)
         if response["values"] is None:
             return response
         values = self._in_space(response["values"])

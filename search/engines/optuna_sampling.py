@@ -1,8 +1,10 @@
 """Draws points with Optuna's samplers, on a study in memory."""
 
+import importlib
 import importlib.util
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, create_trial
 from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
 
 from core.errors import EngineError
 from core.space import SearchSpace, Value
@@ -111,7 +114,9 @@ class PointSampler:
                 yield self._draw_one(study, sampler, draft)
 
     def _draw_one(self, study: optuna.Study, sampler: BaseSampler, draft: FrozenTrial) -> dict[str, Value]:
-        together = sampler.sample_relative(study, draft, sampler.infer_relative_search_space(study, draft))
+        # A Gaussian process on one thread: see KerasTuner's.
+        with threadpool_limits(1) if self._choice.sampler == "gp" else nullcontext():
+            together = sampler.sample_relative(study, draft, sampler.infer_relative_search_space(study, draft))
         point: dict[str, Value] = {}
         for dimension in self._space.dimensions:
             if not is_active(dimension, point):
@@ -166,6 +171,7 @@ def _check_torch() -> None:
             "`engine.sampler: gp` needs PyTorch, which is not installed. Install it with "
             "`.venv/bin/python -m pip install -e '.[gp]'` (large), or choose `tpe`."
         )
+    importlib.import_module("torch")  # now, and not in the middle of an ask, so that its threads can be limited
 
 
 def _check_lengths(space: SearchSpace) -> None:

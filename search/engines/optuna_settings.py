@@ -28,7 +28,7 @@ class OptunaSettings(Settings):
 
     pruner: Pruner = "none"
     """Which trials do not run to their end. `median` ends one whose best score so far is worse than the median of the
-    others' scores at the same epoch; `patient` does so only after `pruner_patience` epochs without a better score;
+    others' scores at the same epoch; `patient` does so only where more than `pruner_patience` epochs were no better;
     `threshold` ends one whose score leaves [`pruner_lower`, `pruner_upper`]; `successive_halving` ends all but the best
     `1 / rung_factor` at each rung; `hyperband` does so with several first rungs, each for a share of the trials; `asha`
     pauses instead: a trial waits at its rung and goes on from its checkpoint when it is among the best."""
@@ -40,7 +40,7 @@ class OptunaSettings(Settings):
     """Epochs at the beginning of each trial in which `median`, `patient` and `threshold` do not end it."""
 
     pruner_patience: int = Field(default=2, ge=0)
-    """Epochs without a better score before `patient` asks the median."""
+    """Epochs in a row without a better score that `patient` lets pass; after one more it asks the median."""
 
     pruner_min_delta: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """What `patient` counts as better: at least by so much."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keras_tuner import oracles
+from threadpoolctl import threadpool_info
 
 from core.errors import EngineError
 from core.space import Categorical, Condition, Integer, Real, SearchSpace
@@ -140,6 +142,19 @@ def test_bayesian_comes_closer_than_random_search() -> None:
             sweep.tell(number, TrialState.COMPLETED, values[-1])
         best[oracle] = min(values)
     assert best["bayesian"] < best["random"] / 4
+
+
+def test_bayesian_computes_on_one_thread_whatever_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    populate_space = oracles.BayesianOptimizationOracle.populate_space
+
+    def watched(oracle: Any, trial_id: str) -> Any:
+        seen.append(max(pool["num_threads"] for pool in threadpool_info()))
+        return populate_space(oracle, trial_id)
+
+    monkeypatch.setattr(oracles.BayesianOptimizationOracle, "populate_space", watched)
+    make("bayesian").run(2)
+    assert seen == [1, 1]
 
 
 def test_bayesian_learns_upwards_too() -> None:

@@ -102,10 +102,11 @@ def study_at(url: str) -> optuna.Study:
     return optuna.load_study(study_name="sweep-abc", storage=url)
 
 
-def test_tpe_comes_closer_than_random_search() -> None:
+@pytest.mark.parametrize("learning", ["tpe", "cmaes"])
+def test_a_sampler_that_learns_comes_closer_than_random_search(learning: str) -> None:
     space = SearchSpace(tuple(Real(f"x{place}", -5.0, 5.0) for place in range(3)))
     best = {}
-    for sampler in ("random", "tpe"):
+    for sampler in ("random", learning):
         sweep = make(OptunaSettings.model_validate({"sampler": sampler}), space)
         values = []
         for _ in range(60):
@@ -113,7 +114,7 @@ def test_tpe_comes_closer_than_random_search() -> None:
             values.append(sum(float(value) ** 2 for value in sweep.points[number].values()))
             sweep.tell(number, TrialState.COMPLETED, values[-1])
         best[sampler] = min(values)
-    assert best["tpe"] < best["random"] / 2
+    assert best[learning] < best["random"] / 2
 
 
 def test_the_median_pruner_stops_a_bad_trial_after_startup_and_warm_up_only() -> None:
@@ -132,6 +133,58 @@ def test_a_pruner_whose_first_rung_is_no_earlier_than_the_end_is_refused(pruner:
     choice = OptunaSettings.model_validate({"pruner": pruner, "rung_first_epoch": 5})
     with pytest.raises(EngineError, match=r"`engine\.rung_first_epoch` is 5 and trials have 5 epochs"):
         make(choice)
+
+
+def test_the_patient_pruner_asks_the_median_only_of_a_trial_that_gets_no_better() -> None:
+    options = {"sampler": "random", "pruner_startup_trials": 3, "pruner_warmup_epochs": 0, "pruner_patience": 1}
+    verdicts = {}
+    for pruner in ("patient", "median"):
+        sweep = make(OptunaSettings.model_validate({**options, "pruner": pruner}))
+        for _ in range(3):
+            number = sweep.start()
+            assert {sweep.report(number, epoch, 1.0) for epoch in range(1, 6)} == {Verdict.GO}
+            sweep.tell(number, TrialState.COMPLETED, 1.0)
+        better, stuck, good = sweep.start(), sweep.start(), sweep.start()
+        verdicts[pruner] = [sweep.report(better, epoch, 9.0 - epoch) for epoch in range(1, 5)]
+        if pruner == "patient":
+            assert [sweep.report(stuck, *report) for report in ((1, 5.0), (2, 6.0), (3, 6.0))] == [
+                *(Verdict.GO, Verdict.GO),
+                Verdict.STOP,
+            ]
+            assert {sweep.report(good, epoch, 0.1 * epoch) for epoch in range(1, 5)} == {Verdict.GO}
+    assert set(verdicts["patient"]) == {Verdict.GO}
+    assert verdicts["median"][0] is Verdict.STOP, "though it will get better"
+
+
+def test_the_threshold_pruner_stops_what_leaves_the_range_after_warm_up() -> None:
+    choice = OptunaSettings(
+        sampler="random", pruner="threshold", pruner_lower=0.5, pruner_upper=2.0, pruner_warmup_epochs=1
+    )
+    sweep = make(choice)
+    within, above, below = sweep.start(), sweep.start(), sweep.start()
+    assert [sweep.report(within, epoch, value) for epoch, value in ((1, 9.0), (2, 2.0), (3, 0.5))] == [Verdict.GO] * 3
+    assert [sweep.report(above, epoch, 2.1) for epoch in (1, 2)] == [Verdict.GO, Verdict.STOP]
+    assert [sweep.report(below, epoch, 0.4) for epoch in (1, 2)] == [Verdict.GO, Verdict.STOP]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "complaint"),
+    [
+        ({}, "needs `pruner_lower`, `pruner_upper` or both"),
+        ({"pruner_lower": 2.0, "pruner_upper": 2.0}, "`pruner_lower < pruner_upper` must hold, but got 2.0 and 2.0"),
+    ],
+)
+def test_thresholds_that_mean_nothing_are_refused(bounds: dict[str, float], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        OptunaSettings.model_validate({"pruner": "threshold", **bounds})
+
+
+def test_successive_halving_stops_at_a_rung_who_is_not_among_the_best() -> None:
+    sweep = make(OptunaSettings(sampler="random", pruner="successive_halving", rung_factor=2))
+    first, second, third = sweep.start(), sweep.start(), sweep.start()
+    assert sweep.report(first, 1, 1.0) is Verdict.GO
+    assert sweep.report(second, 1, 2.0) is Verdict.STOP
+    assert sweep.report(third, 1, 0.5) is Verdict.GO
 
 
 def test_without_a_pruner_no_trial_is_stopped() -> None:
