@@ -19,7 +19,8 @@ from search.ledger import LEDGER_NAME, read_ledger
 from search.sweep_state import SweepState
 
 COMMAND = Path(sys.executable).with_name("whosehand")
-TIMEOUT_S = 240.0
+ROOT = Path(__file__).parents[1]
+TIMEOUT_S = 600.0
 
 TINY = """
 name: tiny
@@ -61,9 +62,10 @@ class Answer:
 
 
 def environment() -> dict[str, str]:
-    """Of a user's shell: nothing of this repository, of pytest or of a terminal."""
+    """Of a user's shell: nothing of pytest or of a terminal; the code is this repository's, wherever it is installed."""
     unwanted = ("PYTHON", "PYTEST", "MLFLOW", "TF_", "COLUMNS", "FORCE_COLOR", "OPTUNA")
-    return {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
+    return kept | {"PYTHONPATH": str(ROOT)}
 
 
 def whosehand(folder: Path, *arguments: str | Path) -> Answer:

@@ -1,4 +1,4 @@
-"""`whosehand compare`: which sweep got further, and what it cost."""
+"""`whosehand compare`: what one sweep found, or which of several got further."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from core.errors import ComparisonError
 from search.cli.arguments import current_workspace
-from search.cli.terminal import notes, output
+from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
     from search.comparison.comparison import Comparison
@@ -15,18 +16,57 @@ if TYPE_CHECKING:
 
 def compare(
     sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Their names.", show_default=False)],
+    finalists: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Train the best so many trials of one sweep again, under fresh seeds.", show_default=False
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Fits of each finalist.")] = 3,
+    has_seed_recipe: Annotated[
+        bool, typer.Option("--seed-recipe", help="Repeat the seed recipe's trial too, wherever it stands.")
+    ] = False,
     by_seed: Annotated[
         bool, typer.Option("--by-seed", help="Draw sweeps whose names differ in an ending such as -s1 as one curve.")
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the picture and the table.", show_default="below mlruns/comparisons")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for what is written.", show_default="below mlruns")] = None,
     is_tracked: Annotated[bool, typer.Option("--track/--no-track", help="Record it in MLflow.")] = True,
 ) -> None:
-    """Compare sweeps on the same split: the best so far over trials, patches trained and time.
+    """Say what a sweep found, as a leaderboard and a report in one HTML file; or compare several sweeps.
 
-    Sweeps that run still are compared as far as they are; nothing of theirs is touched.
+    Several sweeps must have the same split and objective; they are compared by the best so far over trials, patches
+    trained and time. Sweeps that run still are taken as far as they are. Only validation pages are looked at.
+
+    The best of many noisy trials is flattered: --finalists 3 --repeats 3 trains the best three again under fresh
+    seeds, ranks them by their mean, and says by how much the search flattered them. `whosehand promote` then takes
+    the best finalist.
     """
+    if len(sweeps) > 1:
+        if finalists is not None or has_seed_recipe:
+            raise ComparisonError(f"Finalists are of one sweep, but got {', '.join(sweeps)}. Name one of them.")
+        _compare_several(sweeps, by_seed, out, is_tracked)
+        return
+    if by_seed:
+        raise ComparisonError("`--by-seed` needs two sweeps or more, but got one.")
+    if has_seed_recipe and finalists is None:
+        raise ComparisonError("`--seed-recipe` adds to the finalists; say `--finalists` too.")
+    _report_one(sweeps[0], finalists, repeats, has_seed_recipe, out, is_tracked)
+
+
+def _report_one(
+    name: str, n_finalists: int | None, repeats: int, has_seed_recipe: bool, out: Path | None, is_tracked: bool
+) -> None:
+    from search.comparison.finalist_fits import FinalistChoice, train_finalists
+    from search.progress import make_progress
+
+    workspace = current_workspace()
+    if n_finalists is not None:
+        choice = FinalistChoice(n_finalists, repeats, has_seed_recipe)
+        with progress_bar("reading text lines") as advance:
+            train_finalists(name, workspace, choice, make_progress(notes), advance)
+
+
+def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_tracked: bool) -> None:
     from search.comparison.comparison import compare_sweeps, write_csv
     from search.comparison.comparison_picture import draw_comparison
     from search.comparison.comparison_record import comparison_key, record_comparison

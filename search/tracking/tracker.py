@@ -50,6 +50,7 @@ class MlflowTracker:
             call `start_sweep` and the trial methods, not `end_sweep`.
         warning: what everyone who sees a run must know, such as that its split leaks; on every run as tag and text.
         remark: asked at the end of each launch for a line below the leaderboard, such as what the disk holds.
+        command: that makes the runs, shown as their source; by default the sweep, or the promotion for other kinds.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class MlflowTracker:
         kind: str = "trial",
         warning: str = "",
         remark: Callable[[], str] = str,
+        command: str = "",
     ) -> None:
+        self._command = command or ("whosehand sweep" if kind == "trial" else "whosehand promote")
         self._warning = warning
         self._remark = remark
         self._store = store
@@ -263,7 +266,7 @@ class MlflowTracker:
             "engine": self._engine,
             "seed": str(self._sweep.seed),
             "version": self._sweep.version,
-            "mlflow.source.name": "whosehand sweep" if self._kind == "trial" else "whosehand promote",
+            "mlflow.source.name": self._command,
             "mlflow.source.type": "LOCAL",
             "mlflow.source.git.commit": self._sweep.git_commit,
             "mlflow.user": getpass.getuser(),
