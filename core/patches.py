@@ -177,7 +177,7 @@ def evaluation_plan(
     settings: PatchSettings,
     per_image: int,
     leak: LeakyPart | None = None,
-    by: Literal["image", "page"] = "image",
+    by: Literal["line", "image", "page"] = "image",
 ) -> PatchPlan:
     """Space patches evenly over the inked offsets of each image, all its lines together.
 
@@ -191,7 +191,7 @@ def evaluation_plan(
         settings: of the patches.
         per_image: most patches of one image, at least 1.
         leak: where the split is leaky, which lines and offsets of the images are for evaluation.
-        by: `page` spaces them over all images of a page, as if the whole page were one image.
+        by: `page` spaces them over all images of a page, as if the whole page were one image; `line` over each line.
 
     Returns:
         Patches in the order of the store, those of one image and line together.
@@ -209,7 +209,7 @@ def evaluation_plan(
     lines_of_image: dict[Hashable, list[int]] = {}
     for number in lines.tolist():
         line = store.lines[number]
-        image = line.image_id if by == "image" else (line.writer_id, line.group_id)
+        image = {"line": number, "image": line.image_id, "page": (line.writer_id, line.group_id)}[by]
         lines_of_image.setdefault(image, []).append(number)
     spaced = [_space_evenly(store, own, settings, per_image, leak) for own in lines_of_image.values()]
     chosen, tops, lefts = np.concatenate(spaced, axis=1)

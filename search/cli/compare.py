@@ -1,5 +1,7 @@
 """`whosehand compare`: what one sweep found, or which of several got further."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,8 @@ from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
     from search.comparison.comparison import Comparison
+    from search.comparison.sweep_report import SweepReport
+    from search.comparison.tables import Table as TextTable
 
 
 def compare(
@@ -57,13 +61,57 @@ def _report_one(
     name: str, n_finalists: int | None, repeats: int, has_seed_recipe: bool, out: Path | None, is_tracked: bool
 ) -> None:
     from search.comparison.finalist_fits import FinalistChoice, train_finalists
+    from search.comparison.report_page import write_report
+    from search.comparison.report_record import record_report
+    from search.comparison.sweep_report import read_report, report_folder
+    from search.known_sweeps import read_sweep
     from search.progress import make_progress
+    from search.tracking.store import open_store
 
     workspace = current_workspace()
-    if n_finalists is not None:
-        choice = FinalistChoice(n_finalists, repeats, has_seed_recipe)
-        with progress_bar("reading text lines") as advance:
+    sweep = read_sweep(name, workspace)
+    with progress_bar("reading text lines") as advance:
+        if n_finalists is not None:
+            choice = FinalistChoice(n_finalists, repeats, has_seed_recipe)
             train_finalists(name, workspace, choice, make_progress(notes), advance)
+        store = open_store(sweep.experiment.tracking, workspace.root)
+        report = read_report(name, workspace, shlex.join(["whosehand", *sys.argv[1:]]), store, advance)
+    path = write_report(report, out or report_folder(sweep.folder))
+    _print_report(report)
+    output.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if is_tracked and record_report(sweep, path, store) is None:
+        notes.print(f"note: {name} has no run in {store.shown_uri}, so the report is not recorded", markup=False)
+
+
+def _print_report(report: "SweepReport") -> None:
+    from search.comparison.report_page import flattery_text
+    from search.comparison.tables import LEADERBOARD_LENGTH, finalists_table, leaderboard_table
+
+    for warning in report.warnings:
+        notes.print(f"note: {warning}", markup=False)
+    output.print(f"sweep [bold]{report.name}[/]: {len(report.rows)} trials, ", end="")
+    output.print(report.status, markup=False)
+    leaderboard = leaderboard_table(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH)
+    if leaderboard.rows:
+        output.print(_text_table(leaderboard))
+        unit = f"validation {report.item}s"
+        output.print(f"in brackets: 95 %, bootstrap over {unit}", markup=False)
+    else:
+        output.print("no trial is completed yet")
+    if report.finalists:
+        output.print(_text_table(finalists_table(report.finalists)))
+        output.print(flattery_text(report), markup=False)
+    if report.chosen:
+        output.print(f"a promotion takes trial {report.chosen.trial.number}: {report.chosen.rule}", markup=False)
+
+
+def _text_table(rows: "TextTable") -> Table:
+    table = Table()
+    for place, name in enumerate(rows.header):
+        table.add_column(name, justify="left" if place < rows.n_text_columns else "right")
+    for place, row in enumerate(rows.rows):
+        table.add_row(*row, style="bold" if place in rows.marked else None)
+    return table
 
 
 def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_tracked: bool) -> None:

@@ -196,6 +196,7 @@ def _trackers(
             engine="none",
             datasets=tracked_datasets(corpus),
             kind=f"finalist-{repeat + 1}",
+            warning=corpus.manifest.warning,
             command="whosehand compare",
         )
         for repeat in range(n_repeats)

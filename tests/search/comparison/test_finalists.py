@@ -45,7 +45,8 @@ def test_the_distance_behind_the_first_is_paired_by_seed() -> None:
     first, second = finalist(1, 0.4, {0: 0.5, 1: 0.9, 2: 0.1}), finalist(2, 0.3, {0: 0.6, 1: 1.0})
     behind = ranking(first, second).behind(second, first)
     assert behind is not None
-    assert (behind.n, behind.mean) == (2, pytest.approx(0.1))
+    assert behind.n == 2
+    assert behind.mean == pytest.approx(0.1)
     assert ranking(first, second).behind(first, first) is None
     assert ranking(first).behind(finalist(3, 0.3, {7: 0.1}), first) is None
 

@@ -1,0 +1,202 @@
+"""Figures of a model's mistakes: who is taken for whom, how much writing it needs, whether its words can be trusted."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from core.answers import AccuracyAt
+from core.reliability import Reliability
+from search.comparison.figures import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    SKY,
+    WIDTH_IN,
+    Picture,
+    as_picture,
+    goal_label,
+    new_figure,
+    readable_metric,
+)
+from search.comparison.finalists import FinalistRanking
+from search.report import NO_BREAK_SPACE
+
+_MOST_NUMBERED = 40
+_MOST_NAMED = 60
+_LONGEST_NAME = 14
+
+
+def draw_confusion(
+    confusion: NDArray[np.integer], writer_ids: Sequence[str], order: NDArray[np.int64], unit: str
+) -> Picture:
+    """Shares of each true writer's images by named writer, the confused ones side by side.
+
+    Args:
+        confusion: (n_writers, n_writers) images, true writers in rows.
+        writer_ids: class k is writer_ids[k].
+        order: a permutation of the classes.
+        unit: what was counted, such as `images`.
+    """
+    n = len(writer_ids)
+    ordered = confusion[np.ix_(order, order)]
+    shares = ordered / np.maximum(ordered.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.26 * n, 3.4, 9.5))
+    figure = new_figure(side + 1.4, side + 0.5)
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, vmin=0, vmax=1), interpolation="nearest")
+    names = [_shorten(writer_ids[k]) for k in order]
+    step = -(-n // _MOST_NAMED)
+    size = float(np.clip(side * 72 / n * 0.62, 5, 9))
+    axes.set_xticks(range(0, n, step), names[::step], rotation=90, fontsize=size)
+    axes.set_yticks(range(0, n, step), names[::step], fontsize=size)
+    if n <= _MOST_NUMBERED:
+        for row, column in np.argwhere(ordered > 0):
+            colour = "white" if shares[row, column] > 0.25 else INK
+            text = str(ordered[row, column])
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size * 0.95)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("named writer")
+    axes.set_ylabel("true writer")
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.01, 0.05, 0.25, 0.5, 1])
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=f"{NO_BREAK_SPACE}%"))
+    bar.set_label(f"share of the true writer's {unit}")
+    n_right, n_all = int(np.trace(confusion)), int(confusion.sum())
+    caption = (
+        f"Confusion of {n} writers: {n_right:,} of {n_all:,} validation {unit} named rightly "
+        f"({n_right / max(n_all, 1):.1%}). Writers who are taken for each other stand side by side; numbers are {unit}."
+    )
+    return as_picture(figure, "Confusion matrix, ordered by confusion", caption, is_wide=True)
+
+
+def draw_accuracy(amounts: Sequence[AccuracyAt], n_writers: int) -> Picture:
+    """The share named rightly over how much writing was asked."""
+    figure = new_figure()
+    axes = figure.add_subplot()
+    places = np.arange(len(amounts))
+    top1 = np.array([amount.top1 for amount in amounts])
+    ends = np.array([amount.interval for amount in amounts]).T
+    errors = np.abs(np.stack([np.minimum(ends[0], top1), np.maximum(ends[1], top1)]) - top1)
+    n_few = sum(amount.amount.isdigit() for amount in amounts)
+    axes.errorbar(places, top1, yerr=errors, fmt="none", ecolor=SKY, elinewidth=2, capsize=3)
+    axes.plot(places[:n_few], top1[:n_few], "o-", color=BLUE, linewidth=1.6)
+    axes.plot(places[n_few:], top1[n_few:], "s", color=ORANGE, markersize=7)
+    for place, amount in zip(places, amounts, strict=True):
+        axes.annotate(
+            f"{amount.top1:.1%}",
+            (place, amount.top1),
+            (0, -15 if amount.top1 > 0.6 else 9),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axes.axhline(1 / n_writers, color=GREY, linestyle=":", linewidth=1)
+    axes.annotate("chance", (0, 1 / n_writers), (0, 3), textcoords="offset points", fontsize=8, color="#666666")
+    labels = [f"{a.amount}\n(n={a.n_items:,})" if not a.amount.isdigit() else a.amount for a in amounts]
+    axes.set_xticks(places, labels)
+    axes.set_ylim(0, 1.05)
+    axes.set_xlim(-0.4, len(amounts) - 0.6)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("patches asked together")
+    axes.set_ylabel("writer named rightly (top-1)")
+    line = next(amount for amount in amounts if amount.amount == "line")
+    caption = (
+        f"Accuracy against the amount of writing: n = {line.n_items:,} validation lines, 20 random draws of so many "
+        f"patches from each; a whole line is {line.mean_patches:.0f} patches on average"
+    )
+    page = next((amount for amount in amounts if amount.amount == "page"), None)
+    caption += f", a whole page {page.mean_patches:.0f}." if page else "."
+    return as_picture(figure, "Accuracy over the number of patches", f"{caption} Bars: 95 %, over pages or images.")
+
+
+def draw_reliability(levels: Mapping[str, Reliability]) -> Picture:
+    """How often decisions of a probability were right, for each level that there is."""
+    figure = new_figure(WIDTH_IN, 4.2)
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    looks = {"patch": (SKY, "o", "-"), "image": (BLUE, "s", "-"), "page": (ORANGE, "D", "--")}
+    for name, reliability in levels.items():
+        colour, marker, style = looks[name]
+        x = [bin_.mean_probability for bin_ in reliability.bins]
+        y = [bin_.share_right for bin_ in reliability.bins]
+        axes.plot(x, y, style, color=colour, linewidth=1.4)
+        sizes = [8 + 70 * bin_.n / reliability.n for bin_ in reliability.bins]
+        label = f"{name}: ECE {reliability.ece:.3f} (n={reliability.n:,})"
+        axes.scatter(x, y, s=sizes, color=colour, marker=marker, label=label, zorder=3)
+        edges = [bin_.low + 0.05 for bin_ in reliability.bins]
+        below.plot(
+            edges, [bin_.n / reliability.n for bin_ in reliability.bins], style, color=colour, marker=marker, ms=4
+        )
+    axes.set_ylim(-0.03, 1.05)
+    axes.set_xlim(0, 1.02)
+    axes.set_ylabel("share that was right")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    below.set_xlabel("probability of the named writer")
+    below.set_ylabel("decisions")
+    below.yaxis.set_major_formatter(PercentFormatter(1))
+    below.set_ylim(0, 1.05)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.3, markerscale=0.8)
+    caption = (
+        "Calibration before any correction: on the dotted line a probability can be taken at its word; above it the "
+        "model is too modest, below too sure. ECE: mean distance from the line over ten bins; few decisions raise it "
+        "by chance."
+    )
+    return as_picture(figure, "Reliability diagram", caption)
+
+
+def draw_finalists(ranking: FinalistRanking, names: Mapping[int, str]) -> Picture:
+    """Each finalist's repeats with mean and interval, beside what the search saw."""
+    finalists = ranking.finalists
+    figure = new_figure(WIDTH_IN, 1.3 + 0.55 * len(finalists))
+    axes = figure.add_subplot()
+    for place, finalist in enumerate(reversed(finalists)):
+        axes.plot(
+            finalist.search_value,
+            place,
+            "*",
+            color=ORANGE,
+            markersize=12,
+            label="what the search saw" if place == 0 else None,
+        )
+        values = list(finalist.repeats.values())
+        axes.plot(
+            values,
+            [place] * len(values),
+            "o",
+            color=BLUE,
+            alpha=0.55,
+            markersize=5,
+            label="fresh seeds" if place == 0 else None,
+        )
+        spread = finalist.spread
+        if spread is not None:
+            axes.plot(
+                spread.mean,
+                place,
+                "|",
+                color=INK,
+                markersize=16,
+                markeredgewidth=2,
+                label="their mean, 95 %" if place == 0 else None,
+            )
+        if spread is not None and spread.low is not None and spread.high is not None:
+            axes.hlines(place, spread.low, spread.high, color=INK, linewidth=1)
+    axes.set_yticks(range(len(finalists)), [names[finalist.trial] for finalist in reversed(finalists)])
+    axes.set_ylim(-0.6, len(finalists) - 0.4)
+    axes.set_xlabel(goal_label(ranking.metric, ranking.direction).replace("\n", ", "))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.3, handletextpad=0.3)
+    counts = sorted({len(finalist.repeats) for finalist in finalists})
+    n = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    caption = (
+        f"Finalists, the best mean on top: {len(finalists)} points, {n} fits of each under fresh seeds; the interval "
+        f"of the mean {readable_metric(ranking.metric)} is Student's."
+    )
+    return as_picture(figure, "Finalists under fresh seeds", caption)
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[:6]}…{name[-7:]}"

@@ -1,0 +1,140 @@
+"""A trial's model asked about many patches of the validation pages: once, in a worker; the answers are kept."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.answers import PatchAnswers
+from core.errors import ComparisonError, PatchError, RegistryError
+from core.patches import PatchSettings
+from core.precision import choose_precision
+from search.errand import run_errand
+from search.files import write_atomically
+from search.known_sweeps import KnownSweep
+from search.launch import local_executor
+from search.preparation import SPLIT_FILE, PreparedCorpus
+from search.promotion.registry import download_model
+from search.sweep_state import TrialRecord
+from search.tracking.logged_models import LoggedModels, ModelOwner
+from search.tracking.store import TrackingStore, tracking_errors
+from search.trial import TrialSpec, TrialState
+
+ANSWER_PATCHES = "search.comparison.answering:answer_validation_patches"
+MOST_PER_LINE = 32
+_MOST_CELLS = 6_000_000  # patches x writers: 24 MB of answers, and minutes of prediction at the most
+
+
+@dataclass(frozen=True)
+class AnsweringTask:
+    """What the worker must know.
+
+    Attributes:
+        model: the saved model's folder.
+        line_store: folder of the built line store.
+        split: the split's manifest.
+        patches: how patches are cut.
+        per_line: most patches of one line.
+    """
+
+    model: Path
+    line_store: Path
+    split: Path
+    patches: PatchSettings
+    per_line: int
+
+
+def find_model(sweep: KnownSweep, trial: TrialRecord, store: TrackingStore | None) -> Path | None:
+    """The folder of a trial's model: where the worker left it, or as MLflow has it; `None` if it was not kept."""
+    saved = trial.result.model if trial.result else None
+    if saved is None:
+        return None
+    if (saved.path / "MLmodel").is_file():
+        return saved.path
+    if store is None:
+        return None
+    client = store.client()
+    with tracking_errors(f"find the model of trial {trial.number}", store):
+        experiment = client.get_experiment_by_name(sweep.experiment.name)
+        if experiment is None:
+            return None
+        owner = ModelOwner(sweep.created.sweep_id, "trial", trial.number)
+        logged = LoggedModels(client, experiment.experiment_id).find(owner)
+    if logged is None:
+        return None
+    try:
+        return download_model(store, logged.artifact_location)
+    except RegistryError:
+        return None
+
+
+def ask_model(sweep: KnownSweep, trial: TrialRecord, model: Path, corpus: PreparedCorpus, folder: Path) -> PatchAnswers:
+    """The model's answers to evenly spaced patches of every validation line: those kept in `folder`, or new ones.
+
+    Args:
+        sweep: whose split and settings count.
+        trial: that made the model.
+        model: its folder.
+        corpus: of the sweep.
+        folder: where answers are kept.
+
+    Raises:
+        ComparisonError: if the worker fails.
+    """
+    task = AnsweringTask(
+        model, corpus.store.folder, sweep.folder / SPLIT_FILE, sweep.experiment.patches, patches_per_line(corpus)
+    )
+    kept = folder / f"answers-{_key(trial, task, corpus)}.npz"
+    if kept.exists():
+        try:
+            return PatchAnswers.load(kept)
+        except PatchError:
+            kept.unlink()  # damaged: asked again
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".asking-") as work_dir:
+        result = run_errand(
+            local_executor(sweep.experiment, ANSWER_PATCHES, n_workers=1), _spec(sweep, task, Path(work_dir))
+        )
+        if result.state is not TrialState.COMPLETED:
+            raise ComparisonError(
+                f"The model of trial {trial.number} must answer for the validation pages, but: {result.reason}"
+            )
+        write_atomically(kept, result.artifacts["answers.npz"].path.read_bytes())
+    return PatchAnswers.load(kept)
+
+
+def patches_per_line(corpus: PreparedCorpus) -> int:
+    """As many as `MOST_PER_LINE`, fewer in a large corpus."""
+    validation = set(corpus.manifest.validation)
+    n_lines = sum(line.image_id in validation for line in corpus.store.lines)
+    most = _MOST_CELLS // max(1, n_lines * len(corpus.manifest.writer_ids))
+    return max(1, min(MOST_PER_LINE, most))
+
+
+def _key(trial: TrialRecord, task: AnsweringTask, corpus: PreparedCorpus) -> str:
+    """What the answers depend on; not where anything lies."""
+    sha256 = trial.result.model.sha256 if trial.result and trial.result.model else ""
+    patches = task.patches.model_dump(mode="json")
+    content = [sha256, corpus.manifest.hash, corpus.store.folder.name, patches, task.per_line]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _spec(sweep: KnownSweep, task: AnsweringTask, work_dir: Path) -> TrialSpec:
+    executor = sweep.experiment.executor
+    return TrialSpec(
+        sweep_id=sweep.created.sweep_id,
+        number=0,
+        attempt=1,
+        objective=ANSWER_PATCHES,
+        hyperparameters={},
+        seed=sweep.experiment.seed,
+        start_epoch=0,
+        until_epoch=0,
+        horizon_epochs=0,
+        threads=executor.threads if isinstance(executor.threads, int) else 2,
+        precision=choose_precision(sweep.experiment.training.precision),
+        checkpoint=None,
+        work_dir=work_dir,
+        settings=task,
+    )

@@ -1,0 +1,178 @@
+"""The report of one sweep as one HTML file that needs nothing beside it: figures, patches and style are inside."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from search.comparison.error_figures import draw_accuracy, draw_confusion, draw_finalists, draw_reliability
+from search.comparison.figures import Picture, report_style
+from search.comparison.search_figures import (
+    draw_contour,
+    draw_curves,
+    draw_fit,
+    draw_history,
+    draw_importance,
+    draw_parallel,
+    draw_slices,
+)
+from search.comparison.sweep_report import SweepReport
+from search.comparison.tables import (
+    LEADERBOARD_LENGTH,
+    Table,
+    against_seed_table,
+    costs_table,
+    counts_text,
+    data_table,
+    finalists_table,
+    hyperparameters_table,
+    leaderboard_table,
+    paired_text,
+    score_text,
+    trials_table,
+)
+from search.files import write_atomically
+from search.report import readable_duration, score_name
+
+REPORT_FILE = "report.html"
+_TEMPLATE = "report.html.j2"
+_LEAST_FOR_PICTURES = 2
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The report's figures; `None` where there is too little to draw.
+
+    Attributes:
+        history: of the search.
+        importance: of the hyperparameters.
+        parallel: coordinates.
+        slices: one hyperparameter at a time.
+        contour: two hyperparameters.
+        curves: of all trials.
+        fit: of the chosen one.
+        finalists: under fresh seeds.
+        confusion: of writers.
+        accuracy: by the amount of writing.
+        reliability: of the probabilities.
+    """
+
+    history: Picture
+    importance: Picture | None
+    parallel: Picture | None
+    slices: Picture | None
+    contour: Picture | None
+    curves: Picture | None
+    fit: Picture | None
+    finalists: Picture | None
+    confusion: Picture | None
+    accuracy: Picture | None
+    reliability: Picture | None
+
+
+def write_report(report: SweepReport, folder: Path) -> Path:
+    """Write the page into a folder; it appears whole or not at all."""
+    path = folder / REPORT_FILE
+    write_atomically(path, render_report(report).encode())
+    return path
+
+
+def render_report(report: SweepReport) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("search.comparison", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    with report_style():
+        pictures = draw_pictures(report)
+    template = environment.get_template(_TEMPLATE)
+    return template.render(report=report, pictures=pictures, tables=_tables(report), facts=_facts(report))
+
+
+def draw_pictures(report: SweepReport) -> Pictures:
+    """Draw all that there is enough for."""
+    metric, direction = report.metric, report.direction
+    best = report.chosen.trial if report.chosen else None
+    number = best.number if best else None
+    searched, mistakes = report.searched, report.mistakes
+    order = [importance.name for importance in report.importances] or [d.name for d in searched.varied]
+    has_points = len(searched.trials) >= _LEAST_FOR_PICTURES and bool(order)
+    ranking = report.finalists
+    return Pictures(
+        history=draw_history(report.rows, metric, direction),
+        importance=draw_importance(report.importances, len(searched.trials)) if report.importances else None,
+        parallel=draw_parallel(searched, order, metric, number) if has_points else None,
+        slices=draw_slices(searched, order, metric, number) if has_points else None,
+        contour=draw_contour(searched, (order[0], order[1]), metric, number)
+        if has_points and len(order) >= 2
+        else None,
+        curves=draw_curves(
+            list(report.sweep.state.trials.values()),
+            metric,
+            direction,
+            number,
+            report.seed.number if report.seed else None,
+        ),
+        fit=draw_fit(best, f"trial {best.number:03d}") if best else None,
+        finalists=draw_finalists(ranking, {f.trial: report.row(f.trial).name for f in ranking.finalists})
+        if ranking
+        else None,
+        confusion=draw_confusion(mistakes.confusion, mistakes.writer_ids, mistakes.order, "images")
+        if mistakes
+        else None,
+        accuracy=draw_accuracy(mistakes.amounts, len(mistakes.writer_ids)) if mistakes and mistakes.amounts else None,
+        reliability=draw_reliability(mistakes.reliability) if mistakes and mistakes.reliability else None,
+    )
+
+
+def flattery_text(report: SweepReport) -> str:
+    """By how much the search's value of its favourite was too good, in a sentence; empty without finalists."""
+    ranking = report.finalists
+    spread = ranking.flattery(ranking.favourite) if ranking else None
+    if ranking is None or spread is None:
+        return ""
+    favourite, name = ranking.favourite, score_name(ranking.metric)
+    mean = favourite.spread.mean if favourite.spread else float("nan")
+    interval = f" (95 % {spread.low:+.3g} to {spread.high:+.3g})" if spread.low is not None else ""
+    verb = "flattered it" if spread.mean > 0 else "did not flatter it; the difference is"
+    n = f"{spread.n} fresh fit{'s' if spread.n > 1 else ''} of the same point"
+    return (
+        f"Trial {favourite.trial:03d} had the best {name} that the search saw, {favourite.search_value:.4g}; {n} gave "
+        f"{mean:.4g} on average: the search {verb} by {abs(spread.mean):.3g}{interval}."
+    )
+
+
+def _tables(report: SweepReport) -> dict[str, Table | None]:
+    best = report.row(report.chosen.trial.number) if report.chosen else None
+    seed = report.row(report.seed.number) if report.seed else None
+    has_both = best is not None and seed is not None and best.number != seed.number
+    return {
+        "leaderboard": leaderboard_table(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH),
+        "trials": trials_table(report.rows, report.metric),
+        "finalists": finalists_table(report.finalists) if report.finalists else None,
+        "seed": against_seed_table(best, seed, report.metric) if best and seed and has_both else None,
+        "hyperparameters": hyperparameters_table(best, seed) if best and seed and has_both else None,
+        "costs": costs_table(report.sweep, report.finalists, report.finalist_costs),
+        "data": data_table(report.corpus) if report.corpus else None,
+    }
+
+
+def _facts(report: SweepReport) -> dict[str, str]:
+    """Sentences and figures that the page shows in several places."""
+    state = report.sweep.state
+    best = report.row(report.chosen.trial.number) if report.chosen else None
+    asked_s = sum(trial.ask_s for trial in state.trials.values())
+    return {
+        "best": score_text(score_name(report.metric), best.score) if best else "",
+        "best_name": best.name if best else "",
+        "counts": counts_text(report.sweep),
+        "elapsed": readable_duration(state.elapsed_s(state.last_ms)),
+        "asked": readable_duration(asked_s),
+        "patches": f"{state.n_patches:,}",
+        "flattery": flattery_text(report),
+        "paired": paired_text(report.paired, report.item) if report.paired else "",
+        "goal": "lower is better" if report.direction == "minimize" else "higher is better",
+    }

@@ -1,0 +1,332 @@
+"""All that the report of one sweep says, gathered from its ledger, its files, its best model and its corpus."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from core.errors import CorpusError, LineStoreError, SplitError
+from core.split import SplitManifest
+from search.comparison.against_seed import PairedScores, pair_decisions
+from search.comparison.finalist_fits import seed_trial
+from search.comparison.finalists import ChosenTrial, FinalistRanking, choose_trial, finalist_folder, read_finalists
+from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
+from search.comparison.model_answers import ask_model, find_model, patches_per_line
+from search.comparison.searched import Importance, Searched, measure_importance, read_searched
+from search.comparison.trial_table import TrialRow, other_scores, read_decisions, read_rows
+from search.known_sweeps import KnownSweep, read_sweep
+from search.ledger import read_ledger
+from search.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
+from search.promotion.openings import count_openings
+from search.report import Direction
+from search.sweep_state import TrialRecord
+from search.tracking.store import TrackingStore, tracking_errors
+from search.trial import TrialState
+from search.workspace import Workspace
+
+REPORT_FOLDER = "report"
+OnLines = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How sweep and report were made.
+
+    Attributes:
+        command: that made the report.
+        sweep_command: that makes the sweep, given its experiment as a file.
+        experiment_yaml: the whole experiment, defaults written out.
+        version: of whosehand, when the sweep was begun.
+        git_commit: likewise; empty outside a repository.
+        sweep_id: of the sweep.
+        created: when it was begun, UTC.
+        last: its last event, UTC.
+        written: when the report was, UTC.
+        machine: where the sweep was last launched: host, workers, threads, precision.
+        python: of the report.
+    """
+
+    command: str
+    sweep_command: str
+    experiment_yaml: str
+    version: str
+    git_commit: str
+    sweep_id: str
+    created: str
+    last: str
+    written: str
+    machine: str
+    python: str
+
+
+@dataclass(frozen=True, eq=False)
+class SweepReport:
+    """What a sweep found.
+
+    Attributes:
+        sweep: as its ledger has it.
+        status: where it stands, in words.
+        warnings: what everyone must know first.
+        rows: all trials, the best first.
+        scores: names of the scores worth a column.
+        finalists: `None` if there are none.
+        finalist_costs: epochs, patches and seconds of each repeat.
+        chosen: the trial that a promotion would take, and why; `None` without a completed trial.
+        seed: the completed trial of the seed recipe.
+        paired: the chosen trial against the seed recipe on the same pages.
+        searched: the completed trials as points of the space.
+        importances: of the hyperparameters that vary.
+        mistakes: of the chosen trial's model; `None` if nothing is known of them.
+        mistakes_gap: why mistakes, or parts of them, are missing; empty if all is there.
+        corpus: `None` if it cannot be read any more.
+        manifest: of the split; `None` for a sweep that has not begun.
+        n_openings: how often its test pages have been opened so far.
+        origin: how all this was made.
+    """
+
+    sweep: KnownSweep
+    status: str
+    warnings: tuple[str, ...]
+    rows: tuple[TrialRow, ...]
+    scores: tuple[str, ...]
+    finalists: FinalistRanking | None
+    finalist_costs: tuple[tuple[int, int, float], ...]
+    chosen: ChosenTrial | None
+    seed: TrialRecord | None
+    paired: PairedScores | None
+    searched: Searched
+    importances: tuple[Importance, ...]
+    mistakes: Mistakes | None
+    mistakes_gap: str
+    corpus: PreparedCorpus | None
+    manifest: SplitManifest | None
+    n_openings: int
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Of the sweep."""
+        return self.sweep.created.name
+
+    @property
+    def metric(self) -> str:
+        """The objective's."""
+        return self.sweep.experiment.objective.metric
+
+    @property
+    def direction(self) -> Direction:
+        """Whether low or high values are better."""
+        return self.sweep.experiment.objective.resolved_direction
+
+    @property
+    def item(self) -> str:
+        """What is decided at the highest level."""
+        return "image" if self.manifest is None else self.manifest.unit
+
+    def row(self, number: int) -> TrialRow:
+        """The row of a trial."""
+        return next(row for row in self.rows if row.number == number)
+
+
+def read_report(
+    name: str, workspace: Workspace, command: str, store: TrackingStore | None = None, on_lines: OnLines | None = None
+) -> SweepReport:
+    """Gather what is known of a sweep; it may be running, and nothing of it is changed.
+
+    The chosen trial's model is asked about the validation pages in a worker, once; its answers are kept in the sweep's
+    folder. Test pages are not looked at.
+
+    Args:
+        name: of a sweep in this workspace.
+        workspace: where.
+        command: that asks for the report.
+        store: where the sweep is tracked; `None` to do without.
+        on_lines: called with (images done, images in all) while the line store is built.
+
+    Raises:
+        LedgerError: if there is no such sweep.
+        ComparisonError: if the model fails on the validation pages.
+    """
+    sweep = read_sweep(name, workspace)
+    manifest, corpus, corpus_gap = _read_data(sweep, workspace, on_lines)
+    chosen, seed, finalists, searched = (
+        choose_trial(sweep),
+        seed_trial(sweep),
+        read_finalists(sweep),
+        read_searched(sweep),
+    )
+    mistakes, gap = _find_mistakes(sweep, chosen, corpus, corpus_gap, manifest, store)
+    paired = None
+    if chosen is not None and seed is not None and chosen.trial.number != seed.number:
+        paired = pair_decisions(read_decisions(chosen.trial), read_decisions(seed))
+    status, is_unfinished = _status(sweep)
+    tagged = (manifest.warning if manifest else "") or _tagged_warning(sweep, store)
+    warnings = [
+        *([tagged] if tagged else []),
+        *([f"This sweep is not finished: {status}. All that follows is as far as it is."] if is_unfinished else []),
+        *_data_warnings(manifest, corpus, corpus_gap),
+        *_trial_warnings(sweep),
+    ]
+    return SweepReport(
+        sweep=sweep,
+        status=status,
+        warnings=tuple(dict.fromkeys(warnings)),
+        rows=read_rows(sweep),
+        scores=tuple(other_scores(sweep)),
+        finalists=finalists,
+        finalist_costs=_finalist_costs(sweep, finalists),
+        chosen=chosen,
+        seed=seed,
+        paired=paired,
+        searched=searched,
+        importances=measure_importance(searched, sweep.experiment.seed),
+        mistakes=mistakes,
+        mistakes_gap=gap,
+        corpus=corpus,
+        manifest=manifest,
+        n_openings=count_openings(workspace.openings_file, manifest.test_hash) if manifest else 0,
+        origin=_origin(sweep, command),
+    )
+
+
+def _read_data(
+    sweep: KnownSweep, workspace: Workspace, on_lines: OnLines | None
+) -> tuple[SplitManifest | None, PreparedCorpus | None, str]:
+    """Manifest and corpus of a sweep; where the corpus is not to be had any more, why."""
+    path = sweep.folder / SPLIT_FILE
+    manifest = SplitManifest.load(path) if path.exists() else None
+    if manifest is None:
+        return None, None, "The sweep has no split yet."
+    try:
+        corpus = prepare_corpus(sweep.experiment, workspace, on_lines)
+    except (CorpusError, SplitError, LineStoreError, OSError) as error:
+        return manifest, None, f"The corpus cannot be read any more: {error}"
+    if corpus.manifest.hash != manifest.hash:
+        return manifest, None, "The corpus has changed since the sweep was begun, so that its pages are not shown."
+    return manifest, corpus, ""
+
+
+def _find_mistakes(
+    sweep: KnownSweep,
+    chosen: ChosenTrial | None,
+    corpus: PreparedCorpus | None,
+    corpus_gap: str,
+    manifest: SplitManifest | None,
+    store: TrackingStore | None,
+) -> tuple[Mistakes | None, str]:
+    """The chosen model's mistakes, and what of them cannot be told and why."""
+    if chosen is None:
+        return None, "No trial is completed yet."
+    item = "image" if manifest is None else manifest.unit
+    model = find_model(sweep, chosen.trial, store)
+    if model is not None and corpus is not None:
+        answers = ask_model(sweep, chosen.trial, model, corpus, sweep.folder / REPORT_FOLDER)
+        return mistakes_of_answers(answers, corpus, patches_per_line(corpus)), ""
+    gap = corpus_gap or f"The model of trial {chosen.trial.number} was not kept (`tracking.keep_models`)."
+    found = mistakes_of_tables(chosen.trial, item)
+    if found is None:
+        return None, f"{gap} The trial left no tables of its decisions either."
+    return found, f"{gap} What follows is from the tables that the trial left; patches cannot be shown."
+
+
+def _status(sweep: KnownSweep) -> tuple[str, bool]:
+    """In words, and whether more may come."""
+    state = sweep.state
+    if state.closed is None:
+        return "it is running, or its driver was killed", True
+    n_open = sum(not trial.state.is_final for trial in state.trials.values())
+    if state.closed.status == "completed":
+        return f"finished: {state.closed.reason}", False
+    return f"{state.closed.status}: {state.closed.reason}" + (f"; {n_open} trials can go on" if n_open else ""), True
+
+
+def _data_warnings(manifest: SplitManifest | None, corpus: PreparedCorpus | None, gap: str) -> list[str]:
+    warnings = [gap] if gap else []
+    if manifest is not None and manifest.unit == "image":
+        warnings.append(
+            "This corpus has no pages: the split is by image, and images that were written together may lie in "
+            "different parts. Scores on new pages by these writers will be lower."
+        )
+    if corpus is not None and corpus.index.generated:
+        warnings.append("The handwriting is generated: scores on it say nothing about real hands.")
+    if corpus is not None and corpus.shortcomings:
+        warnings.append(f"Not all of the corpus is used: {corpus.shortcomings}; `whosehand data stats` lists them.")
+    return warnings
+
+
+def _trial_warnings(sweep: KnownSweep) -> list[str]:
+    warnings = []
+    failed = [trial for trial in sweep.state.trials.values() if trial.state is TrialState.FAILED]
+    if failed:
+        reason = failed[0].summary.reason or "no reason is known"
+        warnings.append(
+            f"{len(failed)} of {len(sweep.state.trials)} trials failed; the first, {failed[0].number:03d}: {reason}"
+        )
+    n_lost = sum(trial.n_lost for trial in sweep.state.trials.values())
+    if n_lost:
+        warnings.append(
+            f"Workers were lost {n_lost} times (killed, or out of memory); their trials were started again."
+        )
+    return warnings
+
+
+def _tagged_warning(sweep: KnownSweep, store: TrackingStore | None) -> str:
+    """What the sweep's run in MLflow warns of, such as a split that leaks."""
+    if store is None:
+        return ""
+    run = find_sweep_run(sweep, store)
+    return "" if run is None else run[1]
+
+
+def find_sweep_run(sweep: KnownSweep, store: TrackingStore) -> tuple[str, str] | None:
+    """Id and warning of the sweep's own run in MLflow; `None` if it was never tracked."""
+    client = store.client()
+    with tracking_errors(f"find the run of sweep {sweep.created.name!r}", store):
+        experiment = client.get_experiment_by_name(sweep.experiment.name)
+        if experiment is None:
+            return None
+        condition = f"tags.sweep_id = '{sweep.created.sweep_id}' and tags.kind = 'sweep'"
+        runs = client.search_runs([experiment.experiment_id], condition, max_results=1)
+    return (runs[0].info.run_id, runs[0].data.tags.get("warning", "")) if runs else None
+
+
+def _finalist_costs(sweep: KnownSweep, ranking: FinalistRanking | None) -> tuple[tuple[int, int, float], ...]:
+    numbers = [finalist.trial for finalist in ranking.finalists] if ranking else []
+    repeats = [
+        repeat for number in numbers for repeat in read_ledger(finalist_folder(sweep.folder, number)).trials.values()
+    ]
+    return tuple((repeat.n_epochs, repeat.n_patches, repeat.duration_s) for repeat in repeats)
+
+
+def _origin(sweep: KnownSweep, command: str) -> Origin:
+    created, launches = sweep.created, sweep.state.launches
+    machine = ""
+    if launches:
+        last = launches[-1]
+        machine = f"{last.n_workers} workers of {last.threads} threads, {last.precision}, on {last.host}"
+        machine += f"; {len(launches)} launches" if len(launches) > 1 else ""
+    return Origin(
+        command=command,
+        sweep_command=f"whosehand sweep {created.name}.yaml",
+        experiment_yaml=yaml.safe_dump(dict(created.config), sort_keys=False, allow_unicode=True),
+        version=created.version,
+        git_commit=created.git_commit,
+        sweep_id=created.sweep_id,
+        created=_utc(created.at_ms),
+        last=_utc(sweep.state.last_ms),
+        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        machine=machine,
+        python=f"Python {platform.python_version()}",
+    )
+
+
+def _utc(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, tz=UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def report_folder(sweep_folder: Path) -> Path:
+    """Where a sweep's report and the answers behind it are kept."""
+    return sweep_folder / REPORT_FOLDER

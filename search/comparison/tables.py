@@ -1,0 +1,240 @@
+"""The report's tables, as rows of text that a terminal and a page can both show."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.split import PARTS
+from search.comparison.against_seed import PairedScores
+from search.comparison.figures import readable_metric
+from search.comparison.finalists import Finalist, FinalistRanking, Spread
+from search.comparison.trial_table import Score, TrialRow, differing
+from search.known_sweeps import KnownSweep
+from search.preparation import PreparedCorpus
+from search.report import COUNTED_STATES, readable_duration, score_name
+
+LEADERBOARD_LENGTH = 10
+_MOST_SCORES = 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text.
+
+    Attributes:
+        header: a name for each column.
+        rows: cells.
+        n_text_columns: so many columns from the left hold words, the others numbers.
+        marked: places of rows that stand out.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    n_text_columns: int = 1
+    marked: frozenset[int] = frozenset()
+
+
+def leaderboard_table(rows: Sequence[TrialRow], metric: str, scores: Sequence[str], length: int | None = None) -> Table:
+    """The completed trials, the best first: score, interval, cost, size and speed."""
+    ranked = [row for row in rows if row.place is not None][:length]
+    shown = [name for name in scores if any(name in row.scores for row in ranked)][:_MOST_SCORES]
+    with_size = any(row.n_weights for row in ranked)
+    header = ["", "trial", readable_metric(metric), *(readable_metric(name).split(" (")[0] for name in shown)]
+    header += ["patches", "time", "patches/s", *(["weights", "model"] if with_size else [])]
+    cells = []
+    for row in ranked:
+        line = [str(row.place), row.name, score_text(score_name(metric), row.score)]
+        line += [score_text(name, row.scores.get(name)) for name in shown]
+        line += [f"{row.n_patches:,}", readable_duration(row.duration_s), _speed(row)]
+        if with_size:
+            line += [f"{row.n_weights:,}", readable_bytes(row.model_bytes)]
+        cells.append(tuple(line))
+    return Table(tuple(header), tuple(cells), n_text_columns=2, marked=frozenset({0}))
+
+
+def trials_table(rows: Sequence[TrialRow], metric: str) -> Table:
+    """Every trial with what was searched over, and how it ended."""
+    names = differing(rows)
+    header = ("trial", "state", readable_metric(metric), "epochs", *names, "why it ended")
+    cells = tuple(
+        (
+            f"{row.number:03d}",
+            str(row.state),
+            "" if row.score is None else f"{row.score.value:.4g}",
+            str(row.n_epochs),
+            *(_value(row.hyperparameters.get(name)) for name in names),
+            row.reason,
+        )
+        for row in sorted(rows, key=lambda row: row.number)
+    )
+    marked = frozenset(place for place, row in enumerate(sorted(rows, key=lambda r: r.number)) if row.place == 1)
+    return Table(header, cells, n_text_columns=2, marked=marked)
+
+
+def finalists_table(ranking: FinalistRanking) -> Table:
+    """The finalists by their mean, with what the search saw and how far each is behind the first."""
+    first = ranking.finalists[0]
+    header = (
+        "",
+        "trial",
+        "mean of fresh fits",
+        "95 % interval",
+        "fits",
+        "search saw",
+        "flattered by",
+        "behind the first",
+    )
+    rows = tuple(
+        (
+            str(place),
+            f"{finalist.trial:03d}",
+            "" if finalist.spread is None else f"{finalist.spread.mean:.4g}",
+            _interval(finalist.spread),
+            _fits(finalist),
+            f"{finalist.search_value:.4g}",
+            _signed(ranking.flattery(finalist)),
+            "" if finalist is first else _signed(ranking.behind(finalist, first), with_interval=True),
+        )
+        for place, finalist in enumerate(ranking.finalists, start=1)
+    )
+    return Table(header, rows, n_text_columns=2, marked=frozenset({0}) if ranking.chosen is first else frozenset())
+
+
+def against_seed_table(best: TrialRow, seed: TrialRow, metric: str) -> Table:
+    """Scores, cost and size of both."""
+    names = [name for name in best.scores if name in seed.scores and name.split("_")[0] in ("patch", "image", "page")]
+    objective = score_name(metric)
+    rows = [(readable_metric(metric), score_text(objective, best.score), score_text(objective, seed.score))]
+    rows += [
+        (readable_metric(name), score_text(name, best.scores[name]), score_text(name, seed.scores[name]))
+        for name in names
+        if name.endswith(("top1", "logloss"))
+    ]
+    rows += [
+        ("weights", f"{best.n_weights:,}", f"{seed.n_weights:,}"),
+        ("saved model", readable_bytes(best.model_bytes), readable_bytes(seed.model_bytes)),
+        ("patches trained", f"{best.n_patches:,}", f"{seed.n_patches:,}"),
+        ("time", readable_duration(best.duration_s), readable_duration(seed.duration_s)),
+        ("patches/s", _speed(best), _speed(seed)),
+    ]
+    return Table(("", f"best: {best.number:03d}", f"seed recipe: {seed.number:03d}"), tuple(rows))
+
+
+def hyperparameters_table(best: TrialRow, seed: TrialRow) -> Table:
+    """What is different about the best trial's network and training."""
+    rows = tuple(
+        (name, _value(best.hyperparameters.get(name)), _value(seed.hyperparameters.get(name)))
+        for name in differing([best, seed])
+    )
+    return Table(("hyperparameter", f"best: {best.number:03d}", f"seed recipe: {seed.number:03d}"), rows)
+
+
+def paired_text(paired: PairedScores, item: str) -> str:
+    """The paired comparison in a sentence or two."""
+    top1, loss = paired.top1_interval, paired.logloss_interval
+    return (
+        f"On the same {paired.n_items} validation {item}s the best names {paired.only_first} rightly that the seed "
+        f"recipe does not, and the other way round {paired.only_second} (exact McNemar p = {paired.p_value:.2g}). Its "
+        f"share right is higher by {100 * paired.top1_gain:+.1f} points (95 % {100 * top1[0]:+.1f} to "
+        f"{100 * top1[1]:+.1f}), its log-loss lower by {paired.logloss_gain:+.3g} nats ({loss[0]:+.3g} to "
+        f"{loss[1]:+.3g}). The best was chosen on these pages, the seed recipe was not."
+    )
+
+
+def costs_table(
+    sweep: KnownSweep, ranking: FinalistRanking | None, finalist_rows: Sequence[tuple[int, int, float]]
+) -> Table:
+    """What was spent on which kind of trial.
+
+    Args:
+        sweep: whose trials count.
+        ranking: its finalists.
+        finalist_rows: for each repeat its epochs, patches and seconds.
+    """
+    header = ("", "trials", "epochs", "patches", "worker time")
+    trials = list(sweep.state.trials.values())
+    rows = []
+    for state in COUNTED_STATES:
+        own = [trial for trial in trials if trial.state is state]
+        if own:
+            sums = [(trial.n_epochs, trial.n_patches, trial.duration_s) for trial in own]
+            rows.append(_cost_row(str(state), sums))
+    if len(rows) != 1:
+        rows.append(_cost_row("the search", [(t.n_epochs, t.n_patches, t.duration_s) for t in trials]))
+    if ranking is not None:
+        rows.append(_cost_row("finalists", finalist_rows))
+    return Table(header, tuple(rows))
+
+
+def data_table(corpus: PreparedCorpus) -> Table:
+    """Writers, pages, images and lines of each part."""
+    manifest = corpus.manifest
+    header = ("part", "writers", *(("pages",) if manifest.unit == "page" else ()), "images", "lines", "lines a writer")
+    rows = []
+    for part in PARTS:
+        ids = set(manifest.image_ids(part))
+        lines = [line for line in corpus.store.lines if line.image_id in ids]
+        per_writer = Counter(line.writer_id for line in lines)
+        row = [part, f"{len(per_writer):,}"]
+        if manifest.unit == "page":
+            row.append(f"{len({(line.writer_id, line.group_id) for line in lines}):,}")
+        ends = sorted({min(per_writer.values(), default=0), max(per_writer.values(), default=0)})
+        rows.append((*row, f"{len(ids):,}", f"{len(lines):,}", " to ".join(map(str, ends))))
+    return Table(header, tuple(rows))
+
+
+def score_text(name: str, score: Score | None) -> str:
+    """A score with its interval: shares as percent, losses with three digits."""
+    if score is None:
+        return ""
+    if name.endswith(("top1", "top5", "macro_f1")):
+        interval = "" if score.low is None else f" ({100 * score.low:.1f} to {100 * (score.high or 0):.1f})"
+        return f"{100 * score.value:.1f} %{interval}"
+    interval = "" if score.low is None else f" ({score.low:.3g} to {score.high:.3g})"
+    return f"{score.value:.4g}{interval}"
+
+
+def readable_bytes(n_bytes: int | None) -> str:
+    """Bytes as a short text, empty where there are none.
+
+    >>> readable_bytes(3_412_000), readable_bytes(820), readable_bytes(None)
+    ('3.4 MB', '1 kB', '')
+    """
+    if n_bytes is None:
+        return ""
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 100_000 else f"{max(1, round(n_bytes / 1e3))} kB"
+
+
+def counts_text(sweep: KnownSweep) -> str:
+    """Trials by state, such as `12 completed, 3 pruned`."""
+    counts = [(sweep.state.count(state), state) for state in COUNTED_STATES]
+    return ", ".join(f"{count} {state}" for count, state in counts if count) or "none yet"
+
+
+def _cost_row(name: str, parts: Sequence[tuple[int, int, float]]) -> tuple[str, ...]:
+    epochs, patches, seconds = (sum(part[k] for part in parts) for k in range(3))
+    return (name, f"{len(parts):,}", f"{epochs:,}", f"{patches:,}", readable_duration(seconds))
+
+
+def _fits(finalist: Finalist) -> str:
+    more = [f"{count} {what}" for count, what in ((finalist.n_failed, "failed"), (finalist.n_open, "open")) if count]
+    return ", ".join([str(len(finalist.repeats)), *more])
+
+
+def _interval(spread: Spread | None) -> str:
+    return "" if spread is None or spread.low is None else f"{spread.low:.4g} to {spread.high:.4g}"
+
+
+def _signed(spread: Spread | None, with_interval: bool = False) -> str:
+    if spread is None:
+        return ""
+    interval = f" ({spread.low:+.2g} to {spread.high:+.2g})" if with_interval and spread.low is not None else ""
+    return f"{spread.mean:+.3g}{interval}"
+
+
+def _speed(row: TrialRow) -> str:
+    return "" if row.patches_per_s is None else f"{row.patches_per_s:,.0f}"
+
+
+def _value(value: object) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,190 @@
+"""A sweep's trials as a table: score with interval, cost, size and speed."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.known_sweeps import KnownSweep
+from search.report import rank, score_name, telling_columns, trial_name
+from search.sweep_state import TrialRecord
+from search.trial import Point, TrialState
+
+SCORES_FILE = "scores.json"
+DECISIONS_FILE = "decisions.csv"
+CONFUSION_FILE = "confusion.csv"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score with its 95 % interval, where there is one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial of a sweep.
+
+    Attributes:
+        number: of the trial.
+        name: a short one that tells trials apart.
+        state: where it stands.
+        place: in the leaderboard, from 1; `None` unless completed.
+        score: the objective's value; `None` unless completed.
+        scores: the other final scores, by short name.
+        hyperparameters: all of them.
+        n_epochs: done.
+        n_patches: trained.
+        duration_s: of training and validation.
+        n_weights: of the network; 0 where that has no meaning or the trial is not completed.
+        model_bytes: of the saved model; `None` where none was saved.
+        patches_per_s: trained, validation and all; `None` without an epoch.
+        n_attempts: starts of a worker.
+        n_lost: workers that died.
+        reason: of the end.
+    """
+
+    number: int
+    name: str
+    state: TrialState
+    place: int | None
+    score: Score | None
+    scores: Mapping[str, Score]
+    hyperparameters: Point
+    n_epochs: int
+    n_patches: int
+    duration_s: float
+    n_weights: int
+    model_bytes: int | None
+    patches_per_s: float | None
+    n_attempts: int
+    n_lost: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a trial decided for one validation page, or image where there are no pages.
+
+    Attributes:
+        item: page id, or image id.
+        true: writer id.
+        predicted: writer id.
+        probability: of the predicted writer.
+        true_probability: of the true one.
+        n_patches: that were asked.
+    """
+
+    item: str
+    true: str
+    predicted: str
+    probability: float
+    true_probability: float
+    n_patches: int
+
+
+def read_rows(sweep: KnownSweep) -> tuple[TrialRow, ...]:
+    """All trials: the completed ones first, the best at the top, then the others by number."""
+    records = sweep.state.trials
+    summaries = [trial.summary for trial in records.values()]
+    ranked = rank(summaries, sweep.experiment.objective.resolved_direction)
+    places = {summary.number: place for place, summary in enumerate(ranked, start=1)}
+    order = [*places, *(number for number in records if number not in places)]
+    name = score_name(sweep.experiment.objective.metric)
+    return tuple(_row(records[number], places.get(number), name) for number in order)
+
+
+def other_scores(sweep: KnownSweep) -> list[str]:
+    """Names of the final scores that are worth a column beside the objective."""
+    summaries = rank([t.summary for t in sweep.state.trials.values()], sweep.experiment.objective.resolved_direction)
+    return telling_columns(summaries, score_name(sweep.experiment.objective.metric))[0]
+
+
+def differing(rows: Sequence[TrialRow]) -> list[str]:
+    """Names of the hyperparameters in which these trials differ."""
+    names = dict.fromkeys(name for row in rows for name in row.hyperparameters)
+    return [name for name in names if len({repr(row.hyperparameters.get(name)) for row in rows}) > 1]
+
+
+def trial_file(trial: TrialRecord, name: str) -> Path | None:
+    """A file that a trial left behind; `None` if it left none, or it is gone."""
+    reference = trial.result.artifacts.get(name) if trial.result else None
+    return reference.path if reference is not None and reference.path.is_file() else None
+
+
+def read_decisions(trial: TrialRecord) -> tuple[Decided, ...]:
+    """What a trial decided for each page; empty if its table is gone."""
+    path = trial_file(trial, DECISIONS_FILE)
+    if path is None:
+        return ()
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return tuple(
+        Decided(
+            row.get("image_id") or row["page_id"],
+            row["true"],
+            row["predicted"],
+            float(row["probability"]),
+            float(row["true_probability"]),
+            int(row["n_patches"]),
+        )
+        for row in rows
+    )
+
+
+def read_confusion(trial: TrialRecord) -> tuple[tuple[str, ...], NDArray[np.int64]] | None:
+    """Writer ids and images by true (row) and named writer; `None` if the trial's table is gone."""
+    path = trial_file(trial, CONFUSION_FILE)
+    if path is None:
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file))
+    return tuple(header[1:]), np.array([[int(cell) for cell in row[1:]] for row in rows], dtype=np.int64)
+
+
+def _row(trial: TrialRecord, place: int | None, objective: str) -> TrialRow:
+    summary, result = trial.summary, trial.result
+    is_completed = trial.state is TrialState.COMPLETED and result is not None
+    scores = _scores(trial) if is_completed else {}
+    score = None
+    if is_completed and summary.value is not None:
+        known = scores.get(objective)
+        score = Score(summary.value, known.low if known else None, known.high if known else None)
+    return TrialRow(
+        number=trial.number,
+        name=trial_name(trial.number, summary.hyperparameters),
+        state=trial.state,
+        place=place,
+        score=score,
+        scores={name: value for name, value in scores.items() if name != objective},
+        hyperparameters=summary.hyperparameters,
+        n_epochs=trial.n_epochs,
+        n_patches=trial.n_patches,
+        duration_s=trial.duration_s,
+        n_weights=result.n_parameters if result else 0,
+        model_bytes=result.model.size_bytes if result and result.model else None,
+        patches_per_s=trial.n_patches / trial.duration_s if trial.n_patches and trial.duration_s > 0 else None,
+        n_attempts=trial.n_attempts,
+        n_lost=trial.n_lost,
+        reason=summary.reason,
+    )
+
+
+def _scores(trial: TrialRecord) -> dict[str, Score]:
+    """Final scores by short name, with the intervals of the trial's own file where it is there."""
+    metrics = trial.result.metrics if trial.result else {}
+    scores = {score_name(name): Score(float(value)) for name, value in metrics.items()}
+    path = trial_file(trial, SCORES_FILE)
+    if path is None:
+        return scores
+    kept = json.loads(path.read_text(encoding="utf-8"))["scores"]
+    return scores | {
+        name: Score(scores[name].value, score["low"], score["high"]) for name, score in kept.items() if name in scores
+    }
