@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from core.errors import ComparisonError
@@ -85,13 +86,12 @@ def _report_one(
 
 def _print_report(report: "SweepReport") -> None:
     from search.comparison.report_page import flattery_text
-    from search.comparison.tables import LEADERBOARD_LENGTH, finalists_table, leaderboard_table
+    from search.comparison.tables import LEADERBOARD_LENGTH, finalists_table, short_leaderboard
 
     for warning in report.warnings:
         notes.print(f"note: {warning}", markup=False)
-    output.print(f"sweep [bold]{report.name}[/]: {len(report.rows)} trials, ", end="")
-    output.print(report.status, markup=False)
-    leaderboard = leaderboard_table(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH)
+    output.print(f"sweep {report.name}: {len(report.rows)} trials, {report.status}", markup=False)
+    leaderboard = short_leaderboard(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH)
     if leaderboard.rows:
         output.print(_text_table(leaderboard))
         unit = f"validation {report.item}s"
@@ -106,7 +106,7 @@ def _print_report(report: "SweepReport") -> None:
 
 
 def _text_table(rows: "TextTable") -> Table:
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(rows.header):
         table.add_column(name, justify="left" if place < rows.n_text_columns else "right")
     for place, row in enumerate(rows.rows):

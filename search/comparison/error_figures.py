@@ -70,7 +70,7 @@ def draw_confusion(
         f"Confusion of {n} writers: {n_right:,} of {n_all:,} validation {unit} named rightly "
         f"({n_right / max(n_all, 1):.1%}). Writers who are taken for each other stand side by side; numbers are {unit}."
     )
-    return as_picture(figure, "Confusion matrix, ordered by confusion", caption, is_wide=True)
+    return as_picture(figure, "Confusion matrix, ordered by confusion", caption, is_wide=n > 14)
 
 
 def draw_accuracy(amounts: Sequence[AccuracyAt], n_writers: int) -> Picture:
@@ -123,10 +123,10 @@ def draw_reliability(levels: Mapping[str, Reliability]) -> Picture:
         colour, marker, style = looks[name]
         x = [bin_.mean_probability for bin_ in reliability.bins]
         y = [bin_.share_right for bin_ in reliability.bins]
-        axes.plot(x, y, style, color=colour, linewidth=1.4)
-        sizes = [8 + 70 * bin_.n / reliability.n for bin_ in reliability.bins]
         label = f"{name}: ECE {reliability.ece:.3f} (n={reliability.n:,})"
-        axes.scatter(x, y, s=sizes, color=colour, marker=marker, label=label, zorder=3)
+        axes.plot(x, y, style, color=colour, linewidth=1.4, marker=marker, markersize=3.5, label=label)
+        sizes = [8 + 70 * bin_.n / reliability.n for bin_ in reliability.bins]
+        axes.scatter(x, y, s=sizes, color=colour, marker=marker, zorder=3)
         edges = [bin_.low + 0.05 for bin_ in reliability.bins]
         below.plot(
             edges, [bin_.n / reliability.n for bin_ in reliability.bins], style, color=colour, marker=marker, ms=4
@@ -139,7 +139,7 @@ def draw_reliability(levels: Mapping[str, Reliability]) -> Picture:
     below.set_ylabel("decisions")
     below.yaxis.set_major_formatter(PercentFormatter(1))
     below.set_ylim(0, 1.05)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.3, markerscale=0.8)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.3)
     caption = (
         "Calibration before any correction: on the dotted line a probability can be taken at its word; above it the "
         "model is too modest, below too sure. ECE: mean distance from the line over ten bins; few decisions raise it "

@@ -64,7 +64,7 @@ def find_model(sweep: KnownSweep, trial: TrialRecord, store: TrackingStore | Non
     if logged is None:
         return None
     try:
-        return download_model(store, logged.artifact_location)
+        return download_model(store, logged.location)
     except RegistryError:
         return None
 

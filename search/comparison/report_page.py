@@ -151,13 +151,22 @@ def _tables(report: SweepReport) -> dict[str, Table | None]:
     has_both = best is not None and seed is not None and best.number != seed.number
     return {
         "leaderboard": leaderboard_table(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH),
-        "trials": trials_table(report.rows, report.metric),
+        "trials": trials_table(report.rows, report.metric, [d.name for d in report.searched.varied]),
         "finalists": finalists_table(report.finalists) if report.finalists else None,
         "seed": against_seed_table(best, seed, report.metric) if best and seed and has_both else None,
         "hyperparameters": hyperparameters_table(best, seed) if best and seed and has_both else None,
         "costs": costs_table(report.sweep, report.finalists, report.finalist_costs),
         "data": data_table(report.corpus) if report.corpus else None,
     }
+
+
+def _census_text(report: SweepReport) -> str:
+    if report.corpus is None:
+        return ""
+    census = report.corpus.census
+    text = f"Found {census.n_found:,} images: {census.n_used:,} used"
+    text += f", {census.n_left_out:,} left out on purpose" if census.n_left_out else ""
+    return text + (f", {census.n_quarantined:,} set aside as unusable." if census.n_quarantined else ".")
 
 
 def _facts(report: SweepReport) -> dict[str, str]:
@@ -173,6 +182,9 @@ def _facts(report: SweepReport) -> dict[str, str]:
         "asked": readable_duration(asked_s),
         "patches": f"{state.n_patches:,}",
         "flattery": flattery_text(report),
+        "outside": ", ".join(f"{number:03d}" for number in report.searched.outside),
+        "census": _census_text(report),
+        "disk": report.disk,
         "paired": paired_text(report.paired, report.item) if report.paired else "",
         "goal": "lower is better" if report.direction == "minimize" else "higher is better",
     }

@@ -152,7 +152,16 @@ def draw_parallel(searched: Searched, order: Sequence[str], metric: str, best: i
         )
     for place, dimension in enumerate(dimensions):
         for height, text in _axis_ticks(dimension):
-            axes.annotate(text, (place, height), (4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
+            axes.annotate(
+                text,
+                (place, height),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=INK,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
+            )
     for value in np.unique([values.min(), np.median(values), values.max()]):
         axes.annotate(
             f"{value:.3g}", (len(names), scale(value)), (5, 0), textcoords="offset points", va="center", fontsize=8
@@ -202,11 +211,11 @@ def draw_slices(searched: Searched, order: Sequence[str], metric: str, best: int
                 panel.plot(_position(dimension, trial.point[name]), trial.value, "*", color=ORANGE, markersize=12)
         _label_axis(panel, dimension, "x")
         scale_values(panel, [trial.value for trial in searched.trials])
-    for row in panels:
-        row[0].set_ylabel(_wrapped(readable_metric(metric)))
-    figure.colorbar(
+    figure.supylabel(readable_metric(metric), fontsize=9.5)
+    bar = figure.colorbar(
         ScalarMappable(numbers, SEQUENCE), ax=panels.ravel().tolist(), label="trial", fraction=0.04, aspect=30
     )
+    bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     caption = f"Slices: the objective over one hyperparameter at a time, {len(searched.trials)} trials; star: the best."
     return as_picture(figure, "The objective over each hyperparameter", caption)
 
@@ -346,19 +355,24 @@ def _position(dimension: Dimension, value: Value) -> float:
 
 def _label_axis(axes: Axes, dimension: Dimension, which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
+    limits = axes.set_xlim if which == "x" else axes.set_ylim
     (axes.set_xlabel if which == "x" else axes.set_ylabel)(dimension.name)
     if isinstance(dimension, Categorical):
         axis.set_ticks(range(len(dimension.choices)), [str(choice) for choice in dimension.choices])
-        (axes.set_xlim if which == "x" else axes.set_ylim)(-0.5, len(dimension.choices) - 0.5)
+        limits(-0.5, len(dimension.choices) - 0.5)
         return
     if dimension.log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
         ticks = _log_ticks(float(dimension.low), float(dimension.high))
         axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.set_ticks([], minor=True)
+        margin = (dimension.high / dimension.low) ** 0.06
+        limits(dimension.low / margin, dimension.high * margin)
         return
+    margin = 0.06 * (dimension.high - dimension.low)
+    limits(dimension.low - margin, dimension.high + margin)
     axis.set_major_formatter(ScalarFormatter())
-    axis.set_major_locator(MaxNLocator(5, integer=isinstance(dimension.low, int)))
+    axis.set_major_locator(MaxNLocator(4, integer=isinstance(dimension.low, int)))
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -144,6 +144,7 @@ def _evaluate(
     """Shares that sum to 1; empty where the evaluator has nothing to go by."""
     if not names:
         return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would print a line for each study
     study = optuna.create_study(direction=direction, sampler=optuna.samplers.RandomSampler(seed=0))
     study.add_trials(trials)
     with warnings.catch_warnings():

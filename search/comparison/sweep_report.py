@@ -25,6 +25,7 @@ from search.report import Direction
 from search.sweep_state import TrialRecord
 from search.tracking.store import TrackingStore, tracking_errors
 from search.trial import TrialState
+from search.upkeep.disk_use import disk_use
 from search.workspace import Workspace
 
 REPORT_FOLDER = "report"
@@ -84,6 +85,7 @@ class SweepReport:
         corpus: `None` if it cannot be read any more.
         manifest: of the split; `None` for a sweep that has not begun.
         n_openings: how often its test pages have been opened so far.
+        disk: what the sweep takes of it, in words.
         origin: how all this was made.
     """
 
@@ -104,6 +106,7 @@ class SweepReport:
     corpus: PreparedCorpus | None
     manifest: SplitManifest | None
     n_openings: int
+    disk: str
     origin: Origin
 
     @property
@@ -188,6 +191,7 @@ def read_report(
         corpus=corpus,
         manifest=manifest,
         n_openings=count_openings(workspace.openings_file, manifest.test_hash) if manifest else 0,
+        disk=str(disk_use(sweep, workspace)),
         origin=_origin(sweep, command),
     )
 

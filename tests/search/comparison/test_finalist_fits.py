@@ -1,5 +1,8 @@
 """Finalists are trained under fresh seeds, once, in runs beside the trials'."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from core.errors import ComparisonError
@@ -12,7 +15,7 @@ from search.trial import TrialState
 from search.workspace import Workspace
 from tests.command_line import Project, records_of
 
-pytest_plugins = ["tests.search.comparison.reported_project", "tests.finished_project"]
+pytest_plugins = ["tests.search.comparison.reported_project"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -72,8 +75,8 @@ def test_the_best_mean_is_what_a_promotion_takes_and_it_says_why(sweep: KnownSwe
     assert chosen.rule.endswith("among 2 finalists")
 
 
-def test_without_finalists_the_searchs_best_is_taken(finished_project: Project) -> None:
-    sweep = read_sweep("tiny", Workspace(finished_project.folder))
+def test_without_finalists_the_searchs_best_is_taken(sweep: KnownSweep, tmp_path: Path) -> None:
+    sweep = replace(sweep, folder=tmp_path)
     chosen, best = choose_trial(sweep), sweep.state.best("minimize")
     assert chosen is not None
     assert best is not None
