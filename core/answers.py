@@ -101,7 +101,7 @@ def dense_plan(
     Raises:
         PatchError: as `core.patches.evaluation_plan`.
     """
-    return evaluation_plan(store, image_ids, writer_ids, settings, per_line, leak, by_line=True)
+    return evaluation_plan(store, image_ids, writer_ids, settings, per_line, leak, by="line")
 
 
 def accuracy_by_amount(answers: PatchAnswers, store: LineStore, seed: int = 0) -> tuple[AccuracyAt, ...]:

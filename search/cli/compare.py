@@ -106,7 +106,7 @@ def _print_report(report: "SweepReport") -> None:
 
 
 def _text_table(rows: "TextTable") -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for place, name in enumerate(rows.header):
         table.add_column(name, justify="left" if place < rows.n_text_columns else "right")
     for place, row in enumerate(rows.rows):

@@ -18,7 +18,9 @@ _SHOWN = ("top1", "top5", "macro_f1", "logloss")
 
 def promote(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's name.", show_default=False)],
-    trial: Annotated[int | None, typer.Option(help="Promote this trial.", show_default="the best")] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="Promote this trial.", show_default="the best finalist, or the best trial")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Name in the registry.", show_default="the experiment's, or whosehand-SWEEP")
     ] = None,

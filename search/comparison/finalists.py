@@ -176,7 +176,8 @@ def choose_trial(sweep: KnownSweep) -> ChosenTrial | None:
     name = score_name(sweep.experiment.objective.metric)
     value = best.result.value if best.result else None
     n_completed = sweep.state.count(TrialState.COMPLETED)
-    return ChosenTrial(best, f"the best {name} of {n_completed} completed trials ({value:.4g}); no finalists")
+    there = "no finalists" if read_finalists(sweep) is None else "no finalist has two sound fits yet"
+    return ChosenTrial(best, f"the best {name} of {n_completed} completed trials ({value:.4g}); {there}")
 
 
 def chosen_finalist(sweep: KnownSweep) -> ChosenTrial | None:

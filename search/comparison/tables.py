@@ -56,23 +56,21 @@ def short_leaderboard(rows: Sequence[TrialRow], metric: str, scores: Sequence[st
     """The leaderboard as it fits a terminal: numbers for names, one more score, no interval but the objective's."""
     ranked = [row for row in rows if row.place is not None][:length]
     shown = [name for name in scores if any(name in row.scores for row in ranked)][:1]
-    header = ("", "trial", readable_metric(metric), *(readable_metric(name).split(" (")[0] for name in shown))
-    cells = tuple(
-        (
-            str(row.place),
-            f"{row.number:03d}",
-            score_text(score_name(metric), row.score),
-            *(score_text(name, row.scores.get(name)).split(" (")[0] for name in shown),
-            f"{row.n_patches:,}",
-            readable_duration(row.duration_s),
-            _speed(row),
-            f"{row.n_weights:,}" if row.n_weights else "",
-            readable_bytes(row.model_bytes),
+    header: tuple[str, ...] = ("", "trial", readable_metric(metric), "95 %")
+    header += tuple(readable_metric(name).split(" (")[0] for name in shown)
+    cells = []
+    for row in ranked:
+        score, _, interval = score_text(score_name(metric), row.score).partition(" (")
+        cells.append(
+            (
+                *(str(row.place), f"{row.number:03d}", score, interval.removesuffix(")")),
+                *(score_text(name, row.scores.get(name)).split(" (")[0] for name in shown),
+                *(f"{row.n_patches:,}", readable_duration(row.duration_s), _speed(row)),
+                *(f"{row.n_weights:,}" if row.n_weights else "", readable_bytes(row.model_bytes)),
+            )
         )
-        for row in ranked
-    )
-    columns = (*header, "patches", "time", "patches/s", "weights", "model")
-    return Table(columns, cells, n_text_columns=2, marked=frozenset({0}))
+    columns = (*header, "patches", "time", "patches / s", "weights", "model")
+    return Table(columns, tuple(cells), n_text_columns=2, marked=frozenset({0}))
 
 
 def trials_table(rows: Sequence[TrialRow], metric: str, searched: Sequence[str]) -> Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 from core.errors import RegistryError
 from core.precision import choose_precision
 from core.split import SplitManifest
+from search.comparison.finalists import choose_trial
 from search.config import Experiment
 from search.known_sweeps import read_sweep
 from search.launch import local_executor, patch_task, tracked_datasets
@@ -87,7 +88,10 @@ def promote(
     sweep = read_sweep(sweep_name, workspace)
     experiment, created = sweep.experiment, sweep.created
     _refuse_leaky(experiment)
-    trial = _choose_trial(sweep.state, experiment, choice.trial)
+    chosen = choose_trial(sweep) if choice.trial is None else None
+    if chosen is not None:
+        progress.say(f"Trial {chosen.trial.number} is promoted: {chosen.rule}.")
+    trial = chosen.trial if chosen else _choose_trial(sweep.state, experiment, choice.trial)
     epochs = choice.epochs or experiment.refit_epochs
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_lines)
