@@ -192,8 +192,8 @@ def draw_finalists(ranking: FinalistRanking, names: Mapping[int, str]) -> Pictur
     counts = sorted({len(finalist.repeats) for finalist in finalists})
     n = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     caption = (
-        f"Finalists, the best mean on top: {len(finalists)} points, {n} fits of each under fresh seeds; the interval "
-        f"of the mean {readable_metric(ranking.metric)} is Student's."
+        f"Finalists, the best mean on top, with {n} completed fits of each under fresh seeds; the interval of the mean "
+        f"{readable_metric(ranking.metric)} is Student's."
     )
     return as_picture(figure, "Finalists under fresh seeds", caption)
 

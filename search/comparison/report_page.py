@@ -118,7 +118,7 @@ def draw_pictures(report: SweepReport) -> Pictures:
         ),
         fit=draw_fit(best, f"trial {best.number:03d}") if best else None,
         finalists=draw_finalists(ranking, {f.trial: report.row(f.trial).name for f in ranking.finalists})
-        if ranking
+        if ranking and any(finalist.repeats for finalist in ranking.finalists)
         else None,
         confusion=draw_confusion(mistakes.confusion, mistakes.writer_ids, mistakes.order, "images")
         if mistakes

@@ -101,9 +101,12 @@ def read_searched(sweep: KnownSweep) -> Searched:
 
 
 def measure_importance(searched: Searched, seed: int = 0) -> tuple[Importance, ...]:
-    """Rank the hyperparameters that vary, the most important first; empty for fewer than `LEAST_TRIALS` trials."""
+    """Rank the hyperparameters that vary, the most important first.
+
+    Empty for fewer than `LEAST_TRIALS` trials, and for trials that are all equally good.
+    """
     names = [dimension.name for dimension in searched.varied]
-    if len(searched.trials) < LEAST_TRIALS or not names:
+    if len(searched.trials) < LEAST_TRIALS or not names or len({trial.value for trial in searched.trials}) < 2:
         return ()
     trials = _as_optuna(searched, names)
     ped = _evaluate(trials, searched.direction, _ped_anova(len(trials)), names)

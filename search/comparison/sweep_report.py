@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from core.errors import CorpusError, LineStoreError, SplitError
+from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
 from core.split import SplitManifest
 from search.comparison.against_seed import PairedScores, pair_decisions
 from search.comparison.finalist_fits import seed_trial
@@ -22,6 +22,7 @@ from search.ledger import read_ledger
 from search.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
 from search.promotion.openings import count_openings
 from search.report import Direction
+from search.sweep_settings import TRAIN_PATCH_CNN
 from search.sweep_state import TrialRecord
 from search.tracking.store import TrackingStore, tracking_errors
 from search.trial import TrialState
@@ -151,7 +152,6 @@ def read_report(
 
     Raises:
         LedgerError: if there is no such sweep.
-        ComparisonError: if the model fails on the validation pages.
     """
     sweep = read_sweep(name, workspace)
     manifest, corpus, corpus_gap = _read_data(sweep, workspace, on_lines)
@@ -225,11 +225,17 @@ def _find_mistakes(
     if chosen is None:
         return None, "No trial is completed yet."
     item = "image" if manifest is None else manifest.unit
-    model = find_model(sweep, chosen.trial, store)
-    if model is not None and corpus is not None:
-        answers = ask_model(sweep, chosen.trial, model, corpus, sweep.folder / REPORT_FOLDER)
-        return mistakes_of_answers(answers, corpus, patches_per_line(corpus)), ""
+    is_patch_cnn = sweep.experiment.objective.run == TRAIN_PATCH_CNN
+    model = find_model(sweep, chosen.trial, store) if is_patch_cnn else None
     gap = corpus_gap or f"The model of trial {chosen.trial.number} was not kept (`tracking.keep_models`)."
+    if not is_patch_cnn:
+        gap = f"Models of {sweep.experiment.objective.run} cannot be asked about patches."
+    elif model is not None and corpus is not None:
+        try:
+            answers = ask_model(sweep, chosen.trial, model, corpus, sweep.folder / REPORT_FOLDER)
+            return mistakes_of_answers(answers, corpus, patches_per_line(corpus)), ""
+        except ComparisonError as error:
+            gap = str(error)
     found = mistakes_of_tables(chosen.trial, item)
     if found is None:
         return None, f"{gap} The trial left no tables of its decisions either."

@@ -231,6 +231,18 @@ def test_without_the_model_the_trials_own_tables_stand_in(report: SweepReport) -
     assert "Not known: this needs the model" in sections["amount"]
 
 
+def test_a_model_that_fails_leaves_a_report_with_the_reason(
+    reported_project: Project, report: SweepReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> PatchAnswers:
+        raise ComparisonError("The model must answer, but: it is broken")
+
+    monkeypatch.setattr("search.comparison.sweep_report.ask_model", fail)
+    found = read_report("tiny", Workspace(reported_project.folder), "a test")
+    assert found.mistakes_gap.startswith("The model must answer, but: it is broken")
+    assert found.mistakes is not None, "from the trial's own tables"
+
+
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_trials_or_none_still_make_a_page(reported_project: Project, tmp_path: Path, n: int) -> None:
     """As the ledger was when the n-th trial had just ended."""
