@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from core.errors import PatchError
 from core.intervals import ClusteredScores, Interval, bootstrap_means, draw_resamples, exact_interval
 from core.leaky_deal import LeakyPart
-from core.levels import mean_log_probabilities
 from core.linestore import LineStore
+from core.mean_scores import mean_log_probabilities
 from core.patches import PatchPlan, PatchSettings, evaluation_plan
 from core.sampling import Indices
 
