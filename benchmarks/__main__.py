@@ -14,7 +14,7 @@ import typer
 
 from benchmarks.report import notes
 
-SHORT = ("feed_speed", "fit_speed", "tracking_cost", "worker_memory", "engine_cost", "thousand_trials")
+SHORT = ("feed_speed", "fit_speed", "tracking_cost", "worker_memory", "engine_cost", "thousand_trials", "line_store")
 
 
 def main(

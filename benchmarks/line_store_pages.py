@@ -1,5 +1,7 @@
 """Generated scans for `benchmarks.line_store`: few are written, many are made of them, no two the same."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -7,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.corpora.hands import GENERATOR_VERSION
 from core.handwriting.page import write_page
 from core.handwriting.penmanship import draw_penmanship
 
@@ -14,6 +17,23 @@ PAGE_PX = (3508, 2480)
 """A4 at 300 dpi: rows, columns."""
 _SHIFT_PX = 2
 _PER_WRITER = 10
+
+
+def draw_once(images: Path, n_images: int, write: Callable[[Path, int], None]) -> Path:
+    """See that a folder of so many images is there, and return it.
+
+    Args:
+        images: where such folders are kept; their names tell the generator's version, so that it may change.
+        n_images: how many.
+        write: `write_pages` or `write_words`.
+    """
+    folder = images / f"{write.__name__.removeprefix('write_')}-{n_images}-v{GENERATOR_VERSION}"
+    if not folder.is_dir():
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        write(partial, n_images)
+        partial.replace(folder)
+    return folder
 
 
 def write_pages(folder: Path, n_pages: int, n_distinct: int = 10) -> None:

@@ -47,12 +47,17 @@ The CVL Database 1.1 may be used for research; read its terms before you use it.
     trainset/words/0001/0001-1-0-0-Imagine.tif                 unit: word
     testset/...                                                the same: the corpus's own test writers
 
-  3. Copy experiments/iam50-forms.yaml to experiments/cvl.yaml, and let it say:
+  3. Copy experiments/iam50-forms.yaml to experiments/cvl.yaml, and let it say (CVL's test writers are other people than
+     its training writers; whosehand tells known writers apart, so it divides the pages of each):
 
 corpus:
   layout: cvl
   root: {to}
   unit: page
+split:
+  official: ignore
+  validation: 0.2
+  test: 0.2
 
   4. Look at it, then sweep:
 

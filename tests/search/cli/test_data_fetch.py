@@ -4,12 +4,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from core.split import split_pages
+from core.writer_choice import choose_writers
+from search.config import load_experiment
 from tests.command_line import Answer
 from tests.file_server import file_server
 
 pytest_plugins = ["tests.finished_project"]
 Command = Callable[..., Answer]
-
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
 MISSING = [f"german_hw_data/writer1/1_{number}.png" for number in range(12)]
 
@@ -76,10 +79,23 @@ def test_where_to_register_and_what_to_put_where_is_printed(command: Command, co
     assert "elsewhere/" in command("data", "fetch", corpus, "--to", "elsewhere").out
 
 
-def test_the_piece_of_an_experiment_is_one(command: Command) -> None:
+def test_the_experiment_that_it_tells_to_write_divides_cvl(command: Command, tmp_path: Path) -> None:
     answer = command("data", "fetch", "cvl", "--to", "my scans/cvl")
-    piece = answer.out.split("corpus:\n")[1].split("\n\n")[0]
-    assert yaml.safe_load(piece) == {"layout": "cvl", "root": "my scans/cvl", "unit": "page"}
+    piece = "corpus:\n" + answer.out.split("corpus:\n")[1].split("\n  4.")[0]
+    forms = yaml.safe_load((EXPERIMENTS / "iam50-forms.yaml").read_text())
+    (tmp_path / "cvl.yaml").write_text(yaml.safe_dump({**forms, **yaml.safe_load(piece), "name": "cvl"}))
+    for number in range(60):
+        part = "testset" if number > 20 else "trainset"
+        for text in (1, 2, 3, 4, 6):
+            page = tmp_path / "my scans" / "cvl" / part / "pages" / f"{number:04d}-{text}-cropped.tif"
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.touch()
+    experiment = load_experiment(tmp_path / "cvl.yaml")
+    index = experiment.corpus.open(tmp_path).index()
+    chosen = choose_writers(index, experiment.writers, lambda _: {}).index
+    manifest = split_pages(chosen, experiment.split)
+    assert len(manifest.writer_ids) == 50
+    assert len(manifest.test) == 50
 
 
 def test_a_corpus_that_nobody_knows_is_refused(command: Command) -> None:
