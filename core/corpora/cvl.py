@@ -13,6 +13,7 @@ Source: Kleber, Fiel, Diem, Sablatnig, "CVL-DataBase: an off-line database for w
 and word spotting", ICDAR 2013; https://zenodo.org/record/1492267
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -21,10 +22,11 @@ from pathlib import Path
 from typing import Literal
 
 from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
-from core.corpora.image_walk import one_file_each
+from core.corpora.image_walk import one_file_each, walk_images
 from core.corpora.named_files import check_writers
 from core.corpora.pruned_walk import walk_pruned
 from core.corpora.resemblance import layout_error
+from core.errors import CorpusError
 from core.settings import Settings
 
 CvlUnit = Literal["page", "line", "word"]
@@ -82,7 +84,7 @@ class CvlCorpus:
         root, unit = self._settings.root, self._settings.unit
         found = _find_images(root, unit) if root.is_dir() else _Found([], [], [])
         if not found.images:
-            raise layout_error("cvl", root, f"images of {unit}s, such as {_EXAMPLES[unit]},")
+            raise _no_images(root, unit)
         chosen, copies = _one_image_each(found.images)
         images, twice = _one_number_each(chosen)
         check_writers(images, "cvl", root)
@@ -129,6 +131,14 @@ def _find_images(root: Path, unit: CvlUnit) -> _Found:
         else:
             found.images.append(_Image(place, name, _PARTS[part]))
     return found
+
+
+def _no_images(root: Path, unit: CvlUnit) -> CorpusError:
+    error = layout_error("cvl", root, f"images of {unit}s, such as {_EXAMPLES[unit]},")
+    for part, (folder, other) in itertools.product(_PARTS, _FOLDERS.items()):
+        if other != unit and next(walk_images(root / part / folder), None) is not None:
+            return CorpusError(f"{error} There are images of {other}s: set `corpus.unit: {other}`.")
+    return error
 
 
 def _one_image_each(images: Iterable[_Image]) -> tuple[list[_Image], list[SetAside]]:

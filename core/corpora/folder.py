@@ -15,7 +15,7 @@ from typing import Literal
 
 from core.corpora.base import CorpusIndex, SetAside, TextImage, Unit
 from core.corpora.image_walk import cannot_be_listed, is_image_name, walk_images
-from core.corpora.resemblance import layout_error, resemblance_hint
+from core.corpora.resemblance import found_below, layout_error, resemblance_hint
 from core.errors import CorpusError
 from core.natural_order import natural_key
 from core.settings import Settings
@@ -86,8 +86,8 @@ class FolderCorpus:
         if len(writer_ids) < 2:
             raise CorpusError(
                 f"There must be images of two writers or more, but below {root} there are images of {len(writer_ids)} "
-                f"({', '.join(writer_ids) or 'nobody'}). Lay the scans out as {root}/<writer>/<page>.png. "
-                + resemblance_hint("folder", root)
+                f"({', '.join(writer_ids) or 'nobody'}); {found_below(root)}. Lay the scans out as "
+                f"{root}/<writer>/<page>.png. " + resemblance_hint("folder", root)
             )
         return CorpusIndex(
             name=root.resolve().name, root=root, images=tuple(found.images), set_aside=tuple(found.set_aside)

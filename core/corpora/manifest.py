@@ -16,6 +16,7 @@ from typing import Literal
 from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
 from core.corpora.named_files import check_writers
 from core.corpora.pattern import page_of
+from core.corpora.resemblance import resemblance_hint
 from core.errors import CorpusError
 from core.settings import Settings
 
@@ -66,7 +67,8 @@ class ManifestCorpus:
         if not self._file.is_file():
             raise CorpusError(
                 f"`corpus.file` must be a CSV table, but {self._file} is "
-                f"{'a folder' if self._file.is_dir() else 'not there'}. Mend the path in the experiment file."
+                f"{'a folder' if self._file.is_dir() else 'not there'}. Mend the path in the experiment file. "
+                + (resemblance_hint("manifest", self._file) if self._file.is_dir() else "")
             )
         images: dict[Path, TextImage] = {}
         set_aside: list[SetAside] = []

@@ -59,7 +59,25 @@ def layout_error(layout: str, root: Path, looked_for: str) -> CorpusError:
         looked_for: in words, with an example: `images named like 001_1.tif`.
     """
     hint = resemblance_hint(layout, root)
-    return CorpusError(f"`corpus.layout: {layout}` wants {looked_for} below {root}, but {_found(root)}. {hint}")
+    return CorpusError(f"`corpus.layout: {layout}` wants {looked_for} below {root}, but {found_below(root)}. {hint}")
+
+
+def found_below(root: Path) -> str:
+    """What lies there, counted by kind, with examples: `there are 12 .tif, 1 .txt, such as ...`."""
+    if not root.is_dir():
+        return f"{root} is {'a file' if root.exists() else 'not there'}"
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        return f"{root} cannot be listed ({error.strerror or error})"
+    files = _files(root)
+    if not files:
+        return "there are no files"
+    counts = Counter(file.suffix.lower() or "no suffix" for file in files)
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(4))
+    images = [file for file in files if _is_image(file)]
+    examples = ", ".join(str(file.relative_to(root)) for file in (images or files)[:3])
+    return f"there are {kinds}{' and more' if len(files) == _MAX_FILES else ''}, such as {examples}"
 
 
 def resemblance_hint(layout: str, root: Path) -> str:
@@ -77,13 +95,14 @@ def resembling_layout(root: Path) -> Resemblance | None:
     """The layout that a folder looks like, or nothing.
 
     Folders and tables that only one corpus has are looked at first (also one level deeper, as archives are often
-    unpacked into a folder of their own), then the names of the images.
+    unpacked into a folder of their own, and up to two levels above, as a root may be set to a part of the corpus), then
+    the names of the images.
     """
     if root.is_file() and root.suffix.lower() == ".csv":
         return _manifest(root)
     if not root.is_dir():
         return None
-    for place in (root, *_folders(root)):
+    for place in (root, *_folders(root), *root.absolute().parents[:2]):
         by_structure = _by_structure(place)
         if by_structure is not None:
             return by_structure
@@ -124,23 +143,6 @@ def _manifest(file: Path) -> Resemblance | None:
     if not {"path", "writer"} <= {column.strip().lower() for column in header}:
         return None
     return Resemblance("manifest", "a manifest", file)
-
-
-def _found(root: Path) -> str:
-    if not root.is_dir():
-        return f"{root} is {'a file' if root.exists() else 'not there'}"
-    try:
-        next(root.iterdir(), None)
-    except OSError as error:
-        return f"{root} cannot be listed ({error.strerror or error})"
-    files = _files(root)
-    if not files:
-        return "there are no files"
-    counts = Counter(file.suffix.lower() or "no suffix" for file in files)
-    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(4))
-    images = [file for file in files if _is_image(file)]
-    examples = ", ".join(str(file.relative_to(root)) for file in (images or files)[:3])
-    return f"there are {kinds}{' and more' if len(files) == _MAX_FILES else ''}, such as {examples}"
 
 
 def _files(root: Path) -> list[Path]:

@@ -70,6 +70,34 @@ def test_the_right_layout_at_the_wrong_place_is_sent_to_the_right_one(tmp_path: 
         index("dhsd", tmp_path)
 
 
+@pytest.mark.parametrize("part", ["trainset", "trainset/pages", "testset/lines"])
+def test_a_root_that_is_a_part_of_the_corpus_is_sent_to_the_whole(tmp_path: Path, part: str) -> None:
+    make_tree(tmp_path / "cvl", TREES["cvl"])
+    with pytest.raises(CorpusError, match=rf"looks like CVL: set .*root: {tmp_path}/cvl`\."):
+        index("cvl", tmp_path / "cvl" / part)
+
+
+def test_images_of_another_unit_alone_are_named(tmp_path: Path) -> None:
+    root = make_tree(tmp_path, [name for name in TREES["cvl"] if "/pages/" in name])
+    with pytest.raises(CorpusError, match=r"There are images of pages: set `corpus\.unit: page`"):
+        index("cvl", root)
+    with pytest.raises(CorpusError) as raised:
+        index("cvl", make_tree(tmp_path / "empty", ["trainset/lines/readme.txt"]))
+    assert "corpus.unit" not in str(raised.value)
+
+
+def test_scans_that_are_laid_out_in_no_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"images of 0 \(nobody\); there are 2 \.png, such as a\.png, b\.png\. Lay"):
+        index("folder", make_tree(tmp_path, ["a.png", "b.png"]))
+
+
+def test_a_folder_for_a_manifest_says_what_the_folder_looks_like(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"is a folder\. .*looks like one folder a writer"):
+        ADAPTER.validate_python({"layout": "manifest", "file": make_tree(tmp_path, TREES["folder"])}).open(
+            tmp_path
+        ).index()
+
+
 def test_a_layout_is_not_sent_to_itself(tmp_path: Path) -> None:
     error = layout_error("icdar2013", make_tree(tmp_path, TREES["icdar2013"]), "anything")
     assert "looks like" not in str(error)
