@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.crash_points import crash_point
 from core.errors import CheckpointError
 
 FORMAT = 1
@@ -94,7 +95,9 @@ def save_checkpoint(state: FitState, folder: Path) -> CheckpointFile:
             os.fsync(file.fileno())
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        crash_point("file-written-aside")
         part.replace(path)
+        crash_point("file-renamed")
         _fsync_folder(folder)
         _remove_older(folder, state.epoch)
     except OSError as error:

@@ -57,6 +57,10 @@ class LedgerError(WhosehandError):
     """A sweep's ledger is damaged, locked or belongs to another experiment."""
 
 
+class DiskError(WhosehandError):
+    """The disk has too little room."""
+
+
 class EngineError(WhosehandError):
     """A search engine cannot do what was asked of it."""
 

@@ -12,9 +12,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import CheckpointError, TrainingError
+from core.errors import CheckpointError, LineStoreError, TrainingError
 from search.files import reference_file, write_atomically
-from search.trial import EpochReport, FileReference, ReportEpoch, TrialResult, TrialSpec, TrialState, Verdict
+from search.trial import (
+    CHECKPOINT_FOLDER,
+    EpochReport,
+    FileReference,
+    ReportEpoch,
+    TrialResult,
+    TrialSpec,
+    TrialState,
+    Verdict,
+)
 
 PRELOAD: tuple[str, ...] = ()
 """Modules that a forkserver imports once for all workers, besides this one."""
@@ -33,6 +42,10 @@ class CheapSettings:
         nan: numbers of trials whose value is not a number.
         dying: numbers of trials whose worker kills itself in the second epoch of the first attempt.
         always_dying: the same, at every attempt.
+        hanging: numbers of trials whose worker falls silent in the second epoch of the first attempt.
+        hungry: numbers of trials that take `hungry_bytes` of memory in their second epoch.
+        hungry_bytes: how many.
+        unreadable: a file that stands for damaged data: as long as it is there, no trial gets beyond its first epoch.
         keeps_checkpoints: whether epochs leave a checkpoint.
     """
 
@@ -42,6 +55,10 @@ class CheapSettings:
     nan: frozenset[int] = frozenset()
     dying: frozenset[int] = frozenset()
     always_dying: frozenset[int] = frozenset()
+    hanging: frozenset[int] = frozenset()
+    hungry: frozenset[int] = frozenset()
+    hungry_bytes: int = 0
+    unreadable: Path | None = None
     keeps_checkpoints: bool = True
 
 
@@ -51,7 +68,7 @@ def train_cheaply(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     The loss after an epoch is the loss before plus a term of point, seed and epoch, so that only a trial that goes on
     from its true last state ends at the value of an uninterrupted one.
     """
-    settings: CheapSettings = spec.settings
+    settings = _settings(spec)
     loss = _read_checkpoint(spec)
     for epoch in range(spec.start_epoch + 1, spec.until_epoch + 1):
         started_s = time.monotonic()
@@ -72,17 +89,28 @@ def train_cheaply(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     return TrialResult(TrialState.COMPLETED, value, {METRIC: value}, model=_write_model(spec, loss), n_parameters=1)
 
 
+def _settings(spec: TrialSpec) -> CheapSettings:
+    """Those of the spec, or the defaults where an experiment file names this objective."""
+    return spec.settings if isinstance(spec.settings, CheapSettings) else CheapSettings()
+
+
 def _loss_step(spec: TrialSpec, epoch: int) -> float:
     distance = sum((value - 0.3) ** 2 for value in spec.hyperparameters.values() if isinstance(value, int | float))
     return (distance + 1e-6 * (spec.seed % 1000)) / epoch
 
 
 def _misbehave(spec: TrialSpec, epoch: int) -> None:
-    settings: CheapSettings = spec.settings
+    settings = _settings(spec)
     if epoch != 2:
         return
     if spec.number in settings.failing:
         raise TrainingError(f"The loss must be a number, but trial {spec.number} was told to fail in {epoch=}.")
+    if settings.unreadable is not None and settings.unreadable.exists():
+        raise LineStoreError(f"Lines must be readable, but {settings.unreadable} is there.")
+    if spec.number in settings.hungry:
+        bytearray(b"x") * settings.hungry_bytes  # written to, so that it is really taken
+    if spec.number in settings.hanging and spec.attempt == 1:
+        time.sleep(3600)
     if spec.number in settings.always_dying or (spec.number in settings.dying and spec.attempt == 1):
         print("about to die", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -98,7 +126,7 @@ def _read_checkpoint(spec: TrialSpec) -> float:
 
 
 def _write_checkpoint(spec: TrialSpec, epoch: int, loss: float) -> FileReference:
-    path = spec.work_dir / "checkpoints" / f"epoch-{epoch}.json"
+    path = spec.work_dir / CHECKPOINT_FOLDER / f"epoch-{epoch}.json"
     return _write_json(path, {"epoch": epoch, "loss": loss, "pid": os.getpid()})
 
 

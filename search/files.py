@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from core.crash_points import crash_point
 from search.trial import FileReference
 
 
@@ -41,7 +42,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        crash_point("file-written-aside")
         temporary.replace(path)
+        crash_point("file-renamed")
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

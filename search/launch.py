@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.crash_points import crash_point
 from core.errors import SplitError
 from core.fit_plan import Monitor
 from core.hyperparameters import Hyperparameters
@@ -24,6 +25,7 @@ from search.preparation import (
     save_split,
 )
 from search.progress import Progress
+from search.room_gate import check_room
 from search.sweep import run_sweep
 from search.sweep_plan import SweepOutcome, SweepPlan
 from search.sweep_settings import BudgetSettings
@@ -73,6 +75,8 @@ def launch_sweep(
         git_commit=git_commit(workspace.root),
         differences=lambda earlier: differences(earlier, experiment),
     ) as ledger:
+        if not ledger.state.launches:
+            (folder / SPLIT_FILE).unlink(missing_ok=True)  # of a launch that a crash ended before it began
         try:
             return _launch(experiment, workspace, ledger, progress, on_lines)
         except BaseException:
@@ -87,6 +91,7 @@ def _launch(
     experiment: Experiment, workspace: Workspace, ledger: Ledger, progress: Progress, on_lines: OnLines | None
 ) -> LaunchedSweep:
     check_can_train(experiment)
+    check_room(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_lines, reports=ledger.folder)
     if corpus.shortcomings:
@@ -94,6 +99,7 @@ def _launch(
     if corpus.manifest.warning:
         progress.say(corpus.manifest.warning)
     task = patch_task(experiment, corpus, ledger.folder)
+    crash_point("split-saved")
     engine = experiment.engine.open(engine_settings(experiment, ledger.created.sweep_id))
     tracker = MlflowTracker(
         store,
@@ -170,6 +176,7 @@ def sweep_plan(experiment: Experiment, task: PatchTask, epochs: int, budget: Bud
         budget=budget,
         complete=lambda point: _complete(experiment, point),
         max_attempts=experiment.executor.max_attempts,
+        min_free_bytes=int(experiment.executor.min_free_mb * 1e6),
     )
 
 
@@ -189,7 +196,14 @@ def local_executor(experiment: Experiment, objective: str, n_workers: int | None
         free_bytes=free_memory_bytes(),
         n_gpus=len(gpus),
     )
-    return LocalExecutor(workers, threads, preload=modules_to_preload(objective), gpus=gpus)
+    silent_minutes = experiment.executor.silent_minutes
+    return LocalExecutor(
+        workers,
+        threads,
+        preload=modules_to_preload(objective),
+        gpus=gpus,
+        silent_s=None if silent_minutes is None else 60 * silent_minutes,
+    )
 
 
 def tracked_datasets(corpus: PreparedCorpus, with_test: bool = False) -> tuple[TrackedDataset, ...]:

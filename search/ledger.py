@@ -17,7 +17,9 @@ from typing import Any, Self
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from core.crash_points import crash_point
 from core.errors import LedgerError
+from search.failures import is_disk_full
 from search.files import sync_folder
 from search.sweep_events import AnyLedgerEvent, LedgerEvent, SweepCreated
 from search.sweep_lock import SweepLock
@@ -39,6 +41,7 @@ class Ledger:
         folder: the sweep's, with everything that belongs to it.
         state: all events so far, folded.
         trimmed_bytes: of a torn last line that was cut off when the ledger was opened; 0 if it was whole.
+        wait_for_room: called when the disk is full; returns when the line should be tried again, or False to give up.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,13 +51,15 @@ class Ledger:
             LedgerError: if another driver holds it, or it is damaged before its last line.
         """
         self.folder = folder = folder.absolute()
+        self.wait_for_room: Callable[[OSError], bool] = lambda _: False
         self._lock = SweepLock(folder / LOCK_NAME)
         try:
             path = folder / LEDGER_NAME
             self.trimmed_bytes = _trim_torn_line(path) if path.exists() else 0
             self.state = SweepState.fold(_read(path)) if path.exists() else SweepState()
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)
             sync_folder(folder)
+            crash_point("ledger-empty")
         except BaseException:
             self._lock.release()
             raise
@@ -86,15 +91,33 @@ class Ledger:
         event = event_of(self.now_ms())
         line = _encode(event, self.folder)
         self.state.apply(event)
+        crash_point("line-half-written", lambda: os.write(self._file.fileno(), line[: len(line) // 2]))
+        while not self._write(line):
+            pass
+        return event
+
+    def _write(self, line: bytes) -> bool:
+        """Write a line and bring it to the disk; False if it should be tried again."""
+        end = os.fstat(self._file.fileno()).st_size
         try:
-            self._file.write(line)
-            self._file.flush()
+            rest = line
+            while rest:
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            # What is written behind half a line would make the ledger unreadable: nothing more is.
+            # What is written behind half a line would make the ledger unreadable.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), end)
+                if is_disk_full(error) and self.wait_for_room(error):
+                    return False
             self.close()
             raise LedgerError(f"An event cannot be written to {self._file.name}: {error}.") from error
-        return event
+        return True
+
+    def empty(self) -> None:
+        """Forget a sweep that was created and never launched."""
+        self._file.truncate(0)
+        self.state = SweepState()
 
     def now_ms(self) -> int:
         """Unix time in milliseconds, never before the last event's."""
@@ -102,8 +125,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file and give the lock back. May be called twice."""
-        with contextlib.suppress(OSError):  # a full disk again, and already told
-            self._file.close()
+        self._file.close()
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -136,16 +158,19 @@ def open_ledger(
             by default any change of `config` counts.
 
     Raises:
-        LedgerError: if another driver holds it, it is damaged, or it was begun with another experiment.
+        LedgerError: if another driver holds it, it is damaged, or it was begun with another experiment. One that was
+            created and, because of a crash, never launched is begun anew.
     """
     ledger = Ledger(folder)
     try:
-        if ledger.state.created is None:
+        if ledger.state.created is None or (not ledger.state.launches and _changed(ledger, differences, config)):
+            ledger.empty()
             sweep_id = f"{name}-{secrets.token_hex(4)}"
             digest = hash_config(config)
             ledger.append(lambda at_ms: SweepCreated(at_ms, sweep_id, name, config, digest, version, git_commit))
+            crash_point("sweep-created")
         else:
-            _check_same_experiment(ledger.created, differences or _any_change_to(config), folder)
+            _check_same_experiment(ledger.created, _changed(ledger, differences, config), folder)
     except BaseException:
         ledger.close()
         raise
@@ -171,12 +196,14 @@ def hash_config(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def _any_change_to(config: Mapping[str, Any]) -> Differences:
-    return lambda old: [] if hash_config(old) == hash_config(config) else ["the experiment's values"]
+def _changed(ledger: Ledger, differences: Differences | None, config: Mapping[str, Any]) -> Sequence[str]:
+    old = ledger.created.config
+    if differences is not None:
+        return differences(old)
+    return [] if hash_config(old) == hash_config(config) else ["the experiment's values"]
 
 
-def _check_same_experiment(created: SweepCreated, differences: Differences, folder: Path) -> None:
-    found = differences(created.config)
+def _check_same_experiment(created: SweepCreated, found: Sequence[str], folder: Path) -> None:
     if found:
         raise LedgerError(
             f"A sweep goes on with the experiment that it was begun with, but since {created.name!r} was begun in "

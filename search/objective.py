@@ -24,7 +24,16 @@ from core.training import configure_tensorflow, fit
 from search.files import reference_file, write_atomically
 from search.identification.saved_model import load_model, save_model
 from search.patch_task import PatchTask, ScoringTask
-from search.trial import EpochReport, FileReference, ReportEpoch, TrialResult, TrialSpec, TrialState, Verdict
+from search.trial import (
+    CHECKPOINT_FOLDER,
+    EpochReport,
+    FileReference,
+    ReportEpoch,
+    TrialResult,
+    TrialSpec,
+    TrialState,
+    Verdict,
+)
 from search.trial_files import write_fit_files, write_score_files
 from search.version import whosehand_version
 
@@ -114,7 +123,7 @@ class _FitRecord:
         if spec.checkpoint is not None:
             earlier = spec.checkpoint.path.parent / _HISTORY_FILE
             history = json.loads(earlier.read_text(encoding="utf-8"))[: spec.start_epoch] if earlier.exists() else []
-        return cls(report_epoch, spec.work_dir / "checkpoints", history)
+        return cls(report_epoch, spec.work_dir / CHECKPOINT_FOLDER, history)
 
     def add(self, epoch: EpochRecord) -> bool:
         self.history.append(dict(epoch.metrics))

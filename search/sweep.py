@@ -5,20 +5,22 @@ import socket
 import time
 from collections import Counter
 
+from core.crash_points import crash_point
 from core.errors import EngineError
+from search.awake_clock import AwakeClock
 from search.budget import BudgetUse
 from search.engine_desk import EngineDesk
 from search.engine_share import EngineShare
 from search.engines.base import Continue, Engine, Exhausted, Start, Wait
 from search.executors.base import Executor, WorkerReported
-from search.files import remove
 from search.ledger import Ledger
 from search.observer import NullObserver, SweepEnded, SweepObserver, SweepStarted, SweepStatus
 from search.progress import Progress, SilentProgress, SweepView
 from search.record_keeper import RecordKeeper
+from search.room_gate import RoomGate
 from search.stop_signals import StopRequest, stop_signals
-from search.sweep_events import Launched, SweepClosed, TrialContinued, TrialProposed, TrialTracked
-from search.sweep_plan import SweepOutcome, SweepPlan, trial_seed
+from search.sweep_events import Launched, Slept, SweepClosed, TrialContinued, TrialProposed, TrialTracked
+from search.sweep_plan import SweepOutcome, SweepPlan, remove_checkpoints, trial_seed
 from search.sweep_state import SweepState
 from search.trial import TrialState
 from search.trial_runner import TrialRunner
@@ -78,7 +80,9 @@ class _Sweep:
         self.progress = progress
         self.desk = EngineDesk(engine, executor.wake)
         self.keeper = RecordKeeper(observer, progress.say, executor.wake)
-        self.runner = TrialRunner(plan, ledger, executor, self.desk, self.keeper, progress.say)
+        self.gate = RoomGate(ledger.folder, plan.min_free_bytes, progress.say)
+        self.runner = TrialRunner(plan, ledger, executor, self.desk, self.keeper, self.gate, progress.say)
+        self.clock = AwakeClock(time.time)  # like the ledger's times
         self.stop = StopRequest()
         self.is_stopping = False
         self.is_exhausted = False
@@ -90,6 +94,7 @@ class _Sweep:
         try:
             self._launch()
             with self.progress, stop_signals(self.executor.wake) as self.stop:
+                self.ledger.wait_for_room = self._wait_for_room
                 self._take_up_trials()
                 while self._step():
                     pass
@@ -113,6 +118,7 @@ class _Sweep:
         n_workers, threads, precision = self.executor.n_workers, self.executor.threads, self.plan.precision
         host, pid = socket.gethostname(), os.getpid()
         self.ledger.append(lambda at_ms: Launched(at_ms, host, pid, n_workers, threads, precision))
+        crash_point("launch-recorded")
         created = self.ledger.created
         self.keeper.start_sweep(
             SweepStarted(
@@ -129,6 +135,7 @@ class _Sweep:
                 n_launches=len(self.state.launches),
             )
         )
+        crash_point("sweep-tracked")
 
     def _take_up_trials(self) -> None:
         n_workers, threads = self.executor.n_workers, self.executor.threads
@@ -139,6 +146,8 @@ class _Sweep:
         for trial in trials:
             if not trial.is_tracked:
                 self.keeper.replay(trial)
+            else:
+                remove_checkpoints(trial, self.ledger.folder)  # a crash may have come before it
         for trial in trials:
             if trial.state is TrialState.RUNNING:
                 self.runner.take_up(trial)
@@ -154,13 +163,13 @@ class _Sweep:
             return False
         self._heed_stop()
         self._take_proposal()
-        while self.runner.to_resume and self.runner.has_free_worker and not self.is_stopping:
-            self.runner.start_part(self.runner.to_resume.popleft())
-        if self._may_ask():
-            self.news_at_ask = self.runner.n_news
-            self.desk.ask(len(self.state.trials))
-        if not self.runner.running and (self.is_stopping or not self.desk.is_asking):
+        is_paused = self._has_work() and not self.gate.is_open()
+        if not is_paused:
+            self._start_work()
+        if not self.runner.running and (self.is_stopping or not (is_paused or self.desk.is_asking)):
             return False
+        if self.runner.running or not is_paused:
+            self._note_sleep()
         for message in self.executor.poll(_POLL_S):
             trial = self.runner.take(message)
             if isinstance(message, WorkerReported) and trial.state is TrialState.RUNNING:
@@ -168,8 +177,34 @@ class _Sweep:
             elif trial.state is not TrialState.RUNNING:
                 self.progress.trial_ended(self._view(), trial)
         self._mark_tracked()
+        for number in self.keeper.take_overdue():
+            self.keeper.replay(self.state.trials[number])
         self._show()
         return True
+
+    def _has_work(self) -> bool:
+        return not self.is_stopping and (bool(self.runner.to_resume) or self._may_ask())
+
+    def _start_work(self) -> None:
+        while self.runner.to_resume and self.runner.has_free_worker and not self.is_stopping:
+            self.runner.start_part(self.runner.to_resume.popleft())
+        if self._may_ask():
+            self.news_at_ask = self.runner.n_news
+            self.desk.ask(len(self.state.trials))
+
+    def _note_sleep(self) -> None:
+        """Take down a laptop's sleep, a SIGSTOP or a pause for want of room, so that no budget of time counts it."""
+        slept_s = self.clock.turn()
+        if slept_s:
+            self.ledger.append(lambda at_ms: Slept(at_ms, slept_s))
+
+    def _wait_for_room(self, error: OSError) -> bool:
+        """Hold the sweep while the ledger's own disk is full."""
+        self.gate.shut(f"the ledger: {error.strerror}")
+        while not self.gate.is_open() and not self.stop.is_made:
+            self.progress.show(self._view())
+            time.sleep(_POLL_S)
+        return not self.stop.is_made
 
     def _show(self) -> None:
         if time.monotonic() - self.shown_at_s >= _SHOW_S:
@@ -203,6 +238,7 @@ class _Sweep:
         proposal = self.desk.take_proposal()
         if proposal is None or self.is_stopping:
             return
+        crash_point("proposal-made")
         match proposal:
             case Start() if not self._budget_use().are_trials_used:
                 self._propose(proposal)
@@ -228,6 +264,7 @@ class _Sweep:
         self.ledger.append(
             lambda at_ms: TrialProposed(at_ms, number, point, hyperparameters, seed, until_epoch, horizon, ask_s)
         )
+        crash_point("proposal-recorded")
         self.runner.start_part(number)
 
     def _continue(self, proposal: Continue) -> None:
@@ -238,6 +275,7 @@ class _Sweep:
         self._check_until(trial.number, trial.n_epochs, proposal.until_epoch)
         ask_s = self.desk.take_ask_s()
         self.ledger.append(lambda at_ms: TrialContinued(at_ms, proposal.number, proposal.until_epoch, ask_s))
+        crash_point("continuation-recorded")
         self.runner.start_part(proposal.number)
 
     def _check_until(self, number: int, n_epochs: int, until_epoch: int | None) -> None:
@@ -254,7 +292,9 @@ class _Sweep:
         status, reason = self._status()
         self._tell_untracked_again()
         self.ledger.append(lambda at_ms: SweepClosed(at_ms, status, reason))
+        crash_point("close-recorded")
         self._end_record(status, reason)
+        crash_point("sweep-run-closed")
         self.progress.show(self._view())
         self.progress.say(f"{self.plan.title} {status}: {reason.rstrip('.')}.")
         if status != "completed":
@@ -312,9 +352,8 @@ class _Sweep:
     def _mark_tracked(self) -> None:
         for number in self.keeper.take_tracked():
             self.ledger.append(lambda at_ms, number=number: TrialTracked(at_ms, number))  # type: ignore[misc]
-            # An ended trial never goes on, and its checkpoints are four times the size of its network.
-            for _, checkpoint in self.state.trials[number].checkpoints:
-                remove(checkpoint)
+            crash_point("tracked-recorded")
+            remove_checkpoints(self.state.trials[number], self.ledger.folder)
 
     def _budget_use(self) -> BudgetUse:
         return BudgetUse.of(self.plan.budget, self.state, self.ledger.now_ms())

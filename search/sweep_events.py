@@ -130,11 +130,15 @@ class AttemptLost:
 
 @dataclass(frozen=True)
 class AttemptInterrupted:
-    """A worker ended after an epoch because the sweep was being stopped. The trial goes on at the next launch."""
+    """A worker ended, and its trial goes on later from its last checkpoint.
+
+    Because the sweep was being stopped; or with a `reason`, because the disk is full or the data cannot be read.
+    """
 
     at_ms: int
     number: int
     attempt: int
+    reason: str = ""
     kind: Literal["interrupted"] = "interrupted"
 
 
@@ -145,6 +149,15 @@ class TrialTracked:
     at_ms: int
     number: int
     kind: Literal["tracked"] = "tracked"
+
+
+@dataclass(frozen=True)
+class Slept:
+    """The driver was not awake for so long (a laptop's sleep, SIGSTOP, a full disk): no working time."""
+
+    at_ms: int
+    seconds: float
+    kind: Literal["slept"] = "slept"
 
 
 @dataclass(frozen=True)
@@ -168,6 +181,7 @@ LedgerEvent = (
     | AttemptLost
     | AttemptInterrupted
     | TrialTracked
+    | Slept
     | SweepClosed
 )
 

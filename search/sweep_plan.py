@@ -1,5 +1,6 @@
 """What the loop must know of an experiment, and what it gives back."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from search.files import remove
 from search.observer import SweepStatus
 from search.sweep_settings import BudgetSettings
 from search.sweep_state import TrialRecord
-from search.trial import Point, TrialState
+from search.trial import CHECKPOINT_FOLDER, Point, TrialState
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class SweepPlan:
         budget: when no new trial starts any more.
         complete: makes all hyperparameters of a proposed point: its values, the fixed ones, the defaults.
         max_attempts: so many lost workers make a trial count as failed.
+        min_free_bytes: of the disk; with less, nothing starts.
         max_failures_in_a_row: failed trials of one kind, one after the other, that end a launch.
         resume_hint: told to a user whose sweep stopped before its end.
         title: what it is called in messages, `Sweep` or `Refit`.
@@ -45,6 +48,7 @@ class SweepPlan:
     complete: Callable[[Point], Point]
     max_attempts: int = 3
     max_failures_in_a_row: int = 5
+    min_free_bytes: int = 0
     resume_hint: str = "The same command goes on from here."
     title: str = "Sweep"
 
@@ -72,6 +76,29 @@ def trial_seed(sweep_seed: int, number: int) -> int:
     return int(np.random.SeedSequence([sweep_seed, number]).generate_state(1)[0]) & 0x7FFFFFFF
 
 
+def trial_dir(sweep_folder: Path, number: int) -> Path:
+    """Where the attempts of a trial write."""
+    return sweep_folder / "trials" / str(number)
+
+
 def attempt_dir(sweep_folder: Path, number: int, attempt: int) -> Path:
-    """Where an attempt writes. No two attempts share a folder, so a dying worker cannot spoil a later one's files."""
-    return sweep_folder / "trials" / str(number) / f"attempt-{attempt}"
+    """Where an attempt writes. No two attempts share a folder, so a dying worker cannot spoil a later one's files.
+
+    Where a driver died between the start of a worker and writing it down, its folder is there and the attempt is not.
+    """
+    folder, n_before = trial_dir(sweep_folder, number) / f"attempt-{attempt}", 0
+    while folder.exists():
+        n_before += 1
+        folder = folder.with_name(f"attempt-{attempt}-again-{n_before}")
+    return folder
+
+
+def remove_checkpoints(trial: TrialRecord, sweep_folder: Path) -> None:
+    """Delete all checkpoints of an ended trial: it never goes on, and they are four times the size of its network.
+
+    Those of epochs that were never reported, because their worker died before it could, are among them.
+    """
+    for _, checkpoint in trial.checkpoints:
+        remove(checkpoint)
+    for folder in trial_dir(sweep_folder, trial.number).glob(f"attempt-*/{CHECKPOINT_FOLDER}"):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -87,7 +87,16 @@ class ExecutorSettings(Settings):
     """Threads of each worker; `auto` divides the cores among the workers."""
 
     max_attempts: int = Field(default=3, ge=1)
-    """How often a trial is started in all when its worker is lost (killed, out of memory); then it counts as failed."""
+    """How often a trial is started in all when its worker is lost (killed, crashed); then it counts as failed. One that
+    ran out of memory counts as failed at once."""
+
+    silent_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """A worker that reports no epoch for so long counts as lost, and is ended; `null` for no limit. Time in which
+    driver or worker are stopped, or the machine sleeps, does not count."""
+
+    min_free_mb: float = Field(default=500, ge=0, allow_inf_nan=False)
+    """Free disk, in 10^6 bytes, without which no sweep and no trial starts; a running sweep waits for it. `0` for no
+    limit."""
 
     @field_validator("workers", "threads", mode="before")
     @classmethod

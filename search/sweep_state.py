@@ -17,6 +17,7 @@ from search.sweep_events import (
     Launched,
     LedgerEvent,
     PartEnded,
+    Slept,
     SweepClosed,
     SweepCreated,
     TrialContinued,
@@ -137,6 +138,7 @@ class SweepState:
         n_patches: trained in the whole sweep.
         counts: trials by state.
         unfinished: numbers of the trials to which something may happen still.
+        slept_s: seconds of all launches in which the driver was not awake.
     """
 
     created: SweepCreated | None = None
@@ -148,6 +150,7 @@ class SweepState:
     n_patches: int = 0
     counts: Counter[TrialState] = field(default_factory=Counter)
     unfinished: set[int] = field(default_factory=set)
+    slept_s: float = 0.0
     _trials: dict[int, TrialRecord] = field(default_factory=dict)
     _best: dict[str, int] = field(default_factory=dict)
 
@@ -173,10 +176,14 @@ class SweepState:
         return self.counts[state]
 
     def elapsed_s(self, at_ms: int) -> float:
-        """Wall-clock seconds of all launches together until `at_ms`; a killed launch counts up to its last event."""
+        """Seconds of all launches together until `at_ms` in which the driver was awake.
+
+        A killed launch counts up to its last event.
+        """
         ends_ms = (*self.launch_ends_ms, at_ms)[: len(self.launches)]
         spans = zip(self.launches, ends_ms, strict=True)
-        return sum(max(0, min(end_ms, at_ms) - launch.at_ms) for launch, end_ms in spans) / 1000
+        launched_s = sum(max(0, min(end_ms, at_ms) - launch.at_ms) for launch, end_ms in spans) / 1000
+        return max(0.0, launched_s - self.slept_s)
 
     def best(self, direction: str) -> TrialRecord | None:
         """The best COMPLETED trial; the lower number wins a tie."""
@@ -199,6 +206,8 @@ class SweepState:
                 self.closed = None
             case SweepClosed():
                 self.closed = event
+            case Slept():
+                self.slept_s += event.seconds
             case TrialProposed():
                 self._require(event.number == len(self._trials), event, "numbers count up from 0 without gaps")
                 self._keep(TrialRecord(event, event.until_epoch, ask_s=event.ask_s))

@@ -12,6 +12,9 @@ Value = bool | int | float | str
 Point = Mapping[str, Value]
 """Values by name, the inactive names absent."""
 
+CHECKPOINT_FOLDER = "checkpoints"
+"""In an attempt's folder; deleted with all that is in it when the trial has ended and is tracked."""
+
 
 class Verdict(StrEnum):
     """The answer to an epoch's report."""
@@ -34,6 +37,16 @@ class TrialState(StrEnum):
     def is_final(self) -> bool:
         """Whether nothing more will happen to the trial."""
         return self in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED)
+
+
+class FailureKind(StrEnum):
+    """What made a trial fail, as far as it decides what happens next."""
+
+    ERROR = "error"  # its own: a loss that is no number, a network that cannot be built; it counts as failed
+    WORKER_LOST = "worker lost"  # tried again from the checkpoint, a few times
+    OUT_OF_MEMORY = "out of memory"  # counts as failed at once: it would need as much again
+    BAD_DATA = "bad data"  # concerns all trials: the sweep stops, and this trial goes on at the next launch
+    DISK_FULL = "disk full"  # the sweep waits for room, and this trial goes on then
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,7 @@ class TrialResult:
         n_parameters: trainable weights of the model, 0 where that has no meaning.
         reason: for FAILED, one line; for COMPLETED before the horizon, why.
         traceback: for FAILED, where there is one.
+        failure: for FAILED, of what kind.
     """
 
     state: TrialState
@@ -131,6 +145,7 @@ class TrialResult:
     n_parameters: int = 0
     reason: str = ""
     traceback: str = ""
+    failure: FailureKind | None = None
 
 
 ReportEpoch = Callable[[EpochReport], Verdict]

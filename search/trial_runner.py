@@ -4,16 +4,19 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from core.crash_points import crash_point
 from search.engine_desk import EngineDesk
-from search.executors.base import Executor, Message, WorkerEnded, WorkerLost, WorkerReported
+from search.executors.base import LOG_NAME, Executor, Message, WorkerEnded, WorkerLost, WorkerReported
 from search.files import is_intact
 from search.ledger import Ledger
 from search.record_keeper import RecordKeeper
+from search.room_gate import RoomGate
 from search.sweep_events import AttemptInterrupted, AttemptLost, AttemptStarted, EpochReported, PartEnded
 from search.sweep_plan import SweepPlan, attempt_dir
 from search.sweep_state import TrialRecord
-from search.trial import EpochReport, FileReference, TrialResult, TrialSpec, TrialState, Verdict
+from search.trial import EpochReport, FailureKind, FileReference, TrialResult, TrialSpec, TrialState, Verdict
 
 _END_OF_VERDICT = {Verdict.PAUSE: TrialState.PAUSED, Verdict.STOP: TrialState.PRUNED}
 
@@ -35,9 +38,11 @@ class TrialRunner:
         executor: Executor,
         desk: EngineDesk,
         keeper: RecordKeeper,
+        gate: RoomGate,
         say: Callable[[str], None],
     ) -> None:
         self._plan = plan
+        self._gate = gate
         self._ledger = ledger
         self._executor = executor
         self._desk = desk
@@ -50,6 +55,7 @@ class TrialRunner:
         self._is_stopping = False
         self._stopped: set[int] = set()
         self._failures: Counter[str] = Counter()
+        self._logs: dict[int, Path] = {}
 
     @property
     def has_free_worker(self) -> bool:
@@ -64,11 +70,14 @@ class TrialRunner:
         """Start a worker on a trial, from its last intact checkpoint."""
         spec = self._spec(self._trial(number))
         pid = self._executor.start(spec)
+        crash_point("worker-forked")
         self.running[number] = spec
+        self._logs[number] = spec.work_dir / LOG_NAME
         started = AttemptStarted(
             0, number, spec.attempt, spec.start_epoch, spec.until_epoch, spec.threads, spec.precision, pid
         )
         self._ledger.append(lambda at_ms: replace(started, at_ms=at_ms))
+        crash_point("attempt-recorded")
         trial = self._trial(number)
         self._keeper.start_attempt(trial, trial.starts[-1])
 
@@ -126,6 +135,7 @@ class TrialRunner:
         return 0, None
 
     def _take_report(self, message: WorkerReported) -> None:
+        crash_point("report-received")
         number, report = message.number, message.report
         if report.epoch <= self._trial(number).n_epochs:
             # Trained again because its checkpoint was lost: the engine has judged this epoch already.
@@ -139,8 +149,11 @@ class TrialRunner:
             self._end_part(number, TrialResult(state=TrialState.FAILED, reason=reason))
         else:
             verdict = self._judge_and_record(message)
+            crash_point("report-recorded")
             self._executor.answer(number, self._verdict_for_worker(number, report, verdict))
+            crash_point("report-answered")
             trial = self._trial(number)
+            self._gate.note_progress()
             self._keeper.end_epoch(trial, trial.reports[-1])
 
     def _judge_and_record(self, message: WorkerReported) -> Verdict:
@@ -149,6 +162,7 @@ class TrialRunner:
         verdict = Verdict.GO
         try:
             verdict = self._desk.judge(message.number, message.report)
+            crash_point("report-judged")
         finally:
             reported = EpochReported(0, message.number, message.attempt, message.report, verdict)
             self._ledger.append(lambda at_ms: replace(reported, at_ms=at_ms))
@@ -162,43 +176,72 @@ class TrialRunner:
         return verdict
 
     def _take_end(self, message: WorkerEnded) -> None:
+        crash_point("result-received")
         number, attempt = message.number, message.attempt
+        failure, reason = message.result.failure, message.result.reason
         if number in self._stopped and message.result.state is TrialState.PAUSED:
-            del self.running[number]
-            self._ledger.append(lambda at_ms: AttemptInterrupted(at_ms, number, attempt))
+            self._interrupt(number, attempt)
+        elif failure is FailureKind.DISK_FULL:
+            self._interrupt(number, attempt, reason)
+            self.to_resume.append(number)
+            self._gate.shut(f"trial {number}: {reason}")
+        elif failure is FailureKind.BAD_DATA:
+            self._interrupt(number, attempt, reason)
+            self.giving_up = (
+                f"the data cannot be used, which concerns all trials: {reason} (log: {self._logs[number]}). Mend it, "
+                f"and the same command goes on, trial {number} too"
+            )
         else:
             self._end_part(number, _checked(message.result))
+
+    def _interrupt(self, number: int, attempt: int, reason: str = "") -> None:
+        del self.running[number]
+        self._ledger.append(lambda at_ms: AttemptInterrupted(at_ms, number, attempt, reason))
+        crash_point("interruption-recorded")
 
     def _take_loss(self, message: WorkerLost) -> None:
         number, reason = message.number, message.reason
         del self.running[number]
         self._ledger.append(lambda at_ms: AttemptLost(at_ms, number, message.attempt, message.exit_code, reason))
+        crash_point("loss-recorded")
         trial = self._trial(number)
         self._say(f"Trial {number}: its worker was lost after epoch {trial.n_epochs}; it was {reason}.")
-        if trial.n_lost < self._plan.max_attempts or trial.pending_verdict is not Verdict.GO:
+        if trial.pending_verdict is not Verdict.GO:
             self.take_up(trial)
             return
-        line = f"WorkerLost: {trial.n_lost} workers were lost on this trial; the last one was {reason}."
+        if message.failure is FailureKind.OUT_OF_MEMORY:
+            line = f"OutOfMemory: its worker was {reason}. It is not tried again: it would need as much."
+        elif trial.n_lost < self._plan.max_attempts:
+            self.take_up(trial)
+            return
+        else:
+            line = f"WorkerLost: {trial.n_lost} workers were lost on this trial; the last one was {reason}."
         text = f"{line}\nThe end of its log:\n{message.log_tail}"
-        self._end_part(number, TrialResult(state=TrialState.FAILED, reason=line, traceback=text))
+        result = TrialResult(state=TrialState.FAILED, reason=line, traceback=text, failure=message.failure)
+        self._end_part(number, result)
 
     def _end_part(self, number: int, result: TrialResult) -> None:
         self.running.pop(number, None)
         self.n_news += 1
         attempt = self._trial(number).n_attempts
         self._ledger.append(lambda at_ms: PartEnded(at_ms, number, attempt, result))
+        crash_point("end-recorded")
         self._desk.tell(number, result)
+        crash_point("end-told")
         if result.state.is_final:
             self._keeper.end_trial(self._trial(number))
-            self._count_failures(result)
+            self._count_failures(number, result)
 
-    def _count_failures(self, result: TrialResult) -> None:
+    def _count_failures(self, number: int, result: TrialResult) -> None:
         """Give the launch up when trials fail one after the other alike: the next ones would too."""
-        kind = result.reason.split(":", 1)[0]
+        kind = f"{result.failure} {result.reason.split(':', 1)[0]}"
         n_failures = self._failures[kind] + 1 if result.state is TrialState.FAILED else 0
         self._failures = Counter({kind: n_failures})
         if n_failures >= self._plan.max_failures_in_a_row:
-            self.giving_up = f"{n_failures} trials in a row failed alike, the last one with: {result.reason}"
+            log = self._logs.get(number, "none")
+            self.giving_up = (
+                f"{n_failures} trials in a row failed alike, the last one with: {result.reason} (log: {log})"
+            )
 
 
 def _checked(result: TrialResult) -> TrialResult:

@@ -3,14 +3,19 @@
 Commands import what they work with when they are called: MLflow and its kin take seconds, and `--help` should not.
 """
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
+from core.crash_points import arm
 from core.errors import WhosehandError
 from search.cli import compare, data, doctor, gc, identify, keys, promote, reconcile, sweep, ui
 from search.cli.terminal import output, print_error
+
+CRASH_VARIABLE = "WHOSEHAND_CRASH_AT"
+"""Names the crash points (see docs/safety.md) at which this process kills itself; for tests."""
 
 app = typer.Typer(
     name="whosehand",
@@ -52,6 +57,7 @@ def options(
 def main() -> None:
     """Run the command line; an error of ours, or of a file or disk, is one clear message and exit code 1."""
     try:
+        arm_crash_points()
         app()
     except WhosehandError as error:
         print_error(str(error))
@@ -61,6 +67,18 @@ def main() -> None:
             raise
         print_error(f"{error.filename} must be there and usable, but: {error.strerror}. Mend that and try again.")
         sys.exit(1)
+
+
+def arm_crash_points() -> None:
+    """Take the crash points that the environment names.
+
+    Raises:
+        WhosehandError: if there is no such point.
+    """
+    try:
+        arm(os.environ.get(CRASH_VARIABLE, ""))
+    except ValueError as error:
+        raise WhosehandError(f"{CRASH_VARIABLE}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.errors import WhosehandError
-from search.trial import EpochReport, TrialResult, TrialSpec, Verdict
+from search.trial import EpochReport, FailureKind, TrialResult, TrialSpec, Verdict
+
+LOG_NAME = "worker.log"
+"""What a worker prints, in its attempt's folder."""
 
 
 class ExecutorError(WhosehandError):
@@ -40,6 +43,7 @@ class WorkerLost:
         exit_code: negative for a signal, as in `subprocess`; `None` where it is not known.
         reason: one line, such as `killed by SIGKILL`.
         log_tail: the last lines that the worker wrote.
+        failure: WORKER_LOST or OUT_OF_MEMORY.
     """
 
     number: int
@@ -47,6 +51,7 @@ class WorkerLost:
     exit_code: int | None
     reason: str
     log_tail: str
+    failure: FailureKind = FailureKind.WORKER_LOST
 
 
 Message = WorkerReported | WorkerEnded | WorkerLost

@@ -20,13 +20,20 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import IO, Any, Self
 
-from search.executors.base import ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported
+import psutil
+
+from core.crash_points import armed
+from search.awake_clock import AwakeClock
+from search.executors.base import LOG_NAME, ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported
 from search.executors.fork_server import start_in_fork_server
-from search.executors.worker import LOG_NAME, WorkerSetup, run_worker
-from search.trial import EpochReport, TrialResult, TrialSpec, Verdict
+from search.executors.out_of_memory import OomKills
+from search.executors.worker import WorkerSetup, run_worker
+from search.trial import EpochReport, FailureKind, TrialResult, TrialSpec, Verdict
 
 _EXIT_PATIENCE_S = 10.0
 _LOG_TAIL_BYTES = 4000
+_LOOK_EVERY_S = 0.25
+_HINTS = {"SIGBUS": " (often: a file that it read was cut short, such as the line store)"}
 _UNKNOWN_EXIT_CODE = 255  # what multiprocessing says when the forkserver died first
 
 Link = connection.Connection
@@ -38,6 +45,9 @@ class _Worker:
     process: BaseProcess
     link: Link
     gpu: str | None
+    heard_at_s: float = 0.0
+    rss_bytes: int = 0
+    is_silent: bool = False
     retired_at_s: float = 0.0
 
 
@@ -48,7 +58,15 @@ class LocalExecutor:
     launches another, and the trials whose processes hung on it count as lost.
     """
 
-    def __init__(self, n_workers: int, threads: int, *, preload: Sequence[str] = (), gpus: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        n_workers: int,
+        threads: int,
+        *,
+        preload: Sequence[str] = (),
+        gpus: Sequence[str] = (),
+        silent_s: float | None = None,
+    ) -> None:
         """Prepare to start workers.
 
         Args:
@@ -56,6 +74,7 @@ class LocalExecutor:
             threads: of each.
             preload: modules that the forkserver imports once for all workers; see `modules_to_preload`.
             gpus: names for `CUDA_VISIBLE_DEVICES`, one a worker as far as they reach; the other workers get none.
+            silent_s: a worker that says nothing for so long is ended, and lost; `None` for no limit.
         """
         if n_workers < 1 or threads < 1:
             raise ValueError(f"`n_workers >= 1` and `threads >= 1` must hold, but got {n_workers=}, {threads=}.")
@@ -63,6 +82,10 @@ class LocalExecutor:
         self._threads = threads
         self._free_gpus = list(gpus)
         self._has_gpus = bool(gpus)
+        self._silent_s = silent_s
+        self._clock = AwakeClock()
+        self._oom_kills = OomKills()
+        self._looked_at_s = 0.0
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["search.executors.worker", *preload])
         self._workers: dict[int, _Worker] = {}
@@ -94,7 +117,7 @@ class LocalExecutor:
         first_message = _pickle(spec)
         gpu = self._free_gpus[0] if self._free_gpus else None
         link, far_end = self._context.Pipe()
-        setup = WorkerSetup(log=spec.work_dir / LOG_NAME, environment=self._environment(gpu))
+        setup = WorkerSetup(spec.work_dir / LOG_NAME, self._environment(gpu), armed())
         process = self._context.Process(
             target=run_worker, args=(far_end, setup), name=f"trial-{spec.number}", daemon=True
         )
@@ -110,12 +133,13 @@ class LocalExecutor:
         finally:
             far_end.close()
         self._free_gpus = self._free_gpus[1:]
-        self._workers[spec.number] = _Worker(spec, process, link, gpu)
+        self._workers[spec.number] = _Worker(spec, process, link, gpu, self._clock.now_s)
         return process.pid or 0
 
     def poll(self, timeout_s: float) -> list[Message]:
         """Return what the workers said, as soon as there is something or `wake` is called, or nothing in time."""
         self._reap()
+        self._look_after()
         links = [worker.link for worker in self._workers.values()]
         sentinels = [worker.process.sentinel for worker in self._workers.values()]
         ready = set(connection.wait([*links, *sentinels, self._wake_reader], timeout_s))
@@ -124,7 +148,8 @@ class LocalExecutor:
                 os.read(self._wake_reader, 65536)
         heard = [
             self._hear(worker)
-            for worker in list(self._workers.values())
+            # The largest first: of several dead workers the kernel took that one for its memory.
+            for worker in sorted(self._workers.values(), key=lambda worker: -worker.rss_bytes)
             if worker.link in ready or worker.process.sentinel in ready
         ]
         return [message for message in heard if message is not None]
@@ -132,6 +157,7 @@ class LocalExecutor:
     def answer(self, number: int, verdict: Verdict) -> None:
         """Answer the report of trial `number`; without effect if its worker died meanwhile."""
         if number in self._workers:
+            self._workers[number].heard_at_s = self._clock.now_s
             with contextlib.suppress(OSError):
                 self._workers[number].link.send(verdict)
 
@@ -182,6 +208,7 @@ class LocalExecutor:
 
     def _hear(self, worker: _Worker) -> Message | None:
         number, attempt = worker.spec.number, worker.spec.attempt
+        worker.heard_at_s = self._clock.now_s
         try:
             # The end of a process may be seen before its last words are read.
             said: Any = worker.link.recv() if worker.link.poll(0) else None
@@ -199,7 +226,19 @@ class LocalExecutor:
         exit_code = worker.process.exitcode
         self._retire(worker)
         log_tail = _read_tail_of(worker.spec.work_dir / LOG_NAME)
-        return WorkerLost(worker.spec.number, worker.spec.attempt, exit_code, _name_exit(exit_code), log_tail)
+        failure, reason = FailureKind.WORKER_LOST, _name_exit(exit_code)
+        if worker.is_silent:
+            reason = f"silent for {self._silent_s} s, and ended for that"
+        elif self._is_out_of_memory(exit_code, log_tail):
+            failure = FailureKind.OUT_OF_MEMORY
+            reason = f"ended for want of memory, last seen with {worker.rss_bytes / 1e6:,.0f} MB"
+        return WorkerLost(worker.spec.number, worker.spec.attempt, exit_code, reason, log_tail, failure)
+
+    def _is_out_of_memory(self, exit_code: int | None, log_tail: str) -> bool:
+        if exit_code == -signal.SIGKILL:
+            return self._oom_kills.take()
+        # What C++ says where the system refuses memory, such as under `ulimit -v`.
+        return exit_code == -signal.SIGABRT and "bad_alloc" in log_tail
 
     def _retire(self, worker: _Worker) -> None:
         """Free the worker's place; its process ends by itself when the link is closed, and is seen off later."""
@@ -209,6 +248,25 @@ class LocalExecutor:
             self._free_gpus.append(worker.gpu)
         worker.retired_at_s = time.monotonic()
         self._retired.append(worker)
+
+    def _look_after(self) -> None:
+        """Note the workers' memory, and end those that have been silent for too long."""
+        self._clock.turn()
+        if time.monotonic() - self._looked_at_s < _LOOK_EVERY_S:
+            return
+        self._looked_at_s = time.monotonic()
+        self._oom_kills.look()
+        for worker in self._workers.values():
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(worker.process.pid)
+                worker.rss_bytes = int(process.memory_info().rss)
+                if self._silent_s is None:
+                    continue
+                if process.status() == psutil.STATUS_STOPPED:
+                    worker.heard_at_s = self._clock.now_s
+                elif self._clock.now_s - worker.heard_at_s > self._silent_s:
+                    worker.is_silent = True
+                    worker.process.kill()
 
     def _reap(self) -> None:
         for worker in list(self._retired):
@@ -258,8 +316,7 @@ def _name_exit(exit_code: int | None) -> str:
         return "ended in an unknown way"
     if exit_code < 0:
         name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
-        hint = " (often: out of memory)" if name == "SIGKILL" else ""
-        return f"killed by {name}{hint}"
+        return f"killed by {name}{_HINTS.get(name, '')}"
     return f"exited with code {exit_code}"
 
 

@@ -1,5 +1,6 @@
 """The main function of a worker process: trains one trial, talks to the driver, and never outlives it."""
 
+import contextlib
 import importlib
 import os
 import queue
@@ -12,11 +13,23 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
+
+from core.crash_points import WORKER_POINTS, arm, crash_point
 from core.errors import WhosehandError
 from search.executors.load import LoadSampler
-from search.trial import EpochReport, Objective, ReportEpoch, TrialResult, TrialSpec, TrialState, Verdict
-
-LOG_NAME = "worker.log"
+from search.executors.out_of_memory import offer_myself
+from search.failures import kind_of
+from search.trial import (
+    EpochReport,
+    FailureKind,
+    Objective,
+    ReportEpoch,
+    TrialResult,
+    TrialSpec,
+    TrialState,
+    Verdict,
+)
 
 _DRIVER_GONE = 3  # exit code
 
@@ -28,10 +41,12 @@ class WorkerSetup:
     Attributes:
         log: file that takes its standard output and error.
         environment: variables to set.
+        crash_at: points at which a test kills the first worker of each trial.
     """
 
     log: Path
     environment: Mapping[str, str]
+    crash_at: str = ""
 
 
 def run_worker(connection: Connection, setup: WorkerSetup) -> None:
@@ -46,22 +61,32 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     _redirect_output(setup.log)
     os.environ.update(setup.environment)
+    offer_myself()
     messages = _listen(connection)
     spec = messages.get()
     if not isinstance(spec, TrialSpec):
         raise TypeError(f"The first message to a worker is its TrialSpec, but got {spec!r}.")
+    if spec.attempt == 1:
+        arm(setup.crash_at, WORKER_POINTS)
+    crash_point("worker-ready")
     with LoadSampler() as sampler:
 
         def report_epoch(report: EpochReport) -> Verdict:
             metrics = {name: float(value) for name, value in report.metrics.items()}
             connection.send(replace(report, metrics=metrics | sampler.read()))
-            return Verdict(str(messages.get()))
+            crash_point("report-sent")
+            verdict = Verdict(str(messages.get()))
+            crash_point("verdict-heard")
+            return verdict
 
         result = _train(spec, report_epoch)
+    crash_point("result-made")
     metrics = {name: float(value) for name, value in result.metrics.items()}
     connection.send(replace(result, metrics=metrics, value=None if result.value is None else float(result.value)))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    crash_point("result-sent")
+    with contextlib.suppress(OSError):  # a full disk
+        sys.stdout.flush()
+        sys.stderr.flush()
     # Frameworks may leave threads behind, or take seconds to tear down what the system frees at once.
     os._exit(0)
 
@@ -85,9 +110,17 @@ def _train(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     try:
         return load_objective(spec.objective)(spec, report_epoch)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # a full disk
+            traceback.print_exc()
+        failure = kind_of(error)
         reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-        return TrialResult(state=TrialState.FAILED, reason=reason, traceback=traceback.format_exc())
+        if failure is FailureKind.OUT_OF_MEMORY:
+            reason = f"OutOfMemory: {_size()}; {reason}"
+        return TrialResult(TrialState.FAILED, reason=reason, traceback=traceback.format_exc(), failure=failure)
+
+
+def _size() -> str:
+    return f"there was no more when this worker held {psutil.Process().memory_info().rss / 1e6:,.0f} MB"
 
 
 def _listen(connection: Connection) -> "queue.SimpleQueue[object]":

@@ -14,6 +14,7 @@ import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which r
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput
 
+from core.crash_points import crash_point
 from core.errors import TrackingError
 from search.tracking.model_folder import local_folder, place_model, remove_model
 from search.tracking.tracking_settings import SERVER_SCHEMES
@@ -109,12 +110,15 @@ class LoggedModels:
                 self._experiment_id, name=name, source_run_id=run_id, tags=tags, params=dict(params)
             )
             model = self._remember(owner, KnownModel.of(created))
+            crash_point("model-created")
         if not model.is_ready:
             if not (folder / "MLmodel").is_file():
                 raise TrackingError(f"The model of trial {owner.number} should be in {folder}, but that is no model.")
             self._upload(model, folder)
+            crash_point("model-uploaded")
             self._client.finalize_logged_model(model.model_id, READY)
             self._remember(owner, replace(model, is_ready=True))
+            crash_point("model-ready")
         if is_new or model.model_id not in self._outputs_of(run_id):
             self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
         return model.model_id

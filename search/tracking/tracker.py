@@ -14,6 +14,7 @@ import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which r
 # isort: split
 from mlflow.entities import Param, Run, RunTag
 
+from core.crash_points import crash_point
 from core.errors import TrackingError
 from search.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted, TrialSummary
 from search.report import plain_scores, rank, score_name, trial_name
@@ -91,6 +92,7 @@ class MlflowTracker:
             found = self._runs.find_all({"sweep_id": event.sweep_id})
             parents = [run.info.run_id for run in found if run.data.tags.get("kind") == "sweep"]
             self.sweep_run_id = parents[0] if parents else self._create_sweep_run(event)
+            crash_point("sweep-run-created")
             self._page = SweepPage(self._runs, self.sweep_run_id, event, self._warning)
             for run in found:
                 self._remember(run)
@@ -113,12 +115,14 @@ class MlflowTracker:
             run_id = self._run_ids.get(event.number)
             if run_id is None:
                 run_id = self._run_ids[event.number] = self._create_trial_run(event)
+                crash_point("trial-run-created")
             else:
                 self._runs.mark(run_id, "RUNNING")
             # Also for a run that was there: a crash may have come between making it and this.
             params = [Param(name, str(value)) for name, value in event.hyperparameters.items()]
             self._runs.client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in tags.items()])
             self._runs.client.log_inputs(run_id, datasets=[data.as_input() for data in self._datasets])
+            crash_point("trial-run-described")
 
     def epoch_ended(self, event: EpochEnded) -> None:
         """Add an epoch's metrics, in one write; a paused trial's run waits as SCHEDULED."""
@@ -128,6 +132,7 @@ class MlflowTracker:
             if report.n_patches and report.duration_s > 0:
                 metrics["train/patches_per_s"] = report.n_patches / report.duration_s
             self._runs.client.log_batch(run_id, metrics=metrics_at(metrics, report.epoch, event.at_ms))
+            crash_point("epoch-tracked")
             # Told again after a crash, an epoch may be followed by a later attempt.
             if event.is_pause and event.attempt == self._attempts.get(event.number):
                 self._runs.mark(run_id, "SCHEDULED")
@@ -155,6 +160,7 @@ class MlflowTracker:
             if result.traceback:
                 self._runs.client.log_text(run_id, result.traceback, TRACEBACK_FILE)
             self._runs.close(run_id, TRIAL_ENDS[result.state], event.at_ms)
+            crash_point("trial-run-closed")
             if self._kind == "trial":
                 self._page.add(event)
                 self._page.refresh(self._trials, self._run_ids)

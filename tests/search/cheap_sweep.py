@@ -128,6 +128,8 @@ class CheapSweep:
     config: Mapping[str, Any] = field(default_factory=lambda: {"name": "cheap", "seed": 7})
     metric: str = METRIC
     max_failures_in_a_row: int = 5
+    min_free_bytes: int = 0
+    silent_s: float | None = None
     progress: KeepingProgress = field(default_factory=KeepingProgress)
 
     def open(self) -> Ledger:
@@ -148,10 +150,11 @@ class CheapSweep:
             budget=self.budget,
             complete=complete,
             max_failures_in_a_row=self.max_failures_in_a_row,
+            min_free_bytes=self.min_free_bytes,
         )
 
     def launch(self, engine: ScriptedEngine | None = None, observer: SweepObserver | None = None) -> SweepOutcome:
-        executor = LocalExecutor(self.n_workers, 1, preload=modules_to_preload(CHEAP))
+        executor = LocalExecutor(self.n_workers, 1, preload=modules_to_preload(CHEAP), silent_s=self.silent_s)
         with self.open() as ledger:
             return run_sweep(ledger, self.plan(), engine or ScriptedEngine(), executor, observer, self.progress)
 

@@ -111,14 +111,25 @@ def test_damage_in_the_middle_names_file_and_line(tmp_path: Path, damage: str) -
 
 
 def test_a_refused_ledger_is_not_left_locked(tmp_path: Path) -> None:
-    begin(tmp_path).close()
+    with begin(tmp_path) as ledger:
+        fill(ledger)
     with pytest.raises(LedgerError, match="changed"):
         open_ledger(tmp_path, name="words", config={"seed": 2}, version="0.1.0", git_commit="")
     begin(tmp_path).close()
 
 
+def test_a_sweep_that_was_never_launched_is_begun_anew_when_the_experiment_has_changed(tmp_path: Path) -> None:
+    with begin(tmp_path) as first:
+        sweep_id = first.created.sweep_id
+    with open_ledger(tmp_path, name="words", config={"seed": 2}, version="0.1.0", git_commit="") as ledger:
+        assert ledger.created.config == {"seed": 2}
+        assert ledger.created.sweep_id != sweep_id
+    assert read_ledger(tmp_path).created == ledger.created
+
+
 def test_the_caller_says_which_changes_count(tmp_path: Path) -> None:
-    begin(tmp_path).close()
+    with begin(tmp_path) as ledger:
+        fill(ledger)
     changed = {"seed": 2}
     open_ledger(tmp_path, name="words", config=changed, version="", git_commit="", differences=lambda old: []).close()
     with pytest.raises(LedgerError, match="seed: 1 -> 2"):
@@ -188,5 +199,5 @@ def test_a_full_disk_is_told_and_ends_the_writing(tmp_path: Path) -> None:
         with pytest.raises(LedgerError, match="closed"):
             ledger.append(lambda ms: SweepClosed(ms, "completed", ""))
     with begin(tmp_path) as ledger:
-        assert ledger.trimmed_bytes == 10
+        assert ledger.trimmed_bytes == 0  # the half line was taken back
         assert len(ledger.state.trials) == 1

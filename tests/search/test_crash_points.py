@@ -1,0 +1,153 @@
+"""Every named crash point once: drivers and workers that kill themselves there, and a sweep that is whole afterwards.
+
+The sweeps are real but for the objective: corpus, split, engine, ledger, workers and MLflow.
+"""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core import crash_points
+from core.crash_points import DRIVER_POINTS, WORKER_POINTS, crash_point
+from search.cheap_objective import METRIC
+from search.ledger import read_ledger
+from search.trial import TrialState
+from tests.chaos.audit import audit
+from tests.chaos.drivers import DriverServer, driver_server
+from tests.chaos.experiments import write_cheap
+
+ROOT = Path(__file__).parents[2]
+
+STORIES = {
+    "start": (
+        *("ledger-empty", "sweep-created", "split-saved", "launch-recorded", "sweep-run-created", "sweep-tracked"),
+        *("proposal-made", "line-half-written@2", "proposal-recorded", "worker-forked", "attempt-recorded"),
+        *("trial-run-created", "trial-run-described"),
+    ),
+    "epoch": ("report-received", "report-judged", "report-recorded", "report-answered", "epoch-tracked"),
+    "end": (
+        *("result-received", "end-recorded", "end-told", "model-created", "model-uploaded", "model-ready"),
+        *("trial-run-closed", "trial-tracked", "tracked-recorded", "close-recorded", "sweep-run-closed"),
+    ),
+}
+"""Launches one after the other, each killed at a point of the driver, and then one that nothing disturbs."""
+
+RUNGS = {
+    "engine": {"name": "optuna", "sampler": "random", "pruner": "asha", "rung_factor": 2},
+    "budget": {"trials": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[DriverServer]:
+    with driver_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all: each sweep has its own name, corpus and tracking store are made once."""
+    return tmp_path_factory.mktemp("crashes")
+
+
+@pytest.fixture(scope="module")
+def twin(server: DriverServer, workspace: Path) -> Path:
+    """A sweep that nothing disturbed."""
+    driver = server.launch(workspace, write_cheap(workspace, "undisturbed", {"budget": {"trials": 3}}))
+    assert driver.end() == 0, driver.log.read_text()
+    assert audit(workspace, "undisturbed", METRIC) == []
+    return workspace / "mlruns/sweeps/undisturbed"
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_driver_killed_at_every_point_loses_and_doubles_nothing(
+    story: str, server: DriverServer, workspace: Path, twin: Path
+) -> None:
+    experiment = write_cheap(workspace, story, {"budget": {"trials": 3}})
+    for point in STORIES[story]:
+        driver = server.launch(workspace, experiment, crash_at=point)
+        assert driver.end() == -signal.SIGKILL, f"{point} was not passed: {driver.log.read_text()}"
+    driver = server.launch(workspace, experiment)
+    assert driver.end() == 0, driver.log.read_text()
+    assert audit(workspace, story, METRIC, twin) == []
+
+
+@pytest.mark.parametrize("point", WORKER_POINTS)
+def test_workers_killed_at_every_point_cost_an_attempt_each(
+    point: str, server: DriverServer, workspace: Path, twin: Path
+) -> None:
+    experiment = write_cheap(workspace, f"worker-{point}", {"budget": {"trials": 3}})
+    driver = server.launch(workspace, experiment, crash_at=point)
+    assert driver.end() == 0, driver.log.read_text()
+    assert audit(workspace, f"worker-{point}", METRIC, twin) == []
+    trials = read_ledger(workspace / "mlruns/sweeps" / f"worker-{point}").trials.values()
+    assert [trial.n_lost for trial in trials] == ([0] * 3 if point == "result-sent" else [1] * 3)
+
+
+def test_a_driver_killed_after_a_loss_goes_on(server: DriverServer, workspace: Path, twin: Path) -> None:
+    experiment = write_cheap(workspace, "loss", {"budget": {"trials": 3}})
+    driver = server.launch(workspace, experiment, crash_at="report-sent@2,loss-recorded")
+    assert driver.end() == -signal.SIGKILL
+    assert server.launch(workspace, experiment).end() == 0
+    assert audit(workspace, "loss", METRIC, twin) == []
+
+
+def test_a_driver_told_to_stop_and_killed_on_the_way_goes_on(server: DriverServer, workspace: Path, twin: Path) -> None:
+    experiment = write_cheap(workspace, "stop", {"budget": {"trials": 3}})
+    driver = server.launch(workspace, experiment, crash_at="report-received!TERM,interruption-recorded")
+    assert driver.end() == -signal.SIGKILL, driver.log.read_text()
+    assert server.launch(workspace, experiment).end() == 0
+    assert audit(workspace, "stop", METRIC, twin) == []
+
+
+def test_a_driver_killed_between_pause_and_continuation_goes_on(server: DriverServer, workspace: Path) -> None:
+    undisturbed = write_cheap(workspace, "rungs-undisturbed", RUNGS)
+    assert server.launch(workspace, undisturbed).end() == 0
+    experiment = write_cheap(workspace, "rungs", RUNGS)
+    for point in ("end-recorded", "end-told@2", "continuation-recorded"):
+        driver = server.launch(workspace, experiment, crash_at=point)
+        assert driver.end() == -signal.SIGKILL, f"{point} was not passed: {driver.log.read_text()}"
+    assert server.launch(workspace, experiment).end() == 0
+    twin = workspace / "mlruns/sweeps/rungs-undisturbed"
+    assert audit(workspace, "rungs", METRIC, twin) == []
+    states = {trial.state for trial in read_ledger(twin).trials.values()}
+    assert TrialState.COMPLETED in states
+
+
+def test_every_point_is_passed_by_the_code_killed_at_in_a_test_and_explained_in_the_docs() -> None:
+    code = "\n".join(path.read_text() for folder in ("core", "search") for path in (ROOT / folder).rglob("*.py"))
+    points = {*DRIVER_POINTS, *WORKER_POINTS}
+    assert set(re.findall(r'crash_point\(\s*"([a-z-]+)"', code)) == points
+    killed_at = {point.partition("@")[0] for story in STORIES.values() for point in story}
+    assert {*killed_at, "loss-recorded", "interruption-recorded", "continuation-recorded"} == set(DRIVER_POINTS)
+    explained = set(re.findall(r"^\| `([a-z-]+)`", (ROOT / "docs/safety.md").read_text(), re.MULTILINE))
+    assert explained == points
+
+
+def test_a_crash_point_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="no-such-point"):
+        crash_points.arm("no-such-point")
+    assert crash_points.armed() == ""
+
+
+def test_an_unarmed_crash_point_costs_nothing() -> None:
+    started_s = time.process_time()
+    for _ in range(100_000):
+        crash_point("report-recorded")
+    assert (time.process_time() - started_s) / 100_000 < 5e-6
+
+
+def test_the_command_line_arms_points_by_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    from search.cli.main import CRASH_VARIABLE, arm_crash_points
+
+    monkeypatch.setitem(os.environ, CRASH_VARIABLE, "report-recorded@7")
+    try:
+        arm_crash_points()
+        assert crash_points.armed() == "report-recorded@7"
+    finally:
+        crash_points.arm("")
