@@ -1,6 +1,6 @@
 # Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint check bench ui clean
+.PHONY: help install quickstart test lint check chaos bench ui clean
 
 # The first interpreter that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
@@ -39,6 +39,9 @@ lint: $(STAMP)  ## ruff, format check, mypy strict
 	@$(BIN)/mypy
 
 check: lint test  ## what CI runs
+
+chaos: $(STAMP)  ## kill, starve and cut off a hundred sweeps, and see what is left
+	@$(BIN)/python -m tests.chaos
 
 bench: $(STAMP)  ## the benchmarks behind docs/results.md
 	@$(BIN)/python -m benchmarks

@@ -14,7 +14,16 @@ import typer
 
 from benchmarks.report import notes
 
-SHORT = ("feed_speed", "fit_speed", "tracking_cost", "worker_memory", "engine_cost", "thousand_trials", "line_store")
+SHORT = (
+    "feed_speed",
+    "fit_speed",
+    "tracking_cost",
+    "worker_memory",
+    "engine_cost",
+    "thousand_trials",
+    "line_store",
+    "safety_cost",
+)
 
 
 def main(

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.corpora import hands_experiment, prepare_experiment
@@ -33,7 +34,11 @@ def short_experiment(n_patches: int, n_epochs: int) -> Experiment:
 
 
 def run_short_sweep(
-    experiment: Experiment, folder: Path, n_trials: int, observer: SweepObserver | None = None
+    experiment: Experiment,
+    folder: Path,
+    n_trials: int,
+    observer: SweepObserver | None = None,
+    keeps_checkpoints: bool = True,
 ) -> SweepState:
     """Run the seed recipe `n_trials` times, one worker after the other, each with a seed of its own.
 
@@ -42,12 +47,13 @@ def run_short_sweep(
         folder: for ledger and files of the sweep.
         n_trials: how many.
         observer: such as the MLflow tracker.
+        keeps_checkpoints: whether every epoch leaves one.
 
     Returns:
         The folded ledger.
     """
     corpus = prepare_experiment(experiment)
-    task = patch_task(experiment, corpus, folder)
+    task = replace(patch_task(experiment, corpus, folder), keeps_checkpoints=keeps_checkpoints)
     plan = sweep_plan(experiment, task, experiment.training.epochs, BudgetSettings(trials=n_trials))
     engine = FixedEngine([seed_recipe().as_dict()] * n_trials)
     executor = local_executor(experiment, experiment.objective.run, n_workers=1)

@@ -146,6 +146,17 @@ def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
     ]
 
 
+def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
+    """What has changed of the keys that may change while a sweep goes on, one `key: old -> new` each."""
+    old_values, new_values = _flat(old_snapshot), _flat(new.snapshot())
+    fixed = _flat(new.identity())
+    return [
+        f"{key}: {old_values[key]} -> {value}"
+        for key, value in new_values.items()
+        if key not in fixed and key in old_values and old_values[key] != value
+    ]
+
+
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """Dotted keys, and each value as JSON, in which 1, 1.0 and true differ."""
     flat: dict[str, str] = {}

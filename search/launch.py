@@ -10,7 +10,7 @@ from core.errors import SplitError
 from core.fit_plan import Monitor
 from core.hyperparameters import Hyperparameters
 from core.precision import choose_precision
-from search.config import Experiment, differences
+from search.config import Experiment, differences, free_changes
 from search.engines.base import EngineSettings
 from search.executors.local import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
@@ -75,6 +75,9 @@ def launch_sweep(
         git_commit=git_commit(workspace.root),
         differences=lambda earlier: differences(earlier, experiment),
     ) as ledger:
+        changes = free_changes(ledger.created.config, experiment) if ledger.state.launches else []
+        if changes:
+            progress.say(f"Changed since the sweep was begun, as it may: {'; '.join(changes)}.")
         if not ledger.state.launches:
             (folder / SPLIT_FILE).unlink(missing_ok=True)  # of a launch that a crash ended before it began
         try:

@@ -41,6 +41,7 @@ class Ledger:
         folder: the sweep's, with everything that belongs to it.
         state: all events so far, folded.
         trimmed_bytes: of a torn last line that was cut off when the ledger was opened; 0 if it was whole.
+        taken_over_from: process and host of a driver that died while it held the ledger; empty if the last one did not.
         wait_for_room: called when the disk is full; returns when the line should be tried again, or False to give up.
     """
 
@@ -53,6 +54,7 @@ class Ledger:
         self.folder = folder = folder.absolute()
         self.wait_for_room: Callable[[OSError], bool] = lambda _: False
         self._lock = SweepLock(folder / LOCK_NAME)
+        self.taken_over_from = self._lock.taken_over_from
         try:
             path = folder / LEDGER_NAME
             self.trimmed_bytes = _trim_torn_line(path) if path.exists() else 0
@@ -207,7 +209,8 @@ def _check_same_experiment(created: SweepCreated, found: Sequence[str], folder: 
     if found:
         raise LedgerError(
             f"A sweep goes on with the experiment that it was begun with, but since {created.name!r} was begun in "
-            f"{folder} this changed: {'; '.join(found)}. Give the changed experiment another name, or undo the change."
+            f"{folder} this changed: {'; '.join(found)}. Undo the change, or "
+            "launch the changed experiment as a sweep of its own with `--fork NEW_NAME`."
         )
 
 

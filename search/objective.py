@@ -113,7 +113,7 @@ class _FitRecord:
     """Reports each epoch and keeps the metrics of all of them, over all attempts, beside the checkpoints."""
 
     report_epoch: ReportEpoch
-    folder: Path
+    folder: Path | None
     history: list[dict[str, float]] = field(default_factory=list)
     verdict: Verdict = Verdict.GO
 
@@ -123,11 +123,13 @@ class _FitRecord:
         if spec.checkpoint is not None:
             earlier = spec.checkpoint.path.parent / _HISTORY_FILE
             history = json.loads(earlier.read_text(encoding="utf-8"))[: spec.start_epoch] if earlier.exists() else []
-        return cls(report_epoch, spec.work_dir / CHECKPOINT_FOLDER, history)
+        task: PatchTask = spec.settings
+        return cls(report_epoch, spec.work_dir / CHECKPOINT_FOLDER if task.keeps_checkpoints else None, history)
 
     def add(self, epoch: EpochRecord) -> bool:
         self.history.append(dict(epoch.metrics))
-        write_atomically(self.folder / _HISTORY_FILE, json.dumps(self.history).encode())
+        if self.folder is not None:
+            write_atomically(self.folder / _HISTORY_FILE, json.dumps(self.history).encode())
         file = epoch.checkpoint
         checkpoint = FileReference(file.path, file.sha256, file.size_bytes) if file else None
         report = EpochReport(epoch.epoch, epoch.metrics, epoch.n_patches, epoch.duration_s, checkpoint)

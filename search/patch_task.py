@@ -20,6 +20,8 @@ class PatchTask:
         patches: how patches are drawn.
         monitor: the objective, and when to stop early.
         keeps_model: whether a completed trial saves its model.
+        keeps_checkpoints: whether every epoch leaves a checkpoint; without, a lost trial begins anew. Only to measure
+            what they cost.
     """
 
     line_store: Path
@@ -28,6 +30,7 @@ class PatchTask:
     patches: PatchSettings
     monitor: Monitor
     keeps_model: bool = True
+    keeps_checkpoints: bool = True
 
 
 @dataclass(frozen=True)

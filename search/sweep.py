@@ -140,6 +140,8 @@ class _Sweep:
     def _take_up_trials(self) -> None:
         n_workers, threads = self.executor.n_workers, self.executor.threads
         self.progress.say(f"workers: {n_workers}, threads of each: {threads}, precision: {self.plan.precision}")
+        if self.ledger.taken_over_from:
+            self.progress.say(f"The last driver, {self.ledger.taken_over_from}, died; its lock is taken over.")
         if self.ledger.trimmed_bytes:
             self.progress.say(f"The ledger's last line was torn by a crash; {self.ledger.trimmed_bytes} bytes cut off.")
         trials = list(self.state.trials.values())

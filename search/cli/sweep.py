@@ -1,6 +1,6 @@
 """`whosehand sweep`: launch a sweep, or go on with it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,16 +14,28 @@ if TYPE_CHECKING:
 _EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 130}
 
 
-def sweep(experiment: ExperimentFile, overrides: Overrides = []) -> None:  # noqa: B006  (typer copies it)
+def sweep(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006  (typer copies it)
+    fork: Annotated[
+        str | None,
+        typer.Option(metavar="NEW_NAME", help="Launch the changed experiment as a sweep of its own, of this name."),
+    ] = None,
+) -> None:
     """Launch the experiment's sweep, or go on with it where it was left.
 
     Every trial is recorded in MLflow (see it with `whosehand ui`). Ctrl-C is safe: the running epochs finish, and the
-    same command goes on from there. A finished sweep goes on if its budget is raised: --set budget.trials=40.
+    same command goes on from there. A finished sweep goes on if its budget is raised: --set budget.trials=40. An
+    experiment whose scores would no longer mean the same is refused: undo the change, or --fork it.
     """
     from search.launch import launch_sweep
     from search.progress import make_progress
 
     settings = read_experiment(experiment, overrides)
+    if fork is not None:
+        from search.fork import forked
+
+        settings = forked(settings, fork, current_workspace())
     with progress_bar("reading text lines") as advance:
         launched = launch_sweep(settings, current_workspace(), make_progress(notes), advance)
     _print_outcome(settings, launched)

@@ -177,3 +177,26 @@ def test_a_killed_forkserver_costs_an_attempt_and_not_the_sweep(launch: Callable
     assert state.count(TrialState.COMPLETED) == 2, output
     assert state.trials[0].n_lost == 1
     assert wait_until_gone(worker_pids(state)) == set()
+
+
+def test_a_driver_that_sleeps_for_a_while_loses_nothing(launch: Callable[..., Driver], tmp_path: Path) -> None:
+    driver = launch(3, 4, 0.1)
+    wait_for(tmp_path / "cheap", lambda state: n_epochs(state) >= 2)
+    driver.send_signal(signal.SIGSTOP)
+    time.sleep(1.5)
+    driver.send_signal(signal.SIGCONT)
+    output, _ = driver.communicate(timeout=20)
+    state = read_ledger(tmp_path / "cheap")
+    assert state.count(TrialState.COMPLETED) == 3, output
+    assert all(trial.n_attempts == 1 for trial in state.trials.values())
+
+
+def test_the_lock_of_a_killed_driver_is_taken_over(launch: Callable[..., Driver], tmp_path: Path) -> None:
+    driver = launch(1, 2, 30.0)
+    wait_for(tmp_path / "cheap", lambda state: bool(worker_pids(state)))
+    driver.kill()
+    driver.wait()
+    sweep = CheapSweep(tmp_path / "cheap", horizon_epochs=2)
+    sweep.budget = sweep.budget.model_copy(update={"trials": 1})
+    assert sweep.launch().n_by_state == {TrialState.COMPLETED: 1}
+    assert any(f"process {driver.pid} on host" in line and "taken over" in line for line in sweep.progress.lines)

@@ -1,5 +1,6 @@
 """Whole sweeps with every engine, with workers that cost milliseconds."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,19 @@ def test_a_sweep_in_two_launches_is_the_sweep_in_one(name: str, tmp_path: Path) 
     halves.budget = BudgetSettings(trials=n_trials)
     launch(halves, name)
     assert in_short(halves) == in_short(whole)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_sweep_killed_anywhere_proposes_and_ends_as_the_undisturbed_one(name: str, tmp_path: Path) -> None:
+    """A driver that dies leaves the ledger up to some line, perhaps half a line more, and files that nobody knows."""
+    n_trials = 12
+    whole = cheap(tmp_path / "whole", name, 1, n_trials)
+    launch(whole, name)
+    lines = (whole.folder / "ledger.jsonl").read_text().splitlines(keepends=True)
+    for share in (0.3, 0.75):
+        n_kept = int(share * len(lines))
+        cut = cheap(tmp_path / f"cut-{n_kept}", name, 1, n_trials)
+        shutil.copytree(whole.folder, cut.folder)
+        (cut.folder / "ledger.jsonl").write_text("".join(lines[:n_kept]) + lines[n_kept][:20])
+        launch(cut, name)
+        assert in_short(cut) == in_short(whole), f"cut after {n_kept} of {len(lines)} lines"
