@@ -99,7 +99,9 @@ def truncated_checkpoint(server: DriverServer, folder: Path) -> list[str]:
 
 def torn_ledger(server: DriverServer, folder: Path, twin: Path) -> list[str]:
     """The ledger's last line is cut in its middle after a kill."""
-    experiment = write_cheap(folder, "torn-ledger", {"budget": {"trials": 4}, "executor": _one_worker()})
+    engine = {"name": "optuna", "sampler": "tpe", "n_startup_trials": 2, "pruner": "none"}
+    changes = {"engine": engine, "budget": {"trials": 4}, "executor": _one_worker()}
+    experiment = write_cheap(folder, "torn-ledger", changes)
     launch = launch_of(server, folder, experiment)
     launch.begin("report-answered@3").end()
     ledger = launch.sweep / LEDGER_NAME

@@ -39,7 +39,8 @@ STORIES = {
 
 RUNGS = {
     "engine": {"name": "optuna", "sampler": "random", "pruner": "asha", "rung_factor": 2},
-    "budget": {"trials": 4},
+    "training": {"epochs": 4, "precision": "float32"},
+    "budget": {"trials": 6},
 }
 
 
@@ -97,12 +98,15 @@ def test_a_driver_killed_after_a_loss_goes_on(server: DriverServer, workspace: P
     assert audit(workspace, "loss", METRIC, twin) == []
 
 
-def test_a_driver_told_to_stop_and_killed_on_the_way_goes_on(server: DriverServer, workspace: Path, twin: Path) -> None:
-    experiment = write_cheap(workspace, "stop", {"budget": {"trials": 3}})
+def test_a_driver_told_to_stop_and_killed_on_the_way_goes_on(server: DriverServer, workspace: Path) -> None:
+    changes = {"training": {"epochs": 4, "precision": "float32"}, "budget": {"trials": 1}}
+    experiment = write_cheap(workspace, "stop", changes)
     driver = server.launch(workspace, experiment, crash_at="report-received!TERM,interruption-recorded")
     assert driver.end() == -signal.SIGKILL, driver.log.read_text()
     assert server.launch(workspace, experiment).end() == 0
-    assert audit(workspace, "stop", METRIC, twin) == []
+    assert audit(workspace, "stop", METRIC) == []
+    trial = read_ledger(workspace / "mlruns/sweeps/stop").trials[0]
+    assert [start.start_epoch for start in trial.starts] == [0, 2]
 
 
 def test_a_driver_killed_between_pause_and_continuation_goes_on(server: DriverServer, workspace: Path) -> None:
