@@ -47,6 +47,7 @@ def main(
     real_kills: Annotated[int, typer.Option(min=0, help="Of these, of sweeps that train networks.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of faults and moments.")] = 1,
     store_away_s: Annotated[float, typer.Option(min=0, help="How long the tracking store is away; 0: not.")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0, help="After so long no further sweep is begun.")] = 600.0,
     folder: Annotated[Path | None, typer.Option(help="Where to leave the sweeps, to look at them.")] = None,
 ) -> None:
     """Disturb sweeps in every way, and say what they survived."""
@@ -57,9 +58,10 @@ def main(
         workspace.mkdir(parents=True, exist_ok=True)
         twins = {variant: _twin(server, workspace, f"twin-{variant}", variant) for variant in VARIANTS}
         _single_faults(server, workspace, tally, twins, store_away_s)
-        _cheap_sweeps(server, workspace, tally, twins, kills - real_kills, random.Random(seed))
         if real_kills:
             _real_sweeps(server, workspace, tally, real_kills, random.Random(seed + 1))
+        ends_s = started_s + 60 * minutes
+        _cheap_sweeps(server, workspace, tally, twins, kills, ends_s, random.Random(seed))
     _print(tally, time.monotonic() - started_s, seed)
     if tally.problems:
         sys.exit(1)
@@ -71,10 +73,11 @@ def _cheap_sweeps(
     tally: Tally,
     twins: Mapping[str, Path],
     n_kills: int,
+    ends_s: float,
     generator: random.Random,
 ) -> None:
     number = 0
-    while tally.total(kills_only=True).injected < n_kills:
+    while tally.total(kills_only=True).injected < n_kills and time.monotonic() < ends_s:
         variant = generator.choice(list(VARIANTS))
         name = f"cheap-{number:03d}"
         experiment = write_cheap(workspace, name, VARIANTS[variant])
