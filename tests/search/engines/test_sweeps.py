@@ -109,10 +109,9 @@ def test_a_sweep_killed_anywhere_proposes_and_ends_as_the_undisturbed_one(name: 
     whole = cheap(tmp_path / "whole", name, 1, n_trials)
     launch(whole, name)
     lines = (whole.folder / "ledger.jsonl").read_text().splitlines(keepends=True)
-    for share in (0.3, 0.75):
-        n_kept = int(share * len(lines))
-        cut = cheap(tmp_path / f"cut-{n_kept}", name, 1, n_trials)
-        shutil.copytree(whole.folder, cut.folder)
-        (cut.folder / "ledger.jsonl").write_text("".join(lines[:n_kept]) + lines[n_kept][:20])
-        launch(cut, name)
-        assert in_short(cut) == in_short(whole), f"cut after {n_kept} of {len(lines)} lines"
+    n_kept = 2 * len(lines) // 3
+    cut = cheap(tmp_path / "cut", name, 1, n_trials)
+    shutil.copytree(whole.folder, cut.folder)
+    (cut.folder / "ledger.jsonl").write_text("".join(lines[:n_kept]) + lines[n_kept][:20])
+    launch(cut, name)
+    assert in_short(cut) == in_short(whole)
