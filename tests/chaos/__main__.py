@@ -47,6 +47,7 @@ def main(
     real_kills: Annotated[int, typer.Option(min=0, help="Of these, of sweeps that train networks.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of faults and moments.")] = 1,
     store_away_s: Annotated[float, typer.Option(min=0, help="How long the tracking store is away; 0: not.")] = 60.0,
+    kills_only: Annotated[bool, typer.Option("--kills-only", help="Leave the faults that are no kills out.")] = False,
     minutes: Annotated[float, typer.Option(min=0, help="After so long no further sweep is begun.")] = 600.0,
     folder: Annotated[Path | None, typer.Option(help="Where to leave the sweeps, to look at them.")] = None,
 ) -> None:
@@ -57,11 +58,13 @@ def main(
         workspace = folder or Path(temporary)
         workspace.mkdir(parents=True, exist_ok=True)
         twins = {variant: _twin(server, workspace, f"twin-{variant}", variant) for variant in VARIANTS}
-        _single_faults(server, workspace, tally, twins, store_away_s)
+        if not kills_only:
+            _single_faults(server, workspace, tally, twins, store_away_s)
         if real_kills:
             _real_sweeps(server, workspace, tally, real_kills, random.Random(seed + 1))
         ends_s = started_s + 60 * minutes
-        _cheap_sweeps(server, workspace, tally, twins, kills, ends_s, random.Random(seed))
+        faults = KILLS if kills_only else (*KILLS, *SUSPENSIONS)
+        _cheap_sweeps(server, workspace, tally, twins, faults, kills, ends_s, random.Random(seed))
     _print(tally, time.monotonic() - started_s, seed)
     if tally.problems:
         sys.exit(1)
@@ -72,6 +75,7 @@ def _cheap_sweeps(
     workspace: Path,
     tally: Tally,
     twins: Mapping[str, Path],
+    possible: tuple[Fault, ...],
     n_kills: int,
     ends_s: float,
     generator: random.Random,
@@ -82,7 +86,7 @@ def _cheap_sweeps(
         name = f"cheap-{number:03d}"
         experiment = write_cheap(workspace, name, VARIANTS[variant])
         launch = Launch(server, workspace, experiment, _random_moment(generator, _LONGEST_WAIT_S))
-        faults, problems = _disturb(launch, [*KILLS, *SUSPENSIONS], generator, tally)
+        faults, problems = _disturb(launch, possible, generator, tally)
         problems += audit(workspace, name, METRIC, twins[variant])
         tally.add(name, faults, problems)
         _note(tally, name, faults, problems)
@@ -139,7 +143,7 @@ def _guarded(tally: Tally, fault: str, find_problems: Callable[[], list[str]]) -
 
 
 def _disturb(
-    launch: Launch, faults: "list[Fault] | tuple[Fault, ...]", generator: random.Random, tally: Tally
+    launch: Launch, faults: tuple[Fault, ...], generator: random.Random, tally: Tally
 ) -> tuple[dict[str, int], list[str]]:
     """Launch a sweep again and again, each time with a fault, and at last without."""
     injected: dict[str, int] = {}
