@@ -17,6 +17,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput
 from core.crash_points import crash_point
 from core.errors import TrackingError
 from search.tracking.model_folder import local_folder, place_model, remove_model
+from search.tracking.paging import all_pages
 from search.tracking.tracking_settings import SERVER_SCHEMES
 
 READY = "READY"
@@ -163,14 +164,9 @@ class LoggedModels:
 def search_models(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> list[LoggedModel]:
     """All logged models of an experiment that carry these tags."""
     condition = " AND ".join(f"tags.{key} = '{value}'" for key, value in tags.items()) or None
-    models: list[LoggedModel] = []
-    token = None
-    while True:
-        page = client.search_logged_models([experiment_id], filter_string=condition, page_token=token)
-        models += page
-        token = page.token
-        if not token:
-            return models
+    return all_pages(
+        lambda token: client.search_logged_models([experiment_id], filter_string=condition, page_token=token)
+    )
 
 
 def delete_model(client: MlflowClient, model: KnownModel) -> None:

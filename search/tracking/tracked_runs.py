@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from core.errors import TrackingError
 from search.observer import TrialSummary
+from search.tracking.paging import all_pages
 from search.tracking.store import TrackingStore
 from search.trial import FileReference, TrialState
 
@@ -40,14 +41,7 @@ class TrackedRuns:
     def find_all(self, tags: Mapping[str, str]) -> list[Run]:
         """All runs that carry these tags, the latest first."""
         condition = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
-        runs: list[Run] = []
-        token = None
-        while True:
-            page = self.client.search_runs([self.experiment_id], condition, page_token=token)
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+        return all_pages(lambda token: self.client.search_runs([self.experiment_id], condition, page_token=token))
 
     def create(self, name: str, started_ms: int, tags: Mapping[str, str]) -> str:
         """Make a run that is RUNNING, and return its id."""

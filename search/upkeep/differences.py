@@ -155,7 +155,9 @@ def _of_runs(row: SweepRow) -> Iterator[Difference]:
     if not row.runs:
         yield Difference(row.number, "it has no run in MLflow", *retell)
     elif row.runs[0].status != row.expected_status:
-        yield Difference(row.number, f"it is {trial.state}, but its run is {row.runs[0].status}", *retell)
+        waits = trial.state is TrialState.RUNNING
+        what = f"it {'waits to go on' if waits else f'is {trial.state}'}, but its run is {row.runs[0].status}"
+        yield Difference(row.number, what, *retell)
     elif row.runs[0].n_steps < n_epochs:
         yield Difference(row.number, f"its run has {row.runs[0].n_steps} of {n_epochs} epochs", *retell)
     elif trial.state.is_final and not trial.is_tracked:

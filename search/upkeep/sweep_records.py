@@ -12,6 +12,7 @@ from mlflow.entities import LoggedModel, Run
 
 from search.tracking.logged_models import READY, ModelOwner, search_models
 from search.tracking.model_folder import local_folder
+from search.tracking.paging import all_pages
 from search.tracking.store import TrackingStore, tracking_errors
 
 DROPPED_TAG = "model_dropped"
@@ -105,7 +106,8 @@ def read_records(store: TrackingStore, experiment: str, sweep_id: str, metric: s
         experiment_id = str(found.experiment_id)
         versions = registered_versions(client)
         sweep_runs, runs = [], defaultdict(list)
-        for run in _all_runs(client, experiment_id, sweep_id):
+        of_sweep = f"tags.sweep_id = '{sweep_id}'"
+        for run in all_pages(lambda token: client.search_runs([experiment_id], of_sweep, page_token=token)):
             recorded, owner = _recorded_run(client, run, metric), ModelOwner.of(run.data.tags)
             if owner is not None:
                 runs[owner].append(recorded)
@@ -127,22 +129,10 @@ def read_records(store: TrackingStore, experiment: str, sweep_id: str, metric: s
 def registered_versions(client: MlflowClient) -> Mapping[str, tuple[str, ...]]:
     """The registered versions of each logged model, by its id. What has an alias is a version too."""
     versions: dict[str, tuple[str, ...]] = {}
-    for registered in client.search_registered_models(max_results=1000):
-        for version in client.search_model_versions(f"name = '{registered.name}'", max_results=10_000):
-            model_id = version.model_id or version.source.removeprefix("models:/")
-            versions[model_id] = (*versions.get(model_id, ()), f"{version.name} {version.version}")
+    for version in all_pages(lambda token: client.search_model_versions(page_token=token)):
+        model_id = version.model_id or version.source.removeprefix("models:/")
+        versions[model_id] = (*versions.get(model_id, ()), f"{version.name} {version.version}")
     return versions
-
-
-def _all_runs(client: MlflowClient, experiment_id: str, sweep_id: str) -> list[Run]:
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], f"tags.sweep_id = '{sweep_id}'", page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
 
 
 def _recorded_run(client: MlflowClient, run: Run, metric: str) -> RecordedRun:

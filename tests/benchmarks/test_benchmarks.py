@@ -18,6 +18,7 @@ from benchmarks.ink_shape import shape_statistics, simple_statistics
 from benchmarks.kept_results import KeptResults
 from benchmarks.report import machine_line, markdown_table
 from benchmarks.space_points import spread_points
+from benchmarks.thousand_trials import ends_of
 from benchmarks.tracking_cost import growth
 from benchmarks.worker_layout import all_layouts, parse_layouts
 
@@ -150,6 +151,11 @@ def test_an_engine_s_row_ends_where_an_ask_takes_too_long_or_the_time_is_up() ->
     assert row.endswith(" - |")
     late = CliRunner().invoke(app, [*options, "60", "--total-s", "0.000001"])
     assert late.stdout.count("time up |") == 2
+
+
+def test_a_long_sweeps_ends_are_its_first_and_last_tenth() -> None:
+    assert ends_of([1.0] * 10 + [5.0] * 80 + [2.0] * 10) == (1.0, 2.0)
+    assert ends_of([3.0, 4.0]) == (3.0, 4.0)
 
 
 def test_layouts_use_all_cores() -> None:

@@ -10,7 +10,7 @@ from tests.command_line import Answer, whosehand
 pytest_plugins = ["tests.finished_project"]
 Command = Callable[..., Answer]
 
-COMMANDS = ("data", "sweep", "promote", "identify", "ui")
+COMMANDS = ("data", "sweep", "compare", "promote", "identify", "ui", "doctor", "reconcile", "gc")
 
 
 def test_help_names_every_command_and_comes_at_once(tmp_path: Path) -> None:

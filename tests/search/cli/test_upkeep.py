@@ -8,7 +8,7 @@ from search.tracking.store import TrackingStore
 from tests.command_line import Answer
 from tests.search.upkeep.kept_project import N_TRIALS, NAME
 
-pytest_plugins = ["tests.finished_project", "tests.search.upkeep.kept_project"]
+pytest_plugins = ["tests.finished_project", "tests.search.upkeep.copied_project"]
 Command = Callable[..., Answer]
 
 

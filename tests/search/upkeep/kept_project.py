@@ -1,14 +1,9 @@
-"""A project with a finished sweep of the cheap objective, made once; every test damages a copy of its own.
-
-A test module has the fixtures by `pytest_plugins = ["tests.search.upkeep.kept_project"]`.
-"""
+"""A project with a finished sweep of the cheap objective, to be copied and damaged."""
 
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from search.cheap_objective import METRIC, CheapSettings
 from search.config import Experiment, load_experiment
@@ -74,27 +69,3 @@ def copy_project(original: Path, folder: Path) -> TrackingStore:
 def _no_task() -> PatchTask:
     """The cheap objective reads no corpus."""
     return None  # type: ignore[return-value]
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a finished sweep, to be copied only."""
-    folder, here = tmp_path_factory.mktemp("original"), Path.cwd()
-    os.chdir(folder)
-    try:
-        make_project(folder)
-    finally:
-        os.chdir(here)
-    return folder
-
-
-@pytest.fixture
-def project(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingStore:
-    """A copy of the project that a test may damage, which is the current folder; its open store."""
-    monkeypatch.chdir(tmp_path)  # and back at the end
-    return copy_project(original, tmp_path / "project")
-
-
-@pytest.fixture
-def workspace(project: TrackingStore, tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "project")

@@ -8,7 +8,7 @@ from search.tracking.store import TrackingStore, locate_store, open_store
 from search.upkeep.addresses import find_moved_addresses, mend_addresses
 from tests.search.upkeep.kept_project import NAME
 
-pytest_plugins = ["tests.search.upkeep.kept_project"]
+pytest_plugins = ["tests.search.upkeep.copied_project"]
 
 
 def _addresses(database: Path) -> list[str]:

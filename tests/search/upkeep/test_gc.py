@@ -16,7 +16,7 @@ from search.upkeep.reconcile import reconcile_sweep
 from search.workspace import Workspace
 from tests.search.upkeep.kept_project import N_TRIALS, NAME
 
-pytest_plugins = ["tests.search.upkeep.kept_project"]
+pytest_plugins = ["tests.search.upkeep.copied_project"]
 
 
 def _models(store: TrackingStore) -> dict[int, LoggedModel]:

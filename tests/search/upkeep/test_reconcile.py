@@ -18,7 +18,7 @@ from search.upkeep.reconcile import reconcile_sweep
 from search.workspace import Workspace
 from tests.search.upkeep.kept_project import N_TRIALS, NAME
 
-pytest_plugins = ["tests.search.upkeep.kept_project"]
+pytest_plugins = ["tests.search.upkeep.copied_project"]
 
 
 def _experiment_id(client: MlflowClient) -> str:
@@ -176,7 +176,7 @@ def test_a_killed_sweep_is_closed_and_its_unfinished_trial_waits(
     client.update_run(_sweep_run(client).info.run_id, status="RUNNING")
     found = mend()
     assert found[0] == "None: the sweep's run is RUNNING, but no driver is on it"
-    assert "3: it is running, but its run is RUNNING" in found
+    assert "3: it waits to go on, but its run is RUNNING" in found
     assert _runs(client)[3].info.status == "SCHEDULED"
     assert _sweep_run(client).info.status == "KILLED"
     assert _sweep_run(client).data.tags["reason"] == "its driver was killed"

@@ -38,7 +38,7 @@ from search.upkeep.doctor.versions import check_versions
 from search.workspace import Workspace
 from tests.command_line import write_experiment
 
-pytest_plugins = ["tests.search.upkeep.kept_project"]
+pytest_plugins = ["tests.search.upkeep.copied_project"]
 
 
 class Usage(NamedTuple):
