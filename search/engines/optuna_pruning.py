@@ -1,9 +1,11 @@
 """Judges running trials with Optuna's pruners, on a study in memory."""
 
 import binascii
+import warnings
 from types import SimpleNamespace
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -58,7 +60,9 @@ def _pruner_of(choice: OptunaSettings, settings: EngineSettings) -> BasePruner |
             return MedianPruner(choice.pruner_startup_trials, n_warmup_steps)
         case "patient":
             median = MedianPruner(choice.pruner_startup_trials, n_warmup_steps)
-            return PatientPruner(median, choice.pruner_patience, choice.pruner_min_delta)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # it is, since 2021
+                return PatientPruner(median, choice.pruner_patience, choice.pruner_min_delta)
         case "threshold":
             return ThresholdPruner(choice.pruner_lower, choice.pruner_upper, n_warmup_steps)
         case "successive_halving":

@@ -311,9 +311,14 @@ def test_an_integer_that_optuna_would_round_is_refused() -> None:
         make(OptunaSettings(), SearchSpace((Integer("n", 0, 2**60),)))
 
 
-def test_optuna_is_quiet(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "qmc"])
+@pytest.mark.parametrize("pruner", ["none", "median", "patient", "successive_halving", "hyperband", "asha"])
+def test_optuna_is_quiet(
+    sampler: str, pruner: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     with warnings.catch_warnings(), caplog.at_level(logging.INFO):
         warnings.simplefilter("error")
-        make(OptunaSettings(n_startup_trials=2), default_space()).run(5)
+        choice = OptunaSettings.model_validate({"sampler": sampler, "pruner": pruner, "n_startup_trials": 2})
+        make(choice, default_space()).run(4)
     assert caplog.text == ""
     assert capfd.readouterr().err == ""
