@@ -16,18 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from core.clean_page import CleanPage, clean_page
 from core.corpora.base import Region, TextImage, Unit
 from core.errors import ImageError
 from core.image_files import MIN_SIDE_PX, read_grey
-from core.page_lines import FoundLine, find_lines, sole_line, text_rows
+from core.page_lines import FoundLine, find_lines, letter_height, paper_grey, sole_line, text_rows
 from core.settings import Settings
 from core.tone import INK_LEVEL, normalise_tone
 
 __all__ = ["INK_LEVEL", "InkSettings", "TextLine", "lines_of_grey", "read_grey", "text_lines"]
 
-_CROSSINGS_KEPT = 0.8
+TEXT_CROSSINGS = 0.8
+"""The height of a text is that of the rows between which this middle share of its stroke crossings lies."""
 _LINE_PER_TEXT = 2.4
 """A line's height over that of its text: 98 % of the ink or more is inside in 95 % of DHSD's words."""
+_SHEET_PER_LETTER = 12
 _MAX_WIDTH_PER_HEIGHT = 60
 """No line is longer than this: a lone dash is not blown up to the height of a letter."""
 
@@ -81,33 +84,90 @@ def lines_of_grey(grey: NDArray[np.uint8], image: TextImage, settings: InkSettin
         settings: height, crop and tone.
     """
     try:
-        tone = normalise_tone(grey)
-        lines = _lines_on_page(tone, image.unit)
-        if settings.normalise_tone:
-            return [_scale(line.cut_from(tone), line.cut_from(tone), settings) for line in lines]
-        return [_scale(line.cut_from(tone), line.cut_from(grey), settings) for line in lines]
+        page = read_page(grey, image.unit, settings)
+        return [_scale(page, line, settings) for line in page.lines]
     except ImageError as error:
         raise ImageError(f"{image.path}: {error}") from error
 
 
-def _lines_on_page(page: NDArray[np.uint8], unit: Unit) -> list[FoundLine]:
-    lines = [] if unit == "line" else find_lines(page)
-    if len(lines) > 1 or (lines and unit == "page"):
-        return lines
-    return [sole_line(page)]
+@dataclass(frozen=True)
+class ReadPage:
+    """An image with its lines found.
+
+    Attributes:
+        clean: what the lines were found on.
+        lines: from top to bottom, in pixels of `clean`.
+    """
+
+    clean: CleanPage
+    lines: tuple[FoundLine, ...]
 
 
-def _scale(tone: NDArray[np.uint8], shown: NDArray[np.uint8], settings: InkSettings) -> TextLine:
+def read_page(grey: NDArray[np.uint8], unit: Unit, settings: InkSettings) -> ReadPage:
+    """Clean an image and find its lines.
+
+    A line or word is taken as it is. On a page dark edges, rules and skew are taken away where there are any; of a
+    form the print too. Where the ink must tell, one line is a line, unless the image is a sheet: high for its letters.
+
+    Args:
+        grey: (height, width), dark ink on light paper.
+        unit: what the image is.
+        settings: whether the tone is normalised.
+
+    Raises:
+        ImageError: if there is no ink, or it cannot be told where a form's header ends.
+    """
+    if unit in ("page", "form"):
+        return _read_sheet(grey, unit == "form", settings) or _read_line(grey, settings)
+    line = _read_line(grey, settings)
+    if unit == "line" or not (_is_sheet(line.clean.tone) or len(find_lines(line.clean.tone)) > 1):
+        return line
+    sheet = _read_sheet(grey, False, settings)
+    return line if sheet is None or len(sheet.lines) == 1 else sheet
+
+
+def place_of_line(page: ReadPage, line: FoundLine, settings: InkSettings) -> Region:
+    """What of a page is scaled to be a line of the store, in pixels of `page.clean`; it may go beyond its edges."""
+    if not settings.crop_to_ink:
+        return line.region
+    text = _text_region(line.cut_from(page.clean.tone) < INK_LEVEL)
+    return Region(line.region.left + text.left, line.region.top + text.top, text.width, text.height)
+
+
+def _read_line(grey: NDArray[np.uint8], settings: InkSettings) -> ReadPage:
+    tone = normalise_tone(grey)
+    clean = CleanPage(tone, tone if settings.normalise_tone else grey, np.eye(2, 3), 0, 0.0, False)
+    return ReadPage(clean, (sole_line(tone),))
+
+
+def _read_sheet(grey: NDArray[np.uint8], is_form: bool, settings: InkSettings) -> ReadPage | None:
+    """The lines of a page, or nothing if there are none on it."""
+    clean = clean_page(grey, is_form, keeps_tone=not settings.normalise_tone)
+    lines = find_lines(clean.tone)
+    return ReadPage(clean, tuple(lines)) if lines else None
+
+
+def _is_sheet(tone: NDArray[np.uint8]) -> bool:
+    """Whether an image has room for many lines of its letters; skew or rules may hide them."""
+    return bool(tone.shape[0] > _SHEET_PER_LETTER * letter_height(tone) > 0)
+
+
+def _scale(page: ReadPage, line: FoundLine, settings: InkSettings) -> TextLine:
     """Scale what is shown to the one height; the normalised tone says where the text is."""
     height_px = settings.height_px
+    tone = line.cut_from(page.clean.tone)
+    is_same = page.clean.shown is page.clean.tone
+    shown = tone if is_same else line.cut_from(page.clean.shown)
     if settings.crop_to_ink:
         region = _text_region(tone < INK_LEVEL)
-        tone, shown = _cut(tone, region), _cut(shown, region)
+        tone = _cut(tone, region)
+        shown = tone if is_same else _cut(shown, region)
     scale = height_px / tone.shape[0]
     size = max(1, round(tone.shape[1] * scale)), height_px
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    is_ink = cv2.resize(tone, size, interpolation=method) < INK_LEVEL
-    return TextLine(cast(NDArray[np.uint8], cv2.resize(shown, size, interpolation=method)), is_ink)
+    scaled = cast(NDArray[np.uint8], cv2.resize(tone, size, interpolation=method))
+    pixels = scaled if is_same else cast(NDArray[np.uint8], cv2.resize(shown, size, interpolation=method))
+    return TextLine(pixels, scaled < INK_LEVEL)
 
 
 def _text_region(ink: NDArray[np.bool_]) -> Region:
@@ -115,7 +175,7 @@ def _text_region(ink: NDArray[np.bool_]) -> Region:
     columns = np.flatnonzero(ink.any(axis=0))
     if len(columns) == 0:
         raise ImageError("There must be ink, but the line is blank.")
-    top, bottom = text_rows(ink, _CROSSINGS_KEPT)
+    top, bottom = text_rows(ink, TEXT_CROSSINGS)
     left, right = int(columns[0]), int(columns[-1]) + 1
     height = round(max(MIN_SIDE_PX, _LINE_PER_TEXT * (bottom - top), (right - left) / _MAX_WIDTH_PER_HEIGHT))
     margin = round(0.1 * height)
@@ -124,7 +184,7 @@ def _text_region(ink: NDArray[np.bool_]) -> Region:
 
 def _cut(line: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
     """A part of the line; beyond its edges there is paper."""
-    cut = np.full((region.height, region.width), np.uint8(np.percentile(line, 75)), dtype=np.uint8)
+    cut = np.full((region.height, region.width), paper_grey(line), dtype=np.uint8)
     top, bottom = max(0, region.top), min(line.shape[0], region.top + region.height)
     left, right = max(0, region.left), min(line.shape[1], region.left + region.width)
     cut[top - region.top : bottom - region.top, left - region.left : right - region.left] = line[top:bottom, left:right]

@@ -29,7 +29,7 @@ from core.corpora.base import TextImage
 from core.identification.image_lines import running_ink
 from core.ink import InkSettings, TextLine
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """To be raised whenever the same images and settings would give other lines, or the same files mean others."""
 PACK, JOURNAL = ".pack", ".journal"
 _COMMIT_S = 2.0

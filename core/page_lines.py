@@ -11,13 +11,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import find_objects, gaussian_filter1d
 from scipy.signal import find_peaks
 
 from core.corpora.base import Region
 from core.tone import INK_LEVEL
 
 _MIN_LETTER_PX = 4
+_DOT_REACH = 2.0
+"""A full stop, in letter heights from the last letter; an accent, half as far."""
 _TEXT_PER_PITCH = 0.6
 """Lines are set about so far apart that their letters take this share of the pitch."""
 
@@ -38,7 +40,7 @@ class FoundLine:
         """The line's rectangle of the page, the ink of other lines painted over with paper."""
         bottom, right = self.region.top + self.region.height, self.region.left + self.region.width
         cut = page[self.region.top : bottom, self.region.left : right]
-        return np.where(self.is_foreign, np.uint8(np.percentile(cut, 75)), cut) if self.is_foreign.any() else cut
+        return np.where(self.is_foreign, paper_grey(cut), cut) if self.is_foreign.any() else cut
 
 
 def find_lines(page: NDArray[np.uint8]) -> list[FoundLine]:
@@ -56,8 +58,18 @@ def find_lines(page: NDArray[np.uint8]) -> list[FoundLine]:
     peaks, profile = _line_rows(strokes)
     cuts = [int(upper + np.argmin(profile[upper:lower])) for upper, lower in itertools.pairwise(peaks)]
     line_of_pixel = _assign(strokes, peaks, cuts)
-    lines = (_found(line_of_pixel, number, strokes.letter_px) for number in range(1, len(peaks) + 1))
+    places = find_objects(line_of_pixel, max_label=len(peaks))
+    lines = (_found(line_of_pixel, k + 1, place, strokes.letter_px) for k, place in enumerate(places) if place)
     return [line for line in lines if line is not None]
+
+
+def letter_height(page: NDArray[np.uint8]) -> float:
+    """The height of a typical piece of ink in pixels, 0 if there is none.
+
+    Args:
+        page: (height, width), tone normalised.
+    """
+    return _Strokes.of(page).letter_px
 
 
 def sole_line(cut: NDArray[np.uint8]) -> FoundLine:
@@ -78,6 +90,15 @@ def sole_line(cut: NDArray[np.uint8]) -> FoundLine:
     line_of_piece = np.where(above | below, 2, 1).astype(np.int32)
     line_of_piece[0] = 0
     return FoundLine(Region(0, 0, width, height), _foreign(line_of_piece[labels], number=1))
+
+
+def paper_grey(cut: NDArray[np.uint8]) -> np.uint8:
+    """The upper quartile of the grey values, rounded down; what NumPy's percentile says, in a third of the time."""
+    counts = cv2.calcHist([cut], [0], None, [256], [0, 256])
+    running = np.cumsum(counts.astype(np.int64))
+    place = 0.75 * (cut.size - 1)
+    low, high = np.searchsorted(running, [np.floor(place), np.ceil(place)], side="right")
+    return np.uint8(low + (place % 1.0) * (high - low))
 
 
 def text_rows(ink: NDArray[np.bool_], kept: float) -> tuple[float, float]:
@@ -110,6 +131,8 @@ class _Strokes:
     labels: NDArray[np.int32]
     tops: NDArray[np.int32]
     bottoms: NDArray[np.int32]
+    lefts: NDArray[np.int32]
+    rights: NDArray[np.int32]
     middles: NDArray[np.float64]
     is_letter: NDArray[np.bool_]
     letter_px: float
@@ -128,6 +151,8 @@ class _Strokes:
             labels=np.asarray(labels, dtype=np.int32),
             tops=tops,
             bottoms=tops + stats[:, cv2.CC_STAT_HEIGHT],
+            lefts=stats[:, cv2.CC_STAT_LEFT],
+            rights=stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH],
             middles=np.asarray(centres[:, 1], dtype=np.float64),
             is_letter=(heights >= 0.4 * letter_px) & (heights >= _MIN_LETTER_PX),
             letter_px=letter_px,
@@ -180,12 +205,14 @@ def _assign(strokes: _Strokes, peaks: NDArray[np.int64], cuts: list[int]) -> NDA
     """The number of the line (from 1; 0 is paper) of each pixel of ink, (height, width).
 
     A piece belongs to the line whose middle row it crosses; one that crosses none (a dot, an accent) to the line
-    between whose cuts its middle lies; one that crosses several (letters that touch) is divided at the cuts.
+    between whose cuts its middle lies; one that crosses several (letters that touch) is divided at the cuts. Specks
+    have the number after the last line's.
     """
     first = np.searchsorted(peaks, strokes.tops, side="left")
     n_crossed = np.searchsorted(peaks, strokes.bottoms, side="left") - first
     line = np.where(n_crossed == 1, first, np.searchsorted(cuts, strokes.middles))
     line_of_piece = (line + 1).astype(np.int32)
+    line_of_piece[_is_speck(strokes, line, len(peaks))] = len(peaks) + 1
     line_of_piece[0] = 0
     line_of_pixel = line_of_piece[strokes.labels]
     touching = n_crossed > 1
@@ -196,14 +223,30 @@ def _assign(strokes: _Strokes, peaks: NDArray[np.int64], cuts: list[int]) -> NDA
     return line_of_pixel
 
 
-def _found(line_of_pixel: NDArray[np.int32], number: int, letter_px: float) -> FoundLine | None:
-    own = line_of_pixel == number
-    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-    if len(rows) < 0.3 * letter_px:
+def _is_speck(strokes: _Strokes, line: NDArray[np.int64], n_lines: int) -> NDArray[np.bool_]:
+    """Which pieces are too small for a letter and stand clear of the letters of their line: dust, not dots."""
+    number = line[strokes.is_letter]
+    lefts, rights = np.full(n_lines, np.inf), np.full(n_lines, -np.inf)
+    tops, bottoms = np.full(n_lines, np.inf), np.full(n_lines, -np.inf)
+    np.minimum.at(lefts, number, strokes.lefts[strokes.is_letter])
+    np.maximum.at(rights, number, strokes.rights[strokes.is_letter])
+    np.minimum.at(tops, number, strokes.tops[strokes.is_letter])
+    np.maximum.at(bottoms, number, strokes.bottoms[strokes.is_letter])
+    reach = _DOT_REACH * strokes.letter_px
+    is_beside = (strokes.rights < lefts[line] - reach) | (strokes.lefts > rights[line] + reach)
+    is_beyond = (strokes.bottoms < tops[line] - 0.5 * reach) | (strokes.tops > bottoms[line] + 0.5 * reach)
+    return ~strokes.is_letter & (is_beside | is_beyond)
+
+
+def _found(
+    line_of_pixel: NDArray[np.int32], number: int, place: tuple[slice, slice], letter_px: float
+) -> FoundLine | None:
+    """The line of that number, `place` being the rectangle around its ink; nothing if that is specks only."""
+    around = line_of_pixel[place]
+    if np.count_nonzero((around == number).any(axis=1)) < 0.3 * letter_px:
         return None
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    foreign = _foreign(line_of_pixel[top:bottom, left:right], number)
-    return FoundLine(Region(left, top, right - left, bottom - top), foreign)
+    top, left = place[0].start, place[1].start
+    return FoundLine(Region(left, top, around.shape[1], around.shape[0]), _foreign(around, number))
 
 
 def _foreign(line_of_pixel: NDArray[np.int32], number: int) -> NDArray[np.bool_]:

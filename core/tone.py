@@ -13,6 +13,9 @@ INK_LEVEL = 128
 
 _PAPER_MAP_PX = 384
 _MIN_INK_PIXELS = 12
+_MANY_PIXELS, _SAMPLED_PIXELS = 4_000_000, 1_000_000
+"""Of a page with many pixels a sample tells grain and ink."""
+_STRIP_PIXELS = 60_000
 
 
 def normalise_tone(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -32,21 +35,37 @@ def normalise_tone(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises:
         ImageError: if there is no ink, in other words nothing that is darker than the paper and its grain.
     """
-    darkness = 1.0 - grey.astype(np.float32) / _paper_level(grey)
-    grain = 1.4826 * float(np.median(np.abs(darkness)))  # robust standard deviation: most pixels are paper
+    darkness = _darkness(grey)
+    sample = darkness if darkness.size <= _MANY_PIXELS else darkness.ravel()[:: darkness.size // _SAMPLED_PIXELS | 1]
+    grain = 1.4826 * float(np.median(np.abs(sample)))  # robust standard deviation: most pixels are paper
     floor = max(0.02, 3.0 * grain)
-    level = _ink_darkness(darkness, floor)
+    level = _ink_darkness(sample, floor)
     if level < max(MIN_CONTRAST, 2.0 * floor):
         raise ImageError(
             f"There must be ink that is at least {max(MIN_CONTRAST, 2.0 * floor):.0%} darker than its paper, "
             f"but the darkest strokes are {max(0.0, level):.0%}. Is the image blank?"
         )
-    ink = np.clip((darkness - floor) / (level - floor), 0.0, 1.0)
-    return (255.0 * (1.0 - ink)).round().astype(np.uint8)
+    tone = np.empty_like(grey)
+    for rows in _strips(grey):
+        ink = darkness[rows]  # a view: each step is done in place
+        ink -= floor
+        ink /= level - floor
+        np.clip(ink, 0.0, 1.0, out=ink)
+        np.subtract(1.0, ink, out=ink)
+        ink *= 255.0
+        tone[rows] = ink.round()
+    return tone
 
 
-def _paper_level(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The paper's grey value under each pixel, (height, width), never below 1."""
+def paper_level(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The paper's grey value under each pixel, never below 1.
+
+    Args:
+        grey: (height, width).
+
+    Returns:
+        (height, width), smooth.
+    """
     height, width = grey.shape
     shrink = min(1.0, _PAPER_MAP_PX / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
@@ -55,7 +74,8 @@ def _paper_level(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     window = max(3, min(min(small.shape) // 2, 64)) | 1
     small = cv2.medianBlur(small, window)
     smooth = cv2.GaussianBlur(small.astype(np.float32), (0, 0), window / 4.0)
-    return np.maximum(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), 1.0)
+    level = np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
+    return np.maximum(level, 1.0, out=level)
 
 
 def _ink_darkness(darkness: NDArray[np.float32], floor: float) -> float:
@@ -67,3 +87,18 @@ def _ink_darkness(darkness: NDArray[np.float32], floor: float) -> float:
     for _ in range(3):
         level = float(np.median(inked[inked > 0.5 * level]))
     return float(np.percentile(inked[inked > 0.5 * level], 35))
+
+
+def _darkness(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How much darker than its paper each pixel is, (height, width), 1 for black."""
+    darkness = paper_level(grey)
+    for rows in _strips(grey):
+        np.divide(grey[rows], darkness[rows], out=darkness[rows])
+        np.subtract(1.0, darkness[rows], out=darkness[rows])
+    return darkness
+
+
+def _strips(page: NDArray[np.uint8]) -> list[slice]:
+    """Parts of a page small enough for a processor's cache: several steps on one are twice as fast as on the page."""
+    n_rows = max(1, _STRIP_PIXELS // page.shape[1])
+    return [slice(top, top + n_rows) for top in range(0, page.shape[0], n_rows)]

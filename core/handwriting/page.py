@@ -48,7 +48,7 @@ def write_page(hand: Penmanship, n_lines: int, generator: np.random.Generator) -
     unit = hand.x_height_px * mood.size
     writer = Writer(hand, mood, generator)
     laid = lay_lines(writer, compose(generator), n_lines, _TEXT_WIDTH_PX / unit)
-    paths, line_of_path = _place(laid, hand, unit, generator)
+    paths, line_of_path = place_lines(laid, hand, unit, _MARGIN_PX, generator)
     pen = Pen(hand.pen_px * mood.pen, hand.contrast, hand.nib_angle, hand.taper, hand.tension, hand.rounding * unit)
     ink = draw_paths(paths, pen, generator)
     low, high = np.minimum(ink.starts, ink.ends).min(axis=0), np.maximum(ink.starts, ink.ends).max(axis=0)
@@ -88,15 +88,26 @@ def lay_lines(writer: Writer, words: Iterator[str], n_lines: int, width: float) 
     return lines
 
 
-def _place(
-    laid: list[LaidLine], hand: Penmanship, unit: float, generator: np.random.Generator
+def place_lines(
+    laid: list[LaidLine], hand: Penmanship, unit: float, left_px: float, generator: np.random.Generator
 ) -> tuple[list[FloatArray], NDArray[np.intp]]:
-    """Paths in pixels, y downward, and the line of each; baselines drift and lines start unevenly."""
+    """Give each line its place on the page; baselines drift and lines start unevenly.
+
+    Args:
+        laid: the lines from top to bottom.
+        hand: whose lines they are.
+        unit: the x-height in pixels.
+        left_px: where lines start, but for some pixels.
+        generator: for what varies from line to line.
+
+    Returns:
+        Paths in pixels, y downward from the first line's baseline, and the line of each.
+    """
     paths: list[FloatArray] = []
     line_of_path: list[int] = []
     slope = hand.line_slope + generator.normal(0, 0.002)
     for number, line in enumerate(laid):
-        left = _MARGIN_PX + generator.normal(0, 5)
+        left = left_px + generator.normal(0, 5)
         baseline = number * hand.line_gap * unit + generator.normal(0, 2.5)
         tilt, sag = slope + generator.normal(0, 0.002), generator.normal(0, 0.05)
         phase, wave = generator.uniform(0, 6.3), generator.uniform(7, 20)
