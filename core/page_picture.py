@@ -89,7 +89,11 @@ def _place_of_patch(line: Region, top: int, left: int, size_px: int, height_px: 
 
 
 def _draw_frame(
-    drawing: ImageDraw.ImageDraw, place: Region, to_picture: NDArray[np.float64], colour: tuple[int, int, int], width: int
+    drawing: ImageDraw.ImageDraw,
+    place: Region,
+    to_picture: NDArray[np.float64],
+    colour: tuple[int, int, int],
+    width: int,
 ) -> None:
     right, bottom = place.left + place.width, place.top + place.height
     corners = np.array([(place.left, place.top), (right, place.top), (right, bottom), (place.left, bottom)])

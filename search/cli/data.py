@@ -12,6 +12,7 @@ from rich.table import Table
 from core.errors import CorpusError, SplitError
 from search.cli import data_audit, data_fetch
 from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
+from search.cli.page_preview import PageUnit, draw_page
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
@@ -76,13 +77,26 @@ def stats(
 
 @app.command()
 def preview(
-    experiment: ExperimentFile,
+    experiment: Annotated[
+        Path | None, typer.Argument(metavar="EXPERIMENT", help="Its YAML file; may be left out with --page.")
+    ] = None,
     overrides: Overrides = [],  # noqa: B006
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
     n_patches: Annotated[int, typer.Option("--patches", min=1, help="Patches for each writer.")] = 10,
     n_writers: Annotated[int, typer.Option("--writers", min=1, help="Writers, the first ones by id.")] = 20,
+    page: Annotated[
+        Path | None, typer.Option(help="Draw this page instead, with the lines found on it and some patches.")
+    ] = None,
+    unit: Annotated[PageUnit, typer.Option(help="What --page is; form: between a printed header and footer.")] = (
+        PageUnit.AUTO
+    ),
 ) -> None:
-    """Draw a collage of training patches, a row for each writer."""
+    """Draw a collage of training patches, a row for each writer; or one page as it is read."""
+    if page is not None:
+        draw_page(page, unit, experiment, overrides, out)
+        return
+    if experiment is None:
+        raise typer.BadParameter("Say which experiment, or which page: --page FILE.", param_hint="EXPERIMENT")
     import numpy as np
 
     from core.pictures import patch_collage
