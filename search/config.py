@@ -135,8 +135,11 @@ def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
-    """What of a sweep's identity is no longer as it was, one `key: old -> new` each; empty if the sweep may go on."""
-    old_values, new_values = _flat(identity_of(old_snapshot)), _flat(new.identity())
+    """What of a sweep's identity is no longer as it was, one `key: old -> new` each; empty if the sweep may go on.
+
+    A key that this version of whosehand has and the snapshot's had not counts with its default.
+    """
+    old_values, new_values = _flat(_identity_with_new_keys(old_snapshot)), _flat(new.identity())
     keys = [*old_values, *(key for key in new_values if key not in old_values)]
     absent = "(not there)"
     return [
@@ -155,6 +158,13 @@ def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
         for key, value in new_values.items()
         if key not in fixed and key in old_values and old_values[key] != value
     ]
+
+
+def _identity_with_new_keys(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return Experiment.model_validate(dict(snapshot)).identity()
+    except ValidationError:  # it has keys that this version has not; they are named as differences
+        return identity_of(snapshot)
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -165,6 +165,17 @@ def test_budget_executor_tracking_promotion_and_storage_may_change_when_a_sweep_
     assert differences(old, new) == []
 
 
+def test_a_sweep_of_an_earlier_version_without_todays_keys_goes_on() -> None:
+    new = load(SMALL)
+    old = json.loads(json.dumps(new.snapshot()))
+    del old["split"]["kind"]
+    del old["quarantine"]
+    assert differences(old, new) == []
+    assert differences(old, load(SMALL, "split.kind=text")) == ['split.kind: "page" -> "text"']
+    old["split"]["no_such_key"] = 1
+    assert "split.no_such_key: 1 -> (not there)" in differences(old, new)
+
+
 def test_what_decides_a_score_must_not_change_and_is_named() -> None:
     old = load(SMALL).snapshot()
     new = load(SMALL, "seed=1", "patches.fraction=0.25", "space.fixed={batch_norm: true}", "engine.sampler=random")
