@@ -95,7 +95,9 @@ def draw_accuracy(amounts: Sequence[AccuracyAt], n_writers: int) -> Picture:
             fontsize=8,
         )
     axes.axhline(1 / n_writers, color=GREY, linestyle=":", linewidth=1)
-    axes.annotate("chance", (0, 1 / n_writers), (0, 3), textcoords="offset points", fontsize=8, color="#666666")
+    axes.annotate(
+        "chance", (len(amounts) - 0.65, 1 / n_writers), (0, 3), textcoords="offset points", ha="right", fontsize=8
+    )
     labels = [f"{a.amount}\n(n={a.n_items:,})" if not a.amount.isdigit() else a.amount for a in amounts]
     axes.set_xticks(places, labels)
     axes.set_ylim(0, 1.05)

@@ -85,7 +85,9 @@ def new_figure(width_in: float = WIDTH_IN, height_in: float = HEIGHT_IN) -> Figu
 def as_picture(figure: Figure, text: str, caption: str, is_wide: bool = False) -> Picture:
     """Turn a figure into inline SVG."""
     content = BytesIO()
-    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None}, dpi=150)
+    # Cut to what is drawn: beside a square matrix the layout would push the axis label off the edge.
+    tight = {"bbox_inches": "tight", "pad_inches": 0.04}
+    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None}, dpi=150, **tight)
     source = "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode()
     return Picture(source, text, caption, is_wide, round(figure.get_figwidth() * 96))
 

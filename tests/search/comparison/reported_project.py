@@ -13,7 +13,6 @@ from tests.command_line import Answer, Project, whosehand, write_experiment
 CHANGES: dict[str, object] = {
     "training": {"epochs": 2, "precision": "float32"},
     "budget": {"trials": 4},
-    "tracking": {"keep_models": 1},
 }
 
 
