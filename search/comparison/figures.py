@@ -86,8 +86,14 @@ def as_picture(figure: Figure, text: str, caption: str, is_wide: bool = False) -
     """Turn a figure into inline SVG."""
     content = BytesIO()
     # Cut to what is drawn: beside a square matrix the layout would push the axis label off the edge.
-    tight = {"bbox_inches": "tight", "pad_inches": 0.04}
-    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None}, dpi=150, **tight)
+    figure.savefig(
+        content,
+        format="svg",
+        metadata={"Date": None, "Creator": None},
+        dpi=150,
+        bbox_inches="tight",
+        pad_inches=0.04,
+    )
     source = "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode()
     return Picture(source, text, caption, is_wide, round(figure.get_figwidth() * 96))
 
