@@ -23,6 +23,7 @@ SHORT = (
     "thousand_trials",
     "line_store",
     "safety_cost",
+    "identify_speed",
 )
 
 

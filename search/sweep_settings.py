@@ -106,6 +106,23 @@ class ExecutorSettings(Settings):
         raise ValueError(f"must be `auto` or an integer from 1, but got {value!r}")
 
 
+class GateSettings(Settings):
+    """What a model must keep to become champion, besides being better than the champion that there is."""
+
+    min_top1: float = Field(default=0.0, ge=0, le=1)
+    """Least share of test pages (of test images where there are no pages) that are named rightly."""
+
+    max_calibration_error: float = Field(default=0.1, ge=0, le=1)
+    """By how much, on test images, stated probabilities and shares of right answers may differ in the mean, beyond what
+    chance explains."""
+
+    max_latency_s: float = Field(default=5.0, gt=0)
+    """Most seconds that the loaded model may take for an image, in the median, on the machine that promotes."""
+
+    max_size_mb: float = Field(default=500.0, gt=0)
+    """Most megabytes of the registered model, its code and files among them."""
+
+
 class PromotionSettings(Settings):
     """How the best trial becomes a registered model."""
 
@@ -117,3 +134,6 @@ class PromotionSettings(Settings):
 
     false_accept_rate: float = Field(default=0.05, gt=0, lt=1)
     """Share of strangers (writers that the model does not know) that may be taken for a known one."""
+
+    gate: GateSettings = Field(default_factory=GateSettings)
+    """What the refitted model must keep to become champion; one that fails is registered as challenger."""

@@ -8,7 +8,6 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from core.errors import RegistryError
 from search.cli.arguments import current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
@@ -60,20 +59,12 @@ def identify(
 
 def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:
     """The model's folder, and what to call it."""
-    from search.promotion.registry import champion, download_model, find_model, registered_names
+    from search.promotion.registry import champion, download_model, find_model, only_name
 
     if model is not None and (":/" in model or Path(model).is_dir()):
         return find_model(store, model), model
-    version = champion(store, model or _only_model(registered_names(store), store.shown_uri))
+    version = champion(store, model or only_name(store))
     return download_model(store, version.location), f"{version.name} version {version.version}"
-
-
-def _only_model(names: tuple[str, ...], where: str) -> str:
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise RegistryError(f"No model is registered in {where} yet; `whosehand promote SWEEP` registers one.")
-    raise RegistryError(f"Which model? Say --model with one of {', '.join(names)}.")
 
 
 def _print_table(answer: "Identification", model: str) -> None:

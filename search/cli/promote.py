@@ -1,23 +1,29 @@
-"""`whosehand promote`: the best trial becomes a registered model."""
+"""`whosehand promote`: the best trial becomes a registered model, and the champion if it passes the gate."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
+from core.errors import RegistryError
 from search.cli.arguments import current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
-    from search.promotion.promote import Promotion
+    from search.promotion.promote import Promotion, PromotionChoice
 
+NOT_PASSED = 2
+"""Exit code of a promotion whose model did not pass the gate."""
 _LEVELS = ("patch", "image", "page")
 _SHOWN = ("top1", "top5", "macro_f1", "logloss")
 
 
 def promote(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's name.", show_default=False)],
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[SWEEP]", help="The sweep's name.", show_default=False)
+    ] = None,
     trial: Annotated[
         int | None, typer.Option(help="Promote this trial.", show_default="the best finalist, or the best trial")
     ] = None,
@@ -27,28 +33,113 @@ def promote(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Length of the refit.", show_default="the experiment's")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; train, open and register nothing.")
+    ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="List what was promoted, refused and rolled back, and why.")
+    ] = False,
 ) -> None:
-    """Refit the best trial longer, score it on the sealed test pages, register it as the champion.
+    """Refit the best trial, test it on the sealed pages; it becomes champion if it passes the gate.
 
-    The test pages are opened once for each refit, and every opening is counted: a score is worth less with each look.
+    The gate: the registered model answers as before when loaded afresh, keeps the thresholds of `promotion.gate`, and
+    is better than the present champion on pages that neither has seen. Otherwise it is registered as challenger, with
+    the reasons (exit code 2). Every opening of the test pages is counted: a score is worth less with each look.
     """
+    from search.promotion.promote import PromotionChoice, prepare_promotion
+
+    if history:
+        _print_history(_model_name(sweep, model))
+        return
+    if sweep is None:
+        raise RegistryError("Which sweep? `whosehand promote SWEEP`, or `whosehand promote --history --model NAME`.")
+    choice = PromotionChoice(trial, model, epochs)
+    if dry_run:
+        with progress_bar("reading text lines") as advance:
+            job = prepare_promotion(sweep, current_workspace(), choice, advance)
+        from search.promotion.dry_run import foresee
+
+        for line in foresee(job):
+            output.print(escape(line))
+        return
+    _promote(sweep, choice)
+
+
+def rollback(
+    model: Annotated[
+        str | None, typer.Option(help="Name in the registry.", show_default="the only one registered")
+    ] = None,
+) -> None:
+    """Make the former champion the champion again; the two change places."""
+    from search.promotion.aliases import restore_previous
+    from search.promotion.registry import only_name
+    from search.tracking.store import open_store
+
+    store = open_store(root=current_workspace().root)
+    name = model or only_name(store)
+    now, former = restore_previous(store, name)
+    output.print(
+        f"champion of [bold]{escape(name)}[/]: version {now.version} again"
+        + (f" (before: version {former.version}, now `previous`)" if former else "")
+    )
+
+
+def _promote(sweep: str, choice: "PromotionChoice") -> None:
     from search.progress import make_progress
-    from search.promotion.promote import PromotionChoice
     from search.promotion.promote import promote as promote_sweep
 
-    choice = PromotionChoice(trial, model, epochs)
     with progress_bar("reading text lines") as advance:
         promotion = promote_sweep(sweep, current_workspace(), choice, make_progress(notes), advance)
     _print_promotion(promotion)
+    if promotion.became == "challenger":
+        raise typer.Exit(NOT_PASSED)
+
+
+def _model_name(sweep: str | None, model: str | None) -> str:
+    from search.known_sweeps import read_sweep
+    from search.promotion.registry import only_name
+    from search.tracking.store import open_store
+
+    if model is not None:
+        return model
+    if sweep is not None:
+        return read_sweep(sweep, current_workspace()).experiment.model_name
+    return only_name(open_store(root=current_workspace().root))
+
+
+def _print_history(name: str) -> None:
+    from search.promotion.aliases import history
+    from search.tracking.store import open_store
+
+    table = Table("when (UTC)", "version", "became", "sweep", "why not")
+    for entry in history(open_store(root=current_workspace().root), name):
+        tags = dict(entry.version_tags)
+        reasons = tags.get("gate_reasons", "") if entry.event == "challenger" else ""
+        sweep = f"{tags.get('sweep', '')} trial {tags.get('trial', '')}"
+        table.add_row(entry.at[:16].replace("T", " "), str(entry.version), entry.event, sweep, escape(reasons))
+    output.print(table)
 
 
 def _print_promotion(promotion: "Promotion") -> None:
     version = promotion.version
-    former = f" (before: version {promotion.former.version}, now `previous`)" if promotion.former else ""
-    output.print(f"champion of [bold]{version.name}[/]: version {version.version}{former}")
+    if promotion.became == "challenger":
+        output.print(f"[bold yellow]challenger[/] of [bold]{version.name}[/]: version {version.version}; not champion:")
+        for reason in promotion.verdict.reasons:
+            output.print(f"  - {escape(reason)}")
+    else:
+        former = f" (before: version {promotion.former.version}, now `previous`)" if promotion.former else ""
+        output.print(f"champion of [bold]{version.name}[/]: version {version.version}{former}")
+    _print_scores(promotion)
+    if promotion.became != "unchanged" and promotion.verdict.remarks:
+        output.print("the gate found well:" if promotion.verdict.reasons else "it passed the gate:")
+        for remark in promotion.verdict.remarks:
+            output.print(f"  - {escape(remark)}")
+
+
+def _print_scores(promotion: "Promotion") -> None:
     scores = promotion.scores
     if scores is None:
-        output.print("The split has no test pages, so there is no score on unseen pages.")
+        output.print("There is no score on unseen pages: the split has no test pages, or they were not opened.")
         return
     kept = json.loads(scores.result.artifacts["test/scores.json"].path.read_text(encoding="utf-8"))
     levels = [level for level in _LEVELS if f"{level}_top1" in kept["scores"]]
@@ -58,7 +149,7 @@ def _print_promotion(promotion: "Promotion") -> None:
         table.add_row(name, *(_cell(name, kept["scores"].get(f"{level}_{name}")) for level in levels))
     output.print(table)
     output.print(f"in brackets: {kept['interval']}")
-    times = "once" if scores.n_openings == 1 else f"{scores.n_openings} times"
+    times = "once" if promotion.n_openings == 1 else f"{promotion.n_openings} times"
     again = ", not again for this fit" if promotion.was_opened_before else ""
     output.print(f"these {unit} had been opened {times} by then{again}")
 

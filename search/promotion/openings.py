@@ -6,7 +6,8 @@ pages, in a small file beside the tracking store; the count goes as a tag with e
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -24,11 +25,47 @@ class Opening:
         test_hash: of the test part of the split.
         timestamp_ms: when, in milliseconds since 1970.
         reason: why, such as "promote quickstart trial 7".
+        git_commit: of the code that opened them; empty outside a repository.
     """
 
     test_hash: str
     timestamp_ms: int
     reason: str
+    git_commit: str = ""
+
+
+class SealedPages:
+    """The test pages during one promotion: opened once for everything that looks at them, written down before.
+
+    Args:
+        openings_file: where openings are counted.
+        test_hash: of the test part of the split.
+        reason: who opens, and why.
+        git_commit: of the code that opens.
+    """
+
+    def __init__(self, openings_file: Path, test_hash: str, reason: str, git_commit: str = "") -> None:
+        self._file = openings_file
+        self._opening = Opening(test_hash, 0, reason, git_commit)
+        self.opened_ms = 0
+
+    def open(self) -> int:
+        """Write down that the pages are looked at, the first time that this is called.
+
+        Returns:
+            How often these test pages have been opened, this time included.
+
+        Raises:
+            RegistryError: if the file cannot be written, or is damaged.
+        """
+        if self.opened_ms:
+            return self.count()
+        self.opened_ms = time.time_ns() // 1_000_000
+        return record_opening(self._file, replace(self._opening, timestamp_ms=self.opened_ms))
+
+    def count(self) -> int:
+        """How often these test pages have been opened until now."""
+        return count_openings(self._file, self._opening.test_hash)
 
 
 def record_opening(openings_file: Path, opening: Opening) -> int:

@@ -1,32 +1,50 @@
-"""From a sweep's best trial to a registered model: refit, sealed test pages, version, alias."""
+"""From a sweep's best trial to a champion: refit, sealed test pages, registered version, gate, alias."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from core.errors import RegistryError
 from core.precision import choose_precision
-from core.split import SplitManifest
 from search.comparison.finalists import choose_trial
 from search.config import Experiment
-from search.known_sweeps import read_sweep
+from search.files import write_atomically
+from search.identification.identifier_folder import read_record
+from search.known_sweeps import KnownSweep, read_sweep
 from search.launch import local_executor, patch_task, tracked_datasets
 from search.patch_task import PatchTask
-from search.preparation import prepare_corpus
+from search.preparation import PreparedCorpus, prepare_corpus
 from search.progress import Progress
-from search.promotion.identifier import package_refit
+from search.promotion.aliases import ChampionMovedError, challenge, crown
+from search.promotion.common_pages import corpus_key
+from search.promotion.examination import Candidate, Examined, compare_with, decide, examine
+from search.promotion.gate import Comparison, Verdict
+from search.promotion.identifier import PackagedModel, package_refit
+from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
+from search.promotion.openings import SealedPages
 from search.promotion.refit import Refit, run_refit
-from search.promotion.registry import RegisteredVersion, crown, register_version
+from search.promotion.registry import (
+    CHAMPION,
+    RegisteredVersion,
+    describe_version,
+    find_alias,
+    find_version,
+    register_version,
+)
 from search.promotion.sealed_test import SCORE_PATCH_CNN, TestScores, kept_scores, open_test_pages
-from search.sweep_events import SweepCreated
 from search.sweep_state import SweepState, TrialRecord
-from search.tracking.store import open_store
+from search.tracking.store import TrackingStore, open_store
 from search.tracking.tracker import MlflowTracker
 from search.trial import TrialState
 from search.version import git_commit, whosehand_version
 from search.workspace import Workspace
 
 OnLines = Callable[[int, int], None]
+Became = Literal["champion", "challenger", "unchanged"]
+_MOST_ROUNDS = 5
+_REASONS_TAG = "gate_reasons"
 
 
 @dataclass(frozen=True)
@@ -46,21 +64,31 @@ class PromotionChoice:
 
 @dataclass(frozen=True)
 class Promotion:
-    """A promoted model.
+    """What a promotion came to.
 
     Attributes:
-        version: in the registry; the champion now.
+        version: in the registry.
+        became: `champion`, or `challenger` if it did not pass the gate; `unchanged` if it was champion already.
         former: the champion before, if there was another one.
         refit: the fit that the model is of.
-        scores: on the test pages; `None` if the split has none.
+        scores: of the network on the test pages; `None` if the split has none, or the smoke test failed.
+        examined: of the registered model.
+        comparison: with the champion; `None` without one.
+        verdict: of the gate.
         was_opened_before: the scores are of an earlier promotion of the same fit, which is not opened again.
+        n_openings: how often the test pages have been opened until now.
     """
 
     version: RegisteredVersion
+    became: Became
     former: RegisteredVersion | None
     refit: Refit
     scores: TestScores | None
+    examined: Examined
+    comparison: Comparison | None
+    verdict: Verdict
     was_opened_before: bool
+    n_openings: int
 
 
 def promote(
@@ -70,7 +98,7 @@ def promote(
     progress: Progress,
     on_lines: OnLines | None = None,
 ) -> Promotion:
-    """Refit the best trial, score it on the sealed test pages once, register it and make it the champion.
+    """Refit the best trial, register it, test it, and make it the champion if it passes the gate.
 
     Every step that an earlier call finished is taken as it is, so that an interrupted promotion can be repeated.
 
@@ -85,43 +113,225 @@ def promote(
         LedgerError: if there is no such sweep.
         RegistryError: if the sweep's split is leaky, no trial is completed, or a step fails.
     """
-    sweep = read_sweep(sweep_name, workspace)
-    experiment, created = sweep.experiment, sweep.created
-    _refuse_leaky(experiment)
-    chosen = choose_trial(sweep) if choice.trial is None else None
-    if chosen is not None:
-        progress.say(f"Trial {chosen.trial.number} is promoted: {chosen.rule}.")
-    trial = chosen.trial if chosen else _choose_trial(sweep.state, experiment, choice.trial)
-    epochs = choice.epochs or experiment.refit_epochs
-    store = open_store(experiment.tracking, workspace.root)
-    corpus = prepare_corpus(experiment, workspace, on_lines)
-    manifest = corpus.manifest
+    job = prepare_promotion(sweep_name, workspace, choice, on_lines)
+    experiment, manifest = job.experiment, job.corpus.manifest
+    progress.say(job.rule)
     # The refit's model is what a promotion is for, also where the sweep keeps none.
-    task = replace(patch_task(experiment, corpus, workspace.sweep(experiment.name)), keeps_model=True)
+    task = replace(patch_task(experiment, job.corpus, workspace.sweep(experiment.name)), keeps_model=True)
     tracker = MlflowTracker(
-        store,
+        job.store,
         experiment.name,
         engine="none",
-        datasets=tracked_datasets(corpus, with_test=bool(manifest.test)),
-        kind=f"refit-{epochs}",
+        datasets=tracked_datasets(job.corpus, with_test=bool(manifest.test)),
+        kind=f"refit-{job.epochs}",
     )
-    refit = run_refit(experiment, workspace, created, trial, epochs, task, tracker, progress)
+    refit = run_refit(experiment, workspace, job.sweep.created, job.trial, job.epochs, task, tracker, progress)
     network = _network(refit, experiment)
-    packaged = package_refit(refit, experiment, workspace, corpus, task, network)
+    packaged = package_refit(refit, experiment, workspace, job.corpus, task, network)
+    model_id = tracker.add_model(job.trial.number, "identifier", packaged.folder, job.epochs)
+    version = register_version(job.store, job.name, model_id, job.lineage())
     was_opened_before = kept_scores(refit.folder) is not None
-    scores = _test_scores(refit, network, experiment, workspace, task, manifest, f"{epochs} epochs")
-    lineage = _lineage(experiment, created, trial, epochs, manifest.hash, manifest.test_hash, workspace)
-    tags = lineage | _score_tags(refit, scores)
+    candidate = _candidate(job, version, packaged, refit)
+    pages = job.sealed_pages()
+    examined = examine(candidate, job.store, pages, lambda: _score_network(network, job, task, refit, pages))
+    scores = kept_scores(refit.folder)
     if scores is not None:
         files = {name: reference.path for name, reference in scores.result.artifacts.items()}
         opened = {"test_openings": str(scores.n_openings)}
-        tracker.add_scores(trial.number, scores.result.metrics, files, scores.opened_ms, opened)
+        tracker.add_scores(job.trial.number, scores.result.metrics, files, scores.opened_ms, opened)
+    comparison, verdict, became, former = _judge_and_move(job, candidate, examined, pages)
+    if became != "unchanged":
+        _describe(job, version, refit, packaged, scores, examined, verdict, comparison, tracker)
+    described = find_version(job.store, job.name, version.version) or version
+    return Promotion(
+        described, became, former, refit, scores, examined, comparison, verdict, was_opened_before, pages.count()
+    )
+
+
+@dataclass(frozen=True)
+class PromotionJob:
+    """What is to be promoted, and where to.
+
+    Attributes:
+        sweep: as its ledger has it.
+        trial: chosen.
+        rule: why that one, in words.
+        epochs: of the refit.
+        name: of the registered model.
+        store: where the registry is.
+        corpus: with the split.
+        workspace: of the sweep.
+    """
+
+    sweep: KnownSweep
+    trial: TrialRecord
+    rule: str
+    epochs: int
+    name: str
+    store: TrackingStore
+    corpus: PreparedCorpus
+    workspace: Workspace
+
+    @property
+    def experiment(self) -> Experiment:
+        """Of the sweep, with today's promotion settings where the sweep went on with others."""
+        return self.sweep.experiment
+
+    def sealed_pages(self) -> SealedPages:
+        """The test pages, not opened yet."""
+        return SealedPages(
+            self.workspace.openings_file,
+            self.corpus.manifest.test_hash,
+            f"promote {self.experiment.name} trial {self.trial.number}, {self.epochs} epochs",
+            git_commit(self.workspace.root),
+        )
+
+    def lineage(self) -> dict[str, str | int | float]:
+        """Tags that say what a version is."""
+        manifest = self.corpus.manifest
+        return {
+            "sweep": self.experiment.name,
+            "sweep_id": self.sweep.created.sweep_id,
+            "trial": self.trial.number,
+            "refit_epochs": self.epochs,
+            "seed": self.experiment.seed,
+            "split_hash": manifest.hash,
+            "test_hash": manifest.test_hash,
+            "corpus_key": corpus_key(self.experiment),
+            "version": whosehand_version(),
+            "git_commit": git_commit(self.workspace.root),
+        }
+
+
+def prepare_promotion(
+    sweep_name: str, workspace: Workspace, choice: PromotionChoice, on_lines: OnLines | None = None
+) -> PromotionJob:
+    """Find out what is to be promoted; nothing is trained, opened or registered.
+
+    Raises:
+        LedgerError: if there is no such sweep.
+        RegistryError: if the sweep's split is leaky, or no trial is completed.
+    """
+    sweep = read_sweep(sweep_name, workspace)
+    experiment = sweep.experiment
+    _refuse_leaky(experiment)
+    chosen = choose_trial(sweep) if choice.trial is None else None
+    trial = chosen.trial if chosen else _choose_trial(sweep.state, experiment, choice.trial)
+    rule = f"Trial {trial.number} is promoted: {chosen.rule if chosen else 'it was asked for'}."
+    store = open_store(experiment.tracking, workspace.root)
+    corpus = prepare_corpus(experiment, workspace, on_lines)
     name = choice.model or experiment.model_name
-    description = _describe(experiment, trial, epochs, scores)
-    model_id = tracker.add_model(trial.number, "identifier", packaged.folder, epochs)
-    version = register_version(store, name, model_id, tags, description)
-    former = crown(store, name, version.version)
-    return Promotion(version, former, refit, scores, was_opened_before)
+    epochs = choice.epochs or experiment.refit_epochs
+    return PromotionJob(sweep, trial, rule, epochs, name, store, corpus, workspace)
+
+
+def _candidate(job: PromotionJob, version: RegisteredVersion, packaged: PackagedModel, refit: Refit) -> Candidate:
+    return Candidate(
+        version=version,
+        images=job.corpus.index.images,
+        manifest=job.corpus.manifest,
+        corpus_key=corpus_key(job.experiment),
+        references=packaged.references,
+        precision=choose_precision(job.experiment.training.precision),
+        size_bytes=packaged.size_bytes,
+        folder=refit.folder,
+    )
+
+
+def _judge_and_move(
+    job: PromotionJob, candidate: Candidate, examined: Examined, pages: SealedPages
+) -> tuple[Comparison | None, Verdict, Became, RegisteredVersion | None]:
+    """Judge against the champion and move the aliases; again if another promotion was faster."""
+    version, gate = candidate.version, job.experiment.promotion.gate
+    for _ in range(_MOST_ROUNDS):
+        champion = find_alias(job.store, job.name, CHAMPION)
+        if champion is not None and champion.version == version.version:
+            return None, decide(candidate, gate, examined, None), "unchanged", None
+        comparison = None
+        if champion is not None:
+            comparison = compare_with(champion, candidate, examined, job.store, pages)
+        verdict = decide(candidate, gate, examined, comparison)
+        if not verdict.is_passed:
+            challenge(job.store, job.name, version.version)
+            return comparison, verdict, "challenger", None
+        try:
+            former = crown(job.store, job.name, version.version, champion.version if champion else None)
+        except ChampionMovedError:
+            continue
+        return comparison, verdict, "champion", former
+    raise RegistryError(
+        f"The champion of {job.name!r} must stay for as long as a candidate is compared with it, but it changed "
+        f"{_MOST_ROUNDS} times meanwhile. Run the same command again when the other promotions have ended."
+    )
+
+
+def _describe(
+    job: PromotionJob,
+    version: RegisteredVersion,
+    refit: Refit,
+    packaged: PackagedModel,
+    scores: TestScores | None,
+    examined: Examined,
+    verdict: Verdict,
+    comparison: Comparison | None,
+    tracker: MlflowTracker,
+) -> None:
+    """Write the card and the tags of a version that was judged."""
+    card = write_card(
+        CardFacts(
+            name=job.name,
+            version=version.version,
+            experiment=job.experiment,
+            manifest=job.corpus.manifest,
+            generated=job.corpus.index.generated,
+            trial=job.trial.number,
+            epochs=job.epochs,
+            commit=git_commit(job.workspace.root),
+            whosehand=whosehand_version(),
+            calibrations=read_record(packaged.folder).calibrations,
+            scores=scores,
+            product=examined.scores,
+            verdict=verdict,
+        )
+    )
+    path = refit.folder / CARD_FILE
+    write_atomically(path, card.encode())
+    metrics = {**packaged.metrics, **_product_metrics(examined)}
+    tracker.add_scores(job.trial.number, metrics, {CARD_FILE: path}, _now_ms())
+    tags = _score_tags(refit, scores) | metrics
+    tags |= {"gate": "passed" if verdict.is_passed else "failed", _REASONS_TAG: "; ".join(verdict.reasons)}
+    if comparison is not None and comparison.test is not None:
+        tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.difference}
+    describe_version(job.store, job.name, version.version, tags, shortened(card))
+
+
+def _product_metrics(examined: Examined) -> dict[str, float]:
+    metrics = {"latency_s": examined.smoke.latency_s}
+    scores = examined.scores
+    if scores is None:
+        return metrics
+    return metrics | {
+        f"test/served_{scores.unit}_top1": scores.top1,
+        "test/served_image_logloss": scores.log_loss,
+        "test/calibration_error": scores.calibration_error,
+        "test/false_reject_rate": scores.rejected,
+    }
+
+
+def _score_network(network: Path, job: PromotionJob, task: PatchTask, refit: Refit, pages: SealedPages) -> None:
+    """Score the bare network on the test pages, unless that was done before."""
+    if kept_scores(refit.folder) is not None:
+        return
+    experiment = job.experiment
+    open_test_pages(
+        network,
+        task,
+        pages,
+        refit.folder,
+        local_executor(experiment, SCORE_PATCH_CNN, n_workers=1),
+        choose_precision(experiment.training.precision),
+        experiment.seed,
+    )
 
 
 def _refuse_leaky(experiment: Experiment) -> None:
@@ -140,32 +350,6 @@ def _network(refit: Refit, experiment: Experiment) -> Path:
     return refit.result.model.path
 
 
-def _test_scores(
-    refit: Refit,
-    network: Path,
-    experiment: Experiment,
-    workspace: Workspace,
-    task: PatchTask,
-    manifest: SplitManifest,
-    length: str,
-) -> TestScores | None:
-    """The refit's scores on the test pages: those of the first opening, or of one now; `None` without test pages."""
-    kept = kept_scores(refit.folder)
-    if kept is not None or not manifest.test:
-        return kept
-    return open_test_pages(
-        network,
-        task,
-        manifest.test_hash,
-        workspace.openings_file,
-        f"promote {experiment.name} trial {refit.trial}, {length}",
-        refit.folder,
-        local_executor(experiment, SCORE_PATCH_CNN, n_workers=1),
-        choose_precision(experiment.training.precision),
-        experiment.seed,
-    )
-
-
 def _choose_trial(state: SweepState, experiment: Experiment, number: int | None) -> TrialRecord:
     if number is None:
         best = state.best(experiment.objective.resolved_direction)
@@ -181,28 +365,6 @@ def _choose_trial(state: SweepState, experiment: Experiment, number: int | None)
     return state.trials[number]
 
 
-def _lineage(
-    experiment: Experiment,
-    created: SweepCreated,
-    trial: TrialRecord,
-    epochs: int,
-    split_hash: str,
-    test_hash: str,
-    workspace: Workspace,
-) -> dict[str, str | int | float]:
-    return {
-        "sweep": experiment.name,
-        "sweep_id": created.sweep_id,
-        "trial": trial.number,
-        "refit_epochs": epochs,
-        "seed": experiment.seed,
-        "split_hash": split_hash,
-        "test_hash": test_hash,
-        "version": whosehand_version(),
-        "git_commit": git_commit(workspace.root),
-    }
-
-
 def _score_tags(refit: Refit, scores: TestScores | None) -> dict[str, str | int | float]:
     metrics: Mapping[str, float] = {**refit.result.metrics, **(scores.result.metrics if scores else {})}
     tags: dict[str, str | int | float] = {
@@ -211,11 +373,5 @@ def _score_tags(refit: Refit, scores: TestScores | None) -> dict[str, str | int 
     return tags | ({"test_openings": scores.n_openings} if scores else {})
 
 
-def _describe(experiment: Experiment, trial: TrialRecord, epochs: int, scores: TestScores | None) -> str:
-    head = f"Trial {trial.number} of the sweep {experiment.name}, refitted for {epochs} epochs."
-    if scores is None:
-        return f"{head} The split has no test pages: there is no score on unseen pages."
-    level = "page" if "test/page_top1" in scores.result.metrics else "image"
-    top1 = scores.result.metrics[f"test/{level}_top1"]
-    times = "once" if scores.n_openings == 1 else f"{scores.n_openings} times"
-    return f"{head} {top1:.1%} of the test {level}s right; these test {level}s had been opened {times} by then."
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,6 +1,6 @@
-"""The model registry: versions, and the champion among them.
+"""The model registry: versions, found by name, alias or address.
 
-A version is registered once and never changed; the aliases `champion` and `previous` move.
+A version is registered once and never changed; aliases move (`search.promotion.aliases`).
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from search.tracking.store import TrackingStore, tracking_errors
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
+CHALLENGER = "challenger"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class RegisteredVersion:
         run_id: the run that trained it.
         aliases: such as `champion`.
         tags: lineage and scores.
+        description: Markdown, shown in the registry.
+        created_ms: when it was registered, Unix time.
     """
 
     name: str
@@ -43,6 +46,8 @@ class RegisteredVersion:
     run_id: str
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
+    description: str = ""
+    created_ms: int = 0
 
     @property
     def uri(self) -> str:
@@ -73,7 +78,7 @@ def register_version(
         if str(model.status) != "READY":
             raise RegistryError(f"A version is made of a finished model, but {model_id} is {model.status}.")
         _create_registered_model(client, name)
-        texts = {key: f"{value:.6g}" if isinstance(value, float) else str(value) for key, value in tags.items()}
+        texts = _texts(tags)
         source = f"models:/{model_id}"
         for version in client.search_model_versions(f"name = '{name}'"):
             if version.source == source:
@@ -84,44 +89,6 @@ def register_version(
             name, source, run_id=model.source_run_id, tags=texts, description=description, model_id=model_id
         )
         return _described(client, version)
-
-
-def crown(store: TrackingStore, name: str, version: int) -> RegisteredVersion | None:
-    """Make a version the champion; the former one becomes `previous`.
-
-    Returns:
-        The former champion, or `None` if there was none or it is the same version.
-
-    Raises:
-        RegistryError: if there is no such version.
-        TrackingError: if the store cannot be written.
-    """
-    client = store.client()
-    with tracking_errors(f"make version {version} of {name!r} the champion", store):
-        if _version(client, name, version) is None:
-            raise RegistryError(f"The champion must be a registered version, but {name!r} has no version {version}.")
-        former = find_alias(store, name, CHAMPION)
-        if former is not None and former.version == version:
-            return None
-        # `previous` first: a crash between the two leaves a champion in place.
-        if former is not None:
-            client.set_registered_model_alias(name, PREVIOUS, str(former.version))
-        client.set_registered_model_alias(name, CHAMPION, str(version))
-        return former
-
-
-def restore_previous(store: TrackingStore, name: str) -> RegisteredVersion:
-    """Make the former champion the champion again; the two change places.
-
-    Raises:
-        RegistryError: if there is no former champion.
-        TrackingError: if the store cannot be written.
-    """
-    previous = find_alias(store, name, PREVIOUS)
-    if previous is None:
-        raise RegistryError(f"{name!r} has no former champion to go back to.")
-    crown(store, name, previous.version)
-    return previous
 
 
 def champion(store: TrackingStore, name: str) -> RegisteredVersion:
@@ -154,10 +121,60 @@ def find_alias(store: TrackingStore, name: str, alias: str) -> RegisteredVersion
             raise
 
 
+def find_version(store: TrackingStore, name: str, version: int) -> RegisteredVersion | None:
+    """A version by its number, or `None`."""
+    client = store.client()
+    with tracking_errors(f"look up version {version} of {name!r}", store):
+        found = _version(client, name, version)
+        return None if found is None else _described(client, found)
+
+
+def versions_of(store: TrackingStore, name: str) -> tuple[RegisteredVersion, ...]:
+    """All versions of a registered model, the first one first; none if there is no such model."""
+    client = store.client()
+    with tracking_errors(f"list the versions of {name!r}", store):
+        found = client.search_model_versions(f"name = '{name}'")
+        numbers = sorted(int(version.version) for version in found)
+        # A search gives versions without their aliases.
+        return tuple(_described(client, client.get_model_version(name, str(number))) for number in numbers)
+
+
+def describe_version(
+    store: TrackingStore, name: str, version: int, tags: Mapping[str, str | int | float], description: str | None = None
+) -> None:
+    """Set tags of a version, and its description where one is given.
+
+    Raises:
+        TrackingError: if the store cannot be written.
+    """
+    client = store.client()
+    with tracking_errors(f"describe version {version} of {name!r}", store):
+        for key, text in _texts(tags).items():
+            client.set_model_version_tag(name, str(version), key, text)
+        if description is not None:
+            client.update_model_version(name, str(version), description)
+
+
 def registered_names(store: TrackingStore) -> tuple[str, ...]:
     """The registered models, in the order of their names."""
     with tracking_errors("list the registered models", store):
         return tuple(sorted(model.name for model in store.client().search_registered_models()))
+
+
+def only_name(store: TrackingStore) -> str:
+    """The name of the only registered model.
+
+    Raises:
+        RegistryError: if there is none, or several.
+        TrackingError: if the store cannot be read.
+    """
+    names = registered_names(store)
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        where = store.shown_uri
+        raise RegistryError(f"No model is registered in {where} yet; `whosehand promote SWEEP` registers one.")
+    raise RegistryError(f"Which model? Say --model with one of {', '.join(names)}.")
 
 
 def find_model(store: TrackingStore, reference: str) -> Path:
@@ -216,6 +233,10 @@ def download_model(store: TrackingStore, location: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, tracking_uri=store.uri))
 
 
+def _texts(tags: Mapping[str, str | int | float]) -> dict[str, str]:
+    return {key: f"{value:.6g}" if isinstance(value, float) else str(value) for key, value in tags.items()}
+
+
 def _create_registered_model(client: MlflowClient, name: str) -> None:
     try:
         client.create_registered_model(name)
@@ -255,4 +276,6 @@ def _described(client: MlflowClient, version: ModelVersion) -> RegisteredVersion
         run_id=version.run_id or "",
         aliases=tuple(version.aliases),
         tags=dict(version.tags),
+        description=version.description or "",
+        created_ms=int(version.creation_timestamp),
     )

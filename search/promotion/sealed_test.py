@@ -1,6 +1,5 @@
 """The sealed test pages: opened once for a model, written down before, and the scores kept."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from pydantic import TypeAdapter
 from search.executors.local import LocalExecutor
 from search.files import write_atomically
 from search.patch_task import PatchTask, ScoringTask
-from search.promotion.openings import Opening, record_opening
+from search.promotion.openings import SealedPages
 from search.promotion.worker_job import WorkerJob, run_job
 from search.trial import TrialResult
 
@@ -46,9 +45,7 @@ def kept_scores(folder: Path) -> TestScores | None:
 def open_test_pages(
     model: Path,
     task: PatchTask,
-    test_hash: str,
-    openings_file: Path,
-    reason: str,
+    pages: SealedPages,
     folder: Path,
     executor: LocalExecutor,
     precision: str,
@@ -59,9 +56,7 @@ def open_test_pages(
     Args:
         model: the saved model's folder.
         task: of the trial that trained it.
-        test_hash: of the test part.
-        openings_file: where openings are counted.
-        reason: who opens, and why.
+        pages: are opened.
         folder: for the scores, which later calls of `kept_scores` find.
         executor: closed when this returns.
         precision: as the model was trained in.
@@ -70,12 +65,11 @@ def open_test_pages(
     Raises:
         RegistryError: if scoring fails. The opening counts nevertheless.
     """
-    opened_ms = time.time_ns() // 1_000_000
-    n_openings = record_opening(openings_file, Opening(test_hash, opened_ms, reason))
+    n_openings = pages.open()
     rule = "The model must be scored on the test pages"
     result = run_job(
         WorkerJob(SCORE_PATCH_CNN, ScoringTask(model, task, "test"), folder / "test", precision, seed, rule), executor
     )
-    scores = TestScores(result, n_openings, opened_ms)
+    scores = TestScores(result, n_openings, pages.opened_ms)
     write_atomically(folder / _KEPT_FILE, _KEPT.dump_json(scores, indent=2))
     return scores

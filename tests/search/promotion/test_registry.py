@@ -3,39 +3,22 @@ from pathlib import Path
 import pytest
 
 from core.errors import RegistryError
+from search.promotion.aliases import crown, restore_previous
 from search.promotion.registry import (
     champion,
-    crown,
     download_model,
-    find_alias,
     find_model,
     register_version,
     registered_names,
-    restore_previous,
 )
 from search.tracking.store import TrackingStore
+from tests.search.promotion.logged_model import logged_model
 
 NAME = "whosehand-toy"
 
 
-def _logged_model(store: TrackingStore, tmp_path: Path, finished: bool = True) -> str:
-    client = store.client()
-    experiment = client.get_experiment_by_name("toy")
-    location = str(tmp_path / "artifacts")
-    experiment_id = experiment.experiment_id if experiment else client.create_experiment("toy", location)
-    run = client.create_run(experiment_id)
-    model = client.create_logged_model(experiment_id, name="toy-000", source_run_id=run.info.run_id)
-    folder = tmp_path / "saved"
-    folder.mkdir(exist_ok=True)
-    (folder / "MLmodel").write_text("flavors: {}\n")
-    client.log_model_artifacts(model.model_id, str(folder))
-    if finished:
-        client.finalize_logged_model(model.model_id, "READY")
-    return str(model.model_id)
-
-
 def test_a_registered_version_carries_lineage_and_finds_its_files(store: TrackingStore, tmp_path: Path) -> None:
-    model_id = _logged_model(store, tmp_path)
+    model_id = logged_model(store, tmp_path)
     tags: dict[str, str | int | float] = {"sweep_id": "toy-1", "trial": 7, "image_top1": 0.91234567, "test_openings": 1}
     version = register_version(store, NAME, model_id, tags, "the best of toy")
     assert (version.name, version.version, version.model_id, version.aliases) == (NAME, 1, model_id, ())
@@ -45,30 +28,15 @@ def test_a_registered_version_carries_lineage_and_finds_its_files(store: Trackin
 
 
 def test_registering_the_same_model_again_makes_no_second_version(store: TrackingStore, tmp_path: Path) -> None:
-    model_id = _logged_model(store, tmp_path)
+    model_id = logged_model(store, tmp_path)
     first = register_version(store, NAME, model_id, {"test_openings": 1})
     second = register_version(store, NAME, model_id, {"test_openings": 2})
     assert (second.version, second.tags) == (first.version, {"test_openings": "2"})
 
 
-def test_a_new_champion_makes_the_former_one_previous(store: TrackingStore, tmp_path: Path) -> None:
-    versions = [register_version(store, NAME, _logged_model(store, tmp_path), {}) for _ in range(2)]
-    assert crown(store, NAME, 1) is None
-    former = crown(store, NAME, 2)
-    assert former is not None
-    assert former.version == 1
-    assert champion(store, NAME).version == versions[1].version
-    previous = find_alias(store, NAME, "previous")
-    assert previous is not None
-    assert previous.version == 1
-    assert crown(store, NAME, 2) is None  # again: nothing moves
-    assert restore_previous(store, NAME).version == 1
-    assert champion(store, NAME).version == 1
-
-
 def test_a_model_is_found_by_alias_version_id_run_and_folder(store: TrackingStore, tmp_path: Path) -> None:
-    version = register_version(store, NAME, _logged_model(store, tmp_path), {})
-    crown(store, NAME, 1)
+    version = register_version(store, NAME, logged_model(store, tmp_path), {})
+    crown(store, NAME, 1, None)
     names = [f"models:/{NAME}@champion", f"models:/{NAME}/1", f"models:/{version.model_id}", str(tmp_path / "saved")]
     for name in names:
         assert (find_model(store, name) / "MLmodel").exists(), name
@@ -91,7 +59,7 @@ def test_a_model_that_is_not_there_is_a_clear_error(store: TrackingStore, refere
 
 
 def test_a_model_without_a_champion_says_to_promote(store: TrackingStore, tmp_path: Path) -> None:
-    register_version(store, NAME, _logged_model(store, tmp_path), {})
+    register_version(store, NAME, logged_model(store, tmp_path), {})
     with pytest.raises(RegistryError, match="no champion yet; run `whosehand promote`"):
         champion(store, NAME)
     with pytest.raises(RegistryError, match="no former champion"):
@@ -99,7 +67,7 @@ def test_a_model_without_a_champion_says_to_promote(store: TrackingStore, tmp_pa
 
 
 def test_an_unknown_name_lists_the_known_ones(store: TrackingStore, tmp_path: Path) -> None:
-    register_version(store, NAME, _logged_model(store, tmp_path), {})
+    register_version(store, NAME, logged_model(store, tmp_path), {})
     assert registered_names(store) == (NAME,)
     with pytest.raises(RegistryError, match=f"there are only '{NAME}'"):
         champion(store, "another")
@@ -109,13 +77,7 @@ def test_only_finished_models_that_exist_can_be_registered(store: TrackingStore,
     with pytest.raises(RegistryError, match="there is no 'm-none'"):
         register_version(store, NAME, "m-none", {})
     with pytest.raises(RegistryError, match="PENDING"):
-        register_version(store, NAME, _logged_model(store, tmp_path, finished=False), {})
-
-
-def test_only_a_registered_version_can_be_champion(store: TrackingStore, tmp_path: Path) -> None:
-    register_version(store, NAME, _logged_model(store, tmp_path), {})
-    with pytest.raises(RegistryError, match="no version 9"):
-        crown(store, NAME, 9)
+        register_version(store, NAME, logged_model(store, tmp_path, finished=False), {})
 
 
 def test_a_model_whose_files_are_gone_is_a_clear_error(store: TrackingStore, tmp_path: Path) -> None:

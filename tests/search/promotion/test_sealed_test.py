@@ -10,6 +10,7 @@ from search.executors.local import LocalExecutor, modules_to_preload
 from search.launch import patch_task
 from search.patch_task import PatchTask
 from search.preparation import prepare_corpus
+from search.promotion.openings import SealedPages
 from search.promotion.sealed_test import SCORE_PATCH_CNN, kept_scores, open_test_pages
 from search.workspace import Workspace
 from tests.command_line import Project, write_experiment
@@ -31,9 +32,7 @@ def test_an_opening_counts_even_if_the_scoring_fails(task: PatchTask, tmp_path: 
             open_test_pages(
                 tmp_path / "no model",
                 task,
-                "f00d",
-                openings,
-                "a test",
+                SealedPages(openings, "f00d", "a test"),
                 folder,
                 LocalExecutor(1, 1, preload=modules_to_preload(SCORE_PATCH_CNN)),
                 "float32",

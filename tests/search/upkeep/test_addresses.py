@@ -3,7 +3,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from search.promotion.registry import champion, crown, download_model, register_version
+from search.promotion.aliases import crown
+from search.promotion.registry import champion, download_model, register_version
 from search.tracking.store import TrackingStore, locate_store, open_store
 from search.upkeep.addresses import find_moved_addresses, mend_addresses
 from tests.search.upkeep.kept_project import NAME
@@ -18,7 +19,7 @@ def _addresses(database: Path) -> list[str]:
 
 def test_a_moved_project_finds_its_files_again(project: TrackingStore, tmp_path: Path) -> None:
     model = project.client().search_logged_models(["1"])[0]
-    crown(project, "whosehand-tiny", register_version(project, "whosehand-tiny", model.model_id, {}).version)
+    crown(project, "whosehand-tiny", register_version(project, "whosehand-tiny", model.model_id, {}).version, None)
     shutil.move(tmp_path / "project", tmp_path / "elsewhere")
     store = open_store(root=tmp_path / "elsewhere")
     moved = find_moved_addresses(store)

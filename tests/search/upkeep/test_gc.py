@@ -8,7 +8,8 @@ from core.errors import LedgerError, WhosehandError
 from core.ink import InkSettings
 from core.linestore_pool import Pool
 from search.ledger import LEDGER_NAME, Ledger, read_ledger
-from search.promotion.registry import crown, register_version
+from search.promotion.aliases import crown
+from search.promotion.registry import register_version
 from search.tracking.store import TrackingStore
 from search.trial import TrialState
 from search.upkeep.gc import Collection, collect_garbage
@@ -69,9 +70,8 @@ def test_a_dry_run_deletes_nothing(project: TrackingStore, workspace: Workspace)
 
 def test_a_registered_model_is_kept_with_an_alias_or_without(project: TrackingStore, workspace: Workspace) -> None:
     ranked, models = _ranked(workspace), _models(project)
-    crown(
-        project, "whosehand-tiny", register_version(project, "whosehand-tiny", models[ranked[3]].model_id, {}).version
-    )
+    registered = register_version(project, "whosehand-tiny", models[ranked[3]].model_id, {})
+    crown(project, "whosehand-tiny", registered.version, None)
     register_version(project, "whosehand-tiny", models[ranked[2]].model_id, {})
     _apply(workspace, 1, NAME)
     assert set(_models(project)) == {ranked[0], ranked[2], ranked[3]}

@@ -1,0 +1,139 @@
+"""The card of a registered model: what it is, on what it was trained, how it was tested, what it cannot do."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from core.identification.model_record import Calibration
+from core.split_manifest import SplitManifest
+from search.config import Experiment
+from search.promotion.gate import ProductScores, Verdict
+from search.promotion.sealed_test import TestScores
+
+CARD_FILE = "model_card.md"
+MOST_CHARACTERS = 5000
+"""What MLflow's database has room for in a version's description."""
+_LEVELS = ("patch", "image", "page")
+
+_TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """Everything that a card tells.
+
+    Attributes:
+        name: of the registered model.
+        version: of it.
+        experiment: of the sweep.
+        manifest: of the split.
+        generated: whether the corpus is no real handwriting.
+        trial: number of the trial.
+        epochs: of the refit.
+        commit: of the code; may be empty.
+        whosehand: version of whosehand.
+        calibrations: of images and pages.
+        scores: of the network on the test pages; `None` where there are none.
+        product: of the registered model on them.
+        verdict: of the gate.
+    """
+
+    name: str
+    version: int
+    experiment: Experiment
+    manifest: SplitManifest
+    generated: bool
+    trial: int
+    epochs: int
+    commit: str
+    whosehand: str
+    calibrations: tuple[Calibration, ...]
+    scores: TestScores | None
+    product: ProductScores | None
+    verdict: Verdict
+
+
+def write_card(facts: CardFacts) -> str:
+    """Write the card as Markdown."""
+    kept = _kept_scores(facts.scores)
+    levels = [level for level in _LEVELS if f"{level}_top1" in kept.get("scores", {})]
+    manifest = facts.manifest
+    methods = {item.strangers.method for item in facts.calibrations}
+    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        name=facts.name,
+        version=facts.version,
+        n_writers=len(manifest.writer_ids),
+        generated=facts.generated,
+        verdict=facts.verdict,
+        unit=manifest.unit,
+        scores=facts.scores,
+        no_scores="the split has no test pages." if not manifest.test else "it failed before they were opened.",
+        levels=levels,
+        rows=[("top-1", "top1"), ("top-5", "top5"), ("macro-F1", "macro_f1"), ("log-loss", "logloss")],
+        cell=lambda key, level: _cell(key, kept["scores"].get(f"{level}_{key}")),
+        interval=kept.get("interval", ""),
+        product=facts.product,
+        times=_times(facts.scores.n_openings) if facts.scores else "",
+        corpus=manifest.corpus,
+        n_train=len(manifest.train),
+        n_validation=len(manifest.validation),
+        n_test=len(manifest.test),
+        trial=facts.trial,
+        sweep=facts.experiment.name,
+        metric=facts.experiment.objective.metric,
+        epochs=facts.epochs,
+        split_hash=manifest.hash[:12],
+        test_hash=manifest.test_hash[:12],
+        seed=facts.experiment.seed,
+        whosehand=facts.whosehand,
+        commit=facts.commit[:12],
+        calibrations=facts.calibrations,
+        strangers=_strangers,
+        real_strangers="left_out_writers" in methods,
+        conditions=_conditions(facts),
+    )
+
+
+def shortened(card: str) -> str:
+    """The card as far as the registry's description has room for it."""
+    end = f"...\n\n(the whole card is the run's artifact `{CARD_FILE}`)\n"
+    return card if len(card) <= MOST_CHARACTERS else card[: MOST_CHARACTERS - len(end)] + end
+
+
+def _kept_scores(scores: TestScores | None) -> Mapping[str, Any]:
+    if scores is None:
+        return {}
+    content: Mapping[str, Any] = json.loads(
+        scores.result.artifacts["test/scores.json"].path.read_text(encoding="utf-8")
+    )
+    return content
+
+
+def _cell(name: str, score: Mapping[str, float] | None) -> str:
+    if score is None:
+        return ""
+    value, low, high = score["value"], score["low"], score["high"]
+    if name == "logloss":
+        return f"{value:.3f} ({low:.3f} to {high:.3f})"
+    return f"{value:.1%} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _strangers(calibration: Calibration) -> str:
+    test = calibration.strangers
+    if test.method == "left_out_writers":
+        return f"{test.n_strangers} {calibration.unit}s by writers of the corpus who took no part"
+    return f"{test.n_strangers} validation {calibration.unit}s, each asked without its own writer (kinder than life)"
+
+
+def _conditions(facts: CardFacts) -> str:
+    kind = "generated handwriting" if facts.generated else "handwriting"
+    return f"{kind} of one corpus only, {len(facts.manifest.writer_ids)} writers in {len(facts.manifest.train)} images"

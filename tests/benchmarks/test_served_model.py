@@ -1,0 +1,40 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.served_model import ask, others_in_the_way, serve
+from core.identification.writer_identifier import WriterIdentifier
+from core.image_files import read_grey
+from search.identification.saved_model import network_file
+from search.promotion.smoke_test import TOLERANCE
+from tests.search.toy_model import save_toy_identifier, write_line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_served_model_answers_as_here_and_refuses_what_is_no_image(tmp_path: Path) -> None:
+    model, page = save_toy_identifier(tmp_path / "toy"), write_line(tmp_path / "line.png")
+    network = network_file(tmp_path / "toy" / "network")
+    here = WriterIdentifier.load(network, model / "artifacts").identify(read_grey(page), "line")
+    with serve(model, Path(sys.executable), others_in_the_way(tmp_path)) as server:
+        status, answer = ask(server.url, page.read_bytes(), top=0)
+        assert status == 200, answer
+        (row,) = answer["predictions"]
+        served = {writer["writer_id"]: writer["probability"] for writer in row["ranking"]}
+        expected = {writer.writer_id: writer.probability for writer in here.ranking}
+        assert served.keys() == expected.keys()
+        np.testing.assert_allclose([served[k] for k in expected], list(expected.values()), atol=TOLERANCE["float32"])
+        assert row["none_of_these"] == pytest.approx(here.none_of_these)
+        for content, reason in (
+            (b"no image", "image 1 is none"),
+            (b"", "0 bytes"),
+            (page.read_bytes()[:90], "image 1"),
+        ):
+            status, answer = ask(server.url, content)
+            assert status == 400
+            assert reason in answer["message"]
+            assert "Traceback" not in json.dumps(answer)
+            assert "stack_trace" not in answer
