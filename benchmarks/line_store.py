@@ -22,6 +22,7 @@ from benchmarks.line_store_pages import draw_once, write_pages, write_words
 from benchmarks.line_store_worker import StoreCost
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import temporary_folder
+from core.corpora.base import Unit
 
 IMAGES = Path("data/benchmarks")
 _INTERVAL_S = 0.02
@@ -41,8 +42,8 @@ def main(
             ("build", *watch(page_root, folder / "lines")),
             ("open", *watch(page_root, folder / "lines")),
             ("half of the writers", *watch(page_root, folder / "lines", share_of_writers=0.5)),
-            ("build, small images", *watch(word_root, folder / "lines")),
-            ("open, small images", *watch(word_root, folder / "lines")),
+            ("build, small images", *watch(word_root, folder / "lines", unit="line")),
+            ("open, small images", *watch(word_root, folder / "lines", unit="line")),
         ]
     marks_mb = runs[3][1].rss_mb
     remarks = [
@@ -55,7 +56,7 @@ def main(
     print_report("Line store", _COLUMNS, [_row(*run) for run in runs], remarks)
 
 
-def watch(root: Path, cache_dir: Path, share_of_writers: float = 1.0) -> tuple[StoreCost, float]:
+def watch(root: Path, cache_dir: Path, share_of_writers: float = 1.0, unit: Unit = "page") -> tuple[StoreCost, float]:
     """Build or open a store in a fresh process.
 
     Returns:
@@ -65,7 +66,15 @@ def watch(root: Path, cache_dir: Path, share_of_writers: float = 1.0) -> tuple[S
         CalledProcessError: if it failed.
     """
     notes.print(f"line_store: {root.name}, {share_of_writers:.0%} of the writers ...")
-    command = [sys.executable, "-m", "benchmarks.line_store_worker", str(root), str(cache_dir), str(share_of_writers)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.line_store_worker",
+        str(root),
+        str(cache_dir),
+        str(share_of_writers),
+        unit,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         peaks_mb = [0.0]
         watcher = threading.Thread(target=_watch, args=(process.pid, peaks_mb), daemon=True)

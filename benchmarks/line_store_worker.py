@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import psutil
+from pydantic import TypeAdapter
 
-from core.corpora.base import CorpusIndex
+from core.corpora.base import CorpusIndex, Unit
 from core.corpora.folder import FolderCorpus, FolderSettings
 from core.ink import InkSettings
 from core.linestore import LineStore, build_line_store
@@ -42,16 +43,17 @@ class StoreCost:
     rss_mb: tuple[float, ...]
 
 
-def measure(root: Path, cache_dir: Path, share_of_writers: float) -> StoreCost:
+def measure(root: Path, cache_dir: Path, share_of_writers: float, unit: Unit) -> StoreCost:
     """Build the store of a folder of scans, or open it if it is there.
 
     Args:
         root: `<writer>/<page>.png`.
         cache_dir: for line stores.
         share_of_writers: how many of the writers count, the first ones.
+        unit: what one image is.
     """
     started = time.perf_counter()
-    index = _first_writers(FolderCorpus(FolderSettings(root=root)).index(), share_of_writers)
+    index = _first_writers(FolderCorpus(FolderSettings(root=root, unit=unit)).index(), share_of_writers)
     listed = time.perf_counter()
     done: list[int] = []
     rss_mb: list[float] = []
@@ -76,4 +78,6 @@ def _first_writers(index: CorpusIndex, share: float) -> CorpusIndex:
 
 
 if __name__ == "__main__":
-    print(json.dumps(dataclasses.asdict(measure(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))))
+    _, _root, _cache_dir, _share, _unit = sys.argv
+    _cost = measure(Path(_root), Path(_cache_dir), float(_share), TypeAdapter(Unit).validate_python(_unit))
+    print(json.dumps(dataclasses.asdict(_cost)))
