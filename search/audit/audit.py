@@ -22,7 +22,7 @@ from search.engines.fixed_engine import FixedEngine
 from search.launch import local_executor, patch_task, sweep_plan
 from search.ledger import open_ledger
 from search.preparation import PreparedCorpus, prepare_corpus
-from search.progress import Progress, SilentProgress
+from search.progress import Progress
 from search.sweep import run_sweep
 from search.sweep_settings import TRAIN_PATCH_CNN, BudgetSettings
 from search.trial import Point, TrialResult, TrialState
@@ -234,16 +234,17 @@ def _run_arm(
         version=whosehand_version(),
         git_commit=git_commit(workspace.root),
     ) as ledger:
+        record = ledger.state.trials.get(0)
+        if record is not None and record.result is not None and record.state is TrialState.COMPLETED:
+            return _describe(record.result, record.duration_s, manifest, corpus.store, experiment)
         task = patch_task(experiment, replace(corpus, manifest=manifest), folder)
-        is_done = any(trial.state.is_final for trial in ledger.state.trials.values())
-        if not is_done:
-            progress.say(title)
+        progress.say(title)
         outcome = run_sweep(
             ledger,
             replace(sweep_plan(experiment, task, experiment.training.epochs, BudgetSettings(trials=1)), title="Audit"),
             FixedEngine([point]),
             local_executor(experiment, experiment.objective.run, n_workers=1),
-            progress=SilentProgress() if is_done else progress,
+            progress=progress,
         )
         record = ledger.state.trials.get(0)
     if record is not None and record.result is not None and record.state is TrialState.COMPLETED:

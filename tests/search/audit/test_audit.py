@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.corpora.base import CorpusIndex
 from search.ledger import read_ledger
 from tests.command_line import COMMAND, TIMEOUT_S, Answer, environment, whosehand, write_experiment
 
@@ -17,15 +19,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(hands_index: CorpusIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with scans, whose texts nobody knows: no arm by text, and less to train."""
     folder = tmp_path_factory.mktemp("audit")
-    write_experiment(folder)
+    shutil.copytree(hands_index.root, folder / "pages")
+    pattern = r"(?P<writer>\d+)-(?P<page>\d+)"
+    write_experiment(folder, {"corpus": {"layout": "pattern", "root": "pages", "pattern": pattern, "unit": "page"}})
     return folder
 
 
 @pytest.fixture(scope="module")
 def interrupted(folder: Path) -> Answer:
-    """Ctrl-C while the third arm trains."""
+    """Ctrl-C while the second arm trains."""
     process = subprocess.Popen(
         [str(COMMAND), "data", "audit", "tiny.yaml", *BUDGET],
         cwd=folder,
@@ -36,7 +41,7 @@ def interrupted(folder: Path) -> Answer:
         start_new_session=True,
     )
     ends_s = time.monotonic() + TIMEOUT_S
-    while not list(folder.glob("mlruns/audits/tiny/*/page/trials/0/*")) and time.monotonic() < ends_s:
+    while not list(folder.glob("mlruns/audits/tiny/*/line/trials/0/*")) and time.monotonic() < ends_s:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
@@ -58,20 +63,20 @@ def test_ctrl_c_keeps_the_finished_arms_and_shows_them(interrupted: Answer) -> N
 
 
 def test_the_same_command_trains_only_what_is_left(audited: Answer, folder: Path) -> None:
-    assert "Arm 1 of 4" not in audited.err
-    assert "Arm 2 of 4" not in audited.err
-    assert "Arm 4 of 4: split by text and page" in audited.err
+    assert "Arm 1 of 3" not in audited.err
+    assert "Arm 3 of 3: split by page" in audited.err
     (arms,) = folder.glob("mlruns/audits/tiny/*")
     states = {path.name: read_ledger(path) for path in arms.iterdir() if path.is_dir()}
-    assert states.keys() == {"patch", "line", "page", "text"}
-    assert len(states["patch"].launches) == 2  # opened again, and nothing trained
+    assert states.keys() == {"patch", "line", "page"}
+    assert len(states["patch"].launches) == 1
     assert all(len(state.trials) == 1 and state.n_patches == 200 for state in states.values())
 
 
 def test_the_table_is_written_beside_the_records(audited: Answer, folder: Path) -> None:
     (written,) = folder.glob("mlruns/audits/tiny/*/audit.json")
     content = json.loads(written.read_text(encoding="utf-8"))
-    assert [arm["name"] for arm in content["arms"]] == ["patch", "line", "page", "text"]
+    assert [arm["name"] for arm in content["arms"]] == ["patch", "line", "page"]
+    assert content["lacking"].keys() == {"text"}
     for arm in content["arms"]:
         assert arm["n_training_patches"] == 200
         assert 0 <= arm["scores"]["page_top1"]["low"] <= arm["scores"]["page_top1"]["high"] <= 1
