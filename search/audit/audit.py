@@ -25,6 +25,7 @@ from search.preparation import PreparedCorpus, prepare_corpus
 from search.progress import Progress
 from search.sweep import run_sweep
 from search.sweep_settings import TRAIN_PATCH_CNN, BudgetSettings
+from search.sweep_state import TrialRecord
 from search.trial import Point, TrialResult, TrialState
 from search.version import git_commit, whosehand_version
 from search.workspace import Workspace
@@ -236,7 +237,7 @@ def _run_arm(
     ) as ledger:
         record = ledger.state.trials.get(0)
         if record is not None and record.result is not None and record.state is TrialState.COMPLETED:
-            return _describe(record.result, record.duration_s, manifest, corpus.store, experiment)
+            return _describe(record.result, record, manifest, corpus.store, experiment)
         task = patch_task(experiment, replace(corpus, manifest=manifest), folder)
         progress.say(title)
         outcome = run_sweep(
@@ -248,7 +249,7 @@ def _run_arm(
         )
         record = ledger.state.trials.get(0)
     if record is not None and record.result is not None and record.state is TrialState.COMPLETED:
-        return _describe(record.result, record.duration_s, manifest, corpus.store, experiment)
+        return _describe(record.result, record, manifest, corpus.store, experiment)
     if outcome.status == "interrupted":
         return None
     reason = record.result.reason if record is not None and record.result else outcome.reason
@@ -256,7 +257,7 @@ def _run_arm(
 
 
 def _describe(
-    result: TrialResult, duration_s: float, manifest: SplitManifest, store: LineStore, experiment: Experiment
+    result: TrialResult, record: TrialRecord, manifest: SplitManifest, store: LineStore, experiment: Experiment
 ) -> AuditedArm:
     patches, per_image = experiment.patches, experiment.patches.per_image_at_validation
     train = _sampler(store, manifest, patches, experiment.seed)
@@ -270,7 +271,7 @@ def _describe(
         n_training_lines=train.n_lines,
         n_validation_lines=len(set(plan.lines.tolist())),
         n_validation_patches=len(plan),
-        n_training_patches=train.n_patches_per_epoch * experiment.training.epochs,
+        n_training_patches=sum(report.report.n_patches for report in record.reports),
         scores={name: Score(score["value"], score["low"], score["high"]) for name, score in kept.items()},
-        duration_s=duration_s,
+        duration_s=record.duration_s,
     )

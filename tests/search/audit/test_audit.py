@@ -69,7 +69,7 @@ def test_the_same_command_trains_only_what_is_left(audited: Answer, folder: Path
     states = {path.name: read_ledger(path) for path in arms.iterdir() if path.is_dir()}
     assert states.keys() == {"patch", "line", "page"}
     assert len(states["patch"].launches) == 1
-    assert all(len(state.trials) == 1 and state.n_patches == 200 for state in states.values())
+    assert all(len(state.trials) == 1 and state.n_patches == 192 for state in states.values())
 
 
 def test_the_table_is_written_beside_the_records(audited: Answer, folder: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_table_is_written_beside_the_records(audited: Answer, folder: Path) 
     assert [arm["name"] for arm in content["arms"]] == ["patch", "line", "page"]
     assert content["lacking"].keys() == {"text"}
     for arm in content["arms"]:
-        assert arm["n_training_patches"] == 200
+        assert arm["n_training_patches"] == 192  # two epochs of six whole batches
         assert 0 <= arm["scores"]["page_top1"]["low"] <= arm["scores"]["page_top1"]["high"] <= 1
     assert written.with_name("audit.md").exists()
     assert str(written) in audited.out
