@@ -21,6 +21,7 @@ from core.corpora.base import Region, TextImage, Unit
 from core.errors import ImageError
 from core.image_files import MIN_SIDE_PX, read_grey
 from core.page_lines import FoundLine, find_lines, letter_height, paper_grey, sole_line, text_rows
+from core.scan_edges import find_dark_edges
 from core.settings import Settings
 from core.tone import INK_LEVEL, normalise_tone
 
@@ -31,6 +32,9 @@ TEXT_CROSSINGS = 0.8
 _LINE_PER_TEXT = 2.4
 """A line's height over that of its text: 98 % of the ink or more is inside in 95 % of DHSD's words."""
 _SHEET_PER_LETTER = 12
+"""A sheet is so many times higher than its letters; a line or word is not."""
+_LARGE_PX = 600
+"""No line or word is so high."""
 _MAX_WIDTH_PER_HEIGHT = 60
 """No line is longer than this: a lone dash is not blown up to the height of a letter."""
 
@@ -119,6 +123,8 @@ def read_page(grey: NDArray[np.uint8], unit: Unit, settings: InkSettings) -> Rea
     """
     if unit in ("page", "form"):
         return _read_sheet(grey, unit == "form", settings) or _read_line(grey, settings)
+    if unit == "auto" and min(grey.shape) >= _LARGE_PX and find_dark_edges(grey) is not None:
+        return read_page(grey, "page", settings)  # a desk around the sheet spoils its tone
     line = _read_line(grey, settings)
     if unit == "line" or not (_is_sheet(line.clean.tone) or len(find_lines(line.clean.tone)) > 1):
         return line

@@ -93,3 +93,10 @@ def test_the_handwriting_is_the_same_on_ruled_paper(plain: WrittenSheet) -> None
 
 def differs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     return float((np.abs(one.astype(int) - other) > 30).mean())
+
+
+def test_a_photograph_on_a_dark_desk_is_a_page(plain: WrittenSheet) -> None:
+    desk = np.random.default_rng(0).normal(60, 6, (plain.pixels.shape[0] + 600, plain.pixels.shape[1] + 600))
+    desk[300:-300, 300:-300] = plain.pixels
+    page = read_page(desk.clip(0, 255).astype(np.uint8), "auto", InkSettings())
+    assert len(page.lines) == len(plain.texts)
