@@ -55,7 +55,8 @@ def test_pages_have_the_size_of_a_scan_and_no_two_are_the_same(tmp_path: Path) -
 
 def test_a_store_is_built_and_opened_in_processes_that_are_watched(words: Path, tmp_path: Path) -> None:
     built, peak_mb = watch(words, tmp_path / "lines", unit="line")
-    assert (built.n_images, built.n_read, built.n_lines) == (40, 40, 40)
+    assert (built.n_images, built.n_read) == (40, 40)
+    assert 36 <= built.n_lines <= 40  # a cut at random may be no text
     assert len(built.rss_mb) == 4
     assert min(built.rss_mb) > 20
     assert peak_mb >= 0.9 * max(built.rss_mb)
