@@ -65,6 +65,7 @@ class Sections(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open_tags.pop() == tag, f"</{tag}> closes nothing"
+        self.texts[self.now] += " " if tag in ("td", "th", "p") else ""
 
     def handle_data(self, data: str) -> None:
         self.texts[self.now] += data
