@@ -57,14 +57,17 @@ def main(
     with tempfile.TemporaryDirectory(prefix="whosehand-chaos-") as temporary, driver_server() as server:
         workspace = folder or Path(temporary)
         workspace.mkdir(parents=True, exist_ok=True)
-        twins = {variant: _twin(server, workspace, f"twin-{variant}", variant) for variant in VARIANTS}
-        if not kills_only:
-            _single_faults(server, workspace, tally, twins, store_away_s)
-        if real_kills:
-            _real_sweeps(server, workspace, tally, real_kills, random.Random(seed + 1))
         ends_s = started_s + 60 * minutes
         faults = KILLS if kills_only else (*KILLS, *SUSPENSIONS)
-        _cheap_sweeps(server, workspace, tally, twins, faults, kills, ends_s, random.Random(seed))
+        try:
+            twins = {variant: _twin(server, workspace, f"twin-{variant}", variant) for variant in VARIANTS}
+            if not kills_only:
+                _single_faults(server, workspace, tally, twins, store_away_s)
+            if real_kills:
+                _real_sweeps(server, workspace, tally, real_kills, ends_s, random.Random(seed + 1))
+            _cheap_sweeps(server, workspace, tally, twins, faults, kills, ends_s, random.Random(seed))
+        except KeyboardInterrupt:
+            notes.print("Interrupted: the table has what was finished.")
     _print(tally, time.monotonic() - started_s, seed)
     if tally.problems:
         sys.exit(1)
@@ -93,7 +96,9 @@ def _cheap_sweeps(
         number += 1
 
 
-def _real_sweeps(server: DriverServer, workspace: Path, tally: Tally, n_kills: int, generator: random.Random) -> None:
+def _real_sweeps(
+    server: DriverServer, workspace: Path, tally: Tally, n_kills: int, ends_s: float, generator: random.Random
+) -> None:
     twin = _run(Launch(server, workspace, write_tiny(workspace, "tiny-twin"), lambda _: None))
     _guarded(
         tally,
@@ -101,7 +106,7 @@ def _real_sweeps(server: DriverServer, workspace: Path, tally: Tally, n_kills: i
         lambda: single_faults.truncated_checkpoint(server, workspace),
     )
     number, n_done = 0, 0
-    while n_done < n_kills:
+    while n_done < n_kills and time.monotonic() < ends_s:
         name = f"tiny-{number:03d}"
         launch = Launch(server, workspace, write_tiny(workspace, name), lambda _: None)
         launch = Launch(server, workspace, launch.experiment, _random_epoch(launch, generator))

@@ -5,12 +5,14 @@ The sweeps are real but for the objective: corpus, split, engine, ledger, worker
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from core import crash_points
 from core.crash_points import DRIVER_POINTS, WORKER_POINTS, crash_point
@@ -155,3 +157,42 @@ def test_the_command_line_arms_points_by_an_environment_variable(monkeypatch: py
         assert crash_points.armed() == "report-recorded@7"
     finally:
         crash_points.arm("")
+
+
+class TestTheAudit:
+    """It says what is wrong, or it would be worth nothing."""
+
+    @pytest.fixture
+    def copy(self, workspace: Path, twin: Path, tmp_path: Path) -> Path:
+        """The undisturbed sweep's workspace, to be spoilt."""
+        shutil.copytree(workspace / "mlruns", tmp_path / "mlruns")
+        return tmp_path
+
+    def test_a_second_run_a_running_one_and_a_gap_in_a_curve_are_found(self, copy: Path, twin: Path) -> None:
+        client = MlflowClient(f"sqlite:///{copy / 'mlruns' / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("undisturbed")
+        runs = {
+            run.data.tags["trial"]: run.info.run_id
+            for run in client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
+        }
+        client.create_run(experiment.experiment_id, tags={"kind": "trial", "trial": "0"})
+        client.update_run(runs["1"], status="RUNNING")
+        client.log_metric(runs["2"], METRIC, 1.0, step=9)
+        faults = audit(copy, "undisturbed", METRIC, twin)
+        assert [fault for fault in faults if "trial 0 has 2 runs" in fault]
+        assert [fault for fault in faults if "the run of trial 1 is RUNNING" in fault]
+        assert [fault for fault in faults if "the curve of trial 2" in fault]
+        assert len(faults) == 3
+
+    def test_a_lost_trial_another_score_and_left_over_files_are_found(self, copy: Path, twin: Path) -> None:
+        sweep = copy / "mlruns/sweeps/undisturbed"
+        left = sweep / "trials/0/attempt-1/checkpoints/epoch-1.json"
+        left.parent.mkdir(parents=True)
+        left.touch()
+        lines = (sweep / "ledger.jsonl").read_text().splitlines(keepends=True)
+        last = next(i for i, line in enumerate(lines) if '"proposed"' in line and '"number": 2' in line)
+        spoilt = [line.replace('"val/loss": 3', '"val/loss": 4', 1) if '"reported"' in line else line for line in lines]
+        (sweep / "ledger.jsonl").write_text("".join(spoilt[:last]))
+        faults = audit(copy, "undisturbed", METRIC, twin)
+        for expected in ("is left over", "2 trials in the ledger", "2 trials instead of 3", "instead of", "completed"):
+            assert [fault for fault in faults if expected in fault], expected
