@@ -106,6 +106,16 @@ def arm(traps: str, points: Collection[str] = DRIVER_POINTS) -> None:
     _armed = traps
 
 
+def arm_worker(traps: str, attempt: int) -> None:
+    """Arm the worker of a trial's k-th attempt: with the k-th of the workers' points, if there are so many.
+
+    Raises:
+        ValueError: if there is no such point.
+    """
+    of_workers = [text for text in traps.split(",") if text and _parse(text).name in WORKER_POINTS]
+    arm(of_workers[attempt - 1] if attempt <= len(of_workers) else "", WORKER_POINTS)
+
+
 def armed() -> str:
     """What was armed, for worker processes to arm it too; empty if nothing was."""
     return _armed

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from core.crash_points import WORKER_POINTS, arm, crash_point
+from core.crash_points import arm_worker, crash_point
 from core.errors import WhosehandError
 from search.executors.load import LoadSampler
 from search.executors.out_of_memory import offer_myself
@@ -41,7 +41,7 @@ class WorkerSetup:
     Attributes:
         log: file that takes its standard output and error.
         environment: variables to set.
-        crash_at: points at which a test kills the first worker of each trial.
+        crash_at: points at which a test kills workers.
     """
 
     log: Path
@@ -66,8 +66,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     spec = messages.get()
     if not isinstance(spec, TrialSpec):
         raise TypeError(f"The first message to a worker is its TrialSpec, but got {spec!r}.")
-    if spec.attempt == 1:
-        arm(setup.crash_at, WORKER_POINTS)
+    arm_worker(setup.crash_at, spec.attempt)
     crash_point("worker-ready")
     with LoadSampler() as sampler:
 
