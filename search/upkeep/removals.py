@@ -62,9 +62,18 @@ def _of_row(row: SweepRow, is_best: bool) -> Iterator[Removal]:
             places = (local_folder(model.location), Path(model.folder) if model.folder else None)
             run_id = row.runs[0].run_id if row.runs else ""
             yield Removal(row.number, MODEL, tuple(place for place in places if place is not None), known, run_id)
-    attempts = row.attempts[:-1] if is_kept else row.attempts
+    attempts = tuple(folder for folder in row.attempts if not (is_kept and _holds_result(folder, row)))
     if attempts:
         yield Removal(row.number, FILES, attempts)
     spent = tuple(folder for folder in row.checkpoints if folder.parent not in attempts)
     if spent:
         yield Removal(row.number, CHECKPOINTS, spent)
+
+
+def _holds_result(folder: Path, row: SweepRow) -> bool:
+    """Whether the trial's end refers to a file in this attempt's folder; where it refers to none, the last one does."""
+    result = row.trial.result if row.trial is not None else None
+    if result is None:
+        return True
+    files = [file.path for file in (*result.artifacts.values(), *((result.model,) if result.model else ()))]
+    return any(path.is_relative_to(folder) for path in files) if files else folder == row.attempts[-1]

@@ -1,5 +1,6 @@
 """A sweep's trials as the ledger, the engine's study, MLflow and the disk have them, side by side."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import TypeVar
 from rich.filesize import decimal
 
 from search.known_sweeps import KnownSweep
-from search.sweep_plan import attempt_dir
 from search.sweep_state import TrialRecord
 from search.tracking.logged_models import ModelOwner
 from search.tracking.tracker import TRIAL_ENDS
@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 IN_MEMORY = "in memory"
 TRIALS, CHECKPOINTS = "trials", "checkpoints"
+_ATTEMPT = re.compile(r"attempt-(\d+)(-again-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,9 @@ def _row(
     attempts: Sequence[Path],
 ) -> SweepRow:
     trial = sweep.state.trials.get(number)
-    # The start is written after the worker was started: the attempt after the last known one may be on the disk.
-    starts = trial.starts if trial is not None else ()
-    known = [attempt_dir(sweep.folder, number, start.attempt) for start in starts]
+    # A start is written down after the worker was started: a killed driver may leave a folder of a later attempt.
+    n_attempts = 0 if trial is None else trial.n_attempts
+    known = [folder for folder in attempts if _attempt_of(folder) <= n_attempts]
     model = trial.result.model if trial is not None and trial.result is not None else None
     return SweepRow(
         number=number,
@@ -139,7 +140,7 @@ def _row(
         checkpoints=tuple(
             folder / CHECKPOINTS for folder in attempts if folder in known and has_checkpoints(folder / CHECKPOINTS)
         ),
-        attempts=tuple(folder for folder in known if folder in attempts),
+        attempts=tuple(known),
         strays=tuple(folder for folder in attempts if folder not in known),
     )
 
@@ -153,7 +154,17 @@ def _by_number(of_owner: Mapping[ModelOwner, Sequence[T]], sweep_id: str) -> dic
 def _attempts(folder: Path) -> dict[int, list[Path]]:
     """The folders of attempts by trial number."""
     return {
-        int(trial.name): sorted(path for path in trial.iterdir() if path.is_dir())
+        int(trial.name): sorted((path for path in trial.iterdir() if _is_attempt(path)), key=_attempt_of)
         for trial in sorted((folder / TRIALS).glob("*"))
         if trial.name.isdigit() and trial.is_dir()
     }
+
+
+def _is_attempt(path: Path) -> bool:
+    return path.is_dir() and _ATTEMPT.fullmatch(path.name) is not None
+
+
+def _attempt_of(folder: Path) -> int:
+    """The number in `attempt-2` or `attempt-2-again-1`."""
+    found = _ATTEMPT.fullmatch(folder.name)
+    return int(found[1]) if found else 0

@@ -133,3 +133,12 @@ def test_lines_that_no_sweep_needs_go_and_others_stay(workspace: Workspace) -> N
     assert {freed.what: freed.n_bytes for freed in found.freed}["lines of ink settings that no sweep has"] == 1000
     left = sorted(path.name for path in workspace.line_stores.iterdir())
     assert left == sorted([used.name, keys["a"].name, "my notes"])
+
+
+def test_a_repeated_attempt_is_known_and_the_one_with_the_result_is_kept(workspace: Workspace) -> None:
+    best = workspace.sweep(NAME) / "trials" / str(_ranked(workspace)[0])
+    (best / "attempt-1-again-1").mkdir()
+    assert list(reconcile_sweep(NAME, workspace, is_dry_run=True).found) == []
+    (freed,) = _apply(workspace, N_TRIALS, NAME).freed
+    assert (freed.what, list(freed.paths)) == ("files", [best / "attempt-1-again-1"])
+    assert (best / "attempt-1" / "model" / "MLmodel").is_file()
