@@ -1,6 +1,6 @@
 """Patches to writers' log probabilities."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -47,3 +47,9 @@ class Predictor:
 def log_probabilities(model: keras.Model, batches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Predict once; see `Predictor`, which saves the second of tracing where there is a next time."""
     return Predictor(model).log_probabilities(batches)
+
+
+def in_batches(patches: NDArray[np.uint8], n: int = 256) -> Iterator[NDArray[np.uint8]]:
+    """Cut patches (n_patches, height, width) into batches (at most n, height, width, 1)."""
+    for start in range(0, len(patches), n):
+        yield patches[start : start + n, ..., np.newaxis]

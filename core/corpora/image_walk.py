@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from core.corpora.base import SetAside
 from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.errors import ImageError
 from core.natural_order import natural_key
 
 Key = TypeVar("Key", bound=Hashable)
@@ -40,6 +41,27 @@ def walk_images(folder: Path, faults: list[SetAside] | None = None) -> Iterator[
         for name in sorted(filter(_is_visible, names), key=natural_key):
             if is_image_name(name):
                 yield Path(place, name)
+
+
+def expand_folders(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Files as they are, and of each folder the image files below it, in natural order.
+
+    Raises:
+        ImageError: if there is no image below a folder, or a folder cannot be listed.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        faults: list[SetAside] = []
+        below = list(walk_images(path, faults))
+        if faults:
+            raise ImageError(f"{faults[0].path}: {faults[0].reason}")
+        if not below:
+            raise ImageError(f"A folder of images must hold some ({', '.join(IMAGE_SUFFIXES)}), but {path} has none.")
+        found += below
+    return tuple(dict.fromkeys(found))
 
 
 def is_image_name(name: str) -> bool:

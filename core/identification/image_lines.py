@@ -29,6 +29,10 @@ class ImageLines:
         """(height_px, width_px), 255 is paper."""
         return self._found[line].pixels
 
+    def is_ink(self, line: int) -> NDArray[np.bool_]:
+        """(height_px, width_px), whether a pixel is ink."""
+        return self._found[line].is_ink
+
     def n_ink(self, line: int) -> NDArray[np.int32]:
         """The count of ink pixels left of each column, (width_px + 1,)."""
         return running_ink(self._found[line])

@@ -8,19 +8,25 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
+from core.errors import ImageError
 from search.cli.arguments import current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from core.corpora.base import SetAside
     from search.identification.identify import Identification, ImageVerdict, RankedWriter
     from search.tracking.store import TrackingStore
 
 _SHOWN_WRITERS = 3
+_N_DECISIVE = 6
 
 
 def identify(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Pages, lines or words.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Pages, lines or words, or folders of them.", show_default=False),
     ],
     model: Annotated[
         str | None,
@@ -30,6 +36,14 @@ def identify(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all writers.")] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a row for each image while they are read, for many images."),
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what the answer for one image rests on, as an HTML page."),
+    ] = None,
     uri: Annotated[
         str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="mlruns/mlflow.db")
     ] = None,
@@ -39,22 +53,72 @@ def identify(
     An image by somebody else gets the most similar of the known writers: a ranking is no proof. `none of these` is the
     share of strangers that look at least as much like a known writer; with `!` the image may well be a stranger's.
     """
-    from search.identification.identify import identify as identify_writers
+    from core.corpora.image_walk import expand_folders
     from search.tracking.store import open_store
     from search.tracking.tracking_settings import TrackingSettings
 
     store = open_store(TrackingSettings(uri=uri), current_workspace().root)
     folder, title = _find(store, model)
+    wanted = expand_folders(images)
+    if evidence is not None:
+        _explain(wanted, folder, title, evidence)
+    elif table is not None:
+        _write_table(wanted, folder, table)
+    else:
+        _answer(wanted, folder, title if title == model else f"{title} (the champion)", title, as_json)
+
+
+def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_json: bool) -> None:
+    from search.identification.identify import identify as identify_writers
+
     with progress_bar("asking the model") as advance:
         advance(0, len(images))
         answer = identify_writers(images, folder, advance)
     if as_json:
         output.print_json(json.dumps(_as_json(answer, title)))
     else:
-        _print_table(answer, title if title == model else f"{title} (the champion)")
+        _print_table(answer, shown)
     for image in answer.unreadable:
         notes.print(f"[yellow]skipped[/] {escape(image.reason)}")
     raise typer.Exit(2 if answer.unreadable else 0)
+
+
+def _write_table(images: "Sequence[Path]", folder: Path, path: Path) -> None:
+    from search.identification.identify import identify_each
+    from search.identification.verdict_table import N_RANKED, write_verdicts
+
+    with progress_bar("asking the model") as advance:
+        advance(0, len(images))
+        found = identify_each(images, folder, N_RANKED)
+        tally = write_verdicts(_counted(found, len(images), advance), path)
+    output.print(
+        f"{path}: {tally.n_answered:,} images answered, {tally.n_unreadable:,} could not be used", markup=False
+    )
+    raise typer.Exit(2 if tally.n_unreadable else 0)
+
+
+def _counted(
+    found: "Iterator[ImageVerdict | SetAside]", n_images: int, advance: "Callable[[int, int], None]"
+) -> "Iterator[ImageVerdict | SetAside]":
+    for number, item in enumerate(found, start=1):
+        yield item
+        advance(number, n_images)
+
+
+def _explain(images: "Sequence[Path]", folder: Path, title: str, path: Path) -> None:
+    from search.identification.evidence_page import write_evidence_page
+    from search.identification.identify import explain
+
+    if len(images) != 1:
+        raise ImageError(f"Evidence is about one image, but got {len(images)}. Ask for one at a time.")
+    with notes.status("asking the model"):
+        explained = explain(images[0], folder, _N_DECISIVE)
+    write_evidence_page(explained, title, path)
+    best = explained.verdict.ranking[0]
+    output.print(f"{_shown(images[0])}: writer {best.writer_id}  {best.probability:.1%}", markup=False)
+    if explained.verdict.is_known is False:
+        notes.print("[bold yellow]warning:[/] it may be none of the known writers")
+    output.print(f"what it rests on: {path}", markup=False)
 
 
 def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:

@@ -6,7 +6,7 @@
     artifacts/model.keras               the network
     artifacts/whosehand.json            writers, ink, patches, calibration
     artifacts/split.json                on which pages it was trained and validated
-    artifacts/gallery/                  where there is one: training patches with their embeddings
+    artifacts/gallery.npz               training patches of each writer with their embeddings
 
 A trial's model is the network alone (`search.identification.saved_model`), which is saved in a tenth of the time;
 only what is promoted becomes such a folder.
@@ -124,11 +124,13 @@ def _signature() -> object:
         ColSpec(DataType.long, "n_patches"),
         ColSpec(DataType.string, "calibrated_on", required=False),
         ColSpec(DataType.string, "error", required=False),
+        ColSpec(AnyType(), "evidence", required=False),
     ]
     params = [
         ParamSpec("top", DataType.long, 5),
         ParamSpec("read_as", DataType.string, "auto"),
         ParamSpec("on_error", DataType.string, "raise"),
+        ParamSpec("evidence", DataType.long, 0),
     ]
     # Bytes, text and arrays are no common type of MLflow's: the model itself says what is wrong with a cell.
     return ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs), ParamSchema(params))

@@ -4,15 +4,17 @@ The writers are those of the training corpus. Someone else's hand gets the name 
 a promoted model, a warning that it may be none of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from core.corpora.base import SetAside
-from core.errors import ImageError
+from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord
 from search.identification.identifier_folder import read_record
@@ -69,6 +71,21 @@ class Identification:
     record: ModelRecord
 
 
+@dataclass(frozen=True)
+class ExplainedVerdict:
+    """The answer for one image, and why.
+
+    Attributes:
+        verdict: the answer.
+        evidence: as `core.identification.evidence_json` describes it.
+        record: of the model that was asked.
+    """
+
+    verdict: ImageVerdict
+    evidence: dict[str, Any]
+    record: ModelRecord
+
+
 def identify(paths: Sequence[Path], model_folder: Path, on_image: OnImage | None = None) -> Identification:
     """Rank the writers that a model knows by how likely they wrote each image, and all of them together.
 
@@ -86,20 +103,66 @@ def identify(paths: Sequence[Path], model_folder: Path, on_image: OnImage | None
     wanted = tuple(dict.fromkeys(paths))
     verdicts: list[ImageVerdict] = []
     unreadable: list[SetAside] = []
-    if wanted:
-        with ModelProcess(model_folder) as model:
-            for number, path in enumerate(wanted, start=1):
-                row = model.ask(path, {"top": 0})
-                if row["error"] is None:
-                    verdicts.append(_verdict(path, row))
-                else:
-                    unreadable.append(SetAside(path, _named(path, row["error"])))
-                if on_image is not None:
-                    on_image(number, len(wanted))
+    for number, found in enumerate(identify_each(wanted, model_folder), start=1):
+        if isinstance(found, ImageVerdict):
+            verdicts.append(found)
+        else:
+            unreadable.append(found)
+        if on_image is not None:
+            on_image(number, len(wanted))
     if not verdicts:
         reasons = "\n".join(f"  {item.reason}" for item in unreadable) or "  no image was given"
         raise ImageError(f"At least one image must show handwriting, but none does:\n{reasons}")
     return Identification(tuple(verdicts), _together(verdicts, record), tuple(unreadable), record)
+
+
+def identify_each(paths: Iterable[Path], model_folder: Path, n_writers: int = 0) -> Iterator[ImageVerdict | SetAside]:
+    """Rank the writers of one image after the other; nothing is kept, so that a folder may be of any size.
+
+    Args:
+        paths: of image files.
+        model_folder: of a promoted model, or of a trial's.
+        n_writers: how many to rank, 0 for all.
+
+    Yields:
+        For each image in turn the answer, or why it cannot be used.
+
+    Raises:
+        RegistryError: if the model cannot be loaded.
+    """
+    coming = iter(paths)
+    first = next(coming, None)
+    if first is None:
+        return
+    with ModelProcess(model_folder) as model:
+        for path in chain((first,), coming):
+            row = model.ask(path, {"top": n_writers})
+            yield _verdict(path, row) if row["error"] is None else SetAside(path, _named(path, row["error"]))
+
+
+def explain(path: Path, model_folder: Path, n_decisive: int) -> ExplainedVerdict:
+    """Rank the writers of one image, and say what the answer rests on.
+
+    Args:
+        path: of the image.
+        model_folder: of a promoted model, or of a trial's.
+        n_decisive: how many patches for and against are looked at closely.
+
+    Raises:
+        ImageError: if the image cannot be used.
+        RegistryError: if the model cannot be loaded, or is from before there was evidence.
+    """
+    record = read_record(model_folder)
+    with ModelProcess(model_folder) as model:
+        row = model.ask(path, {"top": 0, "evidence": n_decisive})
+    if row["error"] is not None:
+        raise ImageError(_named(path, row["error"]))
+    if "evidence" not in row:
+        raise RegistryError(
+            f"A model says what its answers rest on by its own code, but the one in {model_folder} was made before "
+            "whosehand could. Promote it again: `whosehand promote SWEEP`."
+        )
+    return ExplainedVerdict(_verdict(path, row), row["evidence"], record)
 
 
 def _verdict(path: Path, row: Row) -> ImageVerdict:

@@ -9,7 +9,7 @@ import binascii
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 from core.errors import ImageError, PatchError
 from core.image_files import grey_of_bytes, grey_of_pixels, read_grey
 
+if TYPE_CHECKING:
+    from core.identification.evidence import Evidence
+
 COLUMN = "image"
-NETWORK, RECORD = "network", "record"
-DEFAULT_PARAMS: Mapping[str, Any] = {"top": 5, "read_as": "auto", "on_error": "raise"}
+NETWORK, RECORD, GALLERY = "network", "record", "gallery"
+DEFAULT_PARAMS: Mapping[str, Any] = {"top": 5, "read_as": "auto", "on_error": "raise", "evidence": 0}
 _READ_AS = ("auto", "line", "page", "form")
 _ON_ERROR = ("raise", "report")
 _LONGEST_PATH = 4096
@@ -37,10 +40,12 @@ class ServedModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the network and answer one blank question, so that the first image is not slower than the others."""
         import core.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
+        from core.identification.gallery import Gallery
         from core.identification.writer_identifier import WriterIdentifier
 
         artifacts = context.artifacts
         self.identifier = WriterIdentifier.load(Path(artifacts[NETWORK]), Path(artifacts[RECORD]).parent)
+        self.gallery = Gallery.load(Path(artifacts[GALLERY])) if GALLERY in artifacts else None
         size_px = self.identifier.record.patches.size_px
         self.identifier.predictor.log_probabilities([np.full((1, size_px, size_px, 1), 255, np.uint8)])
 
@@ -57,12 +62,13 @@ class ServedModel(PythonModel):
                 (height, width) or (height, width, 3 or 4). A server reads no paths.
             params: `top`, how many writers to rank (0 for all); `read_as`, `line`, `page`, `form` or
                 `auto`; `on_error`,
-                `raise`, or `report` for a row with `error` instead.
+                `raise`, or `report` for a row with `error` instead; `evidence`, how many patches for and against the
+                decision to look at closely (0: no evidence).
 
         Returns:
             A row for each image: writer_id and probability of the first writer, none_of_these (the share of strangers
             that look at least as much like a known writer), is_known, ranking, n_lines, n_patches, calibrated_on,
-            error.
+            error, and where it was asked for evidence (see `core.identification.evidence_json`).
 
         Raises:
             MlflowException: says which image cannot be used, and why; a server answers it with status 400.
@@ -82,9 +88,10 @@ class ServedModel(PythonModel):
         return pd.DataFrame(rows, dtype=object)  # or `None` would become NaN, which is no JSON
 
     def _row(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        answer = self.identifier.identify(grey, name, chosen["read_as"])
+        evidence = self._evidence(grey, name, chosen) if chosen["evidence"] else None
+        answer = evidence.answer if evidence else self.identifier.identify(grey, name, chosen["read_as"])
         shown = answer.ranking[: int(chosen["top"]) or None]
-        return {
+        row = {
             "writer_id": answer.ranking[0].writer_id,
             "probability": answer.ranking[0].probability,
             "none_of_these": answer.none_of_these,
@@ -95,6 +102,16 @@ class ServedModel(PythonModel):
             "calibrated_on": answer.calibrated_on,
             "error": None,
         }
+        if evidence is not None:
+            from core.identification.evidence_json import evidence_as_json
+
+            row["evidence"] = evidence_as_json(evidence, grey, len(self.gallery.classes) if self.gallery else 0)
+        return row
+
+    def _evidence(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> "Evidence":
+        from core.identification.evidence import gather_evidence
+
+        return gather_evidence(self.identifier, grey, name, int(chosen["evidence"]), chosen["read_as"], self.gallery)
 
 
 def _error_row(reason: str) -> dict[str, Any]:

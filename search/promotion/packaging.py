@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.corpora.base import TextImage
+from core.embedding import Embedder
 from core.identification.calibrating import CalibrationUnit, calibrate, has_pages_of_images, items_of
 from core.identification.calibration import apply_temperature
+from core.identification.gallery import GALLERY_FILE, Gallery, choose_gallery
 from core.identification.model_record import Calibration, ModelRecord
-from core.inference import Predictor
+from core.inference import Predictor, in_batches
 from core.linestore import LineStore
 from core.mean_scores import mean_log_probabilities
 from core.patches import PatchPlan, evaluation_plan, read_patches
@@ -24,12 +26,14 @@ from core.training import configure_tensorflow
 from search.files import reference_file
 from search.identification.identifier_folder import SPLIT, save_identifier
 from search.identification.saved_model import load_model, network_file
+from search.identification.served_model import GALLERY
 from search.patch_task import PatchTask
 from search.promotion.packaging_task import REFERENCE_FILE, PackagingTask, ReferenceAnswer, write_references
 from search.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 
 PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")
 _BATCH_SIZE = 256
+_CANDIDATES = 64  # patches of each writer, from which the gallery is chosen
 
 
 def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
@@ -47,7 +51,10 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
         units.append("page")
     calibrations = tuple(_calibration(asked, unit, job) for unit in units)
     record = replace(ModelRecord.load(job.model), calibrations=calibrations)
-    folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier", {SPLIT: job.task.split})
+    gallery_path = spec.work_dir / GALLERY_FILE
+    _gallery(asked).save(gallery_path)
+    further = {SPLIT: job.task.split, GALLERY: gallery_path}
+    folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier", further)
     reference_path = spec.work_dir / REFERENCE_FILE
     write_references(_references(asked, record, job.references), reference_path)
     return TrialResult(
@@ -78,6 +85,19 @@ class _Asked:
     def labels(self, plan: PatchPlan) -> NDArray[np.int64]:
         label_of = {writer_id: label for label, writer_id in enumerate(self.manifest.writer_ids)}
         return np.array([label_of[self.store.lines[line].writer_id] for line in plan.lines.tolist()], dtype=np.int64)
+
+
+def _gallery(asked: _Asked) -> Gallery:
+    """Training patches that show each writer's hand; candidates are spaced evenly over the writer's pages."""
+    store, settings = asked.store, asked.task.patches
+    plan = evaluation_plan(store, asked.manifest.train, asked.manifest.writer_ids, settings, _CANDIDATES, by="page")
+    own = [np.flatnonzero(plan.labels == label) for label in range(len(asked.manifest.writer_ids))]
+    spread = [numbers[np.linspace(0, len(numbers) - 1, min(_CANDIDATES, len(numbers))).astype(int)] for numbers in own]
+    chosen = plan[np.concatenate(spread)]
+    pixels = read_patches(store, chosen)
+    embeddings = Embedder(asked.predictor.model).embed(in_batches(pixels))
+    image_ids = [store.lines[line].image_id for line in chosen.lines.tolist()]
+    return choose_gallery(pixels, chosen.labels.astype(np.int64), embeddings, image_ids)
 
 
 def _calibration(asked: _Asked, unit: CalibrationUnit, job: PackagingTask) -> Calibration:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from core.hyperparameters import Hyperparameters
+from core.identification.gallery import GALLERY_FILE, Gallery
 from core.identification.model_record import Calibration, ModelRecord
 from core.identification.strangers import make_stranger_test
 from core.ink import InkSettings
@@ -14,7 +15,9 @@ from core.model import build_model
 from core.patches import PatchSettings
 from search.identification.identifier_folder import save_identifier
 from search.identification.saved_model import network_file, save_model
+from search.identification.served_model import GALLERY
 
+N_DIMENSIONS = 8  # of what comes before the logits
 WRITER_IDS = ("007", "012", "101")
 RECORD = ModelRecord(
     writer_ids=WRITER_IDS,
@@ -41,10 +44,21 @@ def calibrated_record() -> ModelRecord:
     return replace(RECORD, calibrations=(Calibration("image", 0.8, 40, test), Calibration("page", 0.5, 40, test)))
 
 
+def toy_gallery() -> Gallery:
+    """Three random patches of each writer; their points are random, too."""
+    generator = np.random.default_rng(1)
+    pixels = generator.integers(0, 256, (9, 113, 113), dtype=np.uint8)
+    points = generator.normal(size=(9, N_DIMENSIONS)).astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return Gallery(pixels, np.repeat(np.arange(3), 3), points, tuple(f"page-{number}" for number in range(9)))
+
+
 def save_toy_identifier(folder: Path) -> Path:
     """Save the model in `folder / identifier`, its network in `folder / network`."""
     network = save_toy_model(folder / "network")
-    return save_identifier(network_file(network), calibrated_record(), folder / "identifier")
+    toy_gallery().save(folder / GALLERY_FILE)
+    further = {GALLERY: folder / GALLERY_FILE}
+    return save_identifier(network_file(network), calibrated_record(), folder / "identifier", further)
 
 
 def write_line(path: Path, n_strokes: int = 14) -> Path:

@@ -1,0 +1,203 @@
+"""Why the model names this writer: what each patch says, which decided, and what they resemble.
+
+The decision rests on the mean over patches of the log-probabilities, so a patch's weight is the difference of the
+log-probabilities of the named writer and of the second one. The mean of the weights, divided by the temperature, is
+the logarithm of the ratio of the two calibrated probabilities: nothing of the decision is left unexplained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.corpora.base import Region, Unit
+from core.embedding import Embedder
+from core.identification.gallery import Gallery
+from core.identification.image_lines import ImageLines
+from core.identification.occlusion import occlusion_map
+from core.identification.writer_identifier import Answer, WriterIdentifier
+from core.inference import in_batches
+from core.ink import place_of_line, read_page
+from core.patches import PatchPlan, read_patches
+
+FloatArray = NDArray[np.float64]
+N_WRITERS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class SimilarPatch:
+    """A training patch of a writer that is most like a patch of the page.
+
+    Attributes:
+        writer_id: whose.
+        image_id: of the training image.
+        cosine: of the two points in the network's embedding; 1 is the same.
+        pixels: (size_px, size_px), 0 ink to 255 paper.
+    """
+
+    writer_id: str
+    image_id: str
+    cosine: float
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class DecisivePatch:
+    """One of the patches that say most.
+
+    Attributes:
+        number: of the patch.
+        occlusion: (n_cells, n_cells), by how many nats each part of it speaks for the named writer.
+        similar: one patch of each of the first writers; empty for a model without a gallery.
+    """
+
+    number: int
+    occlusion: FloatArray
+    similar: tuple[SimilarPatch, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an answer rests on.
+
+    Attributes:
+        answer: as without evidence.
+        rival: the second writer.
+        weights: (n_patches,) in nats: above 0 for the named writer, below 0 for the rival.
+        places: (n_patches, 4, 2), corners (x, y) of each patch in pixels of the upright image, clockwise.
+        pixels: (n_patches, size_px, size_px), the patches as the network sees them.
+        speak_for: the patches that say most for the named writer, the strongest first.
+        speak_against: those that say most for the rival, the strongest first.
+    """
+
+    answer: Answer
+    rival: str
+    weights: FloatArray
+    places: FloatArray
+    pixels: NDArray[np.uint8]
+    speak_for: tuple[DecisivePatch, ...]
+    speak_against: tuple[DecisivePatch, ...]
+
+
+def gather_evidence(
+    identifier: WriterIdentifier,
+    grey: NDArray[np.uint8],
+    name: str,
+    n_decisive: int,
+    read_as: Unit = "auto",
+    gallery: Gallery | None = None,
+) -> Evidence:
+    """Identify the writer of an image, and say why.
+
+    Args:
+        identifier: network and record.
+        grey: (height, width), dark ink on light paper.
+        name: of the image in errors.
+        n_decisive: how many patches are looked at closely, for and against.
+        read_as: what the image is.
+        gallery: of the model, where it has one.
+
+    Raises:
+        ImageError: if there is no handwriting on it.
+        PatchError: if no patch can be cut from it.
+    """
+    lines = identifier.read_lines(grey, name, read_as)
+    plan = identifier.plan_patches(lines)
+    scores = identifier.log_probabilities(lines, plan)
+    answer = identifier.answer(scores, len(lines.lines))
+    weights = weigh_patches(scores, *first_two(identifier, answer))
+    pixels = read_patches(lines, plan)
+    embedder = Embedder(identifier.predictor.model) if gallery else None
+
+    def look_at(number: int) -> DecisivePatch:
+        return _look_at(identifier, answer, number, pixels[number], gallery, embedder)
+
+    return Evidence(
+        answer=answer,
+        rival=answer.ranking[1].writer_id,
+        weights=weights,
+        places=_places(identifier, grey, read_as, lines, plan),
+        pixels=pixels,
+        speak_for=tuple(look_at(number) for number in decisive_patches(weights, n_decisive)),
+        speak_against=tuple(look_at(number) for number in decisive_patches(-weights, n_decisive)),
+    )
+
+
+def first_two(identifier: WriterIdentifier, answer: Answer) -> tuple[int, int]:
+    """The classes of the named writer and of the second one."""
+    writer_ids = identifier.record.writer_ids
+    return writer_ids.index(answer.ranking[0].writer_id), writer_ids.index(answer.ranking[1].writer_id)
+
+
+def weigh_patches(log_probabilities: NDArray[np.floating], named: int, rival: int) -> FloatArray:
+    """How much each patch speaks for one writer against another, in nats.
+
+    >>> weigh_patches(np.log([[0.8, 0.1, 0.1], [0.2, 0.4, 0.4]]), 0, 1).round(2).tolist()
+    [2.08, -0.69]
+    """
+    return np.asarray(log_probabilities[:, named] - log_probabilities[:, rival], dtype=np.float64)
+
+
+def decisive_patches(weights: FloatArray, n: int) -> list[int]:
+    """The patches with the largest weights above 0, at most n, the strongest first.
+
+    >>> decisive_patches(np.array([0.5, -2.0, 3.0]), 5)
+    [2, 0]
+    """
+    order = np.argsort(-weights, kind="stable")[:n]
+    return [int(number) for number in order if weights[number] > 0]
+
+
+def _look_at(
+    identifier: WriterIdentifier,
+    answer: Answer,
+    number: int,
+    patch: NDArray[np.uint8],
+    gallery: Gallery | None,
+    embedder: Embedder | None,
+) -> DecisivePatch:
+    named, rival = first_two(identifier, answer)
+
+    def weigh(patches: NDArray[np.uint8]) -> FloatArray:
+        return weigh_patches(identifier.predictor.log_probabilities(in_batches(patches)), named, rival)
+
+    similar: tuple[SimilarPatch, ...] = ()
+    if gallery is not None and embedder is not None:
+        point = embedder.embed(in_batches(patch[np.newaxis]))[0]
+        shown = [writer.writer_id for writer in answer.ranking[:N_WRITERS_SHOWN]]
+        similar = _similar(gallery, point, shown, identifier.record.writer_ids)
+    return DecisivePatch(number, occlusion_map(patch, weigh), similar)
+
+
+def _similar(
+    gallery: Gallery, point: NDArray[np.float32], shown: Sequence[str], writer_ids: Sequence[str]
+) -> tuple[SimilarPatch, ...]:
+    found = []
+    for writer_id in shown:
+        writer = writer_ids.index(writer_id)
+        if (gallery.classes == writer).any():
+            number, cosine = gallery.nearest(point, writer)
+            found.append(SimilarPatch(writer_id, gallery.image_ids[number], cosine, gallery.pixels[number]))
+    return tuple(found)
+
+
+def _places(
+    identifier: WriterIdentifier, grey: NDArray[np.uint8], read_as: Unit, lines: ImageLines, plan: PatchPlan
+) -> FloatArray:
+    """Where the patches lie on the image, which may have been turned and cut before its lines were scaled."""
+    ink = identifier.record.ink
+    page = read_page(grey, read_as, ink)
+    regions = [place_of_line(page, line, ink) for line in page.lines]
+    corners = []
+    for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):
+        margin = max(0, plan.size_px - lines.lines[line].width_px) // 2
+        corners.append(_corners(regions[line], top, left - margin, plan.size_px, lines.height_px))
+    to_page = page.clean.to_page
+    return np.asarray(np.array(corners) @ to_page[:, :2].T + to_page[:, 2], dtype=np.float64)
+
+
+def _corners(line: Region, top: int, left: int, size_px: int, height_px: int) -> list[tuple[float, float]]:
+    scale = line.height / height_px
+    x, y, side = line.left + left * scale, line.top + top * scale, size_px * scale
+    return [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
