@@ -147,12 +147,12 @@ def as_dhsd(pages: list[Path], root: Path) -> dict[str, object]:
     return {"layout": "dhsd", "root": root}
 
 
-def as_iam_forms(pages: list[Path], root: Path) -> dict[str, object]:
+def as_iam_lines(pages: list[Path], root: Path) -> dict[str, object]:
     forms = [Form(f"a01-{number:03d}u", f"{number % 3:03d}", ((("A", "MOVE"),),)) for number in range(len(pages))]
     write_tables(root / "ascii", forms)
     of_form = dict(zip((form.form_id for form in forms), pages, strict=True))
-    write_images(root, forms, "form", draw=lambda form_id: of_form[form_id].read_bytes())
-    return {"layout": "iam", "root": root, "unit": "form"}
+    write_images(root, forms, "line", draw=lambda line_id: of_form[line_id.removesuffix("-00")].read_bytes())
+    return {"layout": "iam", "root": root, "unit": "line"}
 
 
 def copy(page: Path, to: Path) -> None:
@@ -164,7 +164,7 @@ LAYOUTS: dict[str, Callable[[list[Path], Path], dict[str, object]]] = {
     "folder": as_folder,
     "manifest": as_manifest,
     "dhsd": as_dhsd,
-    "iam": as_iam_forms,
+    "iam": as_iam_lines,
     "cvl": as_names("cvl", lambda n: f"trainset/pages/{n % 3:04d}-{n}-cropped.tif", unit="page"),
     "csafe": as_names("csafe", lambda n: f"w{n % 3:04d}_s01_pWOZ_r{n:02d}.png"),
     "icdar2013": as_names("icdar2013", lambda n: f"{n % 30:03d}_{1 + n // 30}.tif"),

@@ -247,7 +247,7 @@ def test_a_table_without_images_says_what_was_looked_for_and_which_unit_is_there
 
 def test_images_without_tables_are_sent_to_the_tables(tmp_path: Path) -> None:
     root = corpus(tmp_path / "iam", "sentence")
-    with pytest.raises(CorpusError, match=r"tables must lie in .*Set `corpus.root: .*iam`"):
+    with pytest.raises(CorpusError, match=r"wants the table forms\.txt.* set .*`corpus.root: .*iam`"):
         index(root / "sentences")
     (root / "ascii" / "sentences.txt").unlink()
     with pytest.raises(CorpusError, match=r"sentences.txt is in neither.*unpack it in .*ascii"):

@@ -81,7 +81,9 @@ def test_a_registered_model_is_kept_with_an_alias_or_without(project: TrackingSt
 
 def test_the_best_lose_spent_checkpoints_and_earlier_attempts_only(workspace: Workspace) -> None:
     best = workspace.sweep(NAME) / "trials" / str(_ranked(workspace)[0])
-    (best / "attempt-1" / "checkpoints" / "epoch-00002.npz").write_bytes(bytes(500))
+    spent = best / "attempt-1" / "checkpoints" / "epoch-00002.npz"
+    spent.parent.mkdir(exist_ok=True)
+    spent.write_bytes(bytes(500))
     (best / "attempt-9").mkdir()
     found = _apply(workspace, N_TRIALS, NAME)
     assert _kinds(found) == {"checkpoints": 1, "left over by a crash": 1}
