@@ -64,7 +64,8 @@ class ChosenCorpus:
     """A corpus, and what of it takes part.
 
     Attributes:
-        index: those who take part; all other images are in its `left_out`, with reasons.
+        index: those who take part; all other images are in its `left_out`, with reasons, and so is what is missing of
+            writers who take no part.
         choice: the rule, and what it left out; `None` where there is no rule.
     """
 
@@ -148,7 +149,22 @@ class _Choosing:
             writers=tuple(LeftOutWriter(writer, n_pages[writer], self.writers[writer]) for writer in writers),
             pages=tuple(LeftOutPage(page, writer, self.pages[page]) for page, writer in pages),
         )
-        return ChosenCorpus(replace(kept, left_out=(*self.index.left_out, *left_out)), choice)
+        set_aside, beside = self._divide_set_aside(set(kept.writer_ids))
+        return ChosenCorpus(
+            replace(kept, set_aside=set_aside, left_out=(*self.index.left_out, *left_out, *beside)), choice
+        )
+
+    def _divide_set_aside(self, kept: set[str]) -> tuple[tuple[SetAside, ...], tuple[SetAside, ...]]:
+        """What is set aside of those who take part, or of nobody known; and of others, whose lack harms nobody."""
+        wanted: list[SetAside] = []
+        beside: list[SetAside] = []
+        for entry in self.index.set_aside:
+            if entry.writer_id is None or entry.writer_id in kept:
+                wanted.append(entry)
+            else:
+                why = self.writers.get(entry.writer_id, "has no images")
+                beside.append(replace(entry, reason=f"{entry.reason}; writer {entry.writer_id!r} {why}"))
+        return tuple(wanted), tuple(beside)
 
 
 def _by_name(choosing: _Choosing, settings: WriterSettings) -> None:

@@ -1,5 +1,6 @@
 """The experiment on IAM's 50 writers with most forms, run as a user would, on a small corpus in IAM's exact layout."""
 
+import json
 import re
 from pathlib import Path
 
@@ -87,6 +88,23 @@ def test_a_small_sweep_runs_to_its_end(folder: Path) -> None:
     assert answer.code == 0, answer
     trials = read_ledger(folder / "mlruns" / "sweeps" / "iam50").trials
     assert [trial.result is not None for trial in trials.values()] == [True, True]
+
+
+@pytest.mark.slow
+def test_a_sweep_of_whole_forms_ends_in_a_champion_that_names_the_writer_of_a_form(folder: Path) -> None:
+    # One epoch on one small network: whether its probabilities are calibrated is not what this is about.
+    lenient = ("--set", "promotion={epochs: 6, gate: {max_calibration_error: 1.0}}")
+    swept = whosehand(folder, "sweep", EXPERIMENTS / "iam50-forms.yaml", *SMALL, *lenient)
+    assert swept.code == 0, swept
+    promoted = whosehand(folder, "promote", "iam50-forms")
+    assert promoted.code == 0, promoted
+    assert "champion of whosehand-iam50-forms: version 1" in promoted.out
+    form = folder / "data" / "iam" / "formsA-D" / "a00-000u.png"
+    answer = whosehand(folder, "identify", form, "--model", "whosehand-iam50-forms", "--json")
+    assert answer.code == 0, answer
+    (verdict,) = json.loads(answer.out)["images"]
+    assert sorted(writer["writer_id"] for writer in verdict["ranking"]) == ["000", "002", "010"]
+    assert verdict["n_lines"] == N_LINES
 
 
 @pytest.mark.slow

@@ -62,11 +62,13 @@ class SetAside:
         path: of the file or folder.
         reason: what is wrong with it, or why it was left out.
         image_id: of the text image, where it is one of an index; `None` for what never became one.
+        writer_id: whose it would have been, where the corpus's tables tell that of what never became an image.
     """
 
     path: Path
     reason: str
     image_id: str | None = None
+    writer_id: str | None = None
 
 
 @dataclass(frozen=True)

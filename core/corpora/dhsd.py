@@ -102,7 +102,7 @@ class DhsdCorpus:
         if image_id in earlier:
             return SetAside(table, f"line {line_number} lists {file_name} twice; its first row counts")
         if not path.is_file():
-            return SetAside(path, f"is not there, but line {line_number} of {table} names it")
+            return SetAside(path, f"is not there, but line {line_number} of {table} names it", writer_id=writer_id)
         return TextImage(
             image_id=image_id,
             path=path,

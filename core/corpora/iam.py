@@ -117,8 +117,9 @@ def _join(
     n_rows = Counter(part.form_id for part in parts.rows.values())
     for form_id, ids in lacking.items():
         reason = _lack(form_id, ids, n_rows[form_id], settings.unit)
-        unknown = "" if form_id in forms.rows else f", and {forms.path} does not name the form"
-        joined.set_aside.append(SetAside(parts.path, reason + unknown))
+        form = forms.rows.get(form_id)
+        unknown = "" if form else f", and {forms.path} does not name the form"
+        joined.set_aside.append(SetAside(parts.path, reason + unknown, writer_id=form.writer_id if form else None))
     return joined
 
 

@@ -22,7 +22,7 @@ def set_odd_names_aside(index: CorpusIndex) -> CorpusIndex:
         return index
     reason = "its name holds bytes that are no UTF-8; rename it"
     images = tuple(image for image in index.images if not _is_odd(image))
-    set_aside = (*index.set_aside, *(SetAside(image.path, reason) for image in odd))
+    set_aside = (*index.set_aside, *(SetAside(image.path, reason, writer_id=image.writer_id) for image in odd))
     return replace(
         index,
         images=images,
@@ -40,7 +40,7 @@ def _has_surrogates(text: str) -> bool:
 
 
 def _printable(entry: SetAside) -> SetAside:
-    return SetAside(Path(_escape(str(entry.path))), _escape(entry.reason), entry.image_id)
+    return replace(entry, path=Path(_escape(str(entry.path))), reason=_escape(entry.reason))
 
 
 def _escape(text: str) -> str:

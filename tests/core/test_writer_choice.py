@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.corpora.base import AmountName, CorpusIndex, TextImage
+from core.corpora.base import AmountName, CorpusIndex, SetAside, TextImage
 from core.errors import CorpusError
 from core.writer_choice import ChosenCorpus, WriterSettings, choose_writers
 from tests.core.test_split import corpus
@@ -154,3 +154,17 @@ def test_every_image_takes_part_or_is_left_out_with_a_reason() -> None:
     assert sorted([*kept, *map(str, gone)]) == sorted(image.image_id for image in index.images)
     assert gone["4-0-0"] == "writer '4' is in writers.exclude"
     assert gone["2-1-1"] == "page '2-1' is in writers.exclude_pages"
+
+
+def test_what_is_missing_of_writers_who_take_no_part_is_left_out_with_both_reasons() -> None:
+    table = Path("forms.txt")
+    missing = tuple(
+        SetAside(table, f"names {form}, which is not there", writer_id=writer_id)
+        for form, writer_id in (("a", "2"), ("b", "5"), ("c", "unknown"), ("d", None))
+    )
+    chosen = choose(replace(corpus(PAGES), set_aside=missing), top_writers={"n": 3}).index
+    assert chosen.set_aside == (missing[0], missing[3])
+    assert [entry.reason for entry in chosen.left_out if entry.path == table] == [
+        "names b, which is not there; writer '5' has 1 pages, and the top 3 3 or more (writers.top_writers)",
+        "names c, which is not there; writer 'unknown' has no images",
+    ]
