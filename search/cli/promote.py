@@ -13,6 +13,7 @@ from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
     from search.promotion.promote import Promotion, PromotionChoice
+    from search.tracking.store import TrackingStore
 
 NOT_PASSED = 2
 """Exit code of a promotion whose model did not pass the gate."""
@@ -39,6 +40,9 @@ def promote(
     history: Annotated[
         bool, typer.Option("--history", help="List what was promoted, refused and rolled back, and why.")
     ] = False,
+    uri: Annotated[
+        str | None, typer.Option(help="Tracking store for --history.", show_default="the sweep's, or mlruns/mlflow.db")
+    ] = None,
 ) -> None:
     """Refit the best trial, test it on the sealed pages; it becomes champion if it passes the gate.
 
@@ -49,8 +53,10 @@ def promote(
     from search.promotion.promote import PromotionChoice, prepare_promotion
 
     if history:
-        _print_history(_model_name(sweep, model))
+        _print_history(*_find_model(sweep, model, uri))
         return
+    if uri is not None:
+        raise RegistryError("A sweep is promoted in its own tracking store, so that --uri goes with --history only.")
     if sweep is None:
         raise RegistryError("Which sweep? `whosehand promote SWEEP`, or `whosehand promote --history --model NAME`.")
     choice = PromotionChoice(trial, model, epochs)
@@ -69,14 +75,14 @@ def rollback(
     model: Annotated[
         str | None, typer.Option(help="Name in the registry.", show_default="the only one registered")
     ] = None,
+    uri: Annotated[
+        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="mlruns/mlflow.db")
+    ] = None,
 ) -> None:
     """Make the former champion the champion again; the two change places."""
     from search.promotion.aliases import restore_previous
-    from search.promotion.registry import only_name
-    from search.tracking.store import open_store
 
-    store = open_store(root=current_workspace().root)
-    name = model or only_name(store)
+    store, name = _find_model(None, model, uri)
     now, former = restore_previous(store, name)
     output.print(
         f"champion of [bold]{escape(name)}[/]: version {now.version} again"
@@ -95,24 +101,25 @@ def _promote(sweep: str, choice: "PromotionChoice") -> None:
         raise typer.Exit(NOT_PASSED)
 
 
-def _model_name(sweep: str | None, model: str | None) -> str:
+def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple[TrackingStore, str]":
+    """The store and the registered name that are meant: the sweep's own ones, or the only name in the store."""
     from search.known_sweeps import read_sweep
     from search.promotion.registry import only_name
     from search.tracking.store import open_store
+    from search.tracking.tracking_settings import TrackingSettings
 
-    if model is not None:
-        return model
-    if sweep is not None:
-        return read_sweep(sweep, current_workspace()).experiment.model_name
-    return only_name(open_store(root=current_workspace().root))
+    workspace = current_workspace()
+    experiment = read_sweep(sweep, workspace).experiment if sweep is not None else None
+    settings = experiment.tracking if experiment and uri is None else TrackingSettings(uri=uri)
+    store = open_store(settings, workspace.root)
+    return store, model or (experiment.model_name if experiment else only_name(store))
 
 
-def _print_history(name: str) -> None:
+def _print_history(store: "TrackingStore", name: str) -> None:
     from search.promotion.aliases import history
-    from search.tracking.store import open_store
 
     table = Table("when (UTC)", "version", "became", "sweep", "why not")
-    for entry in history(open_store(root=current_workspace().root), name):
+    for entry in history(store, name):
         tags = dict(entry.version_tags)
         reasons = tags.get("gate_reasons", "") if entry.event == "challenger" else ""
         sweep = f"{tags.get('sweep', '')} trial {tags.get('trial', '')}"

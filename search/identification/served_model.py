@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import INTERNAL_ERROR, MlflowException
 from mlflow.pyfunc import PythonModel
 from numpy.typing import NDArray
 
@@ -71,7 +71,8 @@ class ServedModel(PythonModel):
             error, and where it was asked for evidence (see `core.identification.evidence_json`).
 
         Raises:
-            MlflowException: says which image cannot be used, and why; a server answers it with status 400.
+            MlflowException: says which image cannot be used, and why; a server answers it with status 400, or with
+                500 where the image is not to blame.
         """
         chosen = {**DEFAULT_PARAMS, **(params or {})}
         _check("read_as", chosen["read_as"], _READ_AS)
@@ -85,6 +86,11 @@ class ServedModel(PythonModel):
                 if chosen["on_error"] == "raise":
                     raise MlflowException.invalid_parameter_value(str(error)) from error
                 rows.append(_error_row(str(error)))
+            except Exception as error:  # one bad image, however bad, must not end a folder, nor show a stack trace
+                reason = f"image {number} could not be answered ({type(error).__name__}: {error})"
+                if chosen["on_error"] == "raise":
+                    raise MlflowException(reason, INTERNAL_ERROR) from error
+                rows.append(_error_row(reason))
         return pd.DataFrame(rows, dtype=object)  # or `None` would become NaN, which is no JSON
 
     def _row(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from search.promotion.aliases import crown
+from search.promotion.registry import register_version
+from search.tracking.store import open_store
+from search.tracking.tracking_settings import TrackingSettings
 from tests.command_line import Answer, Project, whosehand, write_experiment
+from tests.search.promotion.logged_model import logged_model
 
 pytest_plugins = ["tests.finished_project"]
 Command = Callable[..., Answer]
@@ -24,6 +29,19 @@ def test_the_openings_are_not_counted_for_a_mistake(command: Command, tmp_path: 
     write_experiment(tmp_path)
     assert command("promote", "tiny").code == 1
     assert not (tmp_path / "mlruns" / "test_openings.jsonl").exists()
+
+
+def test_history_and_rollback_find_the_models_of_another_store(command: Command, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'other.db'}"
+    store = open_store(TrackingSettings(uri=uri), tmp_path)
+    for version, before in ((1, None), (2, 1)):
+        register_version(store, "toy", logged_model(store, tmp_path), {})
+        crown(store, "toy", version, before)
+    again = "champion of toy: version 1 again (before: version 2, now `previous`)"
+    assert command("rollback", "--uri", uri).out.strip() == again
+    assert "(rollback)" in command("promote", "--history", "--uri", uri).out
+    assert command("rollback").code == 1  # nothing is registered in the folder's own store
+    assert "--uri goes with --history only" in command("promote", "tiny", "--uri", uri).error
 
 
 @pytest.mark.slow

@@ -48,7 +48,14 @@ for image in (b"text", b"", "bm8gaW1hZ2U=", "not base64", "gone.png", np.zeros((
     except MlflowException as error:
         errors.append(f"{error.error_code} {error.message}")
 example = model.predict(model.input_example).to_dict("records")
-print(json.dumps({"rows": rows, "errors": errors, "example": example, "modules": sorted(sys.modules)}, default=float))
+model.unwrap_python_model().identifier = None  # whatever else may go wrong
+broken = model.predict(pd.DataFrame({"image": [path]}), params={"on_error": "report"}).to_dict("records")[0]["error"]
+try:
+    model.predict(pd.DataFrame({"image": [path]}))
+except MlflowException as error:
+    broken = [broken, f"{error.error_code} {error.message}"]
+answer = {"rows": rows, "errors": errors, "broken": broken, "example": example, "modules": sorted(sys.modules)}
+print(json.dumps(answer, default=float))
 """
 
 
@@ -118,6 +125,13 @@ def test_one_bad_image_can_be_reported_among_good_ones(elsewhere: Mapping[str, A
     assert bad["ranking"] == []
     assert good["error"] is None
     assert good["writer_id"] in WRITER_IDS
+
+
+def test_what_goes_wrong_without_the_images_fault_is_a_reason_and_no_stack_trace(elsewhere: Mapping[str, Any]) -> None:
+    reason = "image 1 could not be answered (AttributeError: "
+    reported, raised = elsewhere["broken"]
+    assert reported.startswith(reason)
+    assert raised.startswith(f"INTERNAL_ERROR {reason}")
 
 
 def test_what_is_no_image_is_an_invalid_parameter_with_a_reason(elsewhere: Mapping[str, Any]) -> None:
