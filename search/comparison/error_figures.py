@@ -117,35 +117,26 @@ def draw_accuracy(amounts: Sequence[AccuracyAt], n_writers: int) -> Picture:
 
 def draw_reliability(levels: Mapping[str, Reliability]) -> Picture:
     """How often decisions of a probability were right, for each level that there is."""
-    figure = new_figure(WIDTH_IN, 4.2)
-    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    figure = new_figure(WIDTH_IN, 3.6)
+    axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     looks = {"patch": (SKY, "o", "-"), "image": (BLUE, "s", "-"), "page": (ORANGE, "D", "--")}
     for name, reliability in levels.items():
         colour, marker, style = looks[name]
-        x = [bin_.mean_probability for bin_ in reliability.bins]
-        y = [bin_.share_right for bin_ in reliability.bins]
+        x = [part.mean_probability for part in reliability.bins]
+        y = [part.share_right for part in reliability.bins]
         label = f"{name}: ECE {reliability.ece:.3f} (n={reliability.n:,})"
-        axes.plot(x, y, style, color=colour, linewidth=1.4, marker=marker, markersize=3.5, label=label)
-        sizes = [8 + 70 * bin_.n / reliability.n for bin_ in reliability.bins]
-        axes.scatter(x, y, s=sizes, color=colour, marker=marker, zorder=3)
-        edges = [bin_.low + 0.05 for bin_ in reliability.bins]
-        below.plot(
-            edges, [bin_.n / reliability.n for bin_ in reliability.bins], style, color=colour, marker=marker, ms=4
-        )
+        axes.plot(x, y, style, color=colour, linewidth=1.4, marker=marker, markersize=5, label=label)
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlim(0, 1.02)
+    axes.set_xlabel("probability of the named writer")
     axes.set_ylabel("share that was right")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    below.set_xlabel("probability of the named writer")
-    below.set_ylabel("decisions")
-    below.yaxis.set_major_formatter(PercentFormatter(1))
-    below.set_ylim(0, 1.05)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.3)
     caption = (
         "Calibration before any correction: on the dotted line a probability can be taken at its word; above it the "
-        "model is too modest, below too sure. ECE: mean distance from the line over ten bins; few decisions raise it "
-        "by chance."
+        "model is too modest, below too sure. Each point stands for as many decisions as the others of its line. ECE: "
+        "mean distance from the dotted line; few decisions raise it by chance."
     )
     return as_picture(figure, "Reliability diagram", caption)
 

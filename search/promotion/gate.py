@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.identification.calibration import excess_calibration_error
 from core.paired_test import PairedTest, compare_paired
+from core.reliability import excess_calibration_error
 from search.promotion.common_pages import CommonPages
 from search.promotion.model_answers import ImageAnswer, page_decisions
 from search.promotion.smoke_test import SmokeTest
@@ -24,7 +24,7 @@ class ProductScores:
         n_units: of them.
         top1: share of units decided rightly.
         log_loss: calibrated, mean over images.
-        calibration_error: of images, beyond chance; see `core.identification.calibration`.
+        calibration_error: of images, beyond chance; see `core.reliability`.
         calibration_p: share of perfectly calibrated models with as large an error.
         rejected: share of images that were taken for strangers'.
     """

@@ -3,7 +3,8 @@ import pytest
 from numpy.typing import NDArray
 
 from core.identification.calibrating import calibrate
-from core.identification.calibration import apply_temperature, calibration_error, fit_temperature, reliability
+from core.identification.calibration import apply_temperature, fit_temperature
+from core.reliability import measure_reliability
 
 FloatArray = NDArray[np.float64]
 
@@ -23,7 +24,7 @@ def test_the_temperature_is_found_and_makes_probabilities_true(temperature: floa
     assert found == pytest.approx(temperature, rel=0.1)
     for fitted, at_most in ((found, 0.03), (found * 3, 1.0)):
         probabilities = np.exp(apply_temperature(answers, fitted))
-        error = calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == true)
+        error = measure_reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == true).ece
         assert error < at_most
     assert error > 0.1
 
@@ -43,13 +44,6 @@ def test_a_few_right_answers_do_not_make_the_model_certain() -> None:
 def test_without_an_item_nothing_is_fitted() -> None:
     with pytest.raises(ValueError, match="got 0 items"):
         fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=np.int64))
-
-
-def test_bins_hold_equal_numbers_and_each_at_least_ten() -> None:
-    probabilities = np.linspace(0.5, 1, 47)
-    bins = reliability(probabilities, probabilities > 0.6)
-    assert [part.n for part in bins] == [12, 12, 12, 11]
-    assert [part.n for part in reliability(probabilities[:5], probabilities[:5] > 0)] == [5]
 
 
 def test_a_calibration_of_pages_pools_their_patches() -> None:
