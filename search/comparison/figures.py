@@ -124,3 +124,16 @@ def scale_values(axes: Axes, values: list[float], axis: str = "y") -> None:
         scaled.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         scaled.set_minor_formatter(NullFormatter())
+
+
+def legend_above(axes: Axes, columns: int) -> None:
+    """Name what is drawn above the axes, where it hides nothing; no legend where nothing has a name."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=columns,
+            borderaxespad=0.3,
+            handlelength=1.6,
+            columnspacing=1.2,
+        )

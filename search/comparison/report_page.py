@@ -7,15 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.comparison.error_figures import draw_accuracy, draw_confusion, draw_finalists, draw_reliability
 from search.comparison.figures import Picture, report_style
-from search.comparison.search_figures import (
-    draw_contour,
-    draw_curves,
-    draw_fit,
-    draw_history,
-    draw_importance,
-    draw_parallel,
-    draw_slices,
-)
+from search.comparison.search_figures import draw_curves, draw_fit, draw_history
+from search.comparison.space_figures import draw_contour, draw_importance, draw_parallel, draw_slices
 from search.comparison.sweep_report import SweepReport
 from search.comparison.tables import (
     LEADERBOARD_LENGTH,
