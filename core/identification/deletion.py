@@ -82,7 +82,7 @@ def paint_over(lines: ImageLines, plan: PatchPlan, chosen: Sequence[int]) -> Ima
         part = (slice(top, top + plan.size_px), slice(left, left + plan.size_px))
         found[line].pixels[part] = _PAPER
         found[line].is_ink[part] = False
-    return ImageLines(lines.lines[0].image_id, found, lines.height_px)
+    return ImageLines(lines.lines[0].image_id, found, lines.height_px, lines.unit)
 
 
 def _mean(log_probabilities: NDArray[np.float32], writer: int) -> float:

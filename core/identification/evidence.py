@@ -117,7 +117,7 @@ def gather_evidence(
         answer=answer,
         rival=answer.ranking[1].writer_id,
         weights=weights,
-        places=_places(identifier, grey, read_as, lines, plan),
+        places=_places(identifier, grey, lines, plan),
         pixels=pixels,
         speak_for=tuple(look_at(number) for number in decisive_patches(weights, n_decisive)),
         speak_against=tuple(look_at(number) for number in decisive_patches(-weights, n_decisive)),
@@ -182,12 +182,10 @@ def _similar(
     return tuple(found)
 
 
-def _places(
-    identifier: WriterIdentifier, grey: NDArray[np.uint8], read_as: Unit, lines: ImageLines, plan: PatchPlan
-) -> FloatArray:
+def _places(identifier: WriterIdentifier, grey: NDArray[np.uint8], lines: ImageLines, plan: PatchPlan) -> FloatArray:
     """Where the patches lie on the image, which may have been turned and cut before its lines were scaled."""
     ink = identifier.record.ink
-    page = read_page(grey, read_as, ink)
+    page = read_page(grey, lines.unit, ink)
     regions = [place_of_line(page, line, ink) for line in page.lines]
     corners = []
     for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from core.corpora.base import Unit
 from core.ink import TextLine
 from core.line_source import StoredLine
 
@@ -14,11 +15,13 @@ class ImageLines:
 
     Attributes:
         height_px: the height of every line.
+        unit: what the image was taken for.
         lines: what is known about each; the writer is not.
     """
 
-    def __init__(self, name: str, found: Sequence[TextLine], height_px: int) -> None:
+    def __init__(self, name: str, found: Sequence[TextLine], height_px: int, unit: Unit = "auto") -> None:
         self.height_px = height_px
+        self.unit = unit
         self.lines = tuple(
             StoredLine(name, number, writer_id="", group_id=name, width_px=line.pixels.shape[1])
             for number, line in enumerate(found)

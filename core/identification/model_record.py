@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from core.corpora.base import Unit
 from core.errors import RegistryError
 from core.identification.strangers import StrangerTest
 from core.ink import InkSettings
@@ -46,6 +47,7 @@ class ModelRecord:
         scores: final scores by name, of validation unless the name says otherwise.
         version: of whosehand.
         warning: what everyone must know who sees the scores, such as that the split leaks; empty if nothing.
+        unit: what all images were that it was trained on; `auto` where they differed or nobody has said so.
         calibrations: of images, and of pages where the corpus has pages of several images; empty for a trial's
             network, which ranks well but whose probabilities mean little.
     """
@@ -59,6 +61,7 @@ class ModelRecord:
     scores: Mapping[str, float]
     version: str
     warning: str = ""
+    unit: Unit = "auto"
     calibrations: tuple[Calibration, ...] = ()
 
     def calibration(self, n_lines: int) -> Calibration | None:

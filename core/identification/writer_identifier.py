@@ -4,6 +4,7 @@ The images go the way of the evaluation: lines are found and scaled as in traini
 their log-probabilities averaged, and the mean made into probabilities by the temperature of the record.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.corpora.base import TextImage, Unit
-from core.errors import RegistryError
+from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.image_lines import ImageLines
 from core.identification.model_record import ModelRecord
@@ -102,9 +103,19 @@ class WriterIdentifier:
         return self.answer(self.log_probabilities(lines, plan), len(lines.lines))
 
     def read_lines(self, grey: NDArray[np.uint8], name: str, read_as: Unit = "auto") -> ImageLines:
-        """Find the lines of an image and scale them as in training."""
-        image = TextImage(image_id=name, path=Path(name), writer_id="", unit=read_as)
-        return ImageLines(name, lines_of_grey(grey, image, self.record.ink), self.record.ink.height_px)
+        """Find the lines of an image and scale them as in training.
+
+        A network that was trained on forms is likely to be given forms: where nothing is said, the print of one is
+        looked for and cut off.
+        """
+        if read_as == "auto" and self.record.unit == "form":
+            with suppress(ImageError):  # no form
+                return self._read_lines(grey, name, "form")
+        return self._read_lines(grey, name, read_as)
+
+    def _read_lines(self, grey: NDArray[np.uint8], name: str, unit: Unit) -> ImageLines:
+        image = TextImage(image_id=name, path=Path(name), writer_id="", unit=unit)
+        return ImageLines(name, lines_of_grey(grey, image, self.record.ink), self.record.ink.height_px, unit)
 
     def plan_patches(self, lines: ImageLines) -> PatchPlan:
         """Space patches evenly over the ink of all lines together."""

@@ -1,5 +1,6 @@
 """Arguments that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,15 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Override one key of the file, such as budget.trials=5; repeatable."
     ),
 ]
+
+
+class ImageUnit(StrEnum):
+    """What an image is; see `core.corpora.base.TextImage`."""
+
+    AUTO = "auto"
+    PAGE = "page"
+    FORM = "form"
+    LINE = "line"
 
 
 def current_workspace() -> Workspace:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from core.errors import CorpusError, SplitError
 from search.cli import data_audit, data_fetch
-from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
-from search.cli.page_preview import PageUnit, draw_page
+from search.cli.arguments import ExperimentFile, ImageUnit, Overrides, current_workspace, read_experiment
+from search.cli.page_preview import draw_page
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def preview(
     page: Annotated[
         Path | None, typer.Option(help="Draw this page instead, with the lines found on it and some patches.")
     ] = None,
-    unit: Annotated[PageUnit, typer.Option(help="What --page is; form: between a printed header and footer.")] = (
-        PageUnit.AUTO
+    unit: Annotated[ImageUnit, typer.Option(help="What --page is; form: between a printed header and footer.")] = (
+        ImageUnit.AUTO
     ),
 ) -> None:
     """Draw a collage of training patches, a row for each writer; or one page as it is read."""

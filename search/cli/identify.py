@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from core.errors import ImageError
-from search.cli.arguments import current_workspace
+from search.cli.arguments import ImageUnit, current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ def identify(
             show_default="the only one registered",
         ),
     ] = None,
+    read_as: Annotated[
+        ImageUnit,
+        typer.Option(help="What the images are; a form has print above and below."),
+    ] = ImageUnit.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all writers.")] = False,
     table: Annotated[
         Path | None,
@@ -61,19 +65,19 @@ def identify(
     folder, title = _find(store, model)
     wanted = expand_folders(images)
     if evidence is not None:
-        _explain(wanted, folder, title, evidence)
+        _explain(wanted, folder, title, evidence, read_as)
     elif table is not None:
-        _write_table(wanted, folder, table)
+        _write_table(wanted, folder, table, read_as)
     else:
-        _answer(wanted, folder, title if title == model else f"{title} (the champion)", title, as_json)
+        _answer(wanted, folder, title if title == model else f"{title} (the champion)", title, as_json, read_as)
 
 
-def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_json: bool) -> None:
+def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_json: bool, read_as: ImageUnit) -> None:
     from search.identification.identify import identify as identify_writers
 
     with progress_bar("asking the model") as advance:
         advance(0, len(images))
-        answer = identify_writers(images, folder, advance)
+        answer = identify_writers(images, folder, advance, read_as.value)
     if as_json:
         output.print_json(json.dumps(_as_json(answer, title)))
     else:
@@ -83,13 +87,13 @@ def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_j
     raise typer.Exit(2 if answer.unreadable else 0)
 
 
-def _write_table(images: "Sequence[Path]", folder: Path, path: Path) -> None:
+def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: ImageUnit) -> None:
     from search.identification.identify import identify_each
     from search.identification.verdict_table import N_RANKED, write_verdicts
 
     with progress_bar("asking the model") as advance:
         advance(0, len(images))
-        found = identify_each(images, folder, N_RANKED)
+        found = identify_each(images, folder, N_RANKED, read_as.value)
         tally = write_verdicts(_counted(found, len(images), advance), path)
     output.print(
         f"{path}: {tally.n_answered:,} images answered, {tally.n_unreadable:,} could not be used", markup=False
@@ -105,14 +109,14 @@ def _counted(
         advance(number, n_images)
 
 
-def _explain(images: "Sequence[Path]", folder: Path, title: str, path: Path) -> None:
+def _explain(images: "Sequence[Path]", folder: Path, title: str, path: Path, read_as: ImageUnit) -> None:
     from search.identification.evidence_page import write_evidence_page
     from search.identification.identify import explain
 
     if len(images) != 1:
         raise ImageError(f"Evidence is about one image, but got {len(images)}. Ask for one at a time.")
     with notes.status("asking the model"):
-        explained = explain(images[0], folder, _N_DECISIVE)
+        explained = explain(images[0], folder, _N_DECISIVE, read_as.value)
     write_evidence_page(explained, title, path)
     best = explained.verdict.ranking[0]
     output.print(f"{_shown(images[0])}: writer {best.writer_id}  {best.probability:.1%}", markup=False)
@@ -180,5 +184,6 @@ def _as_json(answer: "Identification", model: str) -> dict[str, object]:
             for image in answer.images
         ],
         "together": ranking(answer.together),
+        **({"warning": answer.record.warning} if answer.record.warning else {}),
         "unreadable": [{"path": str(image.path), "reason": image.reason} for image in answer.unreadable],
     }

@@ -1,22 +1,12 @@
 """`whosehand data preview --page FILE`: one page as it is read."""
 
-from enum import StrEnum
 from pathlib import Path
 
-from search.cli.arguments import read_experiment
+from search.cli.arguments import ImageUnit, read_experiment
 from search.cli.terminal import output
 
 
-class PageUnit(StrEnum):
-    """What an image is; see `core.corpora.base.TextImage`."""
-
-    AUTO = "auto"
-    PAGE = "page"
-    FORM = "form"
-    LINE = "line"
-
-
-def draw_page(page: Path, unit: PageUnit, experiment: Path | None, overrides: list[str], out: Path) -> None:
+def draw_page(page: Path, unit: ImageUnit, experiment: Path | None, overrides: list[str], out: Path) -> None:
     """Draw a page with its lines and patches, and say what was found.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.corpora.base import SetAside
+from core.corpora.base import SetAside, Unit
 from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord
@@ -86,13 +86,16 @@ class ExplainedVerdict:
     record: ModelRecord
 
 
-def identify(paths: Sequence[Path], model_folder: Path, on_image: OnImage | None = None) -> Identification:
+def identify(
+    paths: Sequence[Path], model_folder: Path, on_image: OnImage | None = None, read_as: Unit = "auto"
+) -> Identification:
     """Rank the writers that a model knows by how likely they wrote each image, and all of them together.
 
     Args:
         paths: of image files: pages, lines or words.
         model_folder: of a promoted model, or of a trial's.
         on_image: called with (images done, images in all).
+        read_as: what the images are.
 
     Raises:
         ImageError: if none of the images can be used; it names each with the reason. Where some can, the others are
@@ -103,7 +106,7 @@ def identify(paths: Sequence[Path], model_folder: Path, on_image: OnImage | None
     wanted = tuple(dict.fromkeys(paths))
     verdicts: list[ImageVerdict] = []
     unreadable: list[SetAside] = []
-    for number, found in enumerate(identify_each(wanted, model_folder), start=1):
+    for number, found in enumerate(identify_each(wanted, model_folder, read_as=read_as), start=1):
         if isinstance(found, ImageVerdict):
             verdicts.append(found)
         else:
@@ -116,13 +119,16 @@ def identify(paths: Sequence[Path], model_folder: Path, on_image: OnImage | None
     return Identification(tuple(verdicts), _together(verdicts, record), tuple(unreadable), record)
 
 
-def identify_each(paths: Iterable[Path], model_folder: Path, n_writers: int = 0) -> Iterator[ImageVerdict | SetAside]:
+def identify_each(
+    paths: Iterable[Path], model_folder: Path, n_writers: int = 0, read_as: Unit = "auto"
+) -> Iterator[ImageVerdict | SetAside]:
     """Rank the writers of one image after the other; nothing is kept, so that a folder may be of any size.
 
     Args:
         paths: of image files.
         model_folder: of a promoted model, or of a trial's.
         n_writers: how many to rank, 0 for all.
+        read_as: what the images are.
 
     Yields:
         For each image in turn the answer, or why it cannot be used.
@@ -136,17 +142,18 @@ def identify_each(paths: Iterable[Path], model_folder: Path, n_writers: int = 0)
         return
     with ModelProcess(model_folder) as model:
         for path in chain((first,), coming):
-            row = model.ask(path, {"top": n_writers})
+            row = model.ask(path, {"top": n_writers, "read_as": read_as})
             yield _verdict(path, row) if row["error"] is None else SetAside(path, _named(path, row["error"]))
 
 
-def explain(path: Path, model_folder: Path, n_decisive: int) -> ExplainedVerdict:
+def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "auto") -> ExplainedVerdict:
     """Rank the writers of one image, and say what the answer rests on.
 
     Args:
         path: of the image.
         model_folder: of a promoted model, or of a trial's.
         n_decisive: how many patches for and against are looked at closely.
+        read_as: what the image is.
 
     Raises:
         ImageError: if the image cannot be used.
@@ -154,7 +161,7 @@ def explain(path: Path, model_folder: Path, n_decisive: int) -> ExplainedVerdict
     """
     record = read_record(model_folder)
     with ModelProcess(model_folder) as model:
-        row = model.ask(path, {"top": 0, "evidence": n_decisive})
+        row = model.ask(path, {"top": 0, "evidence": n_decisive, "read_as": read_as})
     if row["error"] is not None:
         raise ImageError(_named(path, row["error"]))
     if "evidence" not in row:

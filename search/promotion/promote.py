@@ -1,7 +1,7 @@
 """From a sweep's best trial to a champion: refit, sealed test pages, registered version, gate, alias."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -298,7 +298,7 @@ def _describe(
     write_atomically(path, card.encode())
     metrics = {**packaged.metrics, **_product_metrics(examined)}
     tracker.add_scores(job.trial.number, metrics, {CARD_FILE: path}, _now_ms())
-    tags = _score_tags(refit, scores) | metrics
+    tags = _score_tags(scores)
     tags |= {"gate": "passed" if verdict.is_passed else "failed", _REASONS_TAG: "; ".join(verdict.reasons)}
     if comparison is not None and comparison.test is not None:
         tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.difference}
@@ -365,12 +365,13 @@ def _choose_trial(state: SweepState, experiment: Experiment, number: int | None)
     return state.trials[number]
 
 
-def _score_tags(refit: Refit, scores: TestScores | None) -> dict[str, str | int | float]:
-    metrics: Mapping[str, float] = {**refit.result.metrics, **(scores.result.metrics if scores else {})}
-    tags: dict[str, str | int | float] = {
-        name: value for name, value in metrics.items() if name.endswith(("_top1", "_logloss"))
-    }
-    return tags | ({"test_openings": scores.n_openings} if scores else {})
+def _score_tags(scores: TestScores | None) -> dict[str, str | int | float]:
+    """The one score that belongs in the registry's table; the card has the others, and so has the refit's run."""
+    if scores is None:
+        return {}
+    found = scores.result.metrics
+    level = next(level for level in ("page", "image", "patch") if f"test/{level}_top1" in found)
+    return {f"test/{level}_top1": found[f"test/{level}_top1"], "test_openings": scores.n_openings}
 
 
 def _now_ms() -> int:
