@@ -45,9 +45,14 @@ class PairedTest:
 
     def __str__(self) -> str:
         """In words."""
+        drawn = (
+            f"{self.n_items} images"
+            if self.n_units == self.n_items
+            else f"{self.n_items} images in {self.n_units} pages"
+        )
         return (
             f"log-loss {self.difference:+.3f} nats an image (95 % from {self.low:+.3f} to {self.high:+.3f}, "
-            f"{self.n_items} images, {self.n_units} units); decided rightly by the candidate alone "
+            f"{drawn}); decided rightly by the candidate alone "
             f"{self.n_only_candidate}, by the champion alone {self.n_only_champion} (McNemar p = {self.p_value:.2g})"
         )
 

@@ -133,7 +133,7 @@ def judge(
     if scores is not None:
         checks += [_top1(scores, settings), _calibration(scores, settings)]
     if comparison is not None:
-        checks.append(_comparison(comparison))
+        checks.append(_comparison(comparison, scores.unit if scores else "page"))
     reasons = tuple(text for is_kept, text in checks if not is_kept)
     return Verdict(reasons, tuple(text for is_kept, text in checks if is_kept))
 
@@ -175,11 +175,11 @@ def _calibration(scores: ProductScores, settings: GateSettings) -> tuple[bool, s
     )
 
 
-def _comparison(comparison: Comparison) -> tuple[bool, str]:
+def _comparison(comparison: Comparison, unit: str) -> tuple[bool, str]:
     champion = f"the champion, version {comparison.champion}"
     if comparison.test is None:
         return False, f"it cannot be compared with {champion}: {comparison.pages.refusal}"
     how = "better" if comparison.test.is_better else "not shown to be better"
     left_out = f" ({comparison.pages.n_seen} more were seen by the champion)" if comparison.pages.n_seen else ""
-    where = f"on {comparison.pages.n_pages} test pages that neither has seen{left_out}"
+    where = f"on {comparison.pages.n_pages} test {unit}s that neither has seen{left_out}"
     return comparison.test.is_better, f"{how} than {champion}, {where}: {comparison.test}"
