@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.table import Column, Table
 
 from core.errors import ComparisonError
 from search.cli.arguments import current_workspace
@@ -108,7 +108,7 @@ def _print_report(report: "SweepReport") -> None:
 def _text_table(rows: "TextTable") -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for place, name in enumerate(rows.header):
-        table.add_column(name, justify="left" if place < rows.n_text_columns else "right")
+        table.add_column(name, justify="left" if place < rows.n_text_columns else "right", overflow="fold")
     for place, row in enumerate(rows.rows):
         table.add_row(*row, style="bold" if place in rows.marked else None)
     return table
@@ -168,7 +168,7 @@ def _rows(comparison: "Comparison") -> list[list[str]]:
 
 
 def _table(rows: list[list[str]]) -> Table:
-    table = Table(*rows[0])
+    table = Table(*(Column(name, overflow="fold") for name in rows[0]))
     for row in rows[1:]:
         table.add_row(*row)
     return table

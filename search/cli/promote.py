@@ -118,13 +118,17 @@ def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple
 def _print_history(store: "TrackingStore", name: str) -> None:
     from search.promotion.aliases import history
 
-    table = Table("when (UTC)", "version", "became", "sweep", "why not")
+    table = Table("when (UTC)", "version", "became", "sweep")
+    reasons: dict[int, str] = {}
     for entry in history(store, name):
         tags = dict(entry.version_tags)
-        reasons = tags.get("gate_reasons", "") if entry.event == "challenger" else ""
+        if entry.event == "challenger":
+            reasons[entry.version] = tags.get("gate_reasons", "")
         sweep = f"{tags.get('sweep', '')} trial {tags.get('trial', '')}"
-        table.add_row(entry.at[:16].replace("T", " "), str(entry.version), entry.event, sweep, escape(reasons))
+        table.add_row(entry.at[:16].replace("T", " "), str(entry.version), entry.event, sweep)
     output.print(table)
+    for number, reason in reasons.items():
+        output.print(f"version {number} became challenger: {reason}", markup=False)
 
 
 def _print_promotion(promotion: "Promotion") -> None:
