@@ -33,6 +33,7 @@ from search.report import Direction
 _MOST_SLICES = 6
 _MOST_AXES = 9
 _LEAST_FOR_CONTOUR = 6
+_LONG_CHOICE = 6  # letters of a choice's name that three times fit below a slice
 
 
 def draw_importance(importances: Sequence[Importance], n_trials: int) -> Picture:
@@ -248,7 +249,8 @@ def _label_axis(axes: Axes, dimension: Dimension, which: str) -> None:
     limits = axes.set_xlim if which == "x" else axes.set_ylim
     (axes.set_xlabel if which == "x" else axes.set_ylabel)(dimension.name)
     if isinstance(dimension, Categorical):
-        axis.set_ticks(range(len(dimension.choices)), [str(choice) for choice in dimension.choices])
+        names = [_wrapped(str(choice)) for choice in dimension.choices]
+        axis.set_ticks(range(len(names)), names, fontsize="x-small" if max(map(len, names)) > _LONG_CHOICE else None)
         limits(-0.5, len(dimension.choices) - 0.5)
         return
     if dimension.log:
