@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from search.comparison.comparison import Comparison
     from search.comparison.sweep_report import SweepReport
     from search.comparison.tables import Table as TextTable
+
+_LONG_CELL, _LONG_HEADER = 9, 6  # letters; what is longer may be broken at its gaps
 
 
 def compare(
@@ -106,12 +108,19 @@ def _print_report(report: "SweepReport") -> None:
 
 
 def _text_table(rows: "TextTable") -> Table:
+    """A table for a narrow terminal: headers and intervals wrap, numbers stay whole."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for place, name in enumerate(rows.header):
-        table.add_column(name, justify="left" if place < rows.n_text_columns else "right", overflow="fold")
+        wraps = any(len(row[place]) > _LONG_CELL for row in rows.rows)
+        justify: Literal["left", "right"] = "left" if place < rows.n_text_columns else "right"
+        table.add_column(_stacked(name), justify=justify, no_wrap=not wraps)
     for place, row in enumerate(rows.rows):
         table.add_row(*row, style="bold" if place in rows.marked else None)
     return table
+
+
+def _stacked(header: str) -> str:
+    return header if len(header) <= _LONG_HEADER else header.replace(" ", "\n")
 
 
 def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_tracked: bool) -> None:

@@ -69,7 +69,7 @@ def short_leaderboard(rows: Sequence[TrialRow], metric: str, scores: Sequence[st
                 *(f"{row.n_weights:,}" if row.n_weights else "", readable_bytes(row.model_bytes)),
             )
         )
-    columns = (*header, "patches", "time", "patches / s", "weights", "model")
+    columns = (*header, "patches", "time", "patches/s", "weights", "model")
     return Table(columns, tuple(cells), n_text_columns=2, marked=frozenset({0}))
 
 
