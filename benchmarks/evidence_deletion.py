@@ -15,7 +15,7 @@ import typer
 from scipy.stats import bootstrap
 
 from benchmarks.report import print_report
-from core.identification.deletion import DeletionLoss, deletion_loss
+from core.identification.deletion import DeletionLoss, Painted, deletion_loss
 from core.identification.writer_identifier import WriterIdentifier
 from core.image_files import read_grey
 from search.cli.terminal import progress_bar
@@ -32,7 +32,9 @@ _SEED = 0
 def main(
     sweep: Annotated[str, typer.Argument(help="A promoted sweep in the current folder.")],
     model: Annotated[str | None, typer.Option(help="Registered name, if not the experiment's.")] = None,
-    share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Of an image's patches to paint over.")] = 0.25,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="Of an image's distinct patches to paint over.")
+    ] = 0.25,
     draws: Annotated[int, typer.Option(min=1, help="Of random patches for each image.")] = 10,
     most: Annotated[int, typer.Option(min=1, help="At most so many validation images, evenly chosen.")] = 200,
 ) -> None:
@@ -64,21 +66,27 @@ def _report(losses: list[DeletionLoss], n_images: int, sweep: str, share: float,
     differences = np.array([loss.difference for loss in losses])
     interval = bootstrap((differences,), np.mean, rng=np.random.default_rng(_SEED)).confidence_interval
     rows = [
-        ("decisive patches", f"{np.mean([loss.decisive for loss in losses]):.3f}"),
-        ("random patches", f"{np.mean([np.mean(loss.random) for loss in losses]):.3f}"),
-        ("difference (95 %)", f"{differences.mean():.3f} ({interval.low:.3f} to {interval.high:.3f})"),
-        ("images with a larger loss", f"{np.mean(differences > 0):.0%}"),
+        _row("decisive patches", [loss.decisive for loss in losses]),
+        _row("random patches", [draw for loss in losses for draw in loss.random]),
+        ("difference (95 %)", f"{differences.mean():.3f} ({interval.low:.3f} to {interval.high:.3f})", ""),
+        ("images with a larger loss", f"{np.mean(differences > 0):.0%}", ""),
     ]
     print_report(
-        f"Deletion test of the evidence, sweep {sweep}: {share:.0%} of each image's patches painted over",
-        ("painted over", "loss of the right writer, nats"),
+        f"Deletion test of the evidence, sweep {sweep}: {share:.0%} of each image's distinct patches painted over",
+        ("painted over", "loss of the right writer, nats", "of the ink"),
         rows,
         [
             f"{len(losses)} of {n_images} validation images; in the others fewer patches speak for the decision.",
+            f"{np.mean([loss.n_painted for loss in losses]):.1f} patches an image on average; none shares over half "
+            "of its area with another.",
             f"{draws} random draws an image; the mean log-probability over all its patches is compared; bootstrap over "
             "images.",
         ],
     )
+
+
+def _row(name: str, painted: list[Painted]) -> tuple[str, str, str]:
+    return name, f"{np.mean([one.loss for one in painted]):.3f}", f"{np.mean([one.ink for one in painted]):.1%}"
 
 
 if __name__ == "__main__":

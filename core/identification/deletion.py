@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.identification.evidence import decisive_patches, first_two, weigh_patches
+from core.identification.evidence import decisive_patches, distinct_patches, first_two, weigh_patches
 from core.identification.image_lines import ImageLines
 from core.identification.writer_identifier import WriterIdentifier
 from core.ink import TextLine
@@ -21,8 +21,21 @@ _PAPER = 255
 
 
 @dataclass(frozen=True)
+class Painted:
+    """What painting some patches of an image over did.
+
+    Attributes:
+        loss: of the right writer, in nats of the mean log-probability over all patches.
+        ink: share of the image's ink that was hidden, 0 to 1.
+    """
+
+    loss: float
+    ink: float
+
+
+@dataclass(frozen=True)
 class DeletionLoss:
-    """What the right writer of one image loses, in nats of the mean log-probability over its patches.
+    """What the right writer of one image loses.
 
     Attributes:
         n_painted: patches painted over.
@@ -31,13 +44,13 @@ class DeletionLoss:
     """
 
     n_painted: int
-    decisive: float
-    random: tuple[float, ...]
+    decisive: Painted
+    random: tuple[Painted, ...]
 
     @property
     def difference(self) -> float:
-        """How much more is lost with the decisive patches than with random ones, on average."""
-        return self.decisive - float(np.mean(self.random))
+        """How much more is lost with the decisive patches than with random ones, on average, in nats."""
+        return self.decisive.loss - float(np.mean([draw.loss for draw in self.random]))
 
 
 def deletion_loss(
@@ -45,11 +58,14 @@ def deletion_loss(
 ) -> DeletionLoss | None:
     """Paint patches of one image over, and ask about the same places again.
 
+    Decisive and random patches are as many, and of both kinds none shares more than half of its area with another:
+    heavy patches lie close together, and a few drawn at random would otherwise hide more of a short word.
+
     Args:
         identifier: network and record.
         lines: of the image.
         writer_id: who wrote it.
-        share: of its patches to paint over, at least one patch.
+        share: of its distinct patches to paint over, at least one patch.
         n_draws: of random patches.
         seed: of the draws.
 
@@ -59,19 +75,21 @@ def deletion_loss(
     plan = identifier.plan_patches(lines)
     scores = identifier.log_probabilities(lines, plan)
     weights = weigh_patches(scores, *first_two(identifier, identifier.answer(scores, len(lines.lines))))
-    n = max(1, round(share * len(plan)))
-    decisive = decisive_patches(weights, n)
+    n = max(1, round(share * len(distinct_patches(range(len(plan)), plan, len(plan)))))
+    decisive = decisive_patches(weights, plan, n)
     if len(decisive) < n:
         return None
     right = identifier.record.writer_ids.index(writer_id)
     generator = np.random.default_rng(seed)
+    n_ink = _n_ink(lines)
 
-    def loss(chosen: Sequence[int]) -> float:
-        painted = identifier.log_probabilities(paint_over(lines, plan, chosen), plan)
-        return _mean(scores, right) - _mean(painted, right)
+    def painted(chosen: Sequence[int]) -> Painted:
+        rest = paint_over(lines, plan, chosen)
+        asked = identifier.log_probabilities(rest, plan)
+        return Painted(_mean(scores, right) - _mean(asked, right), 1 - _n_ink(rest) / max(1, n_ink))
 
-    draws = [generator.choice(len(plan), n, replace=False).tolist() for _ in range(n_draws)]
-    return DeletionLoss(n, loss(decisive), tuple(loss(draw) for draw in draws))
+    draws = [distinct_patches(generator.permutation(len(plan)).tolist(), plan, n) for _ in range(n_draws)]
+    return DeletionLoss(n, painted(decisive), tuple(painted(draw) for draw in draws))
 
 
 def paint_over(lines: ImageLines, plan: PatchPlan, chosen: Sequence[int]) -> ImageLines:
@@ -83,6 +101,10 @@ def paint_over(lines: ImageLines, plan: PatchPlan, chosen: Sequence[int]) -> Ima
         found[line].pixels[part] = _PAPER
         found[line].is_ink[part] = False
     return ImageLines(lines.lines[0].image_id, found, lines.height_px, lines.unit)
+
+
+def _n_ink(lines: ImageLines) -> int:
+    return sum(int(lines.is_ink(line).sum()) for line in range(len(lines.lines)))
 
 
 def _mean(log_probabilities: NDArray[np.float32], writer: int) -> float:

@@ -23,6 +23,7 @@ from core.patches import PatchPlan, read_patches
 
 FloatArray = NDArray[np.float64]
 N_WRITERS_SHOWN = 3
+_MOST_SHARED = 0.5
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def gather_evidence(
         weights=weights,
         places=_places(identifier, grey, lines, plan),
         pixels=pixels,
-        speak_for=tuple(look_at(number) for number in decisive_patches(weights, n_decisive)),
-        speak_against=tuple(look_at(number) for number in decisive_patches(-weights, n_decisive)),
+        speak_for=tuple(look_at(number) for number in decisive_patches(weights, plan, n_decisive)),
+        speak_against=tuple(look_at(number) for number in decisive_patches(-weights, plan, n_decisive)),
     )
 
 
@@ -139,14 +140,38 @@ def weigh_patches(log_probabilities: NDArray[np.floating], named: int, rival: in
     return np.asarray(log_probabilities[:, named] - log_probabilities[:, rival], dtype=np.float64)
 
 
-def decisive_patches(weights: FloatArray, n: int) -> list[int]:
-    """The patches with the largest weights above 0, at most n, the strongest first.
+def decisive_patches(weights: FloatArray, plan: PatchPlan, n: int) -> list[int]:
+    """The patches with the largest weights above 0, at most n, the strongest first; none is shown twice.
 
-    >>> decisive_patches(np.array([0.5, -2.0, 3.0]), 5)
-    [2, 0]
+    Args:
+        weights: (n_patches,) in nats.
+        plan: where the patches are.
+        n: how many.
     """
-    order = np.argsort(-weights, kind="stable")[:n]
-    return [int(number) for number in order if weights[number] > 0]
+    order = np.argsort(-weights, kind="stable")
+    return distinct_patches([int(number) for number in order if weights[number] > 0], plan, n)
+
+
+def distinct_patches(order: Sequence[int], plan: PatchPlan, n: int) -> list[int]:
+    """The first n patches of an order that share at most half of their area with each one taken before.
+
+    Patches are cut so densely that neighbours show nearly the same: the strongest few alone would be one place.
+    """
+    taken: list[int] = []
+    for number in order:
+        if len(taken) == n:
+            break
+        if all(_shared_area(plan, number, other) <= _MOST_SHARED * plan.size_px**2 for other in taken):
+            taken.append(number)
+    return taken
+
+
+def _shared_area(plan: PatchPlan, one: int, other: int) -> int:
+    """In pixels of the line store."""
+    if plan.lines[one] != plan.lines[other]:
+        return 0
+    down, across = abs(int(plan.tops[one] - plan.tops[other])), abs(int(plan.lefts[one] - plan.lefts[other]))
+    return max(0, plan.size_px - down) * max(0, plan.size_px - across)
 
 
 def _look_at(
