@@ -76,7 +76,8 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
 
     Args:
         name: of `WORKER_POINTS` or `DRIVER_POINTS`.
-        last_act: what the process still does before it ends, such as half of a write.
+        last_act: what the process still does before it is killed, such as half of a write; after SIGTERM it goes on,
+            and does the whole.
     """
     if _traps is None:
         return
@@ -84,7 +85,7 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
         if trap.name == name:
             trap.n_left -= 1
             if trap.n_left == 0:
-                if last_act is not None:
+                if last_act is not None and trap.signal is signal.SIGKILL:
                     last_act()
                 os.kill(os.getpid(), trap.signal)
 

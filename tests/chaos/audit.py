@@ -12,6 +12,7 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from core.errors import LedgerError
 from search.ledger import read_ledger
 from search.sweep_state import SweepState, TrialRecord
 from search.trial import CHECKPOINT_FOLDER, TrialState
@@ -38,7 +39,10 @@ def audit(workspace: Path, name: str, metric: str, twin: Path | None = None, uri
         A line for every fault; empty if the sweep is whole.
     """
     folder = workspace / "mlruns" / "sweeps" / name
-    state = read_ledger(folder)
+    try:
+        state = read_ledger(folder)
+    except LedgerError as error:
+        return [str(error)]
     client = MlflowClient(uri or f"sqlite:///{workspace / 'mlruns' / 'mlflow.db'}")
     faults = [*_ledger_faults(state), *_disk_faults(folder, state), *_record_faults(client, name, state, metric)]
     if twin is not None and (story := _story(state)) != (expected := _story(read_ledger(twin))):

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
+from core import crash_points
 from core.errors import LedgerError
 from search.ledger import Ledger, open_ledger, read_ledger
 from search.sweep_events import (
@@ -48,6 +49,20 @@ def test_what_is_written_is_read_back_exactly(tmp_path: Path) -> None:
     assert repr(read.trials[0]) == repr(written.trials[0])  # repr, because nan is not equal to itself
     point = read.trials[0].proposed.point
     assert {name: type(value) for name, value in point.items()} == {"flag": bool, "n": int, "rate": float}
+
+
+def test_sigterm_in_the_middle_of_a_write_does_not_tear_the_line(tmp_path: Path) -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        with begin(tmp_path) as ledger:
+            crash_points.arm("line-half-written@3!TERM")
+            fill(ledger)
+    finally:
+        crash_points.arm("")
+        signal.signal(signal.SIGTERM, before)
+    assert came == [signal.SIGTERM]
+    assert len(read_ledger(tmp_path).trials[0].reports) == 1
 
 
 def test_any_mapping_can_be_a_point(tmp_path: Path) -> None:
