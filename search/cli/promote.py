@@ -12,7 +12,8 @@ from search.cli.arguments import current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
-    from search.promotion.promote import Promotion, PromotionChoice
+    from search.promotion.job import PromotionChoice
+    from search.promotion.promote import Promotion
     from search.tracking.store import TrackingStore
 
 NOT_PASSED = 2
@@ -50,7 +51,7 @@ def promote(
     is better than the present champion on pages that neither has seen. Otherwise it is registered as challenger, with
     the reasons (exit code 2). Every opening of the test pages is counted: a score is worth less with each look.
     """
-    from search.promotion.promote import PromotionChoice, prepare_promotion
+    from search.promotion.job import PromotionChoice, prepare_promotion
 
     if history:
         _print_history(*_find_model(sweep, model, uri))

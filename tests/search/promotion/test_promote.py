@@ -5,7 +5,8 @@ import pytest
 from core.errors import LedgerError, RegistryError
 from search.ledger import open_ledger, read_ledger
 from search.progress import SilentProgress
-from search.promotion.promote import PromotionChoice, promote
+from search.promotion.job import PromotionChoice
+from search.promotion.promote import promote
 from search.workspace import Workspace
 from tests.command_line import Project, records_of
 
