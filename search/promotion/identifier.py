@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from core.corpora.base import TextImage
+from core.corpora.base import TextImage, Unit
 from core.errors import RegistryError
 from core.precision import choose_precision
 from search.config import Experiment
@@ -93,7 +93,9 @@ def _package(
 ) -> TrialResult:
     work_dir = refit.folder / _FOLDER
     shutil.rmtree(work_dir, ignore_errors=True)
-    job = PackagingTask(network, task, _references(corpus), strangers, experiment.promotion.false_accept_rate)
+    job = PackagingTask(
+        network, task, _references(corpus), _unit(corpus), strangers, experiment.promotion.false_accept_rate
+    )
     return run_job(
         WorkerJob(
             PACKAGE_IDENTIFIER,
@@ -112,3 +114,8 @@ def _references(corpus: PreparedCorpus) -> tuple[TextImage, ...]:
     validation = set(corpus.manifest.validation)
     images = [image for image in corpus.index.images if image.image_id in validation]
     return tuple(images[:: max(1, len(images) // _N_REFERENCES)][:_N_REFERENCES])
+
+
+def _unit(corpus: PreparedCorpus) -> Unit:
+    units = {image.unit for image in corpus.index.images}
+    return units.pop() if len(units) == 1 else "auto"

@@ -10,7 +10,7 @@ from search.known_sweeps import KnownSweep, read_sweep
 from search.preparation import PreparedCorpus, prepare_corpus
 from search.promotion.common_pages import corpus_key
 from search.promotion.openings import SealedPages
-from search.sweep_state import SweepState, TrialRecord
+from search.sweep_state import TrialRecord
 from search.tracking.store import TrackingStore, open_store
 from search.trial import TrialState
 from search.version import git_commit, whosehand_version
@@ -101,9 +101,8 @@ def prepare_promotion(
     sweep = read_sweep(sweep_name, workspace)
     experiment = sweep.experiment
     _refuse_leaky(experiment)
-    chosen = choose_trial(sweep) if choice.trial is None else None
-    trial = chosen.trial if chosen else _choose_trial(sweep.state, experiment, choice.trial)
-    rule = f"Trial {trial.number} is promoted: {chosen.rule if chosen else 'it was asked for'}."
+    trial, why = _choose_trial(sweep, choice.trial)
+    rule = f"Trial {trial.number} is promoted: {why}."
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_lines)
     name = choice.model or experiment.model_name
@@ -121,16 +120,18 @@ def _refuse_leaky(experiment: Experiment) -> None:
         )
 
 
-def _choose_trial(state: SweepState, experiment: Experiment, number: int | None) -> TrialRecord:
+def _choose_trial(sweep: KnownSweep, number: int | None) -> tuple[TrialRecord, str]:
+    """The trial that was asked for, or the best one, and why."""
+    state = sweep.state
     if number is None:
-        best = state.best(experiment.objective.resolved_direction)
-        if best is None:
+        chosen = choose_trial(sweep)
+        if chosen is None:
             raise RegistryError(
                 f"A promotion needs a completed trial, but none of the {len(state.trials)} trials of "
-                f"{experiment.name!r} is. Run `whosehand sweep` on it first."
+                f"{sweep.experiment.name!r} is. Run `whosehand sweep` on it first."
             )
-        return best
+        return chosen.trial, chosen.rule
     if number not in state.trials or state.trials[number].state is not TrialState.COMPLETED:
         completed = [trial.number for trial in state.trials.values() if trial.state is TrialState.COMPLETED]
         raise RegistryError(f"A completed trial can be promoted ({', '.join(map(str, completed))}), but got {number}.")
-    return state.trials[number]
+    return state.trials[number], "it was asked for"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.base import TextImage, Unit
+from core.corpora.base import TextImage
 from core.embedding import Embedder
 from core.identification.calibrating import CalibrationUnit, calibrate, has_pages_of_images, items_of
 from core.identification.calibration import apply_temperature
@@ -50,7 +50,7 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
     if has_pages_of_images(store, manifest.validation):
         units.append("page")
     calibrations = tuple(_calibration(asked, unit, job) for unit in units)
-    record = replace(ModelRecord.load(job.model), calibrations=calibrations, unit=_unit(job.references))
+    record = replace(ModelRecord.load(job.model), calibrations=calibrations, unit=job.unit)
     gallery_path = spec.work_dir / GALLERY_FILE
     _gallery(asked).save(gallery_path)
     further = {SPLIT: job.task.split, GALLERY: gallery_path}
@@ -112,11 +112,6 @@ def _strangers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> NDArra
     others = replace(asked, store=LineStore.open(line_store))
     plan, answers = others.about([line.image_id for line in others.store.lines], unit)
     return mean_log_probabilities(answers, items_of(plan, others.store, unit))[1]
-
-
-def _unit(images: Sequence[TextImage]) -> Unit:
-    units = {image.unit for image in images}
-    return units.pop() if len(units) == 1 else "auto"
 
 
 def _references(asked: _Asked, record: ModelRecord, images: Sequence[TextImage]) -> list[ReferenceAnswer]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from core.corpora.base import TextImage
+from core.corpora.base import TextImage, Unit
 from search.patch_task import PatchTask
 
 PACKAGE_IDENTIFIER = "search.promotion.packaging:package_identifier"
@@ -21,6 +21,7 @@ class PackagingTask:
         model: the network's folder.
         task: of the trial that trained it.
         references: validation images, whose answers are kept to be compared with those of the finished model.
+        unit: what all images of the corpus are; `auto` where they differ.
         strangers: line store of images by writers who took no part; `None` where there are too few: then strangers
             are made of the validation images.
         false_accept_rate: share of strangers that may be taken for a known writer.
@@ -29,6 +30,7 @@ class PackagingTask:
     model: Path
     task: PatchTask
     references: tuple[TextImage, ...]
+    unit: Unit
     strangers: Path | None
     false_accept_rate: float
 
