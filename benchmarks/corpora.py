@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from core.corpora.hands import HandsSettings
-from core.patches import PatchSampler, PatchSettings
-from search.config import Experiment
-from search.preparation import PreparedCorpus, prepare_corpus
-from search.sweep_settings import BudgetSettings
-from search.workspace import Workspace
+from core.patches.plan import PatchSampler, PatchSettings
+from search.experiment.experiment import Experiment
+from search.experiment.settings import BudgetSettings
+from search.experiment.workspace import Workspace
+from search.sweep.preparation import PreparedCorpus, prepare_corpus
 
 
 def hands_experiment(n_writers: int, n_pages: int = 4, n_lines: int = 8) -> Experiment:

@@ -22,12 +22,12 @@ import numpy as np
 import typer
 
 from benchmarks.report import notes, print_report
-from core.hyperparameters import default_space
+from core.networks.hyperparameters import default_space
 from core.space import Integer, SearchSpace
 from search.engines.base import Asked, Continue, Engine, EngineSettings, Event, Reported, Start, Told
-from search.engines.keras_tuner_settings import KerasTunerSettings
-from search.engines.optuna_settings import OptunaSettings
-from search.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.experiment.engine_settings import OptunaSettings
+from search.experiment.keras_tuner_settings import KerasTunerSettings
+from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
 
 METRIC = "val/image_logloss"
 N_EPOCHS = 3

@@ -14,17 +14,17 @@ import numpy as np
 import typer
 from scipy.stats import bootstrap
 
+from benchmarks.deletion import DeletionLoss, Painted, deletion_loss
 from benchmarks.report import print_report
-from core.identification.deletion import DeletionLoss, Painted, deletion_loss
 from core.identification.writer_identifier import WriterIdentifier
-from core.image_files import read_grey
+from core.pages.image_files import read_grey
 from search.cli.terminal import progress_bar
+from search.experiment.workspace import Workspace
 from search.identification.identifier_folder import ARTIFACTS
-from search.known_sweeps import read_sweep
-from search.preparation import prepare_corpus
-from search.promotion.registry import champion, download_model
+from search.sweep.known_sweeps import read_sweep
+from search.sweep.preparation import prepare_corpus
+from search.tracking.registry import champion, download_model
 from search.tracking.store import open_store
-from search.workspace import Workspace
 
 _SEED = 0
 

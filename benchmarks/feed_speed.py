@@ -2,14 +2,14 @@
 
     python -m benchmarks.feed_speed
 
-The feed runs alone and nobody waits for it. The training step is `core.training.fit` on batches that lie in memory.
+The feed runs alone and nobody waits for it. The training step is `core.training.fit.fit` on batches that lie in memory.
 Both take turns; a ratio is taken in each round, and the median of the ratios is told. On all cores a feed that is 10
 times faster takes about a tenth of one core's time from the training.
 """
 
 import time
 
-import core.quiet_tensorflow  # noqa: F401  (before whatever imports TensorFlow)
+import core.networks.quiet_tensorflow  # noqa: F401  (before whatever imports TensorFlow)
 
 # isort: split
 import typer
@@ -19,14 +19,14 @@ from benchmarks.networks import NETWORKS, patches_a_round
 from benchmarks.options import Precision, Rounds, Scale, Threads, resolve_threads
 from benchmarks.report import median, notes, print_report, spread
 from benchmarks.timed_fit import InMemoryFeed, fit_in_rounds
-from core.feed import TrainingFeed
-from core.fit_plan import EpochRecord
-from core.hyperparameters import Hyperparameters
-from core.model import build_model
-from core.patches import PatchSampler
-from core.precision import choose_precision
-from core.training import SPEED, configure_tensorflow
-from search.preparation import PreparedCorpus
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.model import build_model
+from core.patches.feed import TrainingFeed
+from core.patches.plan import PatchSampler
+from core.training.fit import SPEED, configure_tensorflow
+from core.training.plan import EpochRecord
+from core.training.precision import choose_precision
+from search.sweep.preparation import PreparedCorpus
 
 AUGMENTATIONS = (0.0, 0.3)
 AIM = 10

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-import core.quiet_tensorflow  # noqa: F401  (before whatever imports TensorFlow)
+import core.networks.quiet_tensorflow  # noqa: F401  (before whatever imports TensorFlow)
 
 # isort: split
 import keras
@@ -26,14 +26,14 @@ from benchmarks.networks import NETWORKS, patches_a_round
 from benchmarks.options import Precision, Rounds, Scale, Threads, resolve_threads
 from benchmarks.report import median, notes, print_report, spread
 from benchmarks.timed_fit import InMemoryFeed, fit_in_rounds
-from core.fast_twin import fast_twin
-from core.feed import TrainingFeed
-from core.fit_plan import EpochRecord
-from core.hyperparameters import Hyperparameters
-from core.model import build_model, build_optimizer
-from core.precision import choose_precision
-from core.training import configure_tensorflow
-from search.preparation import PreparedCorpus
+from core.networks.fast_twin import fast_twin
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.model import build_model, build_optimizer
+from core.patches.feed import TrainingFeed
+from core.training.fit import configure_tensorflow
+from core.training.plan import EpochRecord
+from core.training.precision import choose_precision
+from search.sweep.preparation import PreparedCorpus
 
 AIM = 0.97
 OURS, SAME_LAYERS, AS_BUILT = "ours", "Keras fit, same layers", "Keras fit, as built"

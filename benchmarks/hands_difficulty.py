@@ -25,15 +25,15 @@ from benchmarks.space_points import SpreadPoints, spread_points
 from benchmarks.validation_fit import ValidationFit, run_in_own_process
 from core.corpora.dhsd import DhsdSettings
 from core.corpora.hands import GENERATOR_VERSION, HandsSettings
-from core.hyperparameters import Hyperparameters, seed_recipe
-from core.patches import PatchSettings
-from core.precision import choose_precision
+from core.networks.hyperparameters import Hyperparameters, seed_recipe
+from core.patches.plan import PatchSettings
+from core.training.precision import choose_precision
 from search.cli.terminal import progress_bar
-from search.config import Experiment
-from search.preparation import PreparedCorpus, prepare_corpus, save_split
-from search.report import trial_name
-from search.sweep_settings import BudgetSettings
-from search.workspace import Workspace
+from search.experiment.experiment import Experiment
+from search.experiment.settings import BudgetSettings
+from search.experiment.workspace import Workspace
+from search.ledger.ranking import trial_name
+from search.sweep.preparation import PreparedCorpus, prepare_corpus, save_split
 
 EASIEST, HARDEST = 0.85, 0.50
 _PATCHES_AN_EPOCH = 20_000

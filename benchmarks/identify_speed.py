@@ -16,17 +16,17 @@ import psutil
 import typer
 from PIL import Image
 
-import core.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
+import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
 from benchmarks.report import print_report
 from benchmarks.short_sweep import temporary_folder
 from core.handwriting.page import write_page
 from core.handwriting.penmanship import draw_penmanship
-from core.hyperparameters import Hyperparameters
 from core.identification.model_record import Calibration, ModelRecord
 from core.identification.strangers import make_stranger_test
-from core.ink import InkSettings
-from core.model import build_model
-from core.patches import PatchSettings
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.model import build_model
+from core.pages.text_lines import InkSettings
+from core.patches.plan import PatchSettings
 from search.identification.identifier_folder import save_identifier
 from search.identification.model_process import ModelProcess
 

@@ -7,9 +7,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.ink_shape import simple_statistics
-from core.linestore import LineStore
-from core.patches import PatchPlan, PatchSampler, PatchSettings, evaluation_plan, read_patches
-from core.split import SplitManifest
+from core.lines.store import LineStore
+from core.patches.plan import PatchPlan, PatchSampler, PatchSettings, evaluation_plan, read_patches
+from core.splits.manifest import SplitManifest
 
 _N_AT_ONCE = 1000
 

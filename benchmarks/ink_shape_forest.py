@@ -17,11 +17,11 @@ from scipy.stats import binomtest
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.ink_shape import shape_statistics
-from core.linestore import LineStore
-from search.config import load_experiment
-from search.preparation import PreparedCorpus, prepare_corpus
-from search.promotion.openings import Opening, record_opening
-from search.workspace import Workspace
+from core.lines.store import LineStore
+from search.experiment.experiment import load_experiment
+from search.experiment.workspace import Workspace
+from search.ledger.access_log import Opening, record_opening
+from search.sweep.preparation import PreparedCorpus, prepare_corpus
 
 N_TREES = 500
 

@@ -4,18 +4,18 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import core.quiet_tensorflow  # noqa: F401  (before whatever imports TensorFlow)
+import core.networks.quiet_tensorflow  # noqa: F401  (before whatever imports TensorFlow)
 
 # isort: split
 from benchmarks.timed_fit import fit_in_rounds
-from core.feed import TrainingFeed
-from core.fit_plan import EpochRecord
-from core.hyperparameters import Hyperparameters
-from core.linestore import LineStore
-from core.model import build_model
-from core.patches import PatchSampler, PatchSettings
-from core.split import SplitManifest
-from core.training import configure_tensorflow
+from core.lines.store import LineStore
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.model import build_model
+from core.patches.feed import TrainingFeed
+from core.patches.plan import PatchSampler, PatchSettings
+from core.splits.manifest import SplitManifest
+from core.training.fit import configure_tensorflow
+from core.training.plan import EpochRecord
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from benchmarks.line_store_pages import draw_once, write_pages, write_words
 from benchmarks.line_store_worker import StoreCost
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import temporary_folder
-from core.corpora.base import Unit
+from core.corpora.index import Unit
 
 IMAGES = Path("data/benchmarks")
 _INTERVAL_S = 0.02

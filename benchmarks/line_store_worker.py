@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 from pydantic import TypeAdapter
 
-from core.corpora.base import CorpusIndex, Unit
 from core.corpora.folder import FolderCorpus, FolderSettings
-from core.ink import InkSettings
-from core.linestore import LineStore, build_line_store
+from core.corpora.index import CorpusIndex, Unit
+from core.lines.store import LineStore, build_line_store
+from core.pages.text_lines import InkSettings
 
 N_MARKS = 4
 

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.handwriting.sheet import WrittenSheet
-from core.ink import TEXT_CROSSINGS, ReadPage
-from core.page_lines import text_rows
-from core.skew import level
-from core.tone import INK_LEVEL
+from benchmarks.written_sheets import WrittenSheet
+from core.pages.line_finding import text_rows
+from core.pages.skew import level
+from core.pages.text_lines import TEXT_CROSSINGS, ReadPage
+from core.pages.tone import INK_LEVEL
 
 FOUND, PART = 0.75, 0.25
 

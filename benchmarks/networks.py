@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from core.hyperparameters import Hyperparameters, seed_recipe
+from core.networks.hyperparameters import Hyperparameters, seed_recipe
 
 NETWORKS: Mapping[str, Hyperparameters] = {"seed recipe": seed_recipe(), "default network": Hyperparameters()}
 

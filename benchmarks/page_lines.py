@@ -16,10 +16,10 @@ import typer
 
 from benchmarks.line_truth import LineTruth, compare_lines
 from benchmarks.report import notes, print_report
+from benchmarks.written_sheets import SheetStyle, write_sheet
 from core.errors import ImageError
 from core.handwriting.penmanship import draw_penmanship
-from core.handwriting.sheet import SheetStyle, write_sheet
-from core.ink import InkSettings, read_page
+from core.pages.text_lines import InkSettings, read_page
 
 _ALL = SheetStyle(form="iam", ruling="ruled", skew_deg=3.0, noise=8.0, n_specks=400, dark_edge_px=60)
 STYLES = {

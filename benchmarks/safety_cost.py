@@ -18,9 +18,9 @@ import typer
 from benchmarks.corpora import prepare_experiment
 from benchmarks.report import notes, print_report, spread
 from benchmarks.short_sweep import run_short_sweep, short_experiment, temporary_folder
-from search.config import Experiment
-from search.launch import tracked_datasets
-from search.observer import SweepObserver
+from search.experiment.experiment import Experiment
+from search.sweep.launch import tracked_datasets
+from search.sweep.observer import SweepObserver
 from search.tracking.store import open_store
 from search.tracking.tracker import MlflowTracker
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from benchmarks.corpora import hands_experiment, prepare_experiment
 from benchmarks.report import notes
-from core.hyperparameters import seed_recipe
-from core.patches import PatchSettings
+from core.networks.hyperparameters import seed_recipe
+from core.patches.plan import PatchSettings
 from core.training_settings import TrainingSettings
-from search.config import Experiment
-from search.engines.fixed_engine import FixedEngine
-from search.launch import local_executor, patch_task, sweep_plan
-from search.ledger import open_ledger
-from search.observer import SweepObserver
-from search.progress import make_progress
-from search.sweep import run_sweep
-from search.sweep_settings import BudgetSettings
-from search.sweep_state import SweepState
-from search.version import whosehand_version
+from search.experiment.experiment import Experiment
+from search.experiment.settings import BudgetSettings
+from search.experiment.version import whosehand_version
+from search.ledger.ledger import open_ledger
+from search.ledger.state import SweepState
+from search.sweep.given_points import FixedEngine
+from search.sweep.launch import local_executor, patch_task, sweep_plan
+from search.sweep.loop import run_sweep
+from search.sweep.observer import SweepObserver
+from search.sweep.progress import make_progress
 
 
 def short_experiment(n_patches: int, n_epochs: int) -> Experiment:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from core.errors import ModelError
-from core.hyperparameters import Hyperparameters, default_space, seed_recipe
-from core.layer_plan import plan_layers
+from core.networks.hyperparameters import Hyperparameters, default_space, seed_recipe
+from core.networks.layer_plan import plan_layers
 
 _MOST_DRAWS = 100
 

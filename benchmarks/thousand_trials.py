@@ -23,22 +23,22 @@ import typer
 
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import temporary_folder
-from core.hyperparameters import default_space
-from search.cheap_objective import METRIC, CheapSettings
+from core.networks.hyperparameters import default_space
 from search.engines.base import EngineSettings
-from search.engines.optuna_settings import OptunaSettings
-from search.executors.local import LocalExecutor, modules_to_preload
-from search.ledger import open_ledger
-from search.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
-from search.progress import SilentProgress, SweepView
-from search.sweep import run_sweep
-from search.sweep_plan import SweepPlan
-from search.sweep_settings import BudgetSettings
-from search.sweep_state import SweepState, TrialRecord
+from search.executors.local.executor import LocalExecutor, modules_to_preload
+from search.experiment.engine_settings import OptunaSettings
+from search.experiment.settings import BudgetSettings
+from search.ledger.ledger import open_ledger
+from search.ledger.state import SweepState, TrialRecord
+from search.objectives.cheap import METRIC, CheapSettings
+from search.sweep.loop import run_sweep
+from search.sweep.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
+from search.sweep.plan import SweepPlan
+from search.sweep.progress import SilentProgress, SweepView
 from search.tracking.store import open_store
 from search.tracking.tracker import MlflowTracker
 
-CHEAP = "search.cheap_objective:train_cheaply"
+CHEAP = "search.objectives.cheap:train_cheaply"
 AIM_GROWTH = 1.2
 N_EPOCHS = 2
 LIMIT_S = 1800.0

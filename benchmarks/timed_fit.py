@@ -1,4 +1,4 @@
-"""Runs `core.training.fit` a round an epoch, so that other measurements can take turns with it."""
+"""Runs `core.training.fit.fit` a round an epoch, so that other measurements can take turns with it."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from core.feed import Batch
-from core.fit_plan import EpochRecord, FitPlan, Monitor
-from core.hyperparameters import Hyperparameters
-from core.training import Feed, fit
+from core.networks.hyperparameters import Hyperparameters
+from core.patches.feed import Batch
+from core.training.fit import Feed, fit
+from core.training.plan import EpochRecord, FitPlan, Monitor
 
 _NOTHING = "val/nothing"
 

@@ -19,8 +19,8 @@ import typer
 from benchmarks.corpora import prepare_experiment
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import run_short_sweep, short_experiment, temporary_folder
-from search.launch import tracked_datasets
-from search.observer import EpochEnded, NullObserver, SweepObserver, SweepStarted, TrialEnded, TrialStarted
+from search.sweep.launch import tracked_datasets
+from search.sweep.observer import EpochEnded, NullObserver, SweepObserver, SweepStarted, TrialEnded, TrialStarted
 from search.tracking.store import open_store
 from search.tracking.tracker import MlflowTracker
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TrainingError
-from core.patches import PatchSettings
-from search.trial import Point
+from core.patches.plan import PatchSettings
+from core.space import Point
 
 SCORES = ("patch_top1", "patch_logloss", "image_top1", "image_logloss")
 _MONITORED = "image_logloss"
@@ -81,19 +81,19 @@ def run(fit: ValidationFit) -> dict[str, Any]:
 
 def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
     # TensorFlow is imported in the fit's own process only.
-    import core.quiet_tensorflow  # noqa: F401
+    import core.networks.quiet_tensorflow  # noqa: F401
 
     # isort: split
-    from core.feed import TrainingFeed
-    from core.fit_plan import EpochRecord, FitPlan, Monitor
-    from core.hyperparameters import Hyperparameters
-    from core.linestore import LineStore
-    from core.model import build_model
-    from core.patches import PatchSampler
-    from core.scoring import Scorer
-    from core.split import SplitManifest
-    from core.training import configure_tensorflow
-    from core.training import fit as train
+    from core.lines.store import LineStore
+    from core.networks.hyperparameters import Hyperparameters
+    from core.networks.model import build_model
+    from core.patches.feed import TrainingFeed
+    from core.patches.plan import PatchSampler
+    from core.scoring.scorer import Scorer
+    from core.splits.manifest import SplitManifest
+    from core.training.fit import configure_tensorflow
+    from core.training.fit import fit as train
+    from core.training.plan import EpochRecord, FitPlan, Monitor
 
     configure_tensorflow(fit.threads, fit.precision, fit.seed)
     hyperparameters = Hyperparameters.from_point(fit.hyperparameters)

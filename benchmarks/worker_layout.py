@@ -21,10 +21,10 @@ from benchmarks.networks import NETWORKS, patches_a_round
 from benchmarks.options import Precision, Rounds, Scale
 from benchmarks.report import median, notes, print_report, spread
 from benchmarks.short_sweep import temporary_folder
-from core.hyperparameters import Hyperparameters
-from core.precision import choose_precision
+from core.networks.hyperparameters import Hyperparameters
+from core.training.precision import choose_precision
 from search.executors.machine import count_cores
-from search.preparation import PreparedCorpus, save_split
+from search.sweep.preparation import PreparedCorpus, save_split
 
 Layout = tuple[int, int]
 """Workers, and threads of each."""

@@ -19,7 +19,7 @@ import typer
 
 from benchmarks.report import median, notes, print_report
 from benchmarks.short_sweep import run_short_sweep, short_experiment, temporary_folder
-from search.sweep_state import SweepState, TrialRecord
+from search.ledger.state import SweepState, TrialRecord
 
 _INTERVAL_S = 0.05
 

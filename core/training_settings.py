@@ -1,4 +1,4 @@
-"""What an experiment file can say about the training of one trial; free of TensorFlow, unlike `core.training`."""
+"""What an experiment file can say about the training of one trial; free of TensorFlow, unlike `core.training.fit`."""
 
 from typing import Literal
 

@@ -15,8 +15,8 @@ import psutil
 import yaml
 from mlflow import MlflowClient
 
-from search.ledger import LEDGER_NAME, read_ledger
-from search.sweep_state import SweepState
+from search.ledger.ledger import LEDGER_NAME, read_ledger
+from search.ledger.state import SweepState
 
 COMMAND = Path(sys.executable).with_name("whosehand")
 ROOT = Path(__file__).parents[1]

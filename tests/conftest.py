@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import core.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
-from core.corpora.base import CorpusIndex
+import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
 from core.corpora.hands import HandsCorpus, HandsSettings
+from core.corpora.index import CorpusIndex
 
 # isort: split
 import tensorflow

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
-from core.fetch import PublishedCorpus
+from core.corpora.fetch import PublishedCorpus
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 

@@ -17,11 +17,11 @@ from mlflow.entities import Run
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.split_manifest import SplitManifest
-from search.identification.saved_model import load_model
-from search.ledger import read_ledger
-from search.sweep_state import TrialRecord
-from search.trial import TrialState
+from core.splits.manifest import SplitManifest
+from search.ledger.ledger import read_ledger
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialState
+from search.objectives.saved_model import load_model
 from tests.command_line import Answer, Project, records_of, running_sweep, still_there, whosehand, write_experiment
 
 pytest_plugins = ["tests.finished_project"]

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from core.corpora.natural_order import natural_key
 from core.handwriting.page import WrittenPage, write_page
 from core.handwriting.penmanship import draw_penmanship
-from core.natural_order import natural_key
-from core.split_manifest import SplitManifest
-from search.config import load_experiment
-from search.ledger import read_ledger
+from core.splits.manifest import SplitManifest
+from search.experiment.experiment import load_experiment
+from search.ledger.ledger import read_ledger
 from tests.command_line import Answer, whosehand
 from tests.core.corpora.iam_corpus import Form, append_row, write_images, write_tables
 

@@ -13,7 +13,7 @@ import typer.main
 import core
 import search
 from search.cli.main import app
-from search.config import load_experiment
+from search.experiment.experiment import load_experiment
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
 from core.corpora.image_walk import one_file_each, walk_images
+from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
 from core.corpora.named_files import check_writers
 from core.corpora.pruned_walk import walk_pruned
 from core.corpora.resemblance import layout_error

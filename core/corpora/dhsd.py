@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage
 from core.corpora.image_walk import walk_images
+from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage
 from core.corpora.resemblance import layout_error
 from core.errors import CorpusError
 from core.settings import Settings

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.base import CorpusIndex, SetAside, TextImage, Unit
 from core.corpora.image_walk import cannot_be_listed, is_image_name, walk_images
+from core.corpora.index import CorpusIndex, SetAside, TextImage, Unit
+from core.corpora.natural_order import natural_key
 from core.corpora.resemblance import found_below, layout_error, resemblance_hint
 from core.errors import CorpusError
-from core.natural_order import natural_key
 from core.settings import Settings
 
 # Folders of a known corpus that hold its parts. No root has these alone as writers.

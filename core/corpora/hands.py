@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 from pydantic import Field
 
-from core.corpora.base import CorpusIndex, Region, TextImage
+from core.corpora.index import CorpusIndex, Region, TextImage
 from core.errors import CorpusError
 from core.handwriting.page import WrittenPage, write_page
 from core.handwriting.penmanship import draw_penmanship

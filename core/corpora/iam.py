@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.base import AmountName, CorpusIndex, SetAside, TextImage
 from core.corpora.iam_files import EXAMPLES, IamFiles, IamUnit, find_iam_files
 from core.corpora.iam_tables import IamForm, IamPart, IamTable, read_forms, read_parts
+from core.corpora.index import AmountName, CorpusIndex, SetAside, TextImage
 from core.corpora.named_files import check_writers
 from core.corpora.resemblance import layout_error, resembling_layout
 from core.errors import CorpusError

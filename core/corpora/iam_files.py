@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.base import SetAside
 from core.corpora.iam_tables import FORM_ID
 from core.corpora.image_walk import one_file_each
+from core.corpora.index import SetAside
 from core.corpora.pruned_walk import walk_pruned
 
 IamUnit = Literal["form", "line", "sentence", "word"]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from core.corpora.base import SetAside
+from core.corpora.index import SetAside
 from core.errors import CorpusError
 
 PartUnit = Literal["line", "sentence", "word"]

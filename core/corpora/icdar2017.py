@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.base import CorpusIndex, Unit
+from core.corpora.index import CorpusIndex, Unit
 from core.corpora.named_files import FileName, Naming, index_named_files
 from core.settings import Settings
 

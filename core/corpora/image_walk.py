@@ -5,10 +5,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from core.corpora.base import SetAside
 from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.index import SetAside
+from core.corpora.natural_order import natural_key
 from core.errors import ImageError
-from core.natural_order import natural_key
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
+from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
 from core.corpora.named_files import check_writers
 from core.corpora.pattern import page_of
 from core.corpora.resemblance import resemblance_hint

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.corpora.base import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
 from core.corpora.image_walk import one_file_each, walk_images
+from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
 from core.corpora.resemblance import layout_error
 from core.errors import CorpusError
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from core.corpora.base import CorpusIndex, SetAside, TextImage
+from core.corpora.index import CorpusIndex, SetAside, TextImage
 
 
 def set_odd_names_aside(index: CorpusIndex) -> CorpusIndex:

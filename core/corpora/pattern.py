@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from core.corpora.base import CorpusIndex, OfficialSplit, Unit
+from core.corpora.index import CorpusIndex, OfficialSplit, Unit
 from core.corpora.named_files import FileName, Naming, index_named_files
 from core.settings import Settings
 

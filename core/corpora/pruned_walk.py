@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from core.corpora.base import SetAside
 from core.corpora.image_walk import cannot_be_listed, is_image_name, walk_images
-from core.natural_order import natural_key
+from core.corpora.index import SetAside
+from core.corpora.natural_order import natural_key
 
 
 def walk_pruned(folder: Path, pruned: Collection[Path], faults: list[SetAside] | None = None) -> Iterator[Path]:

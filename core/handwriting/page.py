@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.base import Region
+from core.corpora.index import Region
 from core.handwriting.composition import compose
 from core.handwriting.paper import scan
 from core.handwriting.pen import Ink, Pen, draw_paths, rasterise

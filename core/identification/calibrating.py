@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from core.identification.calibration import apply_temperature, fit_temperature
 from core.identification.model_record import Calibration
 from core.identification.strangers import StrangerMethod, make_stranger_test, remove_own_writer
-from core.line_source import LineSource
-from core.mean_scores import mean_log_probabilities, number_groups
-from core.patches import PatchPlan
+from core.lines.source import LineSource
+from core.patches.plan import PatchPlan
+from core.scoring.mean_scores import mean_log_probabilities, number_groups
 
 CalibrationUnit = Literal["image", "page"]
 FloatArray = NDArray[np.float64]

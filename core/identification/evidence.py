@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.base import Region, Unit
-from core.embedding import Embedder
+from core.corpora.index import Region, Unit
 from core.identification.gallery import Gallery
-from core.identification.image_lines import ImageLines
 from core.identification.occlusion import occlusion_map
 from core.identification.writer_identifier import Answer, WriterIdentifier
-from core.inference import in_batches
-from core.ink import place_of_line, read_page
-from core.patches import PatchPlan, read_patches
+from core.lines.image_lines import ImageLines
+from core.networks.embedding import Embedder
+from core.networks.inference import in_batches
+from core.pages.text_lines import place_of_line, read_page
+from core.patches.plan import PatchPlan, read_patches
 
 FloatArray = NDArray[np.float64]
 N_WRITERS_SHOWN = 3

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.corpora.base import Unit
+from core.corpora.index import Unit
 from core.errors import RegistryError
 from core.identification.strangers import StrangerTest
-from core.ink import InkSettings
-from core.patches import PatchSettings
+from core.pages.text_lines import InkSettings
+from core.patches.plan import PatchSettings
 
 RECORD_FILE = "whosehand.json"
 RECORD_FORMAT = 1

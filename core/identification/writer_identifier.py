@@ -13,15 +13,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.base import TextImage, Unit
+from core.corpora.index import TextImage, Unit
 from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
-from core.identification.image_lines import ImageLines
 from core.identification.model_record import ModelRecord
-from core.inference import Predictor
-from core.ink import lines_of_grey
-from core.mean_scores import mean_log_probabilities
-from core.patches import PatchPlan, evaluation_plan, read_patches
+from core.lines.image_lines import ImageLines
+from core.networks.inference import Predictor
+from core.pages.text_lines import lines_of_grey
+from core.patches.plan import PatchPlan, evaluation_plan, read_patches
+from core.scoring.mean_scores import mean_log_probabilities
 
 BATCH_SIZE = 64
 
@@ -90,7 +90,7 @@ class WriterIdentifier:
         """Rank the writers by how likely they wrote an image.
 
         Args:
-            grey: (height, width), as `core.image_files` gives it: dark ink on light paper.
+            grey: (height, width), as `core.pages.image_files` gives it: dark ink on light paper.
             name: of the image in errors.
             read_as: a single line, a page whose lines are to be found, a form, or what the ink tells.
 

@@ -10,11 +10,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from core.errors import ComparisonError
-from search.cli.arguments import current_workspace
+from search.cli.common import current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
-    from search.comparison.comparison import Comparison
+    from search.comparison.several_sweeps import Comparison
     from search.comparison.sweep_report import SweepReport
     from search.comparison.tables import Table as TextTable
 
@@ -63,12 +63,12 @@ def compare(
 def _report_one(
     name: str, n_finalists: int | None, repeats: int, has_seed_recipe: bool, out: Path | None, is_tracked: bool
 ) -> None:
-    from search.comparison.finalist_fits import FinalistChoice, train_finalists
     from search.comparison.report_page import write_report
     from search.comparison.report_record import record_report
     from search.comparison.sweep_report import read_report, report_folder
-    from search.known_sweeps import read_sweep
-    from search.progress import make_progress
+    from search.sweep.finalist_fits import FinalistChoice, train_finalists
+    from search.sweep.known_sweeps import read_sweep
+    from search.sweep.progress import make_progress
     from search.tracking.store import open_store
 
     workspace = current_workspace()
@@ -124,10 +124,10 @@ def _stacked(header: str) -> str:
 
 
 def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_tracked: bool) -> None:
-    from search.comparison.comparison import compare_sweeps, write_csv
     from search.comparison.comparison_picture import draw_comparison
     from search.comparison.comparison_record import comparison_key, record_comparison
-    from search.known_sweeps import read_sweep
+    from search.comparison.several_sweeps import compare_sweeps, write_csv
+    from search.sweep.known_sweeps import read_sweep
     from search.tracking.store import open_store
 
     workspace = current_workspace()
@@ -154,7 +154,7 @@ def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_trac
 
 
 def _rows(comparison: "Comparison") -> list[list[str]]:
-    from search.report import readable_duration, score_name
+    from search.ledger.ranking import readable_duration, score_name
 
     goal = comparison.common_goal
     reached = "patches to " + ("the common best" if goal is None else f"{goal:.4g}")

@@ -11,17 +11,17 @@ from rich.table import Table
 
 from core.errors import CorpusError, SplitError
 from search.cli import data_audit, data_fetch
-from search.cli.arguments import ExperimentFile, ImageUnit, Overrides, current_workspace, read_experiment
+from search.cli.common import ExperimentFile, ImageUnit, Overrides, current_workspace, read_experiment
 from search.cli.page_preview import draw_page
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
-    from core.corpora.base import SetAside
-    from core.linestore import StoredLine
-    from core.patches import PatchSampler
-    from core.quarantine import Census
-    from search.config import Experiment
-    from search.preparation import PreparedCorpus, ReadCorpus
+    from core.corpora.corpus_report import Census
+    from core.corpora.index import SetAside
+    from core.lines.source import StoredLine
+    from core.patches.plan import PatchSampler
+    from search.experiment.experiment import Experiment
+    from search.sweep.preparation import PreparedCorpus, ReadCorpus
 
 app = typer.Typer(help="Look at a corpus, its split and its patches.", no_args_is_help=True)
 app.command()(data_fetch.fetch)
@@ -47,7 +47,7 @@ def stats(
     ] = None,
 ) -> None:
     """Count writers, pages, images, lines and patches, and list what was set aside."""
-    from search.preparation import divide_corpus
+    from search.sweep.preparation import divide_corpus
 
     settings = read_experiment(experiment, overrides)
     read = _read(settings)
@@ -99,7 +99,7 @@ def preview(
         raise typer.BadParameter("Say which experiment, or which page: --page FILE.", param_hint="EXPERIMENT")
     import numpy as np
 
-    from core.pictures import patch_collage
+    from core.scoring.pictures import patch_collage
 
     settings = read_experiment(experiment, overrides)
     corpus = _prepare(settings)
@@ -144,20 +144,20 @@ def pages(
 
 
 def _read(settings: "Experiment") -> "ReadCorpus":
-    from search.preparation import read_corpus
+    from search.sweep.preparation import read_corpus
 
     with progress_bar("reading text lines") as advance:
         return read_corpus(settings, current_workspace(), advance)
 
 
 def _prepare(settings: "Experiment") -> "PreparedCorpus":
-    from search.preparation import divide_corpus
+    from search.sweep.preparation import divide_corpus
 
     return divide_corpus(_read(settings), settings)
 
 
 def _sampler(corpus: "PreparedCorpus", settings: "Experiment") -> "PatchSampler":
-    from core.patches import PatchSampler
+    from core.patches.plan import PatchSampler
 
     manifest = corpus.manifest
     return PatchSampler(

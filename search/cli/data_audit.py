@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Column, Table
 
-from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
+from search.cli.common import ExperimentFile, Overrides, current_workspace, read_experiment
 from search.cli.terminal import notes, output, progress_bar
 
 _INTERRUPTED = 130
@@ -32,9 +32,9 @@ def audit(
     Training and validation pages are divided anew for each; no test page is in any of them, and nothing is written
     to MLflow. Ctrl-C is safe: the same command goes on, and what is trained is not trained again.
     """
-    from search.audit.audit import AuditChoice, run_audit
-    from search.audit.audit_report import narrow_rows, remarks, write_audit
-    from search.progress import make_progress
+    from search.comparison.audit_report import narrow_rows, remarks, write_audit
+    from search.comparison.leakage_audit import AuditChoice, run_audit
+    from search.sweep.progress import make_progress
 
     settings = read_experiment(experiment, overrides)
     choice = AuditChoice(recipe, epochs, patches)

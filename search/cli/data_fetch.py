@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from core.fetch import DHSD, FetchReport, fetch_corpus
+from core.corpora.fetch import DHSD, FetchReport, fetch_corpus
 from search.cli.terminal import notes, output, progress_bar
 
 _SHOWN_FAILURES = 10

@@ -10,12 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from search.cli.arguments import Overrides, current_workspace, read_experiment
+from search.cli.common import Overrides, current_workspace, read_experiment
 from search.cli.terminal import notes, output
 
 if TYPE_CHECKING:
-    from search.config import Experiment
-    from search.upkeep.doctor.finding import Finding
+    from search.experiment.experiment import Experiment
+    from search.upkeep.machine_checks import Finding
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -37,7 +37,7 @@ def doctor(
 
     With an EXPERIMENT its corpus is read as a sweep would read it. The exit code is 1 if there is a problem.
     """
-    from search.upkeep.doctor.examination import examine
+    from search.upkeep.doctor import examine
 
     settings = read_experiment(experiment, overrides) if experiment is not None else None
     if mends:
@@ -56,7 +56,7 @@ def doctor(
 
 def _mend(experiment: "Experiment | None") -> None:
     from search.tracking.store import locate_store
-    from search.upkeep.addresses import find_moved_addresses, mend_addresses, refuse_while_used
+    from search.upkeep.moved_projects import find_moved_addresses, mend_addresses, refuse_while_used
 
     workspace = current_workspace()
     store = locate_store(experiment.tracking if experiment else None, workspace.root)

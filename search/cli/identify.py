@@ -9,13 +9,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from core.errors import ImageError
-from search.cli.arguments import ImageUnit, current_workspace
+from search.cli.common import ImageUnit, current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from core.corpora.base import SetAside
+    from core.corpora.index import SetAside
     from search.identification.identify import Identification, ImageVerdict, RankedWriter
     from search.tracking.store import TrackingStore
 
@@ -58,8 +58,8 @@ def identify(
     share of strangers that look at least as much like a known writer; with `!` the image may well be a stranger's.
     """
     from core.corpora.image_walk import expand_folders
+    from search.experiment.tracking_settings import TrackingSettings
     from search.tracking.store import open_store
-    from search.tracking.tracking_settings import TrackingSettings
 
     store = open_store(TrackingSettings(uri=uri), current_workspace().root)
     folder, title = _find(store, model)
@@ -127,7 +127,7 @@ def _explain(images: "Sequence[Path]", folder: Path, title: str, path: Path, rea
 
 def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:
     """The model's folder, and what to call it."""
-    from search.promotion.registry import champion, download_model, find_model, only_name
+    from search.tracking.registry import champion, download_model, find_model, only_name
 
     if model is not None and (":/" in model or Path(model).is_dir()):
         return find_model(store, model), model

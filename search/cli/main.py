@@ -40,7 +40,7 @@ app.command("keys")(keys.keys)
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        from search.version import whosehand_version
+        from search.experiment.version import whosehand_version
 
         output.print(f"whosehand {whosehand_version()}")
         raise typer.Exit

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from search.cli.arguments import ImageUnit, read_experiment
+from search.cli.common import ImageUnit, read_experiment
 from search.cli.terminal import output
 
 
@@ -21,9 +21,9 @@ def draw_page(page: Path, unit: ImageUnit, experiment: Path | None, overrides: l
         ConfigError: if the experiment is not valid, or there are overrides and no experiment.
     """
     from core.errors import ConfigError
-    from core.ink import InkSettings
-    from core.page_picture import page_picture
-    from core.patches import PatchSettings
+    from core.pages.text_lines import InkSettings
+    from core.patches.plan import PatchSettings
+    from core.scoring.page_picture import page_picture
 
     ink, patches = InkSettings(), PatchSettings()
     if experiment is not None:

@@ -8,11 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.errors import RegistryError
-from search.cli.arguments import current_workspace
+from search.cli.common import current_workspace
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
-    from search.promotion.job import PromotionChoice
+    from search.promotion.plan import PromotionChoice
     from search.promotion.promote import Promotion
     from search.tracking.store import TrackingStore
 
@@ -51,7 +51,7 @@ def promote(
     is better than the present champion on pages that neither has seen. Otherwise it is registered as challenger, with
     the reasons (exit code 2). Every opening of the test pages is counted: a score is worth less with each look.
     """
-    from search.promotion.job import PromotionChoice, prepare_promotion
+    from search.promotion.plan import PromotionChoice, prepare_promotion
 
     if history:
         _print_history(*_find_model(sweep, model, uri))
@@ -81,7 +81,7 @@ def rollback(
     ] = None,
 ) -> None:
     """Make the former champion the champion again; the two change places."""
-    from search.promotion.aliases import restore_previous
+    from search.tracking.aliases import restore_previous
 
     store, name = _find_model(None, model, uri)
     now, former = restore_previous(store, name)
@@ -92,8 +92,8 @@ def rollback(
 
 
 def _promote(sweep: str, choice: "PromotionChoice") -> None:
-    from search.progress import make_progress
     from search.promotion.promote import promote as promote_sweep
+    from search.sweep.progress import make_progress
 
     with progress_bar("reading text lines") as advance:
         promotion = promote_sweep(sweep, current_workspace(), choice, make_progress(notes), advance)
@@ -104,10 +104,10 @@ def _promote(sweep: str, choice: "PromotionChoice") -> None:
 
 def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple[TrackingStore, str]":
     """The store and the registered name that are meant: the sweep's own ones, or the only name in the store."""
-    from search.known_sweeps import read_sweep
-    from search.promotion.registry import only_name
+    from search.experiment.tracking_settings import TrackingSettings
+    from search.sweep.known_sweeps import read_sweep
+    from search.tracking.registry import only_name
     from search.tracking.store import open_store
-    from search.tracking.tracking_settings import TrackingSettings
 
     workspace = current_workspace()
     experiment = read_sweep(sweep, workspace).experiment if sweep is not None else None
@@ -117,7 +117,7 @@ def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple
 
 
 def _print_history(store: "TrackingStore", name: str) -> None:
-    from search.promotion.aliases import history
+    from search.tracking.aliases import history
 
     table = Table("when (UTC)", "version", "became", "sweep")
     reasons: dict[int, str] = {}

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli.arguments import current_workspace
+from search.cli.common import current_workspace
 from search.cli.terminal import notes, output
 
 if TYPE_CHECKING:

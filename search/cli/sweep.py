@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.arguments import ExperimentFile, Overrides, current_workspace, read_experiment
+from search.cli.common import ExperimentFile, Overrides, current_workspace, read_experiment
 from search.cli.terminal import notes, output, progress_bar
 
 if TYPE_CHECKING:
-    from search.config import Experiment
-    from search.launch import LaunchedSweep
+    from search.experiment.experiment import Experiment
+    from search.sweep.launch import LaunchedSweep
 
 _EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 130}
 
@@ -28,12 +28,12 @@ def sweep(
     same command goes on from there. A finished sweep goes on if its budget is raised: --set budget.trials=40. An
     experiment whose scores would no longer mean the same is refused: undo the change, or --fork it.
     """
-    from search.launch import launch_sweep
-    from search.progress import make_progress
+    from search.sweep.launch import launch_sweep
+    from search.sweep.progress import make_progress
 
     settings = read_experiment(experiment, overrides)
     if fork is not None:
-        from search.fork import forked
+        from search.sweep.fork import forked
 
         settings = forked(settings, fork, current_workspace())
     with progress_bar("reading text lines") as advance:
@@ -44,7 +44,7 @@ def sweep(
 
 
 def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
-    from search.report import readable_duration, trial_name
+    from search.ledger.ranking import readable_duration, trial_name
 
     outcome, name, metric = launched.outcome, settings.name, settings.objective.metric
     counts = ", ".join(f"{n} {state}" for state, n in outcome.n_by_state.items() if n)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.arguments import current_workspace
+from search.cli.common import current_workspace
 from search.cli.terminal import notes, output
 
 
@@ -20,8 +20,8 @@ def ui(
     ] = None,
 ) -> None:
     """Show sweeps, trials and models in MLflow's own pages, until Ctrl-C."""
+    from search.experiment.tracking_settings import TrackingSettings
     from search.tracking.store import open_store, tracked_experiments
-    from search.tracking.tracking_settings import TrackingSettings
     from search.tracking.ui import start_ui
 
     store = open_store(TrackingSettings(uri=uri), current_workspace().root)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from core.intervals import LEVEL, Interval
-from core.mean_scores import LOG_FLOOR
+from core.scoring.intervals import LEVEL, Interval
+from core.scoring.mean_scores import LOG_FLOOR
 from search.comparison.trial_table import Decided
 
 _N_RESAMPLES = 2000

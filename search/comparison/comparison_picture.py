@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from search.comparison.comparison import ComparedSweep, Comparison, Step
-from search.report import score_name
+from search.comparison.several_sweeps import ComparedSweep, Comparison, Step
+from search.ledger.ranking import score_name
 
 _PANELS: tuple[tuple[str, Callable[[Step], float], Callable[[ComparedSweep], float]], ...] = (
     ("trials started", lambda step: step.n_trials, lambda sweep: sweep.n_trials),

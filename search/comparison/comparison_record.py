@@ -5,11 +5,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from search.comparison.comparison import Comparison
-from search.report import score_name
+from search.comparison.several_sweeps import Comparison
+from search.ledger.ranking import score_name
+from search.tracking.runs import TrackedRuns
 from search.tracking.store import TrackingStore, tracking_errors
 from search.tracking.sweep_page import warning_note
-from search.tracking.tracked_runs import TrackedRuns
 
 EXPERIMENT = "comparisons"
 

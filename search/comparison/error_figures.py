@@ -7,8 +7,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from core.answers import AccuracyAt
-from core.reliability import Reliability
+from core.scoring.answers import AccuracyAt
+from core.scoring.diagnostics import Reliability
 from search.comparison.figures import (
     BLUE,
     GREY,
@@ -22,8 +22,8 @@ from search.comparison.figures import (
     new_figure,
     readable_metric,
 )
-from search.comparison.finalists import FinalistRanking
-from search.report import NO_BREAK_SPACE
+from search.ledger.ranking import NO_BREAK_SPACE
+from search.sweep.finalists import FinalistRanking
 
 _MOST_NUMBERED = 40
 _MOST_NAMED = 60

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from search.report import Direction, score_name
+from search.ledger.ranking import Direction, score_name
 
 # Okabe and Ito's colours; what matters also differs in shape, width or place.
 BLUE, ORANGE, GREEN, SKY, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#cc79a7", "#8a8a8a"

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.answers import AccuracyAt, PatchAnswers, accuracy_by_amount
-from core.confusions import ConfusedPair, confused_pairs, order_by_confusion
 from core.errors import ComparisonError
-from core.levels import Level, build_levels
-from core.linestore import LineStore
-from core.patches import read_patches
-from core.reliability import Reliability, measure_reliability
-from core.split import SplitManifest
+from core.lines.store import LineStore
+from core.patches.plan import read_patches
+from core.scoring.answers import AccuracyAt, PatchAnswers, accuracy_by_amount
+from core.scoring.confusions import ConfusedPair, confused_pairs, order_by_confusion
+from core.scoring.diagnostics import Reliability, measure_reliability
+from core.scoring.levels import Level, build_levels
+from core.splits.manifest import SplitManifest
 from search.comparison.trial_table import Decided, read_confusion, read_decisions
-from search.preparation import PreparedCorpus
-from search.sweep_state import TrialRecord
+from search.ledger.state import TrialRecord
+from search.sweep.preparation import PreparedCorpus
 
 N_PAIRS = 4
 N_WORST = 6

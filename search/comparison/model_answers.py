@@ -6,22 +6,22 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.answers import PatchAnswers
 from core.errors import ComparisonError, PatchError, RegistryError
-from core.patches import PatchSettings
-from core.precision import choose_precision
-from search.errand import run_errand
-from search.files import write_atomically
-from search.known_sweeps import KnownSweep
-from search.launch import local_executor
-from search.preparation import SPLIT_FILE, PreparedCorpus
-from search.promotion.registry import download_model
-from search.sweep_state import TrialRecord
-from search.tracking.logged_models import LoggedModels, ModelOwner
+from core.patches.plan import PatchSettings
+from core.scoring.answers import PatchAnswers
+from core.training.precision import choose_precision
+from search.executors.errand import run_errand
+from search.ledger.files import write_atomically
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialSpec, TrialState
+from search.sweep.known_sweeps import KnownSweep
+from search.sweep.launch import local_executor
+from search.sweep.preparation import SPLIT_FILE, PreparedCorpus
+from search.tracking.models import LoggedModels, ModelOwner
+from search.tracking.registry import download_model
 from search.tracking.store import TrackingStore, tracking_errors
-from search.trial import TrialSpec, TrialState
 
-ANSWER_PATCHES = "search.comparison.answering:answer_validation_patches"
+ANSWER_PATCHES = "search.objectives.answering:answer_validation_patches"
 MOST_PER_LINE = 32
 _MOST_CELLS = 6_000_000  # patches x writers: 24 MB of answers, and minutes of prediction at the most
 

@@ -24,8 +24,8 @@ from search.comparison.tables import (
     score_text,
     trials_table,
 )
-from search.files import write_atomically
-from search.report import readable_duration, score_name
+from search.ledger.files import write_atomically
+from search.ledger.ranking import readable_duration, score_name
 
 REPORT_FILE = "report.html"
 _TEMPLATE = "report.html.j2"

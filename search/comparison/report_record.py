@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from search.comparison.sweep_report import find_sweep_run
-from search.known_sweeps import KnownSweep
+from search.sweep.known_sweeps import KnownSweep
 from search.tracking.store import TrackingStore, tracking_errors
 
 

@@ -19,9 +19,9 @@ from search.comparison.figures import (
     scale_values,
 )
 from search.comparison.trial_table import TrialRow
-from search.report import Direction
-from search.sweep_state import TrialRecord
-from search.trial import TrialState
+from search.ledger.ranking import Direction
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialState
 
 
 def draw_history(rows: Sequence[TrialRow], metric: str, direction: Direction) -> Picture:

@@ -11,11 +11,11 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from core.errors import SpaceError
-from core.space import Dimension, SearchSpace
-from search.engines.optuna_space import distributions_of, to_optuna
-from search.known_sweeps import KnownSweep
-from search.report import Direction
-from search.trial import Point, TrialState
+from core.space import Dimension, Point, SearchSpace
+from search.engines.optuna.space import distributions_of, to_optuna
+from search.ledger.ranking import Direction
+from search.ledger.trial import TrialState
+from search.sweep.known_sweeps import KnownSweep
 
 LEAST_TRIALS = 4
 _N_RESAMPLES = 60

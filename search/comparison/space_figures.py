@@ -28,7 +28,7 @@ from search.comparison.figures import (
     scale_values,
 )
 from search.comparison.searched import Importance, Searched
-from search.report import Direction
+from search.ledger.ranking import Direction
 
 _MOST_SLICES = 6
 _MOST_AXES = 9

@@ -9,25 +9,25 @@ from pathlib import Path
 import yaml
 
 from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
-from core.split import SplitManifest
+from core.splits.manifest import SplitManifest
 from search.comparison.against_seed import PairedScores, pair_decisions
-from search.comparison.finalist_fits import seed_trial
-from search.comparison.finalists import ChosenTrial, FinalistRanking, choose_trial, finalist_folder, read_finalists
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
 from search.comparison.searched import Importance, Searched, measure_importance, read_searched
 from search.comparison.trial_table import TrialRow, other_scores, read_decisions, read_rows
-from search.known_sweeps import KnownSweep, read_sweep
-from search.ledger import read_ledger
-from search.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
-from search.promotion.openings import count_openings
-from search.report import Direction
-from search.sweep_settings import TRAIN_PATCH_CNN
-from search.sweep_state import TrialRecord
+from search.experiment.settings import TRAIN_PATCH_CNN
+from search.experiment.workspace import Workspace
+from search.ledger.access_log import count_openings
+from search.ledger.ledger import read_ledger
+from search.ledger.ranking import Direction
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialState
+from search.sweep.disk_use import disk_use
+from search.sweep.finalist_fits import seed_trial
+from search.sweep.finalists import ChosenTrial, FinalistRanking, choose_trial, finalist_folder, read_finalists
+from search.sweep.known_sweeps import KnownSweep, read_sweep
+from search.sweep.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
 from search.tracking.store import TrackingStore, tracking_errors
-from search.trial import TrialState
-from search.upkeep.disk_use import disk_use
-from search.workspace import Workspace
 
 REPORT_FOLDER = "report"
 OnLines = Callable[[int, int], None]

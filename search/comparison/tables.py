@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.split import PARTS
+from core.splits.manifest import PARTS
 from search.comparison.against_seed import PairedScores
 from search.comparison.figures import readable_metric
-from search.comparison.finalists import Finalist, FinalistRanking, Spread
 from search.comparison.trial_table import Score, TrialRow, differing
-from search.known_sweeps import KnownSweep
-from search.preparation import PreparedCorpus
-from search.report import COUNTED_STATES, readable_duration, score_name
+from search.ledger.ranking import COUNTED_STATES, readable_duration, score_name
+from search.sweep.finalists import Finalist, FinalistRanking, Spread
+from search.sweep.known_sweeps import KnownSweep
+from search.sweep.preparation import PreparedCorpus
 
 LEADERBOARD_LENGTH = 10
 _MOST_SCORES = 3

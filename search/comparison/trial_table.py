@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.known_sweeps import KnownSweep
-from search.report import rank, score_name, telling_columns, trial_name
-from search.sweep_state import TrialRecord
-from search.trial import Point, TrialState
+from core.space import Point
+from search.ledger.ranking import rank, score_name, telling_columns, trial_name
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialState
+from search.sweep.known_sweeps import KnownSweep
 
 SCORES_FILE = "scores.json"
 DECISIONS_FILE = "decisions.csv"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from core.space import SearchSpace
-from search.trial import EpochReport, Point, TrialResult, TrialState, Verdict
+from core.space import Point, SearchSpace
+from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
 
 
 @dataclass(frozen=True)

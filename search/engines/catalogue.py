@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from search.engines.keras_tuner_settings import KerasTunerSettings
-from search.engines.optuna_settings import OptunaSettings
+from search.experiment.engine_settings import OptunaSettings
+from search.experiment.keras_tuner_settings import KerasTunerSettings
 
 _DEFAULT = "optuna"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.errors import WhosehandError
-from search.trial import EpochReport, FailureKind, TrialResult, TrialSpec, Verdict
+from search.ledger.trial import EpochReport, FailureKind, TrialResult, TrialSpec, Verdict
 
 LOG_NAME = "worker.log"
 """What a worker prints, in its attempt's folder."""

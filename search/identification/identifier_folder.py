@@ -8,7 +8,7 @@
     artifacts/split.json                on which pages it was trained and validated
     artifacts/gallery.npz               training patches of each writer with their embeddings
 
-A trial's model is the network alone (`search.identification.saved_model`), which is saved in a tenth of the time;
+A trial's model is the network alone (`search.objectives.saved_model`), which is saved in a tenth of the time;
 only what is promoted becomes such a folder.
 """
 
@@ -28,7 +28,7 @@ import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which i
 from core.handwriting.page import write_page
 from core.handwriting.penmanship import draw_penmanship
 from core.identification.model_record import RECORD_FILE, ModelRecord
-from core.split_manifest import SplitManifest
+from core.splits.manifest import SplitManifest
 from search.identification.vendored_code import vendor_code
 
 ARTIFACTS = "artifacts"

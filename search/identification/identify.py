@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.corpora.base import SetAside, Unit
+from core.corpora.index import SetAside, Unit
 from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord

@@ -18,7 +18,7 @@ from mlflow.pyfunc import PythonModel
 from numpy.typing import NDArray
 
 from core.errors import ImageError, PatchError
-from core.image_files import grey_of_bytes, grey_of_pixels, read_grey
+from core.pages.image_files import grey_of_bytes, grey_of_pixels, read_grey
 
 if TYPE_CHECKING:
     from core.identification.evidence import Evidence
@@ -39,7 +39,7 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the network and answer one blank question, so that the first image is not slower than the others."""
-        import core.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
+        import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
         from core.identification.gallery import Gallery
         from core.identification.writer_identifier import WriterIdentifier
 

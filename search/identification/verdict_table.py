@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.corpora.base import SetAside
+from core.corpora.index import SetAside
 from core.errors import CorpusError
 from search.identification.identify import ImageVerdict
 

@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.corpora.base import TextImage
-from core.split_manifest import SplitManifest
-from search.config import Experiment
+from core.corpora.index import TextImage
+from core.splits.manifest import SplitManifest
+from search.experiment.experiment import Experiment
 
 FEWEST_PAGES = 6
 """Below six pages no paired difference can pass 5 %: even if all go one way, chance does so with 2 / 2**5 = 6 %."""

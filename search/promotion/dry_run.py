@@ -3,10 +3,10 @@
 from core.errors import RegistryError
 from search.promotion.common_pages import corpus_key
 from search.promotion.examination import pages_to_compare
-from search.promotion.job import PromotionJob
+from search.promotion.plan import PromotionJob
 from search.promotion.refit import refit_folder
-from search.promotion.registry import CHAMPION, download_model, find_alias
 from search.promotion.sealed_test import kept_scores
+from search.tracking.registry import CHAMPION, download_model, find_alias
 
 
 def foresee(job: PromotionJob) -> tuple[str, ...]:

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.corpora.base import TextImage
-from core.split_manifest import SplitManifest
+from core.corpora.index import TextImage
+from core.splits.manifest import SplitManifest
+from search.experiment.settings import GateSettings
 from search.identification.identifier_folder import is_identifier, read_split
 from search.identification.model_process import ModelProcess
+from search.ledger.access_log import SealedPages
 from search.promotion.common_pages import CommonPages, common_pages
 from search.promotion.gate import Comparison, ProductScores, Verdict, compare_answers, judge, score_product
 from search.promotion.model_answers import ModelAnswers, ask_about, load_answers, save_answers
-from search.promotion.openings import SealedPages
 from search.promotion.packaging_task import ReferenceAnswer
-from search.promotion.registry import RegisteredVersion, download_model
 from search.promotion.smoke_test import SmokeTest, smoke_test
-from search.sweep_settings import GateSettings
+from search.tracking.registry import RegisteredVersion, download_model
 from search.tracking.store import TrackingStore
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.paired_test import PairedTest, compare_paired
-from core.reliability import excess_calibration_error
+from core.scoring.diagnostics import excess_calibration_error
+from core.scoring.paired_test import PairedTest, compare_paired
+from search.experiment.settings import GateSettings
 from search.promotion.common_pages import CommonPages
 from search.promotion.model_answers import ImageAnswer, page_decisions
 from search.promotion.smoke_test import SmokeTest
-from search.sweep_settings import GateSettings
 
 _CHANCE = 0.05
 
@@ -24,7 +24,7 @@ class ProductScores:
         n_units: of them.
         top1: share of units decided rightly.
         log_loss: calibrated, mean over images.
-        calibration_error: of images, beyond chance; see `core.reliability`.
+        calibration_error: of images, beyond chance; see `core.scoring.diagnostics`.
         calibration_p: share of perfectly calibrated models with as large an error.
         rejected: share of images that were taken for strangers'.
     """

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from core.corpora.base import TextImage, Unit
+from core.corpora.index import TextImage, Unit
 from core.errors import RegistryError
-from core.precision import choose_precision
-from search.config import Experiment
-from search.files import is_intact, write_atomically
-from search.launch import local_executor
-from search.patch_task import PatchTask
-from search.preparation import PreparedCorpus
+from core.training.precision import choose_precision
+from search.executors.worker_job import WorkerJob, run_job
+from search.experiment.experiment import Experiment
+from search.experiment.workspace import Workspace
+from search.ledger.files import is_intact, write_atomically
+from search.ledger.trial import TrialResult
+from search.objectives.tasks import PatchTask
 from search.promotion.packaging_task import (
     PACKAGE_IDENTIFIER,
     REFERENCE_FILE,
@@ -23,9 +24,8 @@ from search.promotion.packaging_task import (
 )
 from search.promotion.refit import Refit
 from search.promotion.strangers import stranger_lines
-from search.promotion.worker_job import WorkerJob, run_job
-from search.trial import TrialResult
-from search.workspace import Workspace
+from search.sweep.launch import local_executor
+from search.sweep.preparation import PreparedCorpus
 
 _KEPT_FILE = "identifier.json"
 _FOLDER = "packaging"

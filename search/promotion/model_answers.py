@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from pydantic import TypeAdapter
 
-from core.corpora.base import TextImage
+from core.corpora.index import TextImage
 from core.identification.calibration import apply_temperature
-from core.image_files import read_grey
-from search.files import write_atomically
+from core.pages.image_files import read_grey
 from search.identification.model_process import ModelProcess
+from search.ledger.files import write_atomically
 
 _SMALLEST = 1e-12
 

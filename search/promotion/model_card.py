@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from core.identification.model_record import Calibration
-from core.split_manifest import SplitManifest
-from search.config import Experiment
+from core.splits.manifest import SplitManifest
+from search.experiment.experiment import Experiment
 from search.promotion.gate import ProductScores, Verdict
 from search.promotion.sealed_test import TestScores
 

@@ -11,25 +11,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.base import TextImage
-from core.embedding import Embedder
+from core.corpora.index import TextImage
 from core.identification.calibrating import CalibrationUnit, calibrate, has_pages_of_images, items_of
 from core.identification.calibration import apply_temperature
 from core.identification.gallery import GALLERY_FILE, Gallery, choose_gallery
 from core.identification.model_record import Calibration, ModelRecord
-from core.inference import Predictor, in_batches
-from core.linestore import LineStore
-from core.mean_scores import mean_log_probabilities
-from core.patches import PatchPlan, evaluation_plan, read_patches
-from core.split import SplitManifest
-from core.training import configure_tensorflow
-from search.files import reference_file
+from core.lines.store import LineStore
+from core.networks.embedding import Embedder
+from core.networks.inference import Predictor, in_batches
+from core.patches.plan import PatchPlan, evaluation_plan, read_patches
+from core.scoring.mean_scores import mean_log_probabilities
+from core.splits.manifest import SplitManifest
+from core.training.fit import configure_tensorflow
 from search.identification.identifier_folder import SPLIT, save_identifier
-from search.identification.saved_model import load_model, network_file
 from search.identification.served_model import GALLERY
-from search.patch_task import PatchTask
+from search.ledger.files import reference_file
+from search.ledger.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
+from search.objectives.saved_model import load_model, network_file
+from search.objectives.tasks import PatchTask
 from search.promotion.packaging_task import REFERENCE_FILE, PackagingTask, ReferenceAnswer, write_references
-from search.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 
 PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")
 _BATCH_SIZE = 256

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from core.corpora.base import TextImage, Unit
-from search.patch_task import PatchTask
+from core.corpora.index import TextImage, Unit
+from search.objectives.tasks import PatchTask
 
 PACKAGE_IDENTIFIER = "search.promotion.packaging:package_identifier"
 REFERENCE_FILE = "reference.json"

@@ -6,23 +6,26 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import RegistryError
-from core.precision import choose_precision
-from search.config import Experiment
-from search.files import write_atomically
+from core.training.precision import choose_precision
+from search.experiment.experiment import Experiment
+from search.experiment.version import git_commit, whosehand_version
+from search.experiment.workspace import Workspace
 from search.identification.identifier_folder import read_record
-from search.launch import local_executor, patch_task, tracked_datasets
-from search.patch_task import PatchTask
-from search.progress import Progress
-from search.promotion.aliases import ChampionMovedError, challenge, crown
+from search.ledger.access_log import SealedPages
+from search.ledger.files import write_atomically
+from search.objectives.tasks import PatchTask
 from search.promotion.common_pages import corpus_key
 from search.promotion.examination import Candidate, Examined, compare_with, decide, examine
 from search.promotion.gate import Comparison, Verdict
 from search.promotion.identifier import PackagedModel, package_refit
-from search.promotion.job import OnLines, PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
-from search.promotion.openings import SealedPages
+from search.promotion.plan import OnLines, PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.refit import Refit, run_refit
-from search.promotion.registry import (
+from search.promotion.sealed_test import SCORE_PATCH_CNN, TestScores, kept_scores, open_test_pages
+from search.sweep.launch import local_executor, patch_task, tracked_datasets
+from search.sweep.progress import Progress
+from search.tracking.aliases import ChampionMovedError, challenge, crown
+from search.tracking.registry import (
     CHAMPION,
     RegisteredVersion,
     describe_version,
@@ -30,10 +33,7 @@ from search.promotion.registry import (
     find_version,
     register_version,
 )
-from search.promotion.sealed_test import SCORE_PATCH_CNN, TestScores, kept_scores, open_test_pages
 from search.tracking.tracker import MlflowTracker
-from search.version import git_commit, whosehand_version
-from search.workspace import Workspace
 
 Became = Literal["champion", "challenger", "unchanged"]
 _MOST_ROUNDS = 5

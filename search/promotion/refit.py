@@ -7,21 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import RegistryError
-from search.config import Experiment
-from search.engines.fixed_engine import FixedEngine
-from search.launch import local_executor, sweep_plan
-from search.ledger import open_ledger
-from search.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted
-from search.patch_task import PatchTask
-from search.progress import Progress, SilentProgress
-from search.sweep import run_sweep
-from search.sweep_events import SweepCreated
-from search.sweep_settings import BudgetSettings
-from search.sweep_state import TrialRecord
+from search.experiment.experiment import Experiment
+from search.experiment.settings import BudgetSettings
+from search.experiment.version import git_commit, whosehand_version
+from search.experiment.workspace import Workspace
+from search.ledger.events import SweepCreated
+from search.ledger.ledger import open_ledger
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialResult, TrialState
+from search.objectives.tasks import PatchTask
+from search.sweep.given_points import FixedEngine
+from search.sweep.launch import local_executor, sweep_plan
+from search.sweep.loop import run_sweep
+from search.sweep.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted
+from search.sweep.progress import Progress, SilentProgress
 from search.tracking.tracker import MlflowTracker
-from search.trial import TrialResult, TrialState
-from search.version import git_commit, whosehand_version
-from search.workspace import Workspace
 
 
 @dataclass(frozen=True)

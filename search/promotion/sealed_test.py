@@ -5,14 +5,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from search.executors.local import LocalExecutor
-from search.files import write_atomically
-from search.patch_task import PatchTask, ScoringTask
-from search.promotion.openings import SealedPages
-from search.promotion.worker_job import WorkerJob, run_job
-from search.trial import TrialResult
+from search.executors.local.executor import LocalExecutor
+from search.executors.worker_job import WorkerJob, run_job
+from search.ledger.access_log import SealedPages
+from search.ledger.files import write_atomically
+from search.ledger.trial import TrialResult
+from search.objectives.tasks import PatchTask, ScoringTask
 
-SCORE_PATCH_CNN = "search.objective:score_patch_cnn"
+SCORE_PATCH_CNN = "search.objectives.patch_cnn:score_patch_cnn"
 _KEPT_FILE = "test.json"
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.corpora.odd_names import set_odd_names_aside
-from core.linestore import build_line_store
-from search.config import Experiment
-from search.preparation import PreparedCorpus
-from search.workspace import Workspace
+from core.lines.store import build_line_store
+from search.experiment.experiment import Experiment
+from search.experiment.workspace import Workspace
+from search.sweep.preparation import PreparedCorpus
 
 FEWEST_IMAGES = 20
 """Below this many images no rate of 5 % can be told."""

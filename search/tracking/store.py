@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from core.errors import TrackingError
-from search.tracking.tracking_settings import SERVER_SCHEMES, TrackingSettings
+from search.experiment.tracking_settings import SERVER_SCHEMES, TrackingSettings
 
 CREATION_TIMEOUT_S = 120.0  # creating a SQLite store took 1.3 s; a slow network disk may need far more
 SERVER_TIMEOUT_S = 10.0

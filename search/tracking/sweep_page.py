@@ -3,11 +3,19 @@
 import time
 from collections.abc import Callable, Mapping
 
-from search.observer import SweepStarted, TrialEnded, TrialSummary
-from search.report import LEADERBOARD_SCORES, draw_history, leaderboard, plain_scores, rank, score_name, telling_columns
+from search.ledger.ranking import (
+    LEADERBOARD_SCORES,
+    draw_history,
+    leaderboard,
+    plain_scores,
+    rank,
+    score_name,
+    telling_columns,
+)
+from search.ledger.trial import TrialState
+from search.sweep.observer import SweepStarted, TrialEnded, TrialSummary
+from search.tracking.runs import TrackedRuns, metrics_at
 from search.tracking.saved_view import VIEW_TAG, saved_view
-from search.tracking.tracked_runs import TrackedRuns, metrics_at
-from search.trial import TrialState
 
 HISTORY_FILE = "optimisation_history.png"
 TEXT_PAUSE_S, PICTURE_PAUSE_S = 2.0, 30.0

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.known_sweeps import KnownSweep
-from search.report import rank
-from search.trial import TrialState
-from search.upkeep.study_view import STATES
+from search.engines.optuna.study_view import STATES
+from search.ledger.ranking import rank
+from search.ledger.trial import TrialState
+from search.sweep.known_sweeps import KnownSweep
 from search.upkeep.sweep_records import RecordedModel, SweepRecords
 from search.upkeep.sweep_rows import IN_MEMORY, SweepRow
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import LedgerError, WhosehandError
-from search.known_sweeps import KnownSweep, read_sweep
-from search.ledger import LEDGER_NAME, LOCK_NAME
-from search.sweep_lock import SweepLock
-from search.tracking.logged_models import delete_model
+from search.experiment.workspace import Workspace
+from search.ledger.ledger import LEDGER_NAME, LOCK_NAME
+from search.ledger.lock import SweepLock
+from search.ledger.locks import hold_refits, refuse_held
+from search.sweep.disk_use import FreedBytes
+from search.sweep.known_sweeps import KnownSweep, read_sweep
+from search.tracking.models import delete_model
 from search.tracking.store import TrackingStore, locate_store, open_store, tracking_errors
-from search.upkeep.addresses import database_of, find_moved_addresses
-from search.upkeep.disk_use import FreedBytes
 from search.upkeep.line_stores import UnusedLines, find_unused_lines
-from search.upkeep.locks import hold_refits, refuse_held
+from search.upkeep.moved_projects import database_of, find_moved_addresses
 from search.upkeep.removals import Removal, find_removals
 from search.upkeep.sweep_records import DROPPED_TAG, SweepRecords, read_records
 from search.upkeep.sweep_rows import sweep_rows
-from search.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from core.linestore_pool import Pool
-from core.linestore_view import LIST
-from search.known_sweeps import KnownSweep
-from search.workspace import Workspace
+from core.lines.pool import Pool
+from core.lines.view import LIST
+from search.experiment.workspace import Workspace
+from search.sweep.known_sweeps import KnownSweep
 
 POOL_PREFIX = "pool-"
 _KEY = re.compile(r"[0-9a-f]{16,}")  # nothing that somebody else put there

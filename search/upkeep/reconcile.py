@@ -7,21 +7,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from core.errors import EngineError
-from core.split import SplitManifest
-from search.known_sweeps import KnownSweep, read_sweep
-from search.launch import engine_settings
-from search.ledger import Ledger
-from search.observer import SweepEnded, SweepStarted
-from search.preparation import CENSUS_FILE, QUARANTINE_FILE, SPLIT_FILE
-from search.record_keeper import RecordKeeper
-from search.sweep_events import TrialTracked
-from search.sweep_state import TrialRecord
-from search.tracking.logged_models import KnownModel, delete_model
+from core.splits.manifest import SplitManifest
+from search.engines.optuna.study_view import study_states
+from search.experiment.workspace import Workspace
+from search.ledger.events import TrialTracked
+from search.ledger.ledger import Ledger
+from search.ledger.locks import hold_refits, refuse_held
+from search.ledger.state import TrialRecord
+from search.sweep.disk_use import artifact_folder, measure_disk
+from search.sweep.known_sweeps import KnownSweep, read_sweep
+from search.sweep.launch import engine_settings
+from search.sweep.observer import SweepEnded, SweepStarted
+from search.sweep.preparation import CENSUS_FILE, QUARANTINE_FILE, SPLIT_FILE
+from search.sweep.tracking_queue import RecordKeeper
 from search.tracking.model_folder import local_folder, place_model
+from search.tracking.models import KnownModel, delete_model
 from search.tracking.store import TrackingStore, locate_store, open_store, tracking_errors
 from search.tracking.tracked_data import TrackedDataset
 from search.tracking.tracker import MlflowTracker
-from search.upkeep.addresses import database_of
 from search.upkeep.differences import (
     CatchUpEngine,
     DeleteModel,
@@ -35,12 +38,9 @@ from search.upkeep.differences import (
     RetellSweep,
     find_differences,
 )
-from search.upkeep.disk_use import artifact_folder, measure_disk
-from search.upkeep.locks import hold_refits, refuse_held
-from search.upkeep.study_view import study_states
+from search.upkeep.moved_projects import database_of
 from search.upkeep.sweep_records import SweepRecords, read_records
 from search.upkeep.sweep_rows import SweepRow, sweep_rows
-from search.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.known_sweeps import KnownSweep
-from search.report import rank
-from search.tracking.logged_models import KnownModel
+from search.ledger.ranking import rank
+from search.sweep.known_sweeps import KnownSweep
 from search.tracking.model_folder import local_folder
+from search.tracking.models import KnownModel
 from search.upkeep.sweep_rows import SweepRow
 
 MODEL, CHECKPOINTS, FILES, LEFTOVER = "model", "checkpoints", "files", "left over by a crash"

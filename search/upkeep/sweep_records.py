@@ -10,8 +10,8 @@ import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which r
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Run
 
-from search.tracking.logged_models import READY, ModelOwner, search_models
 from search.tracking.model_folder import local_folder
+from search.tracking.models import READY, ModelOwner, search_models
 from search.tracking.paging import all_pages
 from search.tracking.store import TrackingStore, tracking_errors
 

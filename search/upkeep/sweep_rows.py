@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from rich.filesize import decimal
 
-from search.known_sweeps import KnownSweep
-from search.sweep_state import TrialRecord
-from search.tracking.logged_models import ModelOwner
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialState
+from search.sweep.disk_use import folder_bytes
+from search.sweep.known_sweeps import KnownSweep
+from search.tracking.models import ModelOwner
 from search.tracking.tracker import TRIAL_ENDS
-from search.trial import TrialState
-from search.upkeep.disk_use import folder_bytes
 from search.upkeep.sweep_records import RecordedModel, RecordedRun, SweepRecords
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from PIL import Image
 
 from benchmarks.line_store import watch
 from benchmarks.line_store_pages import PAGE_PX, draw_once, full_page, write_pages, write_words
-from core.image_files import read_grey
+from core.pages.image_files import read_grey
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from core.errors import LedgerError
-from search.ledger import read_ledger
-from search.sweep_state import SweepState, TrialRecord
-from search.trial import CHECKPOINT_FOLDER, TrialState
+from search.ledger.ledger import read_ledger
+from search.ledger.state import SweepState, TrialRecord
+from search.ledger.trial import CHECKPOINT_FOLDER, TrialState
 
 RUN_STATUS = {
     TrialState.COMPLETED: "FINISHED",

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from core.crash_points import arm
 from core.errors import WhosehandError
-from search.config import load_experiment
-from search.launch import launch_sweep
-from search.progress import make_progress
-from search.workspace import Workspace
+from search.experiment.experiment import load_experiment
+from search.experiment.workspace import Workspace
+from search.sweep.launch import launch_sweep
+from search.sweep.progress import make_progress
 
 EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 130}
 REFUSED = 2

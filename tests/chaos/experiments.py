@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from search.cheap_objective import METRIC as METRIC
+from search.objectives.cheap import METRIC as METRIC
 
 CHEAP = {
     "seed": 3,
@@ -19,7 +19,7 @@ CHEAP = {
         "enqueue": [],
     },
     "engine": {"name": "optuna", "sampler": "tpe", "n_startup_trials": 2, "pruner": "none"},
-    "objective": {"run": "search.cheap_objective:train_cheaply", "metric": METRIC},
+    "objective": {"run": "search.objectives.cheap:train_cheaply", "metric": METRIC},
     "training": {"epochs": 2, "precision": "float32"},
     "executor": {"workers": 1, "threads": 1},
     "budget": {"trials": 2},

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 
 from core.crash_points import DRIVER_POINTS, WORKER_POINTS
-from search.ledger import LEDGER_NAME, read_ledger
-from search.sweep_state import SweepState
+from search.ledger.ledger import LEDGER_NAME, read_ledger
+from search.ledger.state import SweepState
 from tests.chaos.drivers import DriverServer, RunningDriver
 
 STOPPED_S = 2.0

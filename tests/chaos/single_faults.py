@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from search.ledger import LEDGER_NAME, read_ledger
+from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.tracking.mlflow_environment import MLFLOW_SWITCHES
 from tests.chaos.audit import audit
 from tests.chaos.drivers import DriverServer

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.corpora.base import CorpusIndex, TextImage
-from core.ink import InkSettings
-from core.linestore import LineStore, build_line_store
+from core.corpora.index import CorpusIndex, TextImage
+from core.lines.store import LineStore, build_line_store
+from core.pages.text_lines import InkSettings
 
 HEIGHT_PX = 40
 BAR_PX = 3

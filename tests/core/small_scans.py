@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from core.corpora.base import CorpusIndex
+from core.corpora.index import CorpusIndex
 
 
 def write_small_scans(index: CorpusIndex, root: Path) -> Path:

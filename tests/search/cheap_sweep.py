@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TrackingError
-from search.cheap_objective import METRIC, CheapSettings
+from core.space import Point
 from search.engines.base import Event, Proposal, Start
-from search.executors.local import LocalExecutor, modules_to_preload
-from search.ledger import Ledger, open_ledger
-from search.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
-from search.sweep import run_sweep
-from search.sweep_plan import SweepOutcome, SweepPlan
-from search.sweep_settings import BudgetSettings
-from search.trial import EpochReport, Point, TrialResult, Verdict
+from search.executors.local.executor import LocalExecutor, modules_to_preload
+from search.experiment.settings import BudgetSettings
+from search.ledger.ledger import Ledger, open_ledger
+from search.ledger.trial import EpochReport, TrialResult, Verdict
+from search.objectives.cheap import METRIC, CheapSettings
+from search.sweep.loop import run_sweep
+from search.sweep.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
+from search.sweep.plan import SweepOutcome, SweepPlan
 
-CHEAP = "search.cheap_objective:train_cheaply"
+CHEAP = "search.objectives.cheap:train_cheaply"
 
 
 def propose_by_number(number: int) -> Proposal:

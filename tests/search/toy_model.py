@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from core.hyperparameters import Hyperparameters
 from core.identification.gallery import GALLERY_FILE, Gallery
 from core.identification.model_record import Calibration, ModelRecord
 from core.identification.strangers import make_stranger_test
-from core.ink import InkSettings
-from core.model import build_model
-from core.patches import PatchSettings
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.model import build_model
+from core.pages.text_lines import InkSettings
+from core.patches.plan import PatchSettings
 from search.identification.identifier_folder import save_identifier
-from search.identification.saved_model import network_file, save_model
 from search.identification.served_model import GALLERY
+from search.objectives.saved_model import network_file, save_model
 
 N_DIMENSIONS = 8  # of what comes before the logits
 WRITER_IDS = ("007", "012", "101")

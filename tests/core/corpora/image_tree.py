@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from core.corpora.base import CorpusIndex
+from core.corpora.index import CorpusIndex
 
 # Names as each corpus has them, with the writer of each.
 CSAFE = {

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from core.corpora.base import CorpusIndex
 from core.corpora.cvl import CvlSettings, CvlUnit
 from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.index import CorpusIndex
 from core.errors import CorpusError, SplitError
-from core.split import SplitSettings, split_pages
+from core.splits.by_page import split_pages
+from core.splits.settings import SplitSettings
 from tests.core.corpora.cvl_corpus import decomposed, file_names, write_cvl
 from tests.core.corpora.image_tree import TREES, make_tree, reasons
 

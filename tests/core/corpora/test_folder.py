@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from core.corpora.base import CorpusIndex, Unit
 from core.corpora.folder import FolderCorpus, FolderSettings
+from core.corpora.index import CorpusIndex, Unit
 from core.errors import CorpusError
 
 

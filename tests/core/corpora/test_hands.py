@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from core.corpora.base import CorpusIndex, TextImage
 from core.corpora.hands import HandsCorpus, HandsSettings
+from core.corpora.index import CorpusIndex, TextImage
 from core.errors import CorpusError
 
 SMALL = HandsSettings(n_writers=3, n_pages=2, n_lines=3)

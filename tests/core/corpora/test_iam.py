@@ -4,10 +4,10 @@ from typing import Any, get_args
 
 import pytest
 
-from core.corpora.base import CorpusIndex
 from core.corpora.iam import IamSettings
 from core.corpora.iam_files import IamUnit
 from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.index import CorpusIndex
 from core.errors import CorpusError
 from tests.core.corpora.iam_corpus import Form, Place, append_row, write_images, write_tables
 from tests.core.corpora.image_tree import TREES, make_tree, reasons, rows

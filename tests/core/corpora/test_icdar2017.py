@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from core.corpora.icdar2017 import Icdar2017Settings
-from core.natural_order import natural_key
+from core.corpora.natural_order import natural_key
 from tests.core.corpora.image_tree import ICDAR2017, make_tree, rows
 
 

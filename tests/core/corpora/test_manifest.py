@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from core.corpora.base import CorpusIndex, Unit
+from core.corpora.index import CorpusIndex, Unit
 from core.corpora.manifest import ManifestSettings
 from core.errors import CorpusError
 from tests.core.corpora.image_tree import make_tree

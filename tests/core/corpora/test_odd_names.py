@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.corpora.base import CorpusIndex
 from core.corpora.folder import FolderCorpus, FolderSettings
+from core.corpora.index import CorpusIndex
 from core.corpora.odd_names import set_odd_names_aside
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.corpora.base import CorpusIndex
+from core.corpora.index import CorpusIndex
 from core.corpora.pattern import PatternSettings
 from core.errors import CorpusError
 from tests.core.corpora.image_tree import make_tree, reasons, rows

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from core.identification.calibrating import calibrate
 from core.identification.calibration import apply_temperature, fit_temperature
-from core.reliability import measure_reliability
+from core.scoring.diagnostics import measure_reliability
 
 FloatArray = NDArray[np.float64]
 

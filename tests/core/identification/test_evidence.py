@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from core.embedding import Embedder
-from core.identification.deletion import deletion_loss, paint_over
+from benchmarks.deletion import deletion_loss, paint_over
 from core.identification.evidence import Evidence, decisive_patches, distinct_patches, gather_evidence
 from core.identification.writer_identifier import WriterIdentifier
-from core.image_files import read_grey
-from core.inference import in_batches
-from core.patches import PatchPlan, read_patches
-from search.identification.saved_model import network_file
+from core.networks.embedding import Embedder
+from core.networks.inference import in_batches
+from core.pages.image_files import read_grey
+from core.patches.plan import PatchPlan, read_patches
+from search.objectives.saved_model import network_file
 from tests.search.toy_model import N_DIMENSIONS, WRITER_IDS, calibrated_record, save_toy_model, toy_gallery, write_line
 
 pytestmark = pytest.mark.slow

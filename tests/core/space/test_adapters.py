@@ -6,7 +6,7 @@ import keras_tuner
 import optuna
 import pytest
 
-from core.hyperparameters import Hyperparameters, default_space
+from core.networks.hyperparameters import Hyperparameters, default_space
 from core.space import Categorical, Condition, Integer, Real, SearchSpace, Value
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from core.split import split_pages
-from core.writer_choice import choose_writers
-from search.config import load_experiment
+from core.corpora.writer_choice import choose_writers
+from core.splits.by_page import split_pages
+from search.experiment.experiment import load_experiment
 from tests.command_line import Answer
 from tests.file_server import file_server
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.split_manifest import SplitManifest
+from core.splits.manifest import SplitManifest
 from tests.command_line import Answer, write_experiment
 
 pytest_plugins = ["tests.finished_project"]

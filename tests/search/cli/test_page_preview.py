@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from core.corpora.base import CorpusIndex
+from core.corpora.index import CorpusIndex
 from tests.command_line import Answer, write_experiment
 
 pytest_plugins = ["tests.finished_project"]

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from search.promotion.aliases import crown
-from search.promotion.registry import register_version
+from search.experiment.tracking_settings import TrackingSettings
+from search.tracking.aliases import crown
+from search.tracking.registry import register_version
 from search.tracking.store import open_store
-from search.tracking.tracking_settings import TrackingSettings
 from tests.command_line import Answer, Project, whosehand, write_experiment
 from tests.search.promotion.logged_model import logged_model
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from search.ledger import read_ledger
-from search.trial import TrialState
+from search.ledger.ledger import read_ledger
+from search.ledger.trial import TrialState
 from tests.command_line import Answer, records_of, whosehand, write_experiment
 
 pytest_plugins = ["tests.finished_project"]

@@ -11,8 +11,8 @@ from search.comparison.search_figures import draw_history
 from search.comparison.searched import LEAST_TRIALS, Searched, SearchedTrial, measure_importance
 from search.comparison.space_figures import draw_contour, draw_importance, draw_parallel, draw_slices
 from search.comparison.trial_table import Score, TrialRow
-from search.report import Direction
-from search.trial import TrialState
+from search.ledger.ranking import Direction
+from search.ledger.trial import TrialState
 
 SPACE = SearchSpace(
     (

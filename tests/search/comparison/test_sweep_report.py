@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.answers import PatchAnswers
 from core.errors import ComparisonError
-from core.linestore import LineStore
-from core.patches import read_patches
-from core.split import SplitManifest
-from search.comparison.finalists import read_finalists
+from core.lines.store import LineStore
+from core.patches.plan import read_patches
+from core.scoring.answers import PatchAnswers
+from core.splits.manifest import SplitManifest
 from search.comparison.mistakes import mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
 from search.comparison.report_page import REPORT_FILE, render_report
 from search.comparison.sweep_report import REPORT_FOLDER, SweepReport, find_sweep_run, read_report
 from search.comparison.trial_table import read_rows
-from search.known_sweeps import read_sweep
+from search.experiment.workspace import Workspace
+from search.ledger.trial import TrialState
+from search.sweep.finalists import read_finalists
+from search.sweep.known_sweeps import read_sweep
 from search.tracking.store import open_store
-from search.trial import TrialState
-from search.workspace import Workspace
 from tests.command_line import Project, records_of
 
 pytest_plugins = ["tests.search.comparison.reported_project"]

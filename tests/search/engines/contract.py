@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from core.space import Categorical, Condition, Integer, Real, SearchSpace
+from core.space import Categorical, Condition, Integer, Point, Real, SearchSpace
 from search.engines.base import (
     Asked,
     Continue,
@@ -23,7 +23,7 @@ from search.engines.base import (
     Told,
     Wait,
 )
-from search.trial import EpochReport, Point, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
 
 METRIC = "val/loss"
 HORIZON = 2

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from search.config import Experiment, load_experiment
-from search.config_keys import config_keys
-from search.engines.keras_tuner_settings import KerasTunerSettings
-from search.engines.optuna_settings import OptunaSettings
+from search.experiment.config_keys import config_keys
+from search.experiment.engine_settings import OptunaSettings
+from search.experiment.experiment import Experiment, load_experiment
+from search.experiment.keras_tuner_settings import KerasTunerSettings
 
 SMALL = "name: small\ncorpus: {layout: hands}\nbudget: {trials: 4}\n"
 
@@ -70,7 +70,7 @@ def test_the_keys_of_both_engines_are_listed() -> None:
 def test_reading_an_experiment_imports_no_engine(tmp_path: Path) -> None:
     load(tmp_path, "engine: {name: keras_tuner}\n")
     code = (
-        "import sys; from pathlib import Path; from search.config import load_experiment; "
+        "import sys; from pathlib import Path; from search.experiment.experiment import load_experiment; "
         f"load_experiment(Path({str(tmp_path / 'small.yaml')!r})); "
         "print([name for name in ('keras_tuner', 'tensorflow', 'optuna', 'sklearn') if name in sys.modules])"
     )

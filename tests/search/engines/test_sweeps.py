@@ -8,16 +8,16 @@ import pytest
 from pydantic import TypeAdapter
 
 from core.space import Real, SearchSpace
-from search.cheap_objective import METRIC, CheapSettings
 from search.engines.base import EngineSettings
 from search.engines.catalogue import EngineChoice
-from search.executors.local import LocalExecutor, modules_to_preload
-from search.ledger import read_ledger
-from search.sweep import run_sweep
-from search.sweep_plan import SweepOutcome
-from search.sweep_settings import BudgetSettings
-from search.sweep_state import TrialRecord
-from search.trial import TrialState
+from search.executors.local.executor import LocalExecutor, modules_to_preload
+from search.experiment.settings import BudgetSettings
+from search.ledger.ledger import read_ledger
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialState
+from search.objectives.cheap import METRIC, CheapSettings
+from search.sweep.loop import run_sweep
+from search.sweep.plan import SweepOutcome
 from tests.search.cheap_sweep import CHEAP, CheapSweep
 
 SPACE = SearchSpace((Real("x", 0.0, 1.0), Real("y", 0.0, 1.0)))

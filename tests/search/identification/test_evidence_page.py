@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.identification.saved_model import network_file
+from search.objectives.saved_model import network_file
 from tests.command_line import Answer
 from tests.search.toy_model import WRITER_IDS, save_toy_identifier, write_line
 

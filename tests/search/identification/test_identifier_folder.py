@@ -16,10 +16,10 @@ from PIL import Image
 
 from core.errors import RegistryError
 from core.identification.writer_identifier import WriterIdentifier
-from core.image_files import read_grey
+from core.pages.image_files import read_grey
 from search.identification.identifier_folder import is_identifier, read_record
 from search.identification.model_process import ModelProcess
-from search.identification.saved_model import network_file
+from search.objectives.saved_model import network_file
 from tests.search.toy_model import RECORD, WRITER_IDS, calibrated_record, save_toy_identifier, write_line
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

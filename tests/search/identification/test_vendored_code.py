@@ -39,7 +39,7 @@ def test_its_requirements_are_named_as_pip_knows_them(tmp_path: Path) -> None:
 
 def test_the_name_says_what_is_in_it(tmp_path: Path) -> None:
     first, second = vendor_code(ROOT, tmp_path / "a"), vendor_code(ROOT, tmp_path / "b")
-    other = vendor_code("core.ink", tmp_path / "c")
+    other = vendor_code("core.pages.text_lines", tmp_path / "c")
     assert first.package == second.package != other.package
     assert re.fullmatch(r"whosehand_model_[0-9a-f]{12}", first.package)
 
@@ -49,6 +49,6 @@ def test_a_module_that_cannot_be_found_or_moved_is_refused(tmp_path: Path, monke
         vendor_code("core.nothing", tmp_path)
     module = tmp_path / "uses_the_name.py"
     monkeypatch.syspath_prepend(str(tmp_path))
-    module.write_text("import core.ink\n\nprint(core.ink)\n")
+    module.write_text("import core.pages.text_lines\n\nprint(core.pages.text_lines)\n")
     with pytest.raises(RegistryError, match="uses the name `core` itself"):
         vendor_code("uses_the_name", tmp_path / "copy")

@@ -1,8 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from core.corpora.base import TextImage
-from core.split_manifest import SplitManifest
+from core.corpora.index import TextImage
+from core.splits.manifest import SplitManifest
 from search.promotion.common_pages import common_pages
 
 WRITERS = ("a", "b")

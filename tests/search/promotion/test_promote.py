@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from core.errors import LedgerError, RegistryError
-from search.ledger import open_ledger, read_ledger
-from search.progress import SilentProgress
-from search.promotion.job import PromotionChoice
+from search.experiment.workspace import Workspace
+from search.ledger.ledger import open_ledger, read_ledger
+from search.promotion.plan import PromotionChoice
 from search.promotion.promote import promote
-from search.workspace import Workspace
+from search.sweep.progress import SilentProgress
 from tests.command_line import Project, records_of
 
 pytest_plugins = ["tests.finished_project"]

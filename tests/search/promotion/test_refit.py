@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from search.config import Experiment
-from search.ledger import read_ledger
+from search.experiment.experiment import Experiment
+from search.experiment.workspace import Workspace
+from search.ledger.ledger import read_ledger
+from search.ledger.trial import TrialState
 from search.promotion.refit import refit_folder
-from search.trial import TrialState
-from search.workspace import Workspace
 from tests.command_line import Project
 
 pytest_plugins = ["tests.finished_project"]

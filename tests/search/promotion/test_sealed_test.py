@@ -4,15 +4,15 @@ from pathlib import Path
 import pytest
 
 from core.errors import RegistryError
-from core.split_manifest import SplitManifest
-from search.config import load_experiment
-from search.executors.local import LocalExecutor, modules_to_preload
-from search.launch import patch_task
-from search.patch_task import PatchTask
-from search.preparation import prepare_corpus
-from search.promotion.openings import SealedPages
+from core.splits.manifest import SplitManifest
+from search.executors.local.executor import LocalExecutor, modules_to_preload
+from search.experiment.experiment import load_experiment
+from search.experiment.workspace import Workspace
+from search.ledger.access_log import SealedPages
+from search.objectives.tasks import PatchTask
 from search.promotion.sealed_test import SCORE_PATCH_CNN, kept_scores, open_test_pages
-from search.workspace import Workspace
+from search.sweep.launch import patch_task
+from search.sweep.preparation import prepare_corpus
 from tests.command_line import Project, write_experiment
 
 pytest_plugins = ["tests.finished_project"]

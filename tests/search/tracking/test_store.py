@@ -10,8 +10,8 @@ from mlflow.telemetry import get_telemetry_client
 from pydantic import ValidationError
 
 from core.errors import TrackingError
+from search.experiment.tracking_settings import TrackingSettings
 from search.tracking.store import TrackingStore, open_store, tracking_errors
-from search.tracking.tracking_settings import TrackingSettings
 
 
 def test_the_default_store_lies_under_mlruns(store: TrackingStore, tmp_path: Path) -> None:

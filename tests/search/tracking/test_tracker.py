@@ -7,12 +7,12 @@ import pytest
 from mlflow.entities import Run
 
 from core.errors import TrackingError
+from search.experiment.tracking_settings import KeepModels, TrackingSettings
+from search.ledger.trial import TrialState
 from search.tracking.store import TrackingStore
 from search.tracking.tracked_data import TrackedDataset
 from search.tracking.tracker import MlflowTracker
-from search.tracking.tracking_settings import KeepModels, TrackingSettings
-from search.trial import TrialState
-from tests.search.told_sweep import POINT, SWEEP, ended, epoch, started, summary, sweep_ended
+from tests.search.sweep.told_sweep import POINT, SWEEP, ended, epoch, started, summary, sweep_ended
 
 DATASETS = (
     TrackedDataset("toy train", "train", "f00d" * 16, "data/toy", {"images": 10}),
@@ -353,10 +353,10 @@ def test_the_driver_side_does_not_import_tensorflow() -> None:
         "search.tracking.tracker",
         "search.tracking.store",
         "search.tracking.ui",
-        "search.report",
+        "search.ledger.ranking",
         "search.promotion.promote",
-        "search.promotion.registry",
-        "search.identification.saved_model",
+        "search.tracking.registry",
+        "search.objectives.saved_model",
         "search.identification.identify",
     )
     code = f"import sys, {', '.join(modules)}; print('tensorflow' in sys.modules, 'keras' in sys.modules)"

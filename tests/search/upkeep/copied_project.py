@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from search.experiment.workspace import Workspace
 from search.tracking.store import TrackingStore
-from search.workspace import Workspace
 from tests.search.upkeep.kept_project import copy_project, make_project
 
 

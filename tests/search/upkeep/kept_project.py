@@ -5,18 +5,18 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from search.cheap_objective import METRIC, CheapSettings
-from search.config import Experiment, load_experiment
-from search.executors.local import LocalExecutor, modules_to_preload
-from search.launch import engine_settings, sweep_plan
-from search.ledger import open_ledger
-from search.patch_task import PatchTask
-from search.sweep import run_sweep
+from search.executors.local.executor import LocalExecutor, modules_to_preload
+from search.experiment.experiment import Experiment, load_experiment
+from search.experiment.workspace import Workspace
+from search.ledger.ledger import open_ledger
+from search.objectives.cheap import METRIC, CheapSettings
+from search.objectives.tasks import PatchTask
+from search.sweep.launch import engine_settings, sweep_plan
+from search.sweep.loop import run_sweep
 from search.tracking.store import TrackingStore, locate_store, open_store
 from search.tracking.tracked_data import TrackedDataset
 from search.tracking.tracker import MlflowTracker
-from search.upkeep.addresses import find_moved_addresses, mend_addresses
-from search.workspace import Workspace
+from search.upkeep.moved_projects import find_moved_addresses, mend_addresses
 from tests.command_line import write_experiment
 from tests.search.cheap_sweep import CHEAP
 

@@ -5,16 +5,16 @@ import pytest
 from mlflow.entities import LoggedModel
 
 from core.errors import LedgerError, WhosehandError
-from core.ink import InkSettings
-from core.linestore_pool import Pool
-from search.ledger import LEDGER_NAME, Ledger, read_ledger
-from search.promotion.aliases import crown
-from search.promotion.registry import register_version
+from core.lines.pool import Pool
+from core.pages.text_lines import InkSettings
+from search.experiment.workspace import Workspace
+from search.ledger.ledger import LEDGER_NAME, Ledger, read_ledger
+from search.ledger.trial import TrialState
+from search.tracking.aliases import crown
+from search.tracking.registry import register_version
 from search.tracking.store import TrackingStore
-from search.trial import TrialState
 from search.upkeep.gc import Collection, collect_garbage
 from search.upkeep.reconcile import reconcile_sweep
-from search.workspace import Workspace
 from tests.search.upkeep.kept_project import N_TRIALS, NAME
 
 pytest_plugins = ["tests.search.upkeep.copied_project"]

@@ -9,13 +9,13 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Run
 
 from core.errors import LedgerError
-from search.ledger import LEDGER_NAME, LOCK_NAME, Ledger, read_ledger
-from search.promotion.registry import register_version
-from search.sweep_lock import SweepLock
+from search.experiment.workspace import Workspace
+from search.ledger.ledger import LEDGER_NAME, LOCK_NAME, Ledger, read_ledger
+from search.ledger.lock import SweepLock
+from search.tracking.registry import register_version
 from search.tracking.store import TrackingStore
 from search.upkeep.differences import Difference
 from search.upkeep.reconcile import reconcile_sweep
-from search.workspace import Workspace
 from tests.search.upkeep.kept_project import N_TRIALS, NAME
 
 pytest_plugins = ["tests.search.upkeep.copied_project"]

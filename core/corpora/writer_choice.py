@@ -1,0 +1,257 @@
+"""Which writers and pages of a corpus take part, by a rule that can be stated.
+
+The steps, in this order: writers by name, pages by name, writers with enough pages, writers with most of something.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pydantic import Field
+
+from core.corpora.id_lists import IdList, check_known, read_ids
+from core.corpora.index import CorpusIndex, SetAside, TextImage
+from core.corpora.left_out import Choice, LeftOutPage, LeftOutWriter
+from core.corpora.natural_order import natural_key
+from core.errors import CorpusError
+from core.settings import Settings
+
+CountInk = Callable[[CorpusIndex], Mapping[str, int]]
+"""Counts the ink pixels of each writer of an index; asked only where writers are chosen by ink."""
+_WHAT = {"forms": "pages", "sentences": "sentences", "lines": "text lines", "ink": "ink"}
+
+
+class TopWriters(Settings):
+    """The writers with most of something."""
+
+    n: int = Field(ge=2)
+    """How many writers."""
+
+    by: Literal["forms", "sentences", "lines", "ink"] = "forms"
+    """Most of what: pages, sentences, text lines (as the corpus's own tables count them; pages and lines are counted
+    as they lie there where it has no tables), or ink pixels of its text lines at ink.height_px."""
+
+    ties: Literal["id"] = "id"
+    """Who comes first among equals: the lower id."""
+
+
+class WriterSettings(Settings):
+    """Which writers and pages of the corpus take part; all of them unless something is said here."""
+
+    include: IdList | None = None
+    """Only these writers: their ids in quotes, or a file with one id a line."""
+
+    exclude: IdList | None = None
+    """Not these writers: their ids in quotes, or a file with one id a line."""
+
+    include_pages: IdList | None = None
+    """Only these pages (images, where the corpus has no pages): their ids in quotes, or a file with one id a line."""
+
+    exclude_pages: IdList | None = None
+    """Not these pages (images, where the corpus has no pages): their ids in quotes, or a file with one id a line."""
+
+    min_pages: int = Field(default=1, ge=1)
+    """Writers with fewer pages are left out (images, where the corpus has no pages)."""
+
+    top_writers: TopWriters | None = None
+    """Only the writers with most of something, among those that all other rules leave."""
+
+
+@dataclass(frozen=True)
+class ChosenCorpus:
+    """A corpus, and what of it takes part.
+
+    Attributes:
+        index: those who take part; all other images are in its `left_out`, with reasons, and so is what is missing of
+            writers who take no part.
+        choice: the rule, and what it left out; `None` where there is no rule.
+    """
+
+    index: CorpusIndex
+    choice: Choice | None
+
+
+def choose_writers(index: CorpusIndex, settings: WriterSettings, count_ink: CountInk) -> ChosenCorpus:
+    """Leave out what shall not take part.
+
+    Args:
+        index: the corpus.
+        settings: the rule.
+        count_ink: called at most once, with those whom all other rules leave.
+
+    Raises:
+        CorpusError: if a list cannot be read or names somebody unknown, if the rule needs counts that the corpus does
+            not give, or if it leaves fewer than two writers, or fewer than it asks for.
+    """
+    if settings == WriterSettings():
+        return ChosenCorpus(index, None)
+    choosing = _Choosing(index)
+    _by_name(choosing, settings)
+    _pages_by_name(choosing, settings)
+    _with_enough_pages(choosing, settings.min_pages)
+    if settings.top_writers is not None:
+        _with_most(choosing, settings.top_writers, count_ink)
+    return choosing.end()
+
+
+@dataclass
+class _Choosing:
+    """A choice while it is made."""
+
+    index: CorpusIndex
+    rules: list[str] = field(default_factory=list)
+    writers: dict[str, str] = field(default_factory=dict)
+    pages: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        return "page" if self.index.has_pages else "image"
+
+    def reason(self, image: TextImage) -> str | None:
+        """Why an image is left out; `None` if it takes part."""
+        if image.writer_id in self.writers:
+            return f"writer {image.writer_id!r} {self.writers[image.writer_id]}"
+        if image.group_id in self.pages:
+            return f"{self.unit} {image.group_id!r} {self.pages[image.group_id]}"
+        return None
+
+    def kept(self) -> CorpusIndex:
+        return replace(self.index, images=tuple(i for i in self.index.images if self.reason(i) is None))
+
+    def n_pages(self, index: CorpusIndex) -> Counter[str]:
+        """Pages of each writer of the whole corpus, 0 for those without."""
+        counts = Counter(writer_id for _, writer_id in {(i.group_id, i.writer_id) for i in index.images})
+        return Counter({writer_id: counts[writer_id] for writer_id in self.index.writer_ids})
+
+    def leave_out(self, writers: Mapping[str, str], rule: str) -> None:
+        self.rules.append(f"{rule}: {len(writers)} writers left out." if writers else f"{rule}: nobody left out.")
+        self.writers.update(writers)
+
+    def end(self) -> ChosenCorpus:
+        kept = self.kept()
+        n_kept = len(kept.writer_ids)
+        if n_kept < 2:
+            raise CorpusError(
+                f"Two writers or more must take part, but `writers` leaves {n_kept} of {len(self.index.writer_ids)} of "
+                f"{self.index.name!r}. {' '.join(self.rules)}"
+            )
+        reasons = [(image, self.reason(image)) for image in self.index.images]
+        left_out = tuple(SetAside(image.path, reason, image.image_id) for image, reason in reasons if reason)
+        n_pages = self.n_pages(self.index)
+        writers = sorted(self.writers, key=natural_key)
+        pages = dict.fromkeys(
+            (i.group_id, i.writer_id) for i, reason in reasons if reason and i.writer_id not in self.writers
+        )
+        choice = Choice(
+            rule=" ".join(self.rules),
+            writers=tuple(LeftOutWriter(writer, n_pages[writer], self.writers[writer]) for writer in writers),
+            pages=tuple(LeftOutPage(page, writer, self.pages[page]) for page, writer in pages),
+        )
+        set_aside, beside = self._divide_set_aside(set(kept.writer_ids))
+        return ChosenCorpus(
+            replace(kept, set_aside=set_aside, left_out=(*self.index.left_out, *left_out, *beside)), choice
+        )
+
+    def _divide_set_aside(self, kept: set[str]) -> tuple[tuple[SetAside, ...], tuple[SetAside, ...]]:
+        """What is set aside of those who take part, or of nobody known; and of others, whose lack harms nobody."""
+        wanted: list[SetAside] = []
+        beside: list[SetAside] = []
+        for entry in self.index.set_aside:
+            if entry.writer_id is None or entry.writer_id in kept:
+                wanted.append(entry)
+            else:
+                why = self.writers.get(entry.writer_id, "has no images")
+                beside.append(replace(entry, reason=f"{entry.reason}; writer {entry.writer_id!r} {why}"))
+        return tuple(wanted), tuple(beside)
+
+
+def _by_name(choosing: _Choosing, settings: WriterSettings) -> None:
+    known = choosing.index.writer_ids
+    for key, ids in (("writers.include", settings.include), ("writers.exclude", settings.exclude)):
+        if ids is None:
+            continue
+        named = read_ids(ids, key, CorpusError)
+        check_known(named, known, key, "writers", CorpusError)
+        if key == "writers.include":
+            unwanted = {writer_id: "is not in writers.include" for writer_id in known if writer_id not in set(named)}
+            choosing.leave_out(unwanted, f"Only the {len(named)} writers of writers.include")
+        else:
+            choosing.leave_out(dict.fromkeys(named, "is in writers.exclude"), "Not those of writers.exclude")
+
+
+def _pages_by_name(choosing: _Choosing, settings: WriterSettings) -> None:
+    known = dict.fromkeys(image.group_id for image in choosing.index.images)
+    unit = choosing.unit
+    for key, ids in (
+        ("writers.include_pages", settings.include_pages),
+        ("writers.exclude_pages", settings.exclude_pages),
+    ):
+        if ids is None:
+            continue
+        named = read_ids(ids, key, CorpusError)
+        check_known(named, known, key, f"{unit}s", CorpusError)
+        if key == "writers.include_pages":
+            unwanted = {page: "is not in writers.include_pages" for page in known if page not in set(named)}
+            rule = f"Only the {len(named)} {unit}s of writers.include_pages"
+        else:
+            unwanted = dict.fromkeys(named, "is in writers.exclude_pages")
+            rule = "Not those of writers.exclude_pages"
+        choosing.rules.append(f"{rule}: {len(unwanted)} {unit}s left out.")
+        choosing.pages.update(unwanted)
+
+
+def _with_enough_pages(choosing: _Choosing, min_pages: int) -> None:
+    """Those without any page are left out also where nobody asked for a minimum: their pages were."""
+    unit = choosing.unit
+    counts = choosing.n_pages(choosing.kept())
+    few = {
+        writer_id: f"has {n} {unit}{'' if n == 1 else 's'}, needs {min_pages} (writers.min_pages)"
+        for writer_id, n in counts.items()
+        if n < min_pages and writer_id not in choosing.writers
+    }
+    if min_pages > 1 or few:
+        choosing.leave_out(few, f"Only writers with {min_pages} {unit}{'' if min_pages == 1 else 's'} or more")
+
+
+def _with_most(choosing: _Choosing, top: TopWriters, count_ink: CountInk) -> None:
+    kept = choosing.kept()
+    candidates = kept.writer_ids
+    if len(candidates) < top.n:
+        raise CorpusError(
+            f"writers.top_writers.n must not be above the number of writers, but got n={top.n}, and there are "
+            f"{len(candidates)} in {kept.name!r}. {' '.join(choosing.rules)}".rstrip()
+        )
+    amounts, source = _amounts(kept, top, count_ink)
+    ranked = sorted(candidates, key=lambda writer_id: (-amounts.get(writer_id, 0), natural_key(writer_id)))
+    what = _WHAT[top.by]
+    least = amounts.get(ranked[top.n - 1], 0)
+    tied = [writer_id for writer_id in ranked if amounts.get(writer_id, 0) == least]
+    n_tied_in = sum(writer_id in tied for writer_id in ranked[: top.n])
+    rule = f"The {top.n} of {len(ranked)} writers with most {what} ({source}), {least} or more"
+    if n_tied_in < len(tied):
+        rule += f"; of the {len(tied)} writers with {least}, {n_tied_in} by the lower id"
+    unwanted = {}
+    for writer_id in ranked[top.n :]:
+        amount = amounts.get(writer_id, 0)
+        tie = ", as the last one in, and a higher id" if amount == least else f", and the top {top.n} {least} or more"
+        unwanted[writer_id] = f"has {amount} {what}{tie} (writers.top_writers)"
+    choosing.leave_out(unwanted, rule)
+
+
+def _amounts(index: CorpusIndex, top: TopWriters, count_ink: CountInk) -> tuple[Mapping[str, int], str]:
+    """How much each writer wrote, and who says so."""
+    if top.by == "ink":
+        return count_ink(index), "counted in pixels of its text lines"
+    if top.by in index.amounts:
+        return index.amounts[top.by], "by the corpus's own tables"
+    if top.by == "forms":
+        pages = {(image.group_id, image.writer_id) for image in index.images}
+        return Counter(writer_id for _, writer_id in pages), "counted as they lie there"
+    if top.by == "lines" and all(image.unit == "line" for image in index.images):
+        return Counter(image.writer_id for image in index.images), "counted as they lie there"
+    there = ", ".join(["forms", *(name for name in index.amounts if name != "forms"), "ink"])
+    raise CorpusError(
+        f"writers.top_writers.by: {top.by} needs a corpus that says how many {_WHAT[top.by]} each writer wrote, but "
+        f"{index.name!r} does not. Take one of {there}."
+    )

@@ -1,0 +1,1 @@
+"""Text lines: where they lie, the store that keeps their pixels, and how they are read into it."""

@@ -1,0 +1,1 @@
+"""Networks: their hyperparameters, the model builder, inference and embedding."""

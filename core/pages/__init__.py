@@ -1,0 +1,1 @@
+"""From an image file to the text lines on it."""

@@ -1,0 +1,290 @@
+"""Which patches: random ones under a cap for training, evenly spaced ones for evaluation.
+
+Both are plans: places in a line store and labels, a few bytes a patch. Pixels are read when a batch needs them.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from core.errors import PatchError
+from core.lines.source import LineSource
+from core.patches.offsets import InkedOffsets, check_size, ink_shares, mark_inked, n_possible_offsets
+from core.patches.sampling import Indices, count_by_group, draw_distinct, share_equally
+from core.settings import Settings
+from core.splits.leaky_deal import LeakyPart
+
+PAPER = 255
+UNKNOWN_WRITER = -1
+_PLAN_STREAM = 1  # keeps the random numbers of a plan apart from those of other uses of the same seed
+
+
+class PatchSettings(Settings):
+    """Size, number and choice of patches."""
+
+    size_px: Annotated[int, Field(ge=8, le=1024)] = 113
+    """Side of a square patch in pixels of the line store; not more than ink.height_px."""
+
+    fraction: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Most of a line's possible offsets that one epoch may use; every line may give at least one patch."""
+
+    patches_per_epoch: Annotated[int, Field(ge=1)] = 20_000
+    """Patches in one epoch of training, if the fraction allows that many."""
+
+    min_ink: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """Share of ink pixels below which a patch is near-empty and left out."""
+
+    balance: bool = True
+    """Equal numbers of training patches for all writers (as far as the fraction allows), not by length of text."""
+
+    per_image_at_validation: Annotated[int, Field(ge=1)] = 8
+    """Most patches of one image when a trial is validated."""
+
+    per_image_at_test: Annotated[int, Field(ge=1)] = 32
+    """Most patches of one image at test and when a writer is identified."""
+
+
+@dataclass(frozen=True, eq=False)
+class PatchPlan:
+    """Places of patches in a line store, and their labels.
+
+    Attributes:
+        lines: (n_patches,) int32, places in `store.lines`.
+        tops: (n_patches,) int32, first pixel row.
+        lefts: (n_patches,) int32, first pixel column; 0 in a line narrower than a patch.
+        labels: (n_patches,) int32, places in the writer ids, -1 where the writer is not known.
+        size_px: side of a patch.
+    """
+
+    lines: NDArray[np.int32]
+    tops: NDArray[np.int32]
+    lefts: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    size_px: int
+
+    def __post_init__(self) -> None:
+        """Raise PatchError if the arrays differ in length."""
+        lengths = {len(self.lines), len(self.tops), len(self.lefts), len(self.labels)}
+        if len(lengths) != 1:
+            raise PatchError(f"The arrays of a plan must be equally long, but got lengths {sorted(lengths)}.")
+
+    def __len__(self) -> int:
+        """Count the patches."""
+        return len(self.lines)
+
+    def __getitem__(self, part: slice | NDArray[np.integer] | NDArray[np.bool_]) -> "PatchPlan":
+        """Take a slice, or the chosen patches, as a plan of its own."""
+        return PatchPlan(self.lines[part], self.tops[part], self.lefts[part], self.labels[part], self.size_px)
+
+
+class PatchSampler:
+    """Draws the training patches of each epoch.
+
+    A line gives at most `fraction` of its possible offsets per epoch, never one twice, and never a near-empty one.
+    With `balance` the writers have equal shares; what a writer is short of goes to the others in equal parts.
+    Within a writer every allowed patch is equally likely. An epoch's plan depends on seed and epoch (and on which
+    images, of which store) only, not on the epochs planned before.
+
+    Attributes:
+        store: the line store.
+        settings: as given.
+        n_patches_per_epoch: `settings.patches_per_epoch`, or all that the cap allows if that is less.
+    """
+
+    def __init__(
+        self,
+        store: LineSource,
+        image_ids: Sequence[str],
+        writer_ids: Sequence[str],
+        settings: PatchSettings,
+        seed: int,
+        leak: LeakyPart | None = None,
+    ) -> None:
+        """Test the ink of all offsets.
+
+        Args:
+            store: holds the lines; images without a line in it are passed over (the store says why: `store.set_aside`).
+            image_ids: to draw from; their order has no influence.
+            writer_ids: class k of a model is writer_ids[k].
+            settings: of the patches.
+            seed: not negative.
+            leak: where the split is leaky, which lines and offsets of the images are for training.
+
+        Raises:
+            PatchError: if a patch is higher than the lines, an image's writer is not in `writer_ids`, a writer has no
+                patch with enough ink, or the seed is negative.
+        """
+        if seed < 0:
+            raise PatchError(f"A seed must not be negative, but got {seed}.")
+        self.store, self.settings, self._seed = store, settings, seed
+        lines = _lines_of(store, image_ids, leak)
+        labels = _labels_of(store, lines, writer_ids)
+        by_writer = np.argsort(labels, kind="stable")
+        self._lines, self._labels = lines[by_writer], labels[by_writer]
+        self._offsets = InkedOffsets.find(store, self._lines.tolist(), settings.size_px, settings.min_ink, leak)
+        self._caps = np.minimum(self._offsets.n_per_line, self._most_per_line())
+        self._per_writer = np.bincount(self._labels, weights=self._caps, minlength=len(writer_ids)).astype(np.int64)
+        self._check_every_writer(writer_ids)
+        self.n_patches_per_epoch = min(settings.patches_per_epoch, int(self._caps.sum()))
+
+    @property
+    def n_lines(self) -> int:
+        """How many lines patches are drawn from."""
+        return len(self._lines)
+
+    def plan_epoch(self, epoch: int) -> PatchPlan:
+        """Draw and shuffle the patches of one epoch.
+
+        Args:
+            epoch: not negative.
+
+        Returns:
+            `n_patches_per_epoch` patches, no two the same.
+        """
+        generator = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(_PLAN_STREAM, epoch)))
+        allowed = self._per_writer if self.settings.balance else np.array([self._caps.sum()])
+        shares = share_equally(allowed, self.n_patches_per_epoch, generator)
+        chosen = draw_distinct(allowed, shares, generator)
+        n_per_line = count_by_group(chosen, self._caps)
+        numbers = generator.permutation(draw_distinct(self._offsets.n_per_line, n_per_line, generator))
+        place, tops, lefts = self._offsets.locate(numbers)
+        return _plan(self._lines[place], tops, lefts, self._labels[place], self.settings.size_px)
+
+    def _most_per_line(self) -> Indices:
+        """Apply the fraction to the possible offsets of each line."""
+        height_px, size_px = self.store.height_px, self.settings.size_px
+        n_possible = [n_possible_offsets(height_px, self.store.lines[i].width_px, size_px) for i in self._lines]
+        return np.maximum(1, np.floor(self.settings.fraction * np.array(n_possible))).astype(np.int64)
+
+    def _check_every_writer(self, writer_ids: Sequence[str]) -> None:
+        without = [writer_id for writer_id, n in zip(writer_ids, self._per_writer, strict=True) if n == 0]
+        if without:
+            raise PatchError(
+                f"Every writer needs a training patch with at least min_ink={self.settings.min_ink} of ink pixels, but "
+                f"{len(without)} of {len(writer_ids)} writers have none: {', '.join(without[:5])}"
+                f"{', ...' if len(without) > 5 else ''}. Lower patches.min_ink, or leave them out of the corpus."
+            )
+
+
+def evaluation_plan(
+    store: LineSource,
+    image_ids: Sequence[str],
+    writer_ids: Sequence[str] | None,
+    settings: PatchSettings,
+    per_image: int,
+    leak: LeakyPart | None = None,
+    by: Literal["line", "image", "page"] = "image",
+) -> PatchPlan:
+    """Space patches evenly over the inked offsets of each image, all its lines together.
+
+    An image with fewer inked offsets than `per_image` gives them all; one with none gives its most inked patch, so
+    that every image with a line gets a decision.
+
+    Args:
+        store: holds the lines; images without a line in it are passed over (the store says why: `store.set_aside`).
+        image_ids: to evaluate; their order has no influence.
+        writer_ids: class k of a model is writer_ids[k]; `None` where the writers are not known.
+        settings: of the patches.
+        per_image: most patches of one image, at least 1.
+        leak: where the split is leaky, which lines and offsets of the images are for evaluation.
+        by: `page` spaces them over all images of a page, as if the whole page were one image; `line` over each line.
+
+    Returns:
+        Patches in the order of the store, those of one image and line together.
+
+    Raises:
+        PatchError: if no image has a line, a patch is higher than the lines, an image's writer is not in
+            `writer_ids`, or `per_image` is below 1.
+    """
+    if per_image < 1:
+        raise PatchError(f"`per_image >= 1` must hold, but got {per_image=}.")
+    check_size(store, settings.size_px)
+    lines = _lines_of(store, image_ids, leak)
+    if len(lines) == 0:
+        raise PatchError(f"None of the {len(image_ids)} images to evaluate has a text line.")
+    lines_of_image: dict[Hashable, list[int]] = {}
+    for number in lines.tolist():
+        line = store.lines[number]
+        image = {"line": number, "image": line.image_id, "page": (line.writer_id, line.group_id)}[by]
+        lines_of_image.setdefault(image, []).append(number)
+    spaced = [_space_evenly(store, own, settings, per_image, leak) for own in lines_of_image.values()]
+    chosen, tops, lefts = np.concatenate(spaced, axis=1)
+    labels = np.full(len(chosen), UNKNOWN_WRITER) if writer_ids is None else _labels_of(store, chosen, writer_ids)
+    return _plan(chosen, tops, lefts, labels, settings.size_px)
+
+
+def read_patches(store: LineSource, plan: PatchPlan) -> NDArray[np.uint8]:
+    """Copy the pixels of patches out of the store.
+
+    A line narrower than a patch is centred on paper.
+
+    Returns:
+        (n_patches, size_px, size_px), row before column; 0 is ink, 255 paper.
+    """
+    size = plan.size_px
+    patches = np.empty((len(plan), size, size), dtype=np.uint8)
+    places = zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True)
+    for patch, (line, top, left) in zip(patches, places, strict=True):
+        pixels = store.pixels(line)
+        width_px = pixels.shape[1]
+        if width_px >= size:
+            patch[...] = pixels[top : top + size, left : left + size]
+        else:
+            margin = (size - width_px) // 2
+            patch[...] = PAPER
+            patch[:, margin : margin + width_px] = pixels[top : top + size]
+    return patches
+
+
+def _lines_of(store: LineSource, image_ids: Sequence[str], leak: LeakyPart | None) -> Indices:
+    wanted = set(image_ids)
+    lines = np.array([i for i, line in enumerate(store.lines) if line.image_id in wanted], dtype=np.int64)
+    return lines if leak is None else lines[leak.choose([store.lines[i] for i in lines.tolist()])]
+
+
+def _labels_of(store: LineSource, lines: Indices, writer_ids: Sequence[str]) -> Indices:
+    label_of = {writer_id: label for label, writer_id in enumerate(writer_ids)}
+    owners = [store.lines[line].writer_id for line in lines.tolist()]
+    unknown = sorted(set(owners) - set(label_of))
+    if unknown:
+        raise PatchError(
+            f"Every image must be by one of the {len(writer_ids)} given writers, but got images by "
+            f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}. Use the split of these writers."
+        )
+    return np.array([label_of[owner] for owner in owners], dtype=np.int64)
+
+
+def _plan(lines: Indices, tops: Indices, lefts: Indices, labels: Indices, size_px: int) -> PatchPlan:
+    return PatchPlan(
+        lines.astype(np.int32), tops.astype(np.int32), lefts.astype(np.int32), labels.astype(np.int32), size_px
+    )
+
+
+def _space_evenly(
+    store: LineSource, lines: Sequence[int], settings: PatchSettings, per_image: int, leak: LeakyPart | None
+) -> Indices:
+    """Choose the patches of one image: (3, n_patches), rows line, top, left.
+
+    Offsets count column by column, so that few patches still lie all along the line.
+    """
+    inked = [np.nonzero(mark_inked(store, line, settings.size_px, settings.min_ink, leak).T) for line in lines]
+    n_inked = [len(lefts) for lefts, _ in inked]
+    if not any(n_inked):
+        shares = [ink_shares(store, line, settings.size_px) for line in lines]
+        if leak is not None:
+            shares = [
+                np.where(leak.offsets(store.lines[line], share.shape), share, -1.0)
+                for line, share in zip(lines, shares, strict=True)
+            ]
+        most = int(np.argmax([share.max() for share in shares]))
+        top, left = np.unravel_index(int(np.argmax(shares[most])), shares[most].shape)
+        return np.array([[lines[most]], [top], [left]], dtype=np.int64)
+    n_patches = min(per_image, sum(n_inked))
+    chosen = (2 * np.arange(n_patches) + 1) * sum(n_inked) // (2 * n_patches)
+    line = np.repeat(np.array(lines), n_inked)[chosen]
+    lefts, tops = (np.concatenate(part)[chosen] for part in zip(*inked, strict=True))
+    return np.stack([line, tops, lefts])

@@ -1,0 +1,106 @@
+"""How sure a score is: 95 % intervals over the units that were drawn independently, the pages.
+
+Patches and lines of one page resemble each other, so intervals over patches would be far too narrow. The units are
+drawn again, whole, with what belongs to them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+Interval = tuple[float, float]
+FloatArray = NDArray[np.float64]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class ClusteredScores:
+    """Scores of items (patches, images or pages), summed by the unit that each item belongs to.
+
+    Attributes:
+        n_items: (n_units,) items of each unit.
+        sums: for each score that is a mean over items, its (n_units,) sums.
+        hits: (n_units, n_writers) items that were decided rightly, by true writer.
+        true: (n_units, n_writers) items by true writer.
+        predicted: (n_units, n_writers) items by predicted writer.
+    """
+
+    n_items: FloatArray
+    sums: Mapping[str, FloatArray]
+    hits: FloatArray
+    true: FloatArray
+    predicted: FloatArray
+
+    @classmethod
+    def collect(
+        cls,
+        units: NDArray[np.int64],
+        n_units: int,
+        true: NDArray[np.int64],
+        predicted: NDArray[np.int64],
+        n_writers: int,
+        scores: Mapping[str, FloatArray],
+    ) -> "ClusteredScores":
+        """Sum per unit.
+
+        Args:
+            units: (n_items,) the unit of each item, from 0.
+            n_units: number of units.
+            true: (n_items,) the right writers.
+            predicted: (n_items,) the decisions.
+            n_writers: number of writers.
+            scores: (n_items,) values by name.
+        """
+
+        def count(writers: NDArray[np.int64], chosen: NDArray[np.bool_]) -> FloatArray:
+            cells = np.bincount((units * n_writers + writers)[chosen], minlength=n_units * n_writers)
+            return cells.reshape(n_units, n_writers).astype(np.float64)
+
+        everything = np.ones(len(units), dtype=np.bool_)
+        return cls(
+            np.bincount(units, minlength=n_units).astype(np.float64),
+            {name: np.bincount(units, values, n_units).astype(np.float64) for name, values in scores.items()},
+            count(true, predicted == true),
+            count(true, everything),
+            count(predicted, everything),
+        )
+
+
+def draw_resamples(n_units: int, n_resamples: int, seed: int) -> FloatArray:
+    """Draw units with replacement: (n_resamples, n_units), how often each unit is in each resample."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_resamples).astype(np.float64)
+
+
+def bootstrap_means(scores: ClusteredScores, resamples: FloatArray) -> dict[str, Interval]:
+    """Percentile intervals of the mean scores (Efron and Tibshirani 1993, chapter 13), units drawn whole."""
+    n_items = resamples @ scores.n_items
+    return {name: _percentiles(resamples @ sums / n_items) for name, sums in scores.sums.items()}
+
+
+def bootstrap_macro_f1(scores: ClusteredScores, resamples: FloatArray) -> Interval:
+    """Percentile interval of macro-F1; in each resample the mean is over the writers that are in it."""
+    true = resamples @ scores.true
+    hits, predicted = resamples @ scores.hits, resamples @ scores.predicted
+    present = true > 0
+    f1 = np.divide(2 * hits, true + predicted, out=np.zeros_like(hits), where=present)
+    return _percentiles(f1.sum(axis=1) / present.sum(axis=1))
+
+
+def exact_interval(share: float, n_units: int) -> Interval:
+    """Clopper-Pearson interval of a share that is 0 or 1, where a bootstrap would claim to be certain.
+
+    >>> low, high = exact_interval(1.0, 20)
+    >>> round(low, 3), high
+    (0.832, 1.0)
+    """
+    interval = binomtest(round(share * n_units), n_units).proportion_ci(confidence_level=LEVEL, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def _percentiles(values: FloatArray) -> Interval:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

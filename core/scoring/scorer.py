@@ -1,0 +1,51 @@
+"""A network's scores on one part of a split, always on the same patches."""
+
+from collections.abc import Sequence
+
+import keras
+
+from core.lines.store import LineStore
+from core.networks.inference import Predictor
+from core.patches.feed import evaluation_batches
+from core.patches.plan import PatchSettings, evaluation_plan
+from core.scoring.evaluation import Evaluation, evaluate
+from core.splits.leaky_deal import LeakyPart
+
+_BATCH_SIZE = 256
+
+
+class Scorer:
+    """Scores a network, as often as asked; its weights at the time of each call count.
+
+    Args:
+        model: of `core.networks.model.build_model`.
+        store: the line store.
+        image_ids: to score on.
+        writer_ids: class k is writer_ids[k].
+        patches: size and ink test of the patches.
+        per_image: most patches of one image.
+        leak: where the split is leaky, which lines and offsets of the images are for this part.
+
+    Raises:
+        PatchError: if none of the images has a text line.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        store: LineStore,
+        image_ids: Sequence[str],
+        writer_ids: Sequence[str],
+        patches: PatchSettings,
+        per_image: int,
+        leak: LeakyPart | None = None,
+    ) -> None:
+        self._predictor = Predictor(model)
+        self._store, self._writer_ids = store, writer_ids
+        self._plan = evaluation_plan(store, image_ids, writer_ids, patches, per_image, leak)
+
+    def score(self, n_resamples: int = 1000) -> Evaluation:
+        """Predict and score; `n_resamples=0` saves the intervals' time."""
+        batches = evaluation_batches(self._store, self._plan, _BATCH_SIZE)
+        log_probabilities = self._predictor.log_probabilities(batches)
+        return evaluate(log_probabilities, self._plan, self._store, self._writer_ids, n_resamples)

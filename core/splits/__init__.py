@@ -1,0 +1,1 @@
+"""Which pages train, validate and test."""

@@ -1,0 +1,206 @@
+"""Divide a corpus into train, validation and test, by page.
+
+Lines and patches of one page share a pen, a scan and a mood: divided by line or patch, a model is rewarded for
+knowing the page. (scikit-learn's `StratifiedGroupKFold` keeps groups together too, but balances writers over folds
+only as far as it can; here every writer has pages in every part, and the pages of one writer are dealt without
+regard to the others, so that a new writer moves nobody else's page.)
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from core.corpora.index import CorpusIndex, OfficialSplit, TextImage
+from core.corpora.left_out import LeftOutWriter
+from core.corpora.natural_order import natural_key
+from core.errors import SplitError
+from core.splits.manifest import PARTS, Part, SplitManifest
+from core.splits.settings import FoldSettings, SplitSettings
+
+__all__ = ["PARTS", "LeftOutWriter", "Part", "SplitManifest", "SplitSettings", "split_pages"]
+
+
+def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:
+    """Divide the corpus so that no page is in two parts and every writer is in all of them.
+
+    The unit is the page, or the image where the corpus has no pages (then nothing is known about which images were
+    written together, and every report must say so).
+
+    Args:
+        index: the corpus.
+        settings: how to divide it.
+        unusable: ids of images that cannot be read. They are in no part, so that no part is empty for a writer whose
+            only page of it is broken; a writer who has too few pages for that reason alone is left out, which is no
+            error.
+
+    Returns:
+        The manifest; `writer_ids` are in natural order, and class k of a model is `writer_ids[k]`.
+
+    Raises:
+        SplitError: if a writer has too few pages and `too_few_pages` is `error`, if fewer than two writers are left,
+            if a page has two writers or lies in both parts of the official division, or if an official
+            division is wanted that does not exist.
+    """
+    usable = [image for image in index.images if image.image_id not in unusable] if unusable else list(index.images)
+    pages_of_writer = _group(index, uses_official=_uses_official(index, settings))
+    usable_pages = {image.group_id for image in usable}
+    dealt: dict[str, dict[Part, list[_Page]]] = {}
+    left_out: list[LeftOutWriter] = []
+    faults: list[LeftOutWriter] = []  # of them those who would have too few pages if all could be read
+    _check_fold(pages_of_writer, settings)
+    for writer_id, pages in sorted(pages_of_writer.items(), key=lambda item: natural_key(item[0])):
+        good = [page for page in pages if page.group_id in usable_pages]
+        lack = _lack(good, settings)
+        if lack is None:
+            dealt[writer_id] = _deal(writer_id, good, settings)
+            continue
+        lost = f" ({len(pages) - len(good)} cannot be read)" if len(good) < len(pages) else ""
+        left_out.append(LeftOutWriter(writer_id, len(good), f"{lack}{lost}"))
+        if _lack(pages, settings) is not None:
+            faults.append(left_out[-1])
+    _check_left_out(left_out, faults, n_kept=len(dealt), settings=settings, unit=_unit(index))
+    part_of_page = {page.group_id: part for parts in dealt.values() for part, pages in parts.items() for page in pages}
+    return SplitManifest(
+        corpus=index.name,
+        unit=_unit(index),
+        writer_ids=tuple(dealt),
+        train=_image_ids(usable, part_of_page, "train"),
+        validation=_image_ids(usable, part_of_page, "validation"),
+        test=_image_ids(usable, part_of_page, "test"),
+        left_out=tuple(left_out),
+        settings=settings.as_json(),
+    )
+
+
+@dataclass(frozen=True)
+class _Page:
+    group_id: str
+    official: OfficialSplit | None
+
+
+def _unit(index: CorpusIndex) -> Literal["page", "image"]:
+    return "page" if index.has_pages else "image"
+
+
+def _uses_official(index: CorpusIndex, settings: SplitSettings) -> bool:
+    if settings.official == "ignore":
+        return False
+    n_without = sum(image.official_split is None for image in index.images)
+    if n_without == 0:
+        return True
+    if settings.official == "use" or n_without < len(index.images):
+        raise SplitError(
+            f"An official division must name a part for every image, but of {len(index.images)} images of "
+            f"{index.name!r} {n_without} have none. Set `split.official: ignore`."
+        )
+    return False
+
+
+def _group(index: CorpusIndex, uses_official: bool) -> dict[str, list[_Page]]:
+    writer_of_page: dict[str, str] = {}
+    official_of_page: dict[str, OfficialSplit | None] = {}
+    for image in index.images:
+        page, official = image.group_id, image.official_split if uses_official else None
+        if writer_of_page.setdefault(page, image.writer_id) != image.writer_id:
+            raise SplitError(
+                f"A page must have one writer, but page {page!r} of {index.name!r} has {writer_of_page[page]!r} and "
+                f"{image.writer_id!r}."
+            )
+        if official_of_page.setdefault(page, official) != official:
+            raise SplitError(
+                f"A page must lie in one part, but the official division of {index.name!r} has images of page "
+                f"{page!r} in both. Set `split.official: ignore`."
+            )
+    pages_of_writer: dict[str, list[_Page]] = {}
+    for page, writer_id in writer_of_page.items():
+        pages_of_writer.setdefault(writer_id, []).append(_Page(page, official_of_page[page]))
+    return pages_of_writer
+
+
+def _check_fold(pages_of_writer: Mapping[str, list[_Page]], settings: SplitSettings) -> None:
+    most = max((sum(page.official != "test" for page in pages) for pages in pages_of_writer.values()), default=0)
+    if settings.folds is not None and settings.folds.n == "pages" and settings.folds.fold > most:
+        raise SplitError(
+            f"`split.folds.fold` must be one of the rotations, but got {settings.folds.fold}, and no writer has more "
+            f"than {most} pages."
+        )
+
+
+def _lack(pages: list[_Page], settings: SplitSettings) -> str | None:
+    """What a writer has too little of, or `None`."""
+    official_test = sum(page.official == "test" for page in pages)
+    is_official = any(page.official is not None for page in pages)
+    if is_official:
+        n_train = len(pages) - official_test
+        needs_test = 1 if settings.test > 0 else 0
+        least = _least_outside_test(settings)
+        if n_train < least or official_test < needs_test:
+            return (
+                f"has {n_train} in the official train part, needs {least}, and {official_test} in test, needs "
+                f"{needs_test}"
+            )
+        return None
+    needed = _least_outside_test(settings) + (settings.test > 0)
+    return f"has {len(pages)}, needs {needed}" if len(pages) < needed else None
+
+
+def _deal(writer_id: str, pages: list[_Page], settings: SplitSettings) -> dict[Part, list[_Page]]:
+    test = [page for page in pages if page.official == "test"]
+    is_official = any(page.official is not None for page in pages)
+    rest = sorted((page for page in pages if page.official != "test"), key=lambda page: page.group_id)
+    seed = hashlib.sha256(f"{settings.seed} {writer_id}".encode()).digest()
+    shuffled = [rest[i] for i in np.random.default_rng(list(seed)).permutation(len(rest))]
+    if not is_official and settings.test > 0:
+        n_test = min(_share(settings.test, len(pages)), len(pages) - _least_outside_test(settings))
+        test, shuffled = shuffled[:n_test], shuffled[n_test:]
+    if settings.folds is not None:
+        return {"test": test, **_rotate(shuffled, settings.folds)}
+    of = len(rest) if is_official else len(pages)
+    n_validation = min(_share(settings.validation, of), len(shuffled) - 1)
+    return {"test": test, "validation": shuffled[:n_validation], "train": shuffled[n_validation:]}
+
+
+def _rotate(shuffled: list[_Page], folds: FoldSettings) -> dict[Part, list[_Page]]:
+    """Hold out fold k; with one page a fold, a writer with fewer pages than others begins anew and lacks in none."""
+    n = len(shuffled) if folds.n == "pages" else folds.n
+    held_out = shuffled[(folds.fold - 1) % n :: n]
+    return {"validation": held_out, "train": [page for page in shuffled if page not in held_out]}
+
+
+def _least_outside_test(settings: SplitSettings) -> int:
+    return 2 if settings.folds is None else settings.folds.least_pages
+
+
+def _share(share: float, n: int) -> int:
+    return max(1, round(share * n))
+
+
+def _check_left_out(
+    left_out: list[LeftOutWriter],
+    faults: list[LeftOutWriter],
+    n_kept: int,
+    settings: SplitSettings,
+    unit: Literal["page", "image"],
+) -> None:
+    if faults and settings.too_few_pages == "error":
+        raise SplitError(
+            f"Every writer needs at least one {unit} in each part, but {len(faults)} have too few {unit}s: "
+            f"{_name(faults)}. Add {unit}s, or set `split.too_few_pages: leave_out`."
+        )
+    if n_kept < 2:
+        raise SplitError(
+            f"There must be two writers or more with enough {unit}s, but there are {n_kept}: "
+            f"{_name(left_out)}. Add {unit}s."
+        )
+
+
+def _name(writers: list[LeftOutWriter]) -> str:
+    first = "; ".join(f"writer {writer.writer_id!r} {writer.reason}" for writer in writers[:10])
+    return f"{first}; and {len(writers) - 10} more" if len(writers) > 10 else first
+
+
+def _image_ids(images: Iterable[TextImage], part_of_page: Mapping[str, Part], part: Part) -> tuple[str, ...]:
+    return tuple(image.image_id for image in images if part_of_page.get(image.group_id) == part)

@@ -1,0 +1,197 @@
+"""A division of a corpus, as a file that can be read, compared and trusted."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from core.corpora.index import CorpusIndex
+from core.corpora.left_out import Choice, LeftOutWriter
+from core.errors import SplitError
+from core.splits.leaky_deal import LeakyDeal, LeakyPart
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SplitManifest:
+    """Which image is in which part.
+
+    Attributes:
+        corpus: the name of the corpus.
+        unit: what was not divided: the page, or the image where the corpus has no pages.
+        writer_ids: the writers in the order of a model's classes.
+        train: image ids, in the order of the corpus.
+        validation: likewise.
+        test: likewise; sealed until promotion.
+        left_out: the writers that are in no part, because they have too few pages for all parts.
+        settings: the settings that the division was made with.
+        choice: who takes part, and whom and what that leaves out; `None` where all do.
+        leaky: how lines or patches of the same images are dealt out; then `train` and `validation` are the same
+            images. `None` for every honest division.
+
+    Raises:
+        SplitError: at construction, if an image is in two parts or twice in one.
+    """
+
+    corpus: str
+    unit: Literal["page", "image"]
+    writer_ids: tuple[str, ...]
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    left_out: tuple[LeftOutWriter, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    choice: Choice | None = None
+    leaky: LeakyDeal | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse overlap."""
+        part_of: dict[str, Part] = {}
+        if self.leaky is not None and self.train != self.validation:
+            raise SplitError("A leaky division deals out the images that it trains on, but has others in validation.")
+        for part in self._parts_of_their_own:
+            for image_id in self.image_ids(part):
+                if image_id in part_of:
+                    raise SplitError(
+                        f"An image must be once in one part, but {image_id!r} is in {part_of[image_id]} and in {part}."
+                    )
+                part_of[image_id] = part
+
+    def image_ids(self, part: Part) -> tuple[str, ...]:
+        """The images of a part."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[part]
+
+    def leak(self, part: Part) -> LeakyPart | None:
+        """Which lines and patches of its images a part has; `None` where it has all of them."""
+        return None if self.leaky is None or part == "test" else self.leaky.part(part)
+
+    @property
+    def divided_by(self) -> str:
+        """What was dealt out, in words, such as `page`, `page (fold 2 of 5)` or `patch (leaky)`."""
+        if self.leaky is not None:
+            return f"{self.leaky.by} (leaky)"
+        if self.settings.get("lists"):
+            return f"{self.unit} (lists)"
+        if folds := self.settings.get("folds"):
+            return f"{self.unit} (fold {folds['fold']} of {folds['n']})"
+        kind = self.settings.get("kind", "page")
+        return self.unit if kind == "page" else f"{kind} and {self.unit}" if kind == "text" else kind
+
+    @property
+    def warning(self) -> str:
+        """What everyone who sees a score of this division must know; empty for every honest one."""
+        if self.leaky is None:
+            return ""
+        what = "lines of the same pages" if self.unit == "page" else "the same images"
+        if self.leaky.by == "patch":
+            what = "the same lines, and overlap"
+        return (
+            f"Leaky split by {self.leaky.by}: training and validation {self.leaky.by}"
+            f"{'es come from' if self.leaky.by == 'patch' else 's are'} {what}. "
+            "The scores say nothing about new pages."
+        )
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of the content: equal divisions have equal hashes, on any machine."""
+        return _sha256(self._content())
+
+    @property
+    def test_hash(self) -> str:
+        """SHA-256 (hex) of the corpus's name and the set of test images: what openings are counted by."""
+        return _sha256({"corpus": self.corpus, "test": sorted(self.test)})
+
+    def check_fits(self, index: CorpusIndex) -> None:
+        """Refuse a corpus that has changed since: images gone, or a page that lies in two parts.
+
+        Raises:
+            SplitError: if so.
+        """
+        page_of = {image.image_id: image.group_id for image in index.images}
+        part_of_page: dict[str, Part] = {}
+        for part in self._parts_of_their_own:
+            gone = [image_id for image_id in self.image_ids(part) if image_id not in page_of]
+            if gone:
+                raise SplitError(
+                    f"The corpus must hold every image of the split, but {len(gone)} of its {part} images are not in "
+                    f"{index.name!r} below {index.root}, such as {gone[:3]}. Put them back, or start a new sweep."
+                )
+            for image_id in self.image_ids(part):
+                page = page_of[image_id]
+                if part_of_page.setdefault(page, part) != part:
+                    raise SplitError(
+                        f"A page must lie in one part, but {page!r} is in {part_of_page[page]} and in {part}."
+                    )
+
+    def save(self, path: Path) -> None:
+        """Write the manifest as JSON that people can read; the file appears whole or not at all."""
+        content = {"hash": self.hash, "test_hash": self.test_hash, **self._content()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}-{os.getpid()}")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "SplitManifest":
+        """Read a manifest.
+
+        Raises:
+            SplitError: if the file is missing or no manifest, if an image is in two parts, or if it was edited.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            manifest = cls(
+                corpus=content["corpus"],
+                unit=content["unit"],
+                writer_ids=tuple(content["writer_ids"]),
+                train=tuple(content["train"]),
+                validation=tuple(content["validation"]),
+                test=tuple(content["test"]),
+                left_out=tuple(LeftOutWriter(**writer) for writer in content["left_out"]),
+                settings=content["settings"],
+                choice=Choice.from_json(content["choice"]) if "choice" in content else None,
+                leaky=LeakyDeal(**content["leaky"]) if "leaky" in content else None,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SplitError(f"{path} must be a split manifest, but cannot be read as one ({error!r}).") from error
+        except SplitError as error:
+            raise SplitError(f"{path}: {error} Make the split again.") from error
+        if manifest.hash != content.get("hash"):
+            raise SplitError(
+                f"A split manifest must not be edited, but the content of {path} has hash {manifest.hash} and says "
+                f"{content.get('hash')}. Make the split again with `whosehand data split`."
+            )
+        return manifest
+
+    @property
+    def _parts_of_their_own(self) -> tuple[Part, ...]:
+        return PARTS if self.leaky is None else ("train", "test")
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "corpus": self.corpus,
+            "unit": self.unit,
+            "n_images": {part: len(self.image_ids(part)) for part in PARTS},
+            "settings": dict(self.settings),
+            # Only where there is something to say, so that older manifests keep their hash.
+            **({} if self.choice is None else {"choice": self.choice.as_json()}),
+            **({} if self.leaky is None else {"warning": self.warning, "leaky": self.leaky.as_json()}),
+            "writer_ids": list(self.writer_ids),
+            "left_out": [asdict(writer) for writer in self.left_out],
+            **{part: list(self.image_ids(part)) for part in PARTS},
+        }
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()

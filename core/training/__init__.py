@@ -1,0 +1,1 @@
+"""Training a network: the plan, the fit, the checkpoints."""

@@ -1,0 +1,213 @@
+"""Fit a network: epochs with reports, exact checkpoints, early stopping, the best weights at the end.
+
+The loop is our own: Keras' `fit` cannot stop and go on bit-equal, and is not faster.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from core.errors import CheckpointError, TrainingError
+from core.networks.fast_twin import copy_variables, fast_twin
+from core.networks.model import build_optimizer
+from core.training.checkpoint import CheckpointFile, FitState, fit_identity, load_checkpoint, save_checkpoint
+from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor
+from core.training.training_step import TrainingStep
+
+Validate = Callable[[keras.Model], Mapping[str, float]]
+SPEED = "train/patches_per_s"
+_N_BATCHES_BETWEEN_CHECKS = 50  # of the loss; each check waits for the device
+
+
+class Feed(Protocol):
+    """Batches of training patches, as `core.patches.feed.TrainingFeed` gives them."""
+
+    def n_batches(self, epoch: int) -> int:
+        """How many batches an epoch has."""
+        ...
+
+    def batches(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
+        """Patches (n, height, width, 1) and labels (n,) of one epoch, counted from 0."""
+        ...
+
+
+def configure_tensorflow(threads: int, precision: str, seed: int) -> None:
+    """Set up TensorFlow and Keras for one trial; once, before anything is computed.
+
+    Args:
+        threads: of an operation's inside (a matrix product); operations themselves run one after the other.
+        precision: `float32` or `mixed_bfloat16`, of the layers that are built from now on.
+        seed: of Python's, NumPy's and Keras' global generators, from which nothing here should draw.
+
+    Raises:
+        TrainingError: if TensorFlow has already started with another number of threads.
+    """
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError as error:
+        raise TrainingError(f"TensorFlow must be configured before it starts, but it runs already: {error}") from error
+    keras.mixed_precision.set_global_policy(precision)
+    keras.utils.set_random_seed(seed)
+
+
+def fit(
+    model: keras.Model, feed: Feed, validate: Validate, plan: FitPlan, on_epoch: Callable[[EpochRecord], bool]
+) -> FitResult:
+    """Train until the horizon, `until_epoch`, early stopping, or until `on_epoch` says no.
+
+    A fit that goes on from a checkpoint gives the same bits as one that never stopped, if the feed, the number of
+    threads and the precision are the same.
+
+    Args:
+        model: of `build_model`. Its weights are those of the latest epoch whenever `validate` or `on_epoch` is called,
+            and those of the best epoch after a complete fit.
+        feed: of training patches.
+        validate: scores the model after every epoch, without changing it.
+        plan: from where and how far.
+        on_epoch: is told of every epoch; `False` ends the fit at once.
+
+    Raises:
+        TrainingError: if the loss or the monitored metric is not finite, or that metric is missing.
+        CheckpointError: if the checkpoint is missing, damaged or of another fit, or one cannot be written.
+    """
+    if plan.horizon_epochs < 1:
+        raise TrainingError(f"horizon_epochs must be 1 or more, but got {plan.horizon_epochs}.")
+    twin = fast_twin(model)
+    optimizer = build_optimizer(plan.hyperparameters, plan.horizon_epochs * feed.n_batches(0))
+    optimizer.build(twin.trainable_variables)
+    step = TrainingStep(twin, optimizer, plan.hyperparameters.label_smoothing)
+    state = _first_state(plan, feed, twin)
+    if plan.checkpoint is not None:
+        state = _restore(plan.checkpoint, plan, state, twin, optimizer)
+    written: CheckpointFile | None = None
+    until = min(plan.until_epoch or plan.horizon_epochs, plan.horizon_epochs)
+    end = _end_before(state, plan, until)
+    while end is None:
+        started = time.perf_counter()
+        metrics, n_patches = _train_epoch(step, feed, state.epoch)
+        copy_variables(twin, model)
+        metrics |= validate(model)
+        state = _next_state(state, plan.monitor, metrics, twin, optimizer)
+        if plan.checkpoint_dir is not None:
+            written = save_checkpoint(state, plan.checkpoint_dir)
+        is_best = state.best_epoch == state.epoch
+        duration_s = time.perf_counter() - started
+        goes_on = on_epoch(EpochRecord(state.epoch, metrics, n_patches, duration_s, is_best, written))
+        end = _end_before(state, plan, until) or (None if goes_on else FitEnd.HALTED)
+    if end.is_complete:
+        _assign(model.variables, state.best)
+    return FitResult(end, state.epoch, state.best_epoch, state.best_metrics, written)
+
+
+def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model) -> FitState:
+    definition = {
+        "hyperparameters": plan.hyperparameters.as_dict(),
+        "monitor": [plan.monitor.metric, plan.monitor.direction, plan.monitor.patience],
+        "horizon_epochs": plan.horizon_epochs,
+        "n_batches": feed.n_batches(0),
+        "seed": plan.seed,
+        "shapes": [list(variable.shape) for variable in twin.variables],
+    }
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    precision = keras.config.dtype_policy().name
+    return FitState(fit_identity(definition), 0, plan.seed, threads, precision, _values(twin), ())
+
+
+def _restore(
+    checkpoint: Path, plan: FitPlan, fresh: FitState, twin: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> FitState:
+    """Load the checkpoint into network and optimizer; threads and precision stay those of now."""
+    state = load_checkpoint(checkpoint, plan.checkpoint_sha256)
+    if state.fit_id != fresh.fit_id:
+        raise CheckpointError(
+            f"{checkpoint} must belong to the same fit (hyperparameters, seed, horizon, monitor, batches an "
+            f"epoch, network), but it is of fit {state.fit_id[:12]} and this is {fresh.fit_id[:12]}."
+        )
+    _assign(twin.variables, state.model)
+    _assign(optimizer.variables, state.optimizer)
+    return replace(state, threads=fresh.threads, precision=fresh.precision)
+
+
+def _end_before(state: FitState, plan: FitPlan, until: int) -> FitEnd | None:
+    """Why there is no next epoch; `None` if there is one."""
+    patience = plan.monitor.patience
+    if state.epoch >= plan.horizon_epochs:
+        return FitEnd.HORIZON
+    if patience is not None and state.n_epochs_without_better >= patience:
+        return FitEnd.EARLY_STOP
+    return FitEnd.UNTIL if state.epoch >= until else None
+
+
+def _train_epoch(step: TrainingStep, feed: Feed, epoch: int) -> tuple[dict[str, float], int]:
+    """Train on all batches of an epoch; give its metrics and how many patches it had."""
+    started = time.perf_counter()
+    batch = 0
+    for batch, (patches, labels) in enumerate(feed.batches(epoch), start=1):
+        step(patches, labels)
+        if batch % _N_BATCHES_BETWEEN_CHECKS == 0:
+            _check_loss(step, epoch, batch)
+    if batch == 0:
+        raise TrainingError(f"An epoch must have one batch or more, but epoch {epoch + 1} has none.")
+    _check_loss(step, epoch, batch)
+    loss, top1, n_patches = step.take_means()
+    duration_s = time.perf_counter() - started
+    metrics = {
+        "train/loss": loss,
+        "train/top1": top1,
+        SPEED: n_patches / duration_s,
+        "learning_rate": step.learning_rate,
+    }
+    return metrics, n_patches
+
+
+def _check_loss(step: TrainingStep, epoch: int, batch: int) -> None:
+    if not math.isfinite(step.loss_sum):
+        raise TrainingError(
+            f"The loss must be finite, but it is {step.loss_sum} in epoch {epoch + 1} at batch {batch} or up to "
+            f"{_N_BATCHES_BETWEEN_CHECKS - 1} before (learning rate {step.learning_rate:.3g}); "
+            "take a lower learning rate."
+        )
+
+
+def _next_state(
+    state: FitState,
+    monitor: Monitor,
+    metrics: Mapping[str, float],
+    twin: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+) -> FitState:
+    """The state after one more epoch."""
+    if monitor.metric not in metrics:
+        raise TrainingError(f"Validation must give {monitor.metric!r}, but it gives {', '.join(metrics)}.")
+    value = metrics[monitor.metric]
+    if not math.isfinite(value):
+        raise TrainingError(f"{monitor.metric} must be finite, but it is {value} after epoch {state.epoch + 1}.")
+    weights = _values(twin)
+    # without the speed two equal fits write equal bytes
+    scores = {name: score for name, score in metrics.items() if name != SPEED}
+    now = replace(state, epoch=state.epoch + 1, model=weights, optimizer=_values(optimizer))
+    if state.best_epoch and not monitor.is_better(value, state.best_metrics[monitor.metric]):
+        return replace(now, n_epochs_without_better=state.n_epochs_without_better + 1)
+    return replace(now, best=weights, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
+
+
+def _values(holder: keras.Model | keras.optimizers.Optimizer) -> list[NDArray[np.generic]]:
+    return [variable.numpy() for variable in holder.variables]
+
+
+def _assign(variables: list[keras.Variable], values: Sequence[NDArray[np.generic]]) -> None:
+    if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
+        raise CheckpointError("A checkpoint must hold the shapes of this network and optimizer, but holds others.")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,110 @@
+"""What goes into a fit and what comes out of it; free of TensorFlow, unlike `core.training.fit`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from core.networks.hyperparameters import Hyperparameters
+from core.training.checkpoint import CheckpointFile
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The score that tells which epoch is the best, and when to stop.
+
+    Attributes:
+        metric: its name among those that validation gives.
+        direction: which values are better.
+        patience: end the fit after so many epochs without a better one; `None` never does.
+    """
+
+    metric: str
+    direction: Literal["minimize", "maximize"] = "minimize"
+    patience: int | None = None
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether the first value is strictly better."""
+        return value < than if self.direction == "minimize" else value > than
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What to fit, from where and how far.
+
+    Attributes:
+        hyperparameters: those of the training count here.
+        monitor: chooses the best epoch.
+        horizon_epochs: the full length; the learning-rate schedule runs over it.
+        checkpoint_dir: one file an epoch is written here; `None` writes none.
+        until_epoch: stop when so many epochs are done; `None` for the horizon.
+        checkpoint: go on from here; `None` to start.
+        checkpoint_sha256: expected hash of that file, where it is known.
+        seed: recorded and compared on going on; the network and the feed have their own.
+    """
+
+    hyperparameters: Hyperparameters
+    monitor: Monitor
+    horizon_epochs: int
+    checkpoint_dir: Path | None
+    until_epoch: int | None = None
+    checkpoint: Path | None = None
+    checkpoint_sha256: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch gave.
+
+    Attributes:
+        epoch: counted from 1.
+        metrics: `train/loss`, `train/top1` (of augmented patches, with dropout, as they were trained),
+            `train/patches_per_s` (without validation), `learning_rate` (where the epoch ends), and what
+            validation gave.
+        n_patches: trained in this epoch.
+        duration_s: of training, validation and checkpoint.
+        is_best: whether it is the best so far.
+        checkpoint: the state after this epoch.
+    """
+
+    epoch: int
+    metrics: Mapping[str, float]
+    n_patches: int
+    duration_s: float
+    is_best: bool
+    checkpoint: CheckpointFile | None
+
+
+class FitEnd(StrEnum):
+    """Why a fit ended."""
+
+    HORIZON = "horizon"  # all epochs are done
+    EARLY_STOP = "early_stop"  # no better epoch within the patience
+    UNTIL = "until"  # `until_epoch` came before the horizon
+    HALTED = "halted"  # `on_epoch` said so
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the fit is over; otherwise it can go on from its checkpoint."""
+        return self in (FitEnd.HORIZON, FitEnd.EARLY_STOP)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a fit, or a part of it, ended.
+
+    Attributes:
+        end: why.
+        n_epochs: done in all, those before the checkpoint among them.
+        best_epoch: counted from 1; its weights are the model's now if `end.is_complete`.
+        best_metrics: of that epoch, without the speed.
+        checkpoint: the latest one that this part wrote.
+    """
+
+    end: FitEnd
+    n_epochs: int
+    best_epoch: int
+    best_metrics: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: CheckpointFile | None = None

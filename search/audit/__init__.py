@@ -1,1 +1,0 @@
-"""What leakage is worth: one recipe under several divisions of the same pages."""

@@ -1,0 +1,278 @@
+"""What leakage is worth: one recipe, trained on the same pages under several divisions of them.
+
+Every arm is a sweep of one trial with a ledger of its own, so that an audit survives kills, and an arm that is
+finished is not trained again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import SplitError
+from core.lines.store import LineStore
+from core.networks.hyperparameters import seed_recipe
+from core.patches.plan import PatchSampler, PatchSettings, evaluation_plan
+from core.space import Point
+from core.splits.manifest import SplitManifest
+from search.comparison.arms import Arms, audit_arms
+from search.experiment.experiment import Experiment
+from search.experiment.settings import TRAIN_PATCH_CNN, BudgetSettings
+from search.experiment.version import git_commit, whosehand_version
+from search.experiment.workspace import Workspace
+from search.ledger.ledger import open_ledger
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialResult, TrialState
+from search.sweep.given_points import FixedEngine
+from search.sweep.launch import local_executor, patch_task, sweep_plan
+from search.sweep.loop import run_sweep
+from search.sweep.preparation import PreparedCorpus, prepare_corpus
+from search.sweep.progress import Progress
+
+Recipe = Literal["default", "seed_recipe"]
+OnLines = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class AuditChoice:
+    """What a user may choose.
+
+    Attributes:
+        recipe: `default` is the experiment's point of fixed values and defaults, `seed_recipe` the published network.
+        epochs: of each arm; `None` for the experiment's `training.epochs`.
+        patches: of an epoch; `None` for the experiment's `patches.patches_per_epoch`.
+    """
+
+    recipe: Recipe = "default"
+    epochs: int | None = None
+    patches: int | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class AuditedArm:
+    """One division, and what the recipe came to under it.
+
+    Attributes:
+        name: `patch`, `line`, `page` (or `image`) or `text`.
+        warning: of a division that leaks; empty for an honest one.
+        split_hash: of its manifest.
+        n_training_lines: that training patches are drawn from.
+        n_validation_lines: that validation patches are of.
+        n_validation_patches: scored after each epoch.
+        n_training_patches: trained in all.
+        scores: such as `image_top1`, of the best epoch on the validation part.
+        duration_s: of all epochs.
+    """
+
+    name: str
+    warning: str
+    split_hash: str
+    n_training_lines: int
+    n_validation_lines: int
+    n_validation_patches: int
+    n_training_patches: int
+    scores: Mapping[str, Score]
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """An audit, as far as it came.
+
+    Attributes:
+        experiment: its name.
+        corpus: its name.
+        is_generated: whether its handwriting is no real one.
+        n_writers: that are told apart.
+        split_hash: of the experiment's own division, whose test pages no arm has.
+        baseline: the arm that others are compared with.
+        recipe: as chosen.
+        epochs: of each arm.
+        seed: of the experiment.
+        arms: those that are finished.
+        lacking: why a division is not among them.
+        is_interrupted: whether the user stopped it; the same command goes on.
+        folder: of its records.
+    """
+
+    experiment: str
+    corpus: str
+    is_generated: bool
+    n_writers: int
+    split_hash: str
+    baseline: str
+    recipe: Recipe
+    epochs: int
+    seed: int
+    arms: tuple[AuditedArm, ...]
+    lacking: Mapping[str, str]
+    is_interrupted: bool
+    folder: Path
+
+
+def run_audit(
+    experiment: Experiment,
+    workspace: Workspace,
+    choice: AuditChoice,
+    make_progress: Callable[[], Progress],
+    on_lines: OnLines | None = None,
+) -> Audit:
+    """Train the recipe under every division of the training and validation pages; the test pages stay sealed.
+
+    All arms have the same number of training patches, the same seed and, as nearly as pages and texts allow, the same
+    number of validation lines.
+
+    Args:
+        experiment: its corpus, shares, patches and seed count. Where its split is leaky or of another kind, the plain
+            division by page takes its place.
+        workspace: records are kept in `mlruns/audits/` of it.
+        choice: recipe and budget.
+        make_progress: shows one arm; called for each.
+        on_lines: called with (images done, images in all) while the line store is built.
+
+    Raises:
+        SplitError: if the experiment trains something else, or an arm's trial fails.
+        WhosehandError: if corpus, line store or workers are at fault.
+    """
+    if experiment.objective.run != TRAIN_PATCH_CNN:
+        raise SplitError(
+            f"An audit trains patch CNNs ({TRAIN_PATCH_CNN}), but objective.run is {experiment.objective.run}."
+        )
+    experiment = _with_budget(experiment, choice)
+    corpus = prepare_corpus(experiment, workspace, on_lines)
+    arms = audit_arms(corpus.index, corpus.manifest, experiment.split.seed)
+    experiment = _with_equal_patches(experiment, corpus.store, arms)
+    point = seed_recipe().as_dict() if choice.recipe == "seed_recipe" else {}
+    folder = workspace.root / "mlruns" / "audits" / experiment.name / _key(experiment, corpus.manifest, point)
+    done: list[AuditedArm] = []
+    for number, (name, manifest) in enumerate(arms.divisions.items(), start=1):
+        progress = make_progress()
+        title = f"Arm {number} of {len(arms.divisions)}: split by {manifest.divided_by}"
+        arm = _run_arm(experiment, workspace, corpus, manifest, folder / name, point, title, progress)
+        if arm is None:
+            break
+        done.append(replace(arm, name=name))
+    return Audit(
+        experiment=experiment.name,
+        corpus=corpus.index.name,
+        is_generated=corpus.index.generated,
+        n_writers=len(corpus.manifest.writer_ids),
+        split_hash=corpus.manifest.hash,
+        baseline=arms.baseline,
+        recipe=choice.recipe,
+        epochs=experiment.training.epochs,
+        seed=experiment.seed,
+        arms=tuple(done),
+        lacking=arms.lacking,
+        is_interrupted=len(done) < len(arms.divisions),
+        folder=folder,
+    )
+
+
+def _with_budget(experiment: Experiment, choice: AuditChoice) -> Experiment:
+    split = experiment.split.model_copy(update={"leaky": None, "kind": "page"})
+    patches = experiment.patches.model_copy(
+        update={"patches_per_epoch": choice.patches or experiment.patches.patches_per_epoch}
+    )
+    training = experiment.training.model_copy(
+        update={"epochs": choice.epochs or experiment.training.epochs, "early_stopping_patience": None}
+    )
+    tracking = experiment.tracking.model_copy(update={"keep_models": 0})
+    return experiment.model_copy(
+        update={"split": split, "patches": patches, "training": training, "tracking": tracking}
+    )
+
+
+def _with_equal_patches(experiment: Experiment, store: LineStore, arms: Arms) -> Experiment:
+    """So few patches an epoch that the cap of the poorest arm allows them."""
+    patches = experiment.patches
+    least = min(
+        _sampler(store, manifest, patches, experiment.seed).n_patches_per_epoch for manifest in arms.divisions.values()
+    )
+    return experiment.model_copy(update={"patches": patches.model_copy(update={"patches_per_epoch": least})})
+
+
+def _sampler(store: LineStore, manifest: SplitManifest, patches: PatchSettings, seed: int) -> PatchSampler:
+    return PatchSampler(store, manifest.train, manifest.writer_ids, patches, seed, manifest.leak("train"))
+
+
+def _key(experiment: Experiment, manifest: SplitManifest, point: Point) -> str:
+    """Names the folder: another budget, recipe, seed or corpus is another audit."""
+    content = {
+        "identity": {key: value for key, value in experiment.identity().items() if key not in ("engine", "corpus")},
+        "split": manifest.hash,
+        "point": dict(point),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _run_arm(
+    experiment: Experiment,
+    workspace: Workspace,
+    corpus: PreparedCorpus,
+    manifest: SplitManifest,
+    folder: Path,
+    point: Point,
+    title: str,
+    progress: Progress,
+) -> AuditedArm | None:
+    """Train an arm, or read what an earlier call has trained; `None` if the user stopped it."""
+    config: dict[str, Any] = {"audit": experiment.name, "split_hash": manifest.hash}
+    with open_ledger(
+        folder,
+        name=f"{experiment.name} audit by {folder.name}",
+        config=config,
+        version=whosehand_version(),
+        git_commit=git_commit(workspace.root),
+    ) as ledger:
+        record = ledger.state.trials.get(0)
+        if record is not None and record.result is not None and record.state is TrialState.COMPLETED:
+            return _describe(record.result, record, manifest, corpus.store, experiment)
+        task = patch_task(experiment, replace(corpus, manifest=manifest), folder)
+        progress.say(title)
+        outcome = run_sweep(
+            ledger,
+            replace(sweep_plan(experiment, task, experiment.training.epochs, BudgetSettings(trials=1)), title="Audit"),
+            FixedEngine([point]),
+            local_executor(experiment, experiment.objective.run, n_workers=1),
+            progress=progress,
+        )
+        record = ledger.state.trials.get(0)
+    if record is not None and record.result is not None and record.state is TrialState.COMPLETED:
+        return _describe(record.result, record, manifest, corpus.store, experiment)
+    if outcome.status == "interrupted":
+        return None
+    reason = record.result.reason if record is not None and record.result else outcome.reason
+    raise SplitError(f"Every arm of an audit must be trained, but that by {folder.name} failed: {reason}")
+
+
+def _describe(
+    result: TrialResult, record: TrialRecord, manifest: SplitManifest, store: LineStore, experiment: Experiment
+) -> AuditedArm:
+    patches, per_image = experiment.patches, experiment.patches.per_image_at_validation
+    train = _sampler(store, manifest, patches, experiment.seed)
+    leak = manifest.leak("validation")
+    plan = evaluation_plan(store, manifest.validation, manifest.writer_ids, patches, per_image, leak)
+    kept = json.loads(result.artifacts["scores.json"].path.read_text(encoding="utf-8"))["scores"]
+    return AuditedArm(
+        name=manifest.divided_by,
+        warning=manifest.warning,
+        split_hash=manifest.hash,
+        n_training_lines=train.n_lines,
+        n_validation_lines=len(set(plan.lines.tolist())),
+        n_validation_patches=len(plan),
+        n_training_patches=sum(report.report.n_patches for report in record.reports),
+        scores={name: Score(score["value"], score["low"], score["high"]) for name, score in kept.items()},
+        duration_s=record.duration_s,
+    )

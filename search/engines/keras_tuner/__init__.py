@@ -1,0 +1,1 @@
+"""The KerasTuner engine."""

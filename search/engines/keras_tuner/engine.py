@@ -1,0 +1,270 @@
+"""The KerasTuner engine: random search, Bayesian optimization, grid search or Hyperband, by KerasTuner's oracles."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from core.errors import EngineError
+from core.space import Point
+from core.space.finite_space import key_of
+from search.engines.base import (
+    Asked,
+    Continue,
+    EngineSettings,
+    Event,
+    Exhausted,
+    Proposal,
+    Reported,
+    Start,
+    Told,
+    Wait,
+)
+from search.engines.keras_tuner.hyperband import HyperbandOracle
+from search.engines.keras_tuner.oracles import open_oracle
+from search.experiment.keras_tuner_settings import KerasTunerSettings
+from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+
+
+class KerasTunerEngine:
+    """Proposes with KerasTuner's oracles, which are rebuilt from the ledger.
+
+    What it proposes is a function of seed, trial number and history. With every oracle, a sweep that was interrupted
+    goes on exactly as one that was not, so long as trials start and end in the ledger's order; with several workers
+    an ask can be answered while a trial ends, and then the ledger's order counts after a restart.
+
+    Hyperband's promotions, new trials to KerasTuner, are `Continue` here: the trial goes on from its checkpoint and
+    stays one trial. A failed trial counts in all oracles as finished with the worst score of the sweep, so that no
+    bracket waits for it and no Gaussian process meets what is no number; should it be promoted all the same, its next
+    rung ends at once. The same holds for a trial that completed early, with its own score. Where a budget cuts off the
+    last bracket, its paused trials stay paused: KerasTuner fills a first rung before it promotes from it.
+
+    Enqueued points within the space take part like any other (in Hyperband they begin in a first rung), except in the
+    grid, which leaves them out when it comes to them. Points outside of the space are counted and not told.
+    """
+
+    def __init__(self, choice: KerasTunerSettings, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._oracle = open_oracle(choice, settings)
+        self._has_grid = choice.oracle == "grid"
+        self._enqueued = {key_of(point) for point in settings.enqueued}
+        self._trials: dict[int, _Trial] = {}
+        self._owners: dict[str, int] = {}
+        self._scoreless: list[Any] = []
+        self._worst: float | None = None
+
+    def restore(self, history: Sequence[Event]) -> None:
+        """Replay the ledger.
+
+        Raises:
+            EngineError: if the ledger has another rung for a trial than the oracle.
+        """
+        for event in history:
+            match event:
+                case Asked():
+                    self._replay(event)
+                case Reported():
+                    self._take_down(event.number, event.report)
+                case Told():
+                    self._end(event.number, event.state, event.value, event.metrics.get(self._settings.objective))
+
+    def ask(self, number: int) -> Proposal:
+        """Let a paused trial go on, or propose the next point: the enqueued ones first.
+
+        Raises:
+            EngineError: if the trial of this number is there and has reported or ended.
+        """
+        self._forget_unused(number)
+        paused = self._next_to_go_on()
+        if paused is not None:
+            return Continue(paused, self._go_on(paused))
+        if number < len(self._settings.enqueued):
+            point = self._settings.enqueued[number]
+            return Start(point, self._take_up(number, point))
+        return self._propose(number)
+
+    def report(self, number: int, report: EpochReport) -> Verdict:
+        """Let every trial go on to the end of its rung.
+
+        Raises:
+            EngineError: if the trial is not running, or the objective is not among the epoch's scores.
+        """
+        self._take_down(number, report)
+        return Verdict.GO
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Learn how a trial, or a part of it, ended.
+
+        Raises:
+            EngineError: if the trial is not running.
+        """
+        self._end(number, result.state, result.value, result.metrics.get(self._settings.objective))
+
+    # Proposals.
+
+    def _propose(self, number: int) -> Proposal:
+        seed = 1 + int(np.random.SeedSequence([self._settings.seed, number]).generate_state(1)[0]) % (2**31 - 1)
+        while True:
+            proposed = self._oracle.propose(seed)
+            if proposed.status == "IDLE":
+                return Wait()
+            if proposed.status == "STOPPED":
+                return Exhausted()
+            point = self._oracle.form.from_keras(proposed.hyperparameters.values)
+            if not (self._has_grid and key_of(point) in self._enqueued):
+                return Start(point, self._start(number, point, proposed))
+            self._finish(proposed, None)  # the grid cannot be told what to leave out; its scores count for nothing
+
+    def _take_up(self, number: int, point: Point) -> int | None:
+        """Start a trial whose point is not the oracle's choice, or no longer; return the epoch of its rung's end."""
+        is_for_oracle = self._settings.space.contains(point)
+        if self._has_grid and number < len(self._settings.enqueued):
+            is_for_oracle = False
+        taken = self._oracle.take_up(self._oracle.form.to_keras(point)) if is_for_oracle else None
+        return self._start(number, point, taken)
+
+    def _start(self, number: int, point: Point, part: Any) -> int | None:
+        trial = self._trials[number] = _Trial(point)
+        self._begin(number, trial, part)
+        return trial.until_epoch
+
+    def _go_on(self, number: int) -> int | None:
+        """Let a paused trial go on in its rung, or in the next; return the epoch of the rung's end."""
+        trial = self._trials[number]
+        if trial.is_between_rungs and isinstance(self._oracle, HyperbandOracle):
+            self._begin(number, trial, self._oracle.promote(trial.part.trial_id))
+        trial.state = TrialState.RUNNING
+        self._settle()
+        return trial.until_epoch
+
+    def _replay(self, asked: Asked) -> None:
+        """Take up what the ledger says was proposed.
+
+        With several workers an ask can be answered just before a trial ends and be written down just after, so that the
+        oracle, if it were asked again here, might say something else. Rungs do not depend on that.
+        """
+        number = asked.number
+        until_epoch = self._go_on(number) if asked.point is None else self._take_up(number, asked.point)
+        if until_epoch != asked.until_epoch:
+            raise EngineError(
+                f"In the ledger trial {number} must run until epoch {until_epoch}, as KerasTuner has it, but it runs "
+                f"until {asked.until_epoch}. It was begun with another version of KerasTuner; start a new sweep."
+            )
+
+    def _begin(self, number: int, trial: "_Trial", part: Any) -> None:
+        trial.part = part
+        if part is not None:
+            self._owners[part.trial_id] = number
+            trial.until_epoch = part.hyperparameters.values.get("tuner/epochs")
+
+    def _next_to_go_on(self) -> int | None:
+        paused = [number for number, trial in self._trials.items() if trial.state is TrialState.PAUSED]
+        early = [number for number in paused if not self._trials[number].is_between_rungs]
+        if early:
+            return min(early)
+        promoted = self._oracle.next_promotion() if isinstance(self._oracle, HyperbandOracle) else None
+        return None if promoted is None else self._owners[promoted]
+
+    def _forget_unused(self, number: int) -> None:
+        """Undo a Start that came too late: its number is asked for again."""
+        trial = self._trials.get(number)
+        if trial is None:
+            return
+        if trial.state is not TrialState.RUNNING or trial.n_epochs:
+            raise EngineError(f"A new trial must have a new number, but {number} was proposed and used already.")
+        if trial.part is not None:
+            del self._owners[trial.part.trial_id]
+            self._oracle.forget(trial.part)
+        del self._trials[number]
+
+    # What became of them.
+
+    def _take_down(self, number: int, report: EpochReport) -> None:
+        trial = self._running_trial(number)
+        if self._settings.objective not in report.metrics:
+            raise EngineError(
+                f"`objective.metric` must be one of the scores of an epoch, but trial {number} reports "
+                f"{', '.join(report.metrics) or 'none'}, not {self._settings.objective!r}."
+            )
+        trial.n_epochs = max(trial.n_epochs, report.epoch)
+        trial.best = self._better(trial.best, report.metrics[self._settings.objective])
+
+    def _end(self, number: int, state: TrialState, value: float | None, reached: float | None) -> None:
+        trial = self._running_trial(number)
+        if state is TrialState.RUNNING:
+            raise EngineError(f"A trial must end as completed, paused, pruned or failed, but {number} ends as {state}.")
+        trial.state = state
+        if trial.part is None or (state is TrialState.PAUSED and not trial.is_between_rungs):
+            return
+        match state:
+            case TrialState.COMPLETED:
+                score = self._better(None, value)
+            case TrialState.FAILED:
+                score = None
+            case _:
+                score = trial.best if trial.best is not None else self._better(None, reached)
+        self._finish(trial.part, score)
+        self._settle()
+
+    def _settle(self) -> None:
+        """End at once what is promoted and cannot go on: trials that failed, or ended before their rung did."""
+        if not isinstance(self._oracle, HyperbandOracle):
+            return
+        while (parent_id := self._oracle.next_promotion()) is not None:
+            number = self._owners[parent_id]
+            trial = self._trials[number]
+            if trial.state is TrialState.PAUSED:
+                return
+            score = None if trial.part in self._scoreless else trial.part.score
+            self._begin(number, trial, self._oracle.promote(parent_id))
+            self._finish(trial.part, score)
+
+    def _finish(self, part: Any, score: float | None) -> None:
+        """End KerasTuner's trial with its score, or with the sweep's worst one, which is kept up to date."""
+        if score is None:
+            self._scoreless.append(part)
+        elif self._worst is None or self._better(self._worst, score) == self._worst:
+            self._worst = score
+        self._oracle.finish(part, score if score is not None else self._worst or 0.0)
+        for scoreless in self._scoreless:
+            scoreless.score = self._worst or 0.0
+
+    def _better(self, one: float | None, other: float | None) -> float | None:
+        """The better of two scores; what is no finite number is none."""
+        scores = [score for score in (one, other) if score is not None and math.isfinite(score)]
+        choose = min if self._settings.direction == "minimize" else max
+        return choose(scores, default=None)
+
+    def _running_trial(self, number: int) -> "_Trial":
+        trial = self._trials.get(number)
+        if trial is None or trial.state is not TrialState.RUNNING:
+            raise EngineError(f"A trial must run to report or end, but {number} does not.")
+        return trial
+
+
+@dataclass
+class _Trial:
+    """What the engine keeps of one trial of ours.
+
+    Attributes:
+        point: as it was proposed.
+        part: KerasTuner's trial for the rung that it is in; `None` if KerasTuner does not know of it.
+        until_epoch: where that rung ends; `None` for the horizon.
+        state: ours.
+        n_epochs: done.
+        best: the best score of an epoch.
+    """
+
+    point: Point
+    part: Any = field(default=None, repr=False)
+    until_epoch: int | None = None
+    state: TrialState = TrialState.RUNNING
+    n_epochs: int = 0
+    best: float | None = None
+
+    @property
+    def is_between_rungs(self) -> bool:
+        """Whether it has come to the end of its rung."""
+        return self.until_epoch is not None and self.n_epochs >= self.until_epoch

@@ -1,0 +1,180 @@
+"""One Optuna study as a projection of the sweep's ledger: in memory, or in a database of the user's."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import OptunaError
+from optuna.storages import BaseStorage, get_storage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.errors import EngineError
+from core.space import Point
+from search.engines.base import EngineSettings
+
+TRIAL_KEY = "whosehand_trial"
+PART_KEY = "whosehand_part"
+LEFT_OVER = "left over"
+
+
+class Part(NamedTuple):
+    """What Optuna counts as one trial: one of ours, or a part of it if it was paused.
+
+    Attributes:
+        number: of our trial.
+        place: 0 for the first part.
+    """
+
+    number: int
+    place: int
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Connect to a database of the user's.
+
+    Raises:
+        EngineError: says what is wrong with the address, without its password.
+    """
+    shown = re.sub(r"//[^@/]*@", "//***@", url)
+    try:
+        return get_storage(url)
+    except (ImportError, ValueError, OSError, SQLAlchemyError, OptunaError) as error:
+        raise EngineError(
+            f"`engine.storage` must be the address of a database that can be reached and written, such as "
+            f"sqlite:///optuna.db, but got {shown!r}: {str(error).splitlines()[0].rstrip('.')}. "
+            "Mend it, or leave it out: the study is then kept in memory."
+        ) from error
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what a database raises in the middle of a sweep into an EngineError."""
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError) as error:
+        raise EngineError(
+            f"The study in `engine.storage` cannot be written: {str(error).splitlines()[0]} Nothing of the sweep is "
+            "lost: its ledger has it all. Mend the database and run the same command again."
+        ) from error
+
+
+class StudyRecord:
+    """Writes starts, reports and ends into one study; what is there already is not written again."""
+
+    def __init__(self, storage: BaseStorage, settings: EngineSettings) -> None:
+        """Open the sweep's study in `storage`, or make it.
+
+        Raises:
+            EngineError: if there is a study of this name that was made for something else.
+        """
+        self._storage = storage
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=settings.sweep_id,
+            direction=settings.direction,
+            sampler=optuna.samplers.RandomSampler(seed=0),  # never asked
+            pruner=optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+        if self._study.direction.name.lower() != settings.direction:
+            raise EngineError(
+                f"The study {settings.sweep_id!r} must {settings.direction}, but it is there already and does not. "
+                "Name another database in `engine.storage`, or delete the study."
+            )
+        self._study_id = storage.get_study_id_from_name(settings.sweep_id)
+        self._found = self._study.get_trials(deepcopy=False)
+        self._ids: dict[Part, int] = {}
+
+    def start(
+        self,
+        part: Part,
+        params: Point,
+        distributions: Mapping[str, BaseDistribution],
+        values: Mapping[int, float],
+        notes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Take down that a part runs.
+
+        Args:
+            part: ours.
+            params: the point in Optuna's values.
+            distributions: of the names in `params`.
+            values: the trial's scores so far, by epoch.
+            notes: what samplers and pruners look for in the trial.
+
+        Raises:
+            EngineError: if the study has this part with other parameters.
+        """
+        known = next((trial for trial in self._found if _part_of(trial) == part), None)
+        if known is None:
+            template = create_trial(
+                state=TrialState.RUNNING,
+                params=dict(params),
+                distributions=dict(distributions),
+                intermediate_values=dict(values),
+                user_attrs={TRIAL_KEY: part.number, PART_KEY: part.place},
+                system_attrs=dict(notes),
+            )
+            self._ids[part] = self._storage.create_new_trial(self._study_id, template_trial=template)
+            return
+        if known.params != dict(params):
+            raise EngineError(
+                f"Trial {part.number} in the study {self._study.study_name!r} must have the ledger's parameters "
+                f"{dict(params)}, but it has {known.params}. Name another database in `engine.storage`."
+            )
+        self._found.remove(known)
+        self._ids[part] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, known.number)
+
+    def report(self, part: Part, epoch: int, value: float) -> FrozenTrial:
+        """Take down a score; return the trial with all of its scores."""
+        trial_id = self._ids[part]
+        trial = self._storage.get_trial(trial_id)
+        if epoch in trial.intermediate_values or trial.state.is_finished():
+            return trial
+        self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+        return self._storage.get_trial(trial_id)
+
+    def end(self, part: Part, state: TrialState, value: float | None) -> None:
+        """Take down how a part ended."""
+        trial = self._storage.get_trial(self._ids.pop(part))
+        if not trial.state.is_finished():
+            self._study.tell(trial.number, value, state)
+
+    def notes(self, part: Part) -> dict[str, Any]:
+        """What samplers and pruners have written into a part that runs."""
+        return dict(self._storage.get_trial(self._ids[part]).system_attrs)
+
+    def forget(self, part: Part) -> None:
+        """Take back a part that was never used: Optuna deletes no trials, but looks at no failed ones."""
+        trial_id = self._ids.pop(part)
+        self._storage.set_trial_user_attr(trial_id, PART_KEY, LEFT_OVER)
+        self._study.tell(self._storage.get_trial(trial_id).number, state=TrialState.FAIL)
+
+    def close_leftovers(self) -> None:
+        """End what runs in the study and not in the ledger: a crash can fall between the two.
+
+        Raises:
+            EngineError: if the study holds finished trials of a sweep that the ledger does not know.
+        """
+        for trial in self._found:
+            if not trial.state.is_finished():
+                trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+                self._storage.set_trial_user_attr(trial_id, PART_KEY, LEFT_OVER)
+                self._study.tell(trial.number, state=TrialState.FAIL)
+            elif _part_of(trial) is not None:
+                raise EngineError(
+                    f"The study {self._study.study_name!r} must hold no finished trials of a sweep but the ledger's, "
+                    f"but trial {trial.number} is none of them. Name another database in `engine.storage`."
+                )
+        self._found = []
+
+
+def _part_of(trial: FrozenTrial) -> Part | None:
+    """The part that a trial in the study stands for; `None` for left-overs and trials of somebody else's."""
+    number, place = trial.user_attrs.get(TRIAL_KEY), trial.user_attrs.get(PART_KEY)
+    return Part(number, place) if isinstance(number, int) and isinstance(place, int) else None

@@ -1,0 +1,146 @@
+"""The main function of a worker process: trains one trial, talks to the driver, and never outlives it."""
+
+import contextlib
+import importlib
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+
+from core.crash_points import arm_worker, crash_point
+from core.errors import WhosehandError
+from search.executors.local.load import LoadSampler
+from search.executors.local.out_of_memory import offer_myself
+from search.ledger.failures import kind_of
+from search.ledger.trial import (
+    EpochReport,
+    FailureKind,
+    Objective,
+    ReportEpoch,
+    TrialResult,
+    TrialSpec,
+    TrialState,
+    Verdict,
+)
+
+_DRIVER_GONE = 3  # exit code
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker process needs before it knows its trial.
+
+    Attributes:
+        log: file that takes its standard output and error.
+        environment: variables to set.
+        crash_at: points at which a test kills workers.
+    """
+
+    log: Path
+    environment: Mapping[str, str]
+    crash_at: str = ""
+
+
+def run_worker(connection: Connection, setup: WorkerSetup) -> None:
+    """Train the trial whose spec comes through `connection`, and leave the process.
+
+    Sends an `EpochReport` after every epoch and waits for a `Verdict`; at the end sends a `TrialResult`. Ctrl-C and
+    SIGTERM, which reach the whole process group, are left to the driver. When the connection closes because the
+    driver died or gave the trial up, the process exits at once, so that no orphan trains beside a resumed sweep.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    _redirect_output(setup.log)
+    os.environ.update(setup.environment)
+    offer_myself()
+    messages = _listen(connection)
+    spec = messages.get()
+    if not isinstance(spec, TrialSpec):
+        raise TypeError(f"The first message to a worker is its TrialSpec, but got {spec!r}.")
+    arm_worker(setup.crash_at, spec.attempt)
+    crash_point("worker-ready")
+    with LoadSampler() as sampler:
+
+        def report_epoch(report: EpochReport) -> Verdict:
+            metrics = {name: float(value) for name, value in report.metrics.items()}
+            connection.send(replace(report, metrics=metrics | sampler.read()))
+            crash_point("report-sent")
+            verdict = Verdict(str(messages.get()))
+            crash_point("verdict-heard")
+            return verdict
+
+        result = _train(spec, report_epoch)
+    crash_point("result-made")
+    metrics = {name: float(value) for name, value in result.metrics.items()}
+    connection.send(replace(result, metrics=metrics, value=None if result.value is None else float(result.value)))
+    crash_point("result-sent")
+    with contextlib.suppress(OSError):  # a full disk
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Frameworks may leave threads behind, or take seconds to tear down what the system frees at once.
+    os._exit(0)
+
+
+def load_objective(import_path: str) -> Objective:
+    """Import the objective that `module:name` names.
+
+    Raises:
+        WhosehandError: if there is no such module or name in it.
+    """
+    module_name, _, name = import_path.partition(":")
+    try:
+        objective: Objective = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise WhosehandError(f"An objective is named `module:function`, but {import_path!r} gave: {error}.") from error
+    return objective
+
+
+def _train(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
+    """Run the objective; whatever it raises becomes a FAILED result."""
+    try:
+        return load_objective(spec.objective)(spec, report_epoch)
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a full disk
+            traceback.print_exc()
+        failure = kind_of(error)
+        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        if failure is FailureKind.OUT_OF_MEMORY:
+            reason = f"OutOfMemory: {_size()}; {reason}"
+        return TrialResult(TrialState.FAILED, reason=reason, traceback=traceback.format_exc(), failure=failure)
+
+
+def _size() -> str:
+    return f"there was no more when this worker held {psutil.Process().memory_info().rss / 1e6:,.0f} MB"
+
+
+def _listen(connection: Connection) -> "queue.SimpleQueue[object]":
+    """Put what the driver sends into a queue, and leave the process when the driver is gone."""
+    messages: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while True:
+            try:
+                messages.put(connection.recv())
+            except (EOFError, OSError):
+                os._exit(_DRIVER_GONE)
+
+    threading.Thread(target=listen, name="driver-watch", daemon=True).start()
+    return messages
+
+
+def _redirect_output(log: Path) -> None:
+    """Send standard output and error to `log`, those of C++ libraries too."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The experiment file and all its settings."""

@@ -1,0 +1,90 @@
+"""What an experiment file can say about the Optuna engine; free of Optuna, so that reading a file stays fast."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from core.settings import Settings
+from search.engines.base import Engine, EngineSettings
+
+Sampler = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
+Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
+
+
+class OptunaSettings(Settings):
+    """Search with Optuna."""
+
+    name: Literal["optuna"] = "optuna"
+    """The engine."""
+
+    sampler: Sampler = "tpe"
+    """How points are proposed: at random; by tree-structured Parzen estimators, which learn from the finished trials
+    which regions of the space are good (`tpe`); by a Gaussian process (`gp`, which needs the extra `whosehand[gp]`);
+    by CMA-ES, which learns from whole generations and moves only numbers that are always active (`cmaes`, for hundreds
+    of trials); evenly by a scrambled Sobol sequence (`qmc`); or each point of a finite space once (`grid`)."""
+
+    n_startup_trials: int = Field(default=10, ge=1)
+    """Finished trials before `tpe`, `gp` or `cmaes` begins to learn; until then it proposes at random."""
+
+    pruner: Pruner = "none"
+    """Which trials do not run to their end. `median` ends one whose best score so far is worse than the median of the
+    others' scores at the same epoch; `patient` does so only where more than `pruner_patience` epochs were no better;
+    `threshold` ends one whose score leaves [`pruner_lower`, `pruner_upper`]; `successive_halving` ends all but the best
+    `1 / rung_factor` at each rung; `hyperband` does so with several first rungs, each for a share of the trials; `asha`
+    pauses instead: a trial waits at its rung and goes on from its checkpoint when it is among the best."""
+
+    pruner_startup_trials: int = Field(default=5, ge=1)
+    """Finished trials before `median` (and `patient`) ends any."""
+
+    pruner_warmup_epochs: int = Field(default=1, ge=0)
+    """Epochs at the beginning of each trial in which `median`, `patient` and `threshold` do not end it."""
+
+    pruner_patience: int = Field(default=2, ge=0)
+    """Epochs in a row without a better score that `patient` lets pass; after one more it asks the median."""
+
+    pruner_min_delta: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """What `patient` counts as better: at least by so much."""
+
+    pruner_lower: float | None = None
+    """`threshold` ends a trial whose score is below this."""
+
+    pruner_upper: float | None = None
+    """`threshold` ends a trial whose score is above this."""
+
+    rung_first_epoch: int = Field(default=1, ge=1)
+    """Where the first rung of `successive_halving`, `hyperband` and `asha` lies."""
+
+    rung_factor: int = Field(default=3, ge=2)
+    """One trial in so many leaves a rung, and the next rung is so many times as far."""
+
+    storage: str | None = None
+    """A database of your own for Optuna's study, such as `sqlite:///optuna.db` for optuna-dashboard; `null` keeps the
+    study in memory, rebuilt from the sweep's ledger."""
+
+    @model_validator(mode="after")
+    def _check_thresholds(self) -> Self:
+        lower, upper = self.pruner_lower, self.pruner_upper
+        if self.pruner == "threshold" and lower is None and upper is None:
+            raise ValueError("`pruner: threshold` needs `pruner_lower`, `pruner_upper` or both, but has neither.")
+        if lower is not None and upper is not None and lower >= upper:
+            raise ValueError(f"`pruner_lower < pruner_upper` must hold, but got {lower} and {upper}.")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The engine in a few words, for tables and pictures."""
+        return f"optuna {self.sampler}" + ("" if self.pruner == "none" else f" + {self.pruner}")
+
+    def open(self, settings: EngineSettings) -> Engine:
+        """Return a fresh engine; `restore` has to be called before it is asked.
+
+        Args:
+            settings: what every engine is given.
+
+        Raises:
+            EngineError: if the engine cannot search this space, lacks a package or cannot reach its storage.
+        """
+        # Imported here, because it costs a third of a second that `data` and `identify` need not wait for.
+        from search.engines.optuna.engine import OptunaEngine
+
+        return OptunaEngine(self, settings)

@@ -1,0 +1,178 @@
+"""One experiment: everything that a sweep is, as one frozen, validated value, read from one YAML file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from core.corpora.catalogue import CorpusSettings
+from core.corpora.corpus_report import QuarantineSettings
+from core.corpora.writer_choice import WriterSettings
+from core.errors import ConfigError
+from core.pages.text_lines import InkSettings
+from core.patches.plan import PatchSettings
+from core.settings import Settings
+from core.splits.settings import SplitSettings
+from core.training_settings import TrainingSettings
+from search.engines.catalogue import EngineChoice
+from search.experiment.config_errors import explain
+from search.experiment.engine_settings import OptunaSettings
+from search.experiment.file import read_experiment_file
+from search.experiment.settings import BudgetSettings, ExecutorSettings, ObjectiveSettings, PromotionSettings
+from search.experiment.space_settings import SpaceSettings
+from search.experiment.tracking_settings import TrackingSettings
+
+_MAY_CHANGE = ("name", "description", "budget", "executor", "tracking", "promotion")
+_REFIT_FACTOR = 3
+
+
+class Experiment(Settings):
+    """Everything that makes a sweep; written as one YAML file, one group of keys for each part.
+
+    A part that is left out has its defaults; `name`, `corpus` and `budget` must be there.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
+    """Of the sweep, its folder and its model: small letters, digits, `-` and `_`."""
+
+    description: str = ""
+    """A few words for those who read the records later."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of all random choices but those of corpus and split, which have their own."""
+
+    corpus: CorpusSettings
+    """Whose handwriting: `layout` is hands, dhsd or folder; the other keys depend on it."""
+
+    writers: WriterSettings = Field(default_factory=WriterSettings)
+    """Which writers and pages take part."""
+
+    quarantine: QuarantineSettings = Field(default_factory=QuarantineSettings)
+    """What to do about images that cannot be used."""
+
+    split: SplitSettings = Field(default_factory=SplitSettings)
+    """How the corpus is divided into training, validation and test; by page, unless something else is said."""
+
+    ink: InkSettings = Field(default_factory=InkSettings)
+    """How images become text lines of one height and tone."""
+
+    patches: PatchSettings = Field(default_factory=PatchSettings)
+    """Which patches are cut out of the lines."""
+
+    space: SpaceSettings = Field(default_factory=SpaceSettings)
+    """Where the search looks."""
+
+    engine: EngineChoice = Field(default_factory=OptunaSettings)
+    """Who searches."""
+
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    """How long a trial trains."""
+
+    budget: BudgetSettings
+    """When the sweep ends; set one of `trials`, `minutes` and `patches`."""
+
+    objective: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
+    """What makes a trial a good one."""
+
+    executor: ExecutorSettings = Field(default_factory=ExecutorSettings)
+    """How trials run on this machine."""
+
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
+    """Where the records and models go."""
+
+    promotion: PromotionSettings = Field(default_factory=PromotionSettings)
+    """How the best trial becomes a registered model."""
+
+    @property
+    def model_name(self) -> str:
+        """Name of the promoted model in the registry."""
+        return self.promotion.model or f"whosehand-{self.name}"
+
+    @property
+    def refit_epochs(self) -> int:
+        """Length of the refit at promotion, in epochs."""
+        return self.promotion.epochs or _REFIT_FACTOR * self.training.epochs
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole experiment in plain JSON values, defaults written out."""
+        return self.model_dump(mode="json")
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the snapshot that must not change when a sweep goes on: what decides a trial's score.
+
+        Not in it: name and description, budget, executor, tracking and promotion, which say when, where and how
+        trials run and are kept; and the engine's storage, a projection of the ledger that may move.
+        """
+        return identity_of(self.snapshot())
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read and check an experiment file.
+
+    Args:
+        path: of the YAML file.
+        overrides: `a.b=value` texts that win over the file, the value in YAML.
+
+    Raises:
+        ConfigError: lists every mistake in a line of its own, with place, key, value and what is allowed.
+    """
+    file = read_experiment_file(path, overrides)
+    try:
+        # Through JSON, because strict validation takes lists for tuples and text for paths only there.
+        return Experiment.model_validate_json(json.dumps(file.tree, default=str), strict=True)
+    except ValidationError as error:
+        raise ConfigError(explain(error, Experiment, file)) from error
+
+
+def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a snapshot that must not change when a sweep goes on; see `Experiment.identity`."""
+    kept = {key: value for key, value in snapshot.items() if key not in _MAY_CHANGE}
+    if isinstance(kept.get("engine"), Mapping):
+        kept["engine"] = {key: value for key, value in kept["engine"].items() if key != "storage"}
+    return kept
+
+
+def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
+    """What of a sweep's identity is no longer as it was, one `key: old -> new` each; empty if the sweep may go on.
+
+    A key that this version of whosehand has and the snapshot's had not counts with its default.
+    """
+    old_values, new_values = _flat(_identity_with_new_keys(old_snapshot)), _flat(new.identity())
+    keys = [*old_values, *(key for key in new_values if key not in old_values)]
+    absent = "(not there)"
+    return [
+        f"{key}: {old_values.get(key, absent)} -> {new_values.get(key, absent)}"
+        for key in keys
+        if old_values.get(key, absent) != new_values.get(key, absent)
+    ]
+
+
+def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
+    """What has changed of the keys that may change while a sweep goes on, one `key: old -> new` each."""
+    old_values, new_values = _flat(old_snapshot), _flat(new.snapshot())
+    fixed = _flat(new.identity())
+    return [
+        f"{key}: {old_values[key]} -> {value}"
+        for key, value in new_values.items()
+        if key not in fixed and key in old_values and old_values[key] != value
+    ]
+
+
+def _identity_with_new_keys(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return Experiment.model_validate(dict(snapshot)).identity()
+    except ValidationError:  # it has keys that this version has not; they are named as differences
+        return identity_of(snapshot)
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Dotted keys, and each value as JSON, in which 1, 1.0 and true differ."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{above}{key}.")
+        else:
+            flat[f"{above}{key}"] = json.dumps(value, sort_keys=True)
+    return flat

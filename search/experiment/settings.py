@@ -1,0 +1,137 @@
+"""The parts of an experiment file that steer the sweep itself: budget, objective, executor, promotion."""
+
+from difflib import get_close_matches
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from core.settings import Settings
+from search.experiment.key_errors import WrongKeysError
+
+Direction = Literal["minimize", "maximize"]
+LEVELS = {
+    "patch": ("top1", "top5", "logloss"),
+    "image": ("top1", "top5", "logloss", "macro_f1"),
+    "page": ("top1", "top5", "logloss", "macro_f1"),
+}
+"""The scores of `core.scoring.evaluation`, at each level of decision."""
+VALIDATION_METRICS = tuple(f"val/{level}_{score}" for level, scores in LEVELS.items() for score in scores)
+TRAIN_PATCH_CNN = "search.objectives.patch_cnn:train_patch_cnn"
+_LOW_IS_GOOD = ("loss", "error")
+_HIGH_IS_GOOD = ("top1", "top5", "f1", "accuracy")
+
+
+class BudgetSettings(Settings):
+    """When the sweep ends: at the first of these limits. One must be set."""
+
+    trials: int | None = Field(default=None, ge=1)
+    """Trials to start, pruned and failed ones among them; `null` for no limit."""
+
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Working time of the sweep, all its sessions together; `null` for no limit."""
+
+    patches: int | None = Field(default=None, ge=1)
+    """Patches trained in all trials together; `null` for no limit."""
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Self:
+        if self.trials is None and self.minutes is None and self.patches is None:
+            raise ValueError("one of `trials`, `minutes` and `patches` must be set, or the sweep would never end")
+        return self
+
+
+class ObjectiveSettings(Settings):
+    """What the search makes as low or as high as it can."""
+
+    metric: str = "val/image_logloss"
+    """A validation score of the epochs' reports. Log-loss is the default, because accuracies tie and saturate."""
+
+    direction: Literal["auto", "minimize", "maximize"] = "auto"
+    """Whether low or high values are better; `auto` tells by the metric's name."""
+
+    run: str = Field(default=TRAIN_PATCH_CNN, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """Import path `module:function` of what trains a trial."""
+
+    @model_validator(mode="after")
+    def _metric_is_known(self) -> Self:
+        if self.metric.startswith("test"):
+            rule = f"must be a validation score, because the search sees no test page, but got {self.metric!r}"
+            raise WrongKeysError({("metric",): rule})
+        if self.run == TRAIN_PATCH_CNN and self.metric not in VALIDATION_METRICS:
+            near = get_close_matches(self.metric, VALIDATION_METRICS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            rule = f"must be one of {', '.join(VALIDATION_METRICS)}, but got {self.metric!r}{hint}"
+            raise WrongKeysError({("metric",): rule})
+        if self.direction == "auto" and not self.metric.endswith(_LOW_IS_GOOD + _HIGH_IS_GOOD):
+            rule = f"must be minimize or maximize, because the name {self.metric!r} does not tell which is better"
+            raise WrongKeysError({("direction",): rule})
+        return self
+
+    @property
+    def resolved_direction(self) -> Direction:
+        """`minimize` or `maximize`, also where the file says `auto`."""
+        if self.direction != "auto":
+            return self.direction
+        return "minimize" if self.metric.endswith(_LOW_IS_GOOD) else "maximize"
+
+
+class ExecutorSettings(Settings):
+    """How trials are run on this machine."""
+
+    workers: int | Literal["auto"] = "auto"
+    """Trials trained at the same time; `auto` goes by processor cores and memory, or graphics cards."""
+
+    threads: int | Literal["auto"] = "auto"
+    """Threads of each worker; `auto` divides the cores among the workers."""
+
+    max_attempts: int = Field(default=3, ge=1)
+    """How often a trial is started in all when its worker is lost (killed, crashed); then it counts as failed. One that
+    ran out of memory counts as failed at once."""
+
+    silent_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """A worker that reports no epoch for so long counts as lost, and is ended; `null` for no limit. Time in which
+    driver or worker are stopped, or the machine sleeps, does not count."""
+
+    min_free_mb: float = Field(default=500, ge=0, allow_inf_nan=False)
+    """Free disk, in 10^6 bytes, without which no sweep and no trial starts; a running sweep waits for it. `0` for no
+    limit."""
+
+    @field_validator("workers", "threads", mode="before")
+    @classmethod
+    def _is_auto_or_positive(cls, value: object) -> object:
+        if value == "auto" or (type(value) is int and value >= 1):
+            return value
+        raise ValueError(f"must be `auto` or an integer from 1, but got {value!r}")
+
+
+class GateSettings(Settings):
+    """What a model must keep to become champion, besides being better than the champion that there is."""
+
+    min_top1: float = Field(default=0.0, ge=0, le=1)
+    """Least share of test pages (of test images where there are no pages) that are named rightly."""
+
+    max_calibration_error: float = Field(default=0.1, ge=0, le=1)
+    """By how much, on test images, stated probabilities and shares of right answers may differ in the mean, beyond what
+    chance explains."""
+
+    max_latency_s: float = Field(default=5.0, gt=0)
+    """Most seconds that the loaded model may take for an image, in the median, on the machine that promotes."""
+
+    max_size_mb: float = Field(default=500.0, gt=0)
+    """Most megabytes of the registered model, its code and files among them."""
+
+
+class PromotionSettings(Settings):
+    """How the best trial becomes a registered model."""
+
+    model: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^/:]*$")
+    """Name in the model registry; `null` for `whosehand-` and the experiment's name."""
+
+    epochs: int | None = Field(default=None, ge=1, le=100_000)
+    """Length of the refit before the test pages are opened; `null` for three times `training.epochs`."""
+
+    false_accept_rate: float = Field(default=0.05, gt=0, lt=1)
+    """Share of strangers (writers that the model does not know) that may be taken for a known one."""
+
+    gate: GateSettings = Field(default_factory=GateSettings)
+    """What the refitted model must keep to become champion; one that fails is registered as challenger."""

@@ -1,0 +1,1 @@
+"""The ledger of a sweep: its trials, events, state, lock and files."""

@@ -1,0 +1,189 @@
+"""What a sweep's ledger can say: one frozen dataclass a kind of event.
+
+`at_ms` is always the Unix time at which the event was taken down, in milliseconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from core.space import Point
+from search.ledger.trial import EpochReport, TrialResult, Verdict
+
+
+@dataclass(frozen=True)
+class SweepCreated:
+    """The ledger's first line: what is searched, and by which code.
+
+    Attributes:
+        sweep_id: unique, also among sweeps that had the same name.
+        name: as the user calls it.
+        config: the whole experiment as plain values.
+        config_hash: SHA-256 of `config`.
+        version: of whosehand.
+        git_commit: empty outside a repository.
+    """
+
+    at_ms: int
+    sweep_id: str
+    name: str
+    config: Mapping[str, Any]
+    config_hash: str
+    version: str
+    git_commit: str
+    kind: Literal["created"] = "created"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A driver took the sweep up, for the first time or again."""
+
+    at_ms: int
+    host: str
+    pid: int
+    n_workers: int
+    threads: int
+    precision: str
+    kind: Literal["launched"] = "launched"
+
+
+@dataclass(frozen=True)
+class TrialProposed:
+    """The engine proposed a new trial.
+
+    `hyperparameters` is `point` with the fixed values and the defaults; `ask_s` how long the engine was asked for it,
+    the asks that it answered with Wait before among them.
+    """
+
+    at_ms: int
+    number: int
+    point: Point
+    hyperparameters: Point
+    seed: int
+    until_epoch: int | None
+    horizon_epochs: int
+    ask_s: float = 0.0
+    kind: Literal["proposed"] = "proposed"
+
+
+@dataclass(frozen=True)
+class TrialContinued:
+    """The engine let a paused trial go on; `ask_s` as for a new one."""
+
+    at_ms: int
+    number: int
+    until_epoch: int | None
+    ask_s: float = 0.0
+    kind: Literal["continued"] = "continued"
+
+
+@dataclass(frozen=True)
+class AttemptStarted:
+    """A worker started on a trial, or on a further part of it; `pid` is the worker's."""
+
+    at_ms: int
+    number: int
+    attempt: int
+    start_epoch: int
+    until_epoch: int
+    threads: int
+    precision: str
+    pid: int
+    kind: Literal["started"] = "started"
+
+
+@dataclass(frozen=True)
+class EpochReported:
+    """An epoch's report, with its checkpoint, and the engine's verdict on it."""
+
+    at_ms: int
+    number: int
+    attempt: int
+    report: EpochReport
+    verdict: Verdict
+    kind: Literal["reported"] = "reported"
+
+
+@dataclass(frozen=True)
+class PartEnded:
+    """A trial is COMPLETED, PRUNED, FAILED or PAUSED, and the engine is told so."""
+
+    at_ms: int
+    number: int
+    attempt: int
+    result: TrialResult
+    kind: Literal["ended"] = "ended"
+
+
+@dataclass(frozen=True)
+class AttemptLost:
+    """A worker died without a word. The trial goes on from its last checkpoint, unless a `PartEnded` follows."""
+
+    at_ms: int
+    number: int
+    attempt: int
+    exit_code: int | None
+    reason: str
+    kind: Literal["lost"] = "lost"
+
+
+@dataclass(frozen=True)
+class AttemptInterrupted:
+    """A worker ended, and its trial goes on later from its last checkpoint.
+
+    Because the sweep was being stopped; or with a `reason`, because the disk is full or the data cannot be read.
+    """
+
+    at_ms: int
+    number: int
+    attempt: int
+    reason: str = ""
+    kind: Literal["interrupted"] = "interrupted"
+
+
+@dataclass(frozen=True)
+class TrialTracked:
+    """The observer has taken down all of an ended trial."""
+
+    at_ms: int
+    number: int
+    kind: Literal["tracked"] = "tracked"
+
+
+@dataclass(frozen=True)
+class Slept:
+    """The driver was not awake for so long (a laptop's sleep, SIGSTOP, a full disk): no working time."""
+
+    at_ms: int
+    seconds: float
+    kind: Literal["slept"] = "slept"
+
+
+@dataclass(frozen=True)
+class SweepClosed:
+    """A launch ended in order; without this line it was killed."""
+
+    at_ms: int
+    status: Literal["completed", "interrupted", "failed"]
+    reason: str
+    kind: Literal["closed"] = "closed"
+
+
+LedgerEvent = (
+    SweepCreated
+    | Launched
+    | TrialProposed
+    | TrialContinued
+    | AttemptStarted
+    | EpochReported
+    | PartEnded
+    | AttemptLost
+    | AttemptInterrupted
+    | TrialTracked
+    | Slept
+    | SweepClosed
+)
+AnyLedgerEvent = Annotated[LedgerEvent, Field(discriminator="kind")]
+"""For pydantic: tells the kinds apart by their `kind`."""

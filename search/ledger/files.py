@@ -1,0 +1,82 @@
+"""References to files by their content, and writes that a crash cannot tear."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from core.crash_points import crash_point
+from search.ledger.trial import FileReference
+
+
+def reference_file(path: Path) -> FileReference:
+    """Name a file or a folder by what is in it.
+
+    A folder's hash is taken over the relative names, sizes and bytes of its files in sorted order, so that it does not
+    depend on where the folder lies or on times of change.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `path`.
+    """
+    sha256, size_bytes = _hash_folder(path) if path.is_dir() else _hash_file(path)
+    return FileReference(path=path, sha256=sha256, size_bytes=size_bytes)
+
+
+def is_intact(reference: FileReference) -> bool:
+    """Whether `reference.path` still holds what it held when the reference was made."""
+    try:
+        return reference_file(reference.path).sha256 == reference.sha256
+    except OSError:
+        return False
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new one and nothing between.
+
+    The content goes to a neighbouring temporary file, to the disk, and is then renamed. Missing folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        crash_point("file-written-aside")
+        temporary.replace(path)
+        crash_point("file-renamed")
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's list of names to the disk, so that a new or renamed file survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(reference: FileReference) -> None:
+    """Delete a file or a folder; without effect if it is gone already."""
+    if reference.path.is_dir():
+        shutil.rmtree(reference.path, ignore_errors=True)
+    else:
+        reference.path.unlink(missing_ok=True)
+
+
+def _hash_file(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
+
+
+def _hash_folder(folder: Path) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    total_bytes = 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        sha256, size_bytes = _hash_file(path)
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size_bytes}\0{sha256}\n".encode())
+        total_bytes += size_bytes
+    return digest.hexdigest(), total_bytes

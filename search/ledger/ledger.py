@@ -1,0 +1,283 @@
+"""The sweep's own append-only record: the truth, of which engine state and tracking are projections.
+
+One JSON object a line. A line counts once its newline is on the disk; a crash can tear the last line only, and that
+line is cut off at the next open, because nobody acted on it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from core.crash_points import crash_point
+from core.errors import LedgerError
+from search.ledger.events import AnyLedgerEvent, LedgerEvent, SweepCreated
+from search.ledger.failures import is_disk_full
+from search.ledger.files import sync_folder
+from search.ledger.lock import SweepLock
+from search.ledger.state import EventOf, SweepState
+
+LEDGER_NAME = "ledger.jsonl"
+LOCK_NAME = "lock"
+Differences = Callable[[Mapping[str, Any]], Sequence[str]]
+"""Says what of a sweep's identity is no longer as in the snapshot that it was created with."""
+_EVENTS: TypeAdapter[LedgerEvent] = TypeAdapter(AnyLedgerEvent)
+
+
+class Ledger:
+    """A sweep's ledger, held by this process alone and open for appending.
+
+    Attributes:
+        folder: the sweep's, with everything that belongs to it.
+        state: all events so far, folded.
+        trimmed_bytes: of a torn last line that was cut off when the ledger was opened; 0 if it was whole.
+        taken_over_from: process and host of a driver that died while it held the ledger; empty if the last one did not.
+        wait_for_room: called when the disk is full; returns when the line should be tried again, or False to give up.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Lock and open the ledger in `folder`, or make an empty one.
+
+        Raises:
+            LedgerError: if another driver holds it, or it is damaged before its last line.
+        """
+        self.folder = folder = folder.absolute()
+        self.wait_for_room: Callable[[OSError], bool] = lambda _: False
+        self._lock = SweepLock(folder / LOCK_NAME)
+        self.taken_over_from = self._lock.taken_over_from
+        try:
+            path = folder / LEDGER_NAME
+            self.trimmed_bytes = _trim_torn_line(path) if path.exists() else 0
+            self.state = SweepState.fold(_read(path)) if path.exists() else SweepState()
+            self._file = path.open("ab", buffering=0)
+            sync_folder(folder)
+            crash_point("ledger-empty")
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @property
+    def created(self) -> SweepCreated:
+        """The first event.
+
+        Raises:
+            LedgerError: if the ledger is empty.
+        """
+        if self.state.created is None:
+            raise LedgerError(f"A ledger must begin with the sweep's creation, but {self._file.name} is empty.")
+        return self.state.created
+
+    def append(self, event_of: EventOf) -> LedgerEvent:
+        """Write one event and bring it to the disk before returning it.
+
+        Times never go back, even if the clock does.
+
+        Args:
+            event_of: makes the event from its time, Unix milliseconds.
+
+        Raises:
+            LedgerError: if the event does not fit those before it, or cannot be written (a full disk).
+        """
+        if self._file.closed:
+            raise LedgerError(f"{self._file.name} must be open to take an event down, but it is closed.")
+        event = event_of(self.now_ms())
+        line = _encode(event, self.folder)
+        self.state.apply(event)
+        crash_point("line-half-written", lambda: os.write(self._file.fileno(), line[: len(line) // 2]))
+        while not self._write(line):
+            pass
+        return event
+
+    def _write(self, line: bytes) -> bool:
+        """Write a line and bring it to the disk; False if it should be tried again."""
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            rest = line
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            # What is written behind half a line would make the ledger unreadable.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), end)
+                if is_disk_full(error) and self.wait_for_room(error):
+                    return False
+            self.close()
+            raise LedgerError(f"An event cannot be written to {self._file.name}: {error}.") from error
+        return True
+
+    def empty(self) -> None:
+        """Forget a sweep that was created and never launched."""
+        self._file.truncate(0)
+        self.state = SweepState()
+
+    def now_ms(self) -> int:
+        """Unix time in milliseconds, never before the last event's."""
+        return max(time.time_ns() // 1_000_000, self.state.last_ms)
+
+    def close(self) -> None:
+        """Close the file and give the lock back. May be called twice."""
+        self._file.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        """Hold the ledger for a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it at the end of the block."""
+        self.close()
+
+
+def open_ledger(
+    folder: Path,
+    *,
+    name: str,
+    config: Mapping[str, Any],
+    version: str,
+    git_commit: str,
+    differences: Differences | None = None,
+) -> Ledger:
+    """Open a sweep's ledger to go on with it, or begin it.
+
+    Args:
+        folder: the sweep's.
+        name: as the user calls it.
+        config: the whole experiment as plain JSON values.
+        version: of whosehand.
+        git_commit: empty outside a repository.
+        differences: compares the snapshot that the sweep was created with with the present experiment;
+            by default any change of `config` counts.
+
+    Raises:
+        LedgerError: if another driver holds it, it is damaged, or it was begun with another experiment. One that was
+            created and, because of a crash, never launched is begun anew.
+    """
+    ledger = Ledger(folder)
+    try:
+        if ledger.state.created is None or (not ledger.state.launches and _changed(ledger, differences, config)):
+            ledger.empty()
+            sweep_id = f"{name}-{secrets.token_hex(4)}"
+            digest = hash_config(config)
+            ledger.append(lambda at_ms: SweepCreated(at_ms, sweep_id, name, config, digest, version, git_commit))
+            crash_point("sweep-created")
+        else:
+            _check_same_experiment(ledger.created, _changed(ledger, differences, config), folder)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def read_ledger(folder: Path) -> SweepState:
+    """Fold a sweep's ledger without locking or mending it, for those who only look.
+
+    A torn last line is left out.
+
+    Raises:
+        LedgerError: if there is none, or it is damaged before its last line.
+    """
+    path = folder / LEDGER_NAME
+    if not path.exists():
+        raise LedgerError(f"A sweep's folder must hold a {LEDGER_NAME}, but {folder} has none.")
+    return SweepState.fold(_read(path))
+
+
+def hash_config(config: Mapping[str, Any]) -> str:
+    """SHA-256 of an experiment as plain values, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def _changed(ledger: Ledger, differences: Differences | None, config: Mapping[str, Any]) -> Sequence[str]:
+    old = ledger.created.config
+    if differences is not None:
+        return differences(old)
+    return [] if hash_config(old) == hash_config(config) else ["the experiment's values"]
+
+
+def _check_same_experiment(created: SweepCreated, found: Sequence[str], folder: Path) -> None:
+    if found:
+        raise LedgerError(
+            f"A sweep goes on with the experiment that it was begun with, but since {created.name!r} was begun in "
+            f"{folder} this changed: {'; '.join(found)}. Undo the change, or "
+            "launch the changed experiment as a sweep of its own with `--fork NEW_NAME`."
+        )
+
+
+def _trim_torn_line(path: Path) -> int:
+    """Cut off what follows the last good line, if only one line does; return its length in bytes."""
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    lines = content[:end].splitlines(keepends=True)
+    # A disk that went away may also leave a last line that is whole but full of zeros.
+    if end == len(content) and lines and not _is_event(lines[-1]):
+        end -= len(lines[-1])
+    if end < len(content):
+        with path.open("r+b") as file:
+            file.truncate(end)
+            os.fsync(file.fileno())
+    return len(content) - end
+
+
+def _is_event(line: bytes) -> bool:
+    try:
+        _EVENTS.validate_json(line)
+    except ValidationError:
+        return False
+    return True
+
+
+def _read(path: Path) -> Iterable[LedgerEvent]:
+    content = path.read_bytes()
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            values = json.loads(line)
+            if b'"sha256"' in line:
+                values = _map_references(values, lambda stored: str(path.parent / stored))
+            yield _EVENTS.validate_python(values)
+        except (ValueError, ValidationError) as error:
+            raise LedgerError(
+                f"Every line of a ledger must be an event, but line {number} of {path} is damaged: "
+                f"{line[:80]!r}. Restore the file from a backup, or begin the sweep anew under another name. ({error})"
+            ) from error
+
+
+def _encode(event: LedgerEvent, folder: Path) -> bytes:
+    values = _EVENTS.dump_python(event, mode="json", fallback=_plain, warnings="none")
+    values = _map_references(values, lambda given: _relative(given, folder))
+    return (json.dumps(values) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    """What pydantic cannot write by itself: read-only mappings and NumPy's numbers."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    raise LedgerError(f"A ledger holds plain values only, but got {value!r}.")
+
+
+def _relative(path: str, folder: Path) -> str:
+    """Paths below the sweep's folder are kept relative to it, so that the folder can be moved."""
+    absolute, root = Path(path).absolute(), folder.absolute()
+    return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(absolute)
+
+
+def _map_references(values: Any, change: Callable[[str], str]) -> Any:
+    """Apply `change` to the path of every file reference in plain values."""
+    if isinstance(values, dict):
+        changed = {key: _map_references(value, change) for key, value in values.items()}
+        if changed.keys() == {"path", "sha256", "size_bytes"}:
+            changed["path"] = change(changed["path"])
+        return changed
+    if isinstance(values, list):
+        return [_map_references(value, change) for value in values]
+    return values

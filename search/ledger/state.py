@@ -1,0 +1,291 @@
+"""Where a sweep stands: its ledger's events, folded."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from core.errors import LedgerError
+from search.engines.base import Asked, Event, Reported, Told
+from search.ledger.events import (
+    AttemptInterrupted,
+    AttemptLost,
+    AttemptStarted,
+    EpochReported,
+    Launched,
+    LedgerEvent,
+    PartEnded,
+    Slept,
+    SweepClosed,
+    SweepCreated,
+    TrialContinued,
+    TrialProposed,
+    TrialTracked,
+)
+from search.ledger.trial import FileReference, TrialResult, TrialState, Verdict
+from search.sweep.observer import TrialSummary
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial over all its attempts.
+
+    Attributes:
+        proposed: point, hyperparameters, seed and horizon.
+        until_epoch: where the present part ends; `None` for the horizon.
+        state: RUNNING also while no worker is on it (lost, interrupted).
+        starts: of all attempts, in order.
+        reports: one an epoch, in order.
+        n_lost: workers that died on it.
+        ended: the end of the latest part; `None` while RUNNING.
+        is_tracked: the observer has all of it.
+        part_first_attempt: with which the present part began.
+        ask_s: seconds for which the engine was asked for the trial and its further parts.
+    """
+
+    proposed: TrialProposed
+    until_epoch: int | None
+    state: TrialState = TrialState.RUNNING
+    starts: tuple[AttemptStarted, ...] = ()
+    reports: tuple[EpochReported, ...] = ()
+    n_lost: int = 0
+    ended: PartEnded | None = None
+    is_tracked: bool = False
+    part_first_attempt: int = 1
+    ask_s: float = 0.0
+
+    @property
+    def number(self) -> int:
+        """The trial's number in the sweep."""
+        return self.proposed.number
+
+    @property
+    def n_attempts(self) -> int:
+        """Starts so far."""
+        return len(self.starts)
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs done, of all attempts together."""
+        return self.reports[-1].report.epoch if self.reports else 0
+
+    @property
+    def n_patches(self) -> int:
+        """Patches trained."""
+        return sum(event.report.n_patches for event in self.reports)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of all epochs together."""
+        return sum(event.report.duration_s for event in self.reports)
+
+    @property
+    def part_until_epoch(self) -> int:
+        """Where the present part ends at the latest."""
+        return self.proposed.horizon_epochs if self.until_epoch is None else self.until_epoch
+
+    @property
+    def checkpoints(self) -> tuple[tuple[int, FileReference], ...]:
+        """(epochs done, checkpoint), the latest first."""
+        found = ((event.report.epoch, event.report.checkpoint) for event in reversed(self.reports))
+        return tuple((epoch, checkpoint) for epoch, checkpoint in found if checkpoint is not None)
+
+    @property
+    def pending_verdict(self) -> Verdict:
+        """PAUSE or STOP if this part's last report was answered so and the part's end is still to come, else GO."""
+        if self.ended is not None or not self.reports or self.reports[-1].attempt < self.part_first_attempt:
+            return Verdict.GO
+        return self.reports[-1].verdict
+
+    @property
+    def result(self) -> TrialResult | None:
+        """How the trial's latest part ended."""
+        return None if self.ended is None else self.ended.result
+
+    @property
+    def summary(self) -> TrialSummary:
+        """The trial in short."""
+        result = self.result or TrialResult(state=self.state)
+        last_metrics = self.reports[-1].report.metrics if self.reports else {}
+        return TrialSummary(
+            number=self.number,
+            state=self.state,
+            value=result.value,
+            metrics=result.metrics or last_metrics,
+            hyperparameters=self.proposed.hyperparameters,
+            seed=self.proposed.seed,
+            n_epochs=self.n_epochs,
+            n_patches=self.n_patches,
+            duration_s=self.duration_s,
+            attempts=self.n_attempts,
+            n_lost=self.n_lost,
+            reason=result.reason,
+        )
+
+
+@dataclass
+class SweepState:
+    """A sweep's ledger, folded. Grows by `apply`, one event after the other.
+
+    Attributes:
+        created: the ledger's first event.
+        launches: one a launch.
+        history: what the engine was asked and told, for `Engine.restore`.
+        closed: the last event, if the last launch ended in order.
+        launch_ends_ms: of all launches but the last, each the time of its last event.
+        last_ms: time of the last event.
+        n_patches: trained in the whole sweep.
+        counts: trials by state.
+        unfinished: numbers of the trials to which something may happen still.
+        slept_s: seconds of all launches in which the driver was not awake.
+    """
+
+    created: SweepCreated | None = None
+    launches: list[Launched] = field(default_factory=list)
+    history: list[Event] = field(default_factory=list)
+    closed: SweepClosed | None = None
+    launch_ends_ms: list[int] = field(default_factory=list)
+    last_ms: int = 0
+    n_patches: int = 0
+    counts: Counter[TrialState] = field(default_factory=Counter)
+    unfinished: set[int] = field(default_factory=set)
+    slept_s: float = 0.0
+    _trials: dict[int, TrialRecord] = field(default_factory=dict)
+    _best: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def fold(cls, events: Iterable[LedgerEvent]) -> "SweepState":
+        """Fold a whole ledger.
+
+        Raises:
+            LedgerError: if an event does not fit those before it.
+        """
+        state = cls()
+        for event in events:
+            state.apply(event)
+        return state
+
+    @property
+    def trials(self) -> Mapping[int, TrialRecord]:
+        """All trials by number, in the order of their numbers."""
+        return MappingProxyType(self._trials)
+
+    def count(self, state: TrialState) -> int:
+        """How many trials are in `state`."""
+        return self.counts[state]
+
+    def elapsed_s(self, at_ms: int) -> float:
+        """Seconds of all launches together until `at_ms` in which the driver was awake.
+
+        A killed launch counts up to its last event.
+        """
+        ends_ms = (*self.launch_ends_ms, at_ms)[: len(self.launches)]
+        spans = zip(self.launches, ends_ms, strict=True)
+        launched_s = sum(max(0, min(end_ms, at_ms) - launch.at_ms) for launch, end_ms in spans) / 1000
+        return max(0.0, launched_s - self.slept_s)
+
+    def best(self, direction: str) -> TrialRecord | None:
+        """The best COMPLETED trial; the lower number wins a tie."""
+        return self._trials[self._best[direction]] if direction in self._best else None
+
+    def apply(self, event: LedgerEvent) -> None:
+        """Take one more event in.
+
+        Raises:
+            LedgerError: if it does not fit those before it.
+        """
+        match event:
+            case SweepCreated():
+                self._require(self.created is None, event, "a ledger has one creation, as its first line")
+                self.created = event
+            case Launched():
+                if self.launches:
+                    self.launch_ends_ms.append(self.last_ms)
+                self.launches.append(event)
+                self.closed = None
+            case SweepClosed():
+                self.closed = event
+            case Slept():
+                self.slept_s += event.seconds
+            case TrialProposed():
+                self._require(event.number == len(self._trials), event, "numbers count up from 0 without gaps")
+                self._keep(TrialRecord(event, event.until_epoch, ask_s=event.ask_s))
+                self.history.append(Asked(event.number, event.point, event.until_epoch))
+            case _:
+                self._require(event.number in self._trials, event, "a trial is proposed before anything happens to it")
+                self._keep(self._apply_to_trial(self._trials[event.number], event))
+        self.last_ms = max(self.last_ms, event.at_ms)
+
+    def _keep(self, trial: TrialRecord) -> None:
+        """Put a trial's new record in place of the old one, and count: a driver asks for counts many times a second."""
+        before, self._trials[trial.number] = self._trials.get(trial.number), trial
+        if before is not None and before.state is trial.state:
+            return
+        if before is not None:
+            self.counts[before.state] -= 1
+        self.counts[trial.state] += 1
+        if not trial.state.is_final:
+            self.unfinished.add(trial.number)
+            return
+        self.unfinished.discard(trial.number)
+        value = trial.result.value if trial.state is TrialState.COMPLETED and trial.result is not None else None
+        if value is not None:
+            for direction, sign in (("minimize", 1), ("maximize", -1)):
+                best = self.best(direction)
+                if best is None or (sign * value, trial.number) < (sign * _value_of(best), best.number):
+                    self._best[direction] = trial.number
+
+    def _apply_to_trial(
+        self,
+        trial: TrialRecord,
+        event: TrialContinued
+        | AttemptStarted
+        | EpochReported
+        | PartEnded
+        | AttemptLost
+        | AttemptInterrupted
+        | TrialTracked,
+    ) -> TrialRecord:
+        match event:
+            case TrialContinued():
+                self._require(trial.state is TrialState.PAUSED, event, "only a paused trial goes on")
+                self.history.append(Asked(event.number, None, event.until_epoch))
+                return replace(
+                    trial,
+                    state=TrialState.RUNNING,
+                    until_epoch=event.until_epoch,
+                    ended=None,
+                    part_first_attempt=trial.n_attempts + 1,
+                    ask_s=trial.ask_s + event.ask_s,
+                )
+            case AttemptStarted():
+                return replace(trial, starts=(*trial.starts, event))
+            case EpochReported():
+                self._require(event.report.epoch > trial.n_epochs, event, "epochs count up")
+                self.history.append(Reported(event.number, event.report, event.verdict))
+                self.n_patches += event.report.n_patches
+                return replace(trial, reports=(*trial.reports, event))
+            case PartEnded(result=result):
+                self._require(trial.state is TrialState.RUNNING, event, "only a running trial ends")
+                self.history.append(Told(event.number, result.state, result.value, result.metrics))
+                return replace(trial, state=result.state, ended=event)
+            case AttemptLost():
+                return replace(trial, n_lost=trial.n_lost + 1)
+            case AttemptInterrupted():
+                return trial
+            case TrialTracked():
+                return replace(trial, is_tracked=True)
+
+    @staticmethod
+    def _require(holds: bool, event: LedgerEvent, rule: str) -> None:
+        if not holds:
+            raise LedgerError(f"The ledger's rule `{rule}` must hold, but got {event}.")
+
+
+def _value_of(trial: TrialRecord) -> float:
+    return trial.result.value if trial.result is not None and trial.result.value is not None else math.nan
+
+
+EventOf = Callable[[int], LedgerEvent]
+"""Makes an event from the time at which it is taken down, Unix milliseconds."""

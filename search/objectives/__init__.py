@@ -1,0 +1,1 @@
+"""What a trial does: the patch CNN, and a cheap function for tests."""

@@ -1,0 +1,137 @@
+"""What a promotion will do, found out before anything is trained, opened or registered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.errors import RegistryError
+from search.experiment.experiment import Experiment
+from search.experiment.version import git_commit, whosehand_version
+from search.experiment.workspace import Workspace
+from search.ledger.access_log import SealedPages
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialState
+from search.promotion.common_pages import corpus_key
+from search.sweep.finalists import choose_trial
+from search.sweep.known_sweeps import KnownSweep, read_sweep
+from search.sweep.preparation import PreparedCorpus, prepare_corpus
+from search.tracking.store import TrackingStore, open_store
+
+OnLines = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PromotionChoice:
+    """What a user may choose otherwise than the sweep and its file say.
+
+    Attributes:
+        trial: number of the trial; `None` for the best.
+        model: registered name; `None` for the experiment's.
+        epochs: of the refit; `None` for the experiment's.
+    """
+
+    trial: int | None = None
+    model: str | None = None
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class PromotionJob:
+    """What is to be promoted, and where to.
+
+    Attributes:
+        sweep: as its ledger has it.
+        trial: chosen.
+        rule: why that one, in words.
+        epochs: of the refit.
+        name: of the registered model.
+        store: where the registry is.
+        corpus: with the split.
+        workspace: of the sweep.
+    """
+
+    sweep: KnownSweep
+    trial: TrialRecord
+    rule: str
+    epochs: int
+    name: str
+    store: TrackingStore
+    corpus: PreparedCorpus
+    workspace: Workspace
+
+    @property
+    def experiment(self) -> Experiment:
+        """Of the sweep, with today's promotion settings where the sweep went on with others."""
+        return self.sweep.experiment
+
+    def sealed_pages(self) -> SealedPages:
+        """The test pages, not opened yet."""
+        return SealedPages(
+            self.workspace.openings_file,
+            self.corpus.manifest.test_hash,
+            f"promote {self.experiment.name} trial {self.trial.number}, {self.epochs} epochs",
+            git_commit(self.workspace.root),
+        )
+
+    def lineage(self) -> dict[str, str | int | float]:
+        """Tags that say what a version is."""
+        manifest = self.corpus.manifest
+        return {
+            "sweep": self.experiment.name,
+            "sweep_id": self.sweep.created.sweep_id,
+            "trial": self.trial.number,
+            "refit_epochs": self.epochs,
+            "seed": self.experiment.seed,
+            "split_hash": manifest.hash,
+            "test_hash": manifest.test_hash,
+            "corpus_key": corpus_key(self.experiment),
+            "version": whosehand_version(),
+            "git_commit": git_commit(self.workspace.root),
+        }
+
+
+def prepare_promotion(
+    sweep_name: str, workspace: Workspace, choice: PromotionChoice, on_lines: OnLines | None = None
+) -> PromotionJob:
+    """Find out what is to be promoted; nothing is trained, opened or registered.
+
+    Raises:
+        LedgerError: if there is no such sweep.
+        RegistryError: if the sweep's split is leaky, or no trial is completed.
+    """
+    sweep = read_sweep(sweep_name, workspace)
+    experiment = sweep.experiment
+    _refuse_leaky(experiment)
+    trial, why = _choose_trial(sweep, choice.trial)
+    rule = f"Trial {trial.number} is promoted: {why}."
+    store = open_store(experiment.tracking, workspace.root)
+    corpus = prepare_corpus(experiment, workspace, on_lines)
+    name = choice.model or experiment.model_name
+    epochs = choice.epochs or experiment.refit_epochs
+    return PromotionJob(sweep, trial, rule, epochs, name, store, corpus, workspace)
+
+
+def _refuse_leaky(experiment: Experiment) -> None:
+    leaky = experiment.split.leaky
+    if leaky is not None:
+        raise RegistryError(
+            f"A model is promoted for what it does on new pages, but the split of {experiment.name!r} is by {leaky} "
+            f"(split.leaky: {leaky}): its best trial is the one that knows the same pages best. Run the sweep without "
+            "`split.leaky`, under another name, and promote that."
+        )
+
+
+def _choose_trial(sweep: KnownSweep, number: int | None) -> tuple[TrialRecord, str]:
+    """The trial that was asked for, or the best one, and why."""
+    state = sweep.state
+    if number is None:
+        chosen = choose_trial(sweep)
+        if chosen is None:
+            raise RegistryError(
+                f"A promotion needs a completed trial, but none of the {len(state.trials)} trials of "
+                f"{sweep.experiment.name!r} is. Run `whosehand sweep` on it first."
+            )
+        return chosen.trial, chosen.rule
+    if number not in state.trials or state.trials[number].state is not TrialState.COMPLETED:
+        completed = [trial.number for trial in state.trials.values() if trial.state is TrialState.COMPLETED]
+        raise RegistryError(f"A completed trial can be promoted ({', '.join(map(str, completed))}), but got {number}.")
+    return state.trials[number], "it was asked for"

@@ -1,0 +1,1 @@
+"""The sweep: preparation, launch, the loop, budgets, progress."""

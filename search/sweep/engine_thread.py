@@ -1,0 +1,133 @@
+"""The engine behind a desk: one caller at a time, and nobody waits long for a verdict."""
+
+import concurrent.futures
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from core.errors import EngineError
+from search.engines.base import Engine, Event, Proposal
+from search.ledger.trial import EpochReport, TrialResult, Verdict
+from search.sweep.lane import Lane
+
+T = TypeVar("T")
+_STRICTNESS = (Verdict.GO, Verdict.PAUSE, Verdict.STOP)
+
+
+class EngineDesk:
+    """Calls an engine from one thread of its own, in order.
+
+    An ask may take many seconds (a Gaussian process over hundreds of trials); meanwhile a report is answered GO after
+    `patience_s`, and the engine's verdict on it, when it comes, counts at the trial's next report. With one worker
+    this never happens, because nothing is asked while the worker is busy.
+    """
+
+    def __init__(self, engine: Engine, on_answer: Callable[[], None], patience_s: float = 0.25) -> None:
+        """Open the desk.
+
+        Args:
+            engine: not touched by anyone else from now on.
+            on_answer: called, from the engine's thread, when an ask is answered.
+            patience_s: how long a report waits for its verdict.
+        """
+        self._engine = engine
+        self._on_answer = on_answer
+        self._patience_s = patience_s
+        self._lane = Lane("engine")
+        self._asked: Future[Proposal] | None = None
+        self._late: dict[int, list[Future[Verdict]]] = {}
+        self._told: list[Future[None]] = []
+        self._ask_s = 0.0
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether an ask was not yet taken by `take_proposal`."""
+        return self._asked is not None
+
+    def restore(self, history: Sequence[Event]) -> None:
+        """Bring the engine to where the ledger is.
+
+        Raises:
+            EngineError: if it cannot be.
+        """
+        _result_of("restore", self._lane.submit(lambda: self._engine.restore(history)))
+
+    def ask(self, number: int) -> None:
+        """Ask for what to do next; `take_proposal` has the answer when `on_answer` was called."""
+        self._asked = self._lane.submit(lambda: self._ask(number))
+        self._asked.add_done_callback(lambda _: self._on_answer())
+
+    def take_proposal(self) -> Proposal | None:
+        """Return the answer to the ask, once, or `None` while there is none.
+
+        Raises:
+            EngineError: if the engine failed.
+        """
+        self.check()
+        if self._asked is None or not self._asked.done():
+            return None
+        answered, self._asked = self._asked, None
+        return _result_of("ask", answered)
+
+    def take_ask_s(self) -> float:
+        """Seconds that the engine worked on asks since this was called last; waiting for its thread is not counted.
+
+        Call it while `is_asking` is False.
+        """
+        ask_s, self._ask_s = self._ask_s, 0.0
+        return round(ask_s, 6)
+
+    def judge(self, number: int, report: EpochReport) -> Verdict:
+        """Return the engine's verdict on a report, or GO if it takes too long.
+
+        Raises:
+            EngineError: if the engine failed.
+        """
+        verdict = self._lane.submit(lambda: self._engine.report(number, report))
+        verdicts = [*self._late.pop(number, []), verdict]
+        try:
+            verdict.exception(self._patience_s)
+        except concurrent.futures.TimeoutError:
+            self._late[number] = verdicts
+            return Verdict.GO
+        return max((_result_of("report", each) for each in verdicts), key=_STRICTNESS.index)
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Tell the engine how a trial, or a part of it, ended; does not wait."""
+        self._late.pop(number, None)
+        self._told.append(self._lane.submit(lambda: self._engine.tell(number, result)))
+
+    def check(self) -> None:
+        """Raise what a tell left behind.
+
+        Raises:
+            EngineError: if the engine failed.
+        """
+        done = [told for told in self._told if told.done()]
+        self._told = [told for told in self._told if told not in done]
+        for told in done:
+            _result_of("tell", told)
+
+    def close(self) -> None:
+        """Let the engine's thread end when it is through with what it has."""
+        self._lane.close()
+
+    def _ask(self, number: int) -> Proposal:
+        started_s = time.perf_counter()
+        try:
+            return self._engine.ask(number)
+        finally:
+            self._ask_s += time.perf_counter() - started_s
+
+
+def _result_of(verb: str, future: "Future[T]") -> T:
+    try:
+        return future.result()
+    except EngineError:
+        raise
+    except Exception as error:  # an engine is somebody else's code as much as a trial is
+        raise EngineError(
+            f"The engine must answer `{verb}`, but it failed with {type(error).__name__}: {error}. "
+            "The ledger is whole; run the sweep again to go on from it."
+        ) from error

@@ -1,0 +1,28 @@
+"""An engine that searches nothing: it starts given points in order and lets each train to its end."""
+
+from collections.abc import Sequence
+
+from core.space import Point
+from search.engines.base import Event, Exhausted, Proposal, Start
+from search.ledger.trial import EpochReport, TrialResult, Verdict
+
+
+class FixedEngine:
+    """Trains a list of points, such as the one point of a refit. See `search.engines.base.Engine`."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._points = tuple(points)
+
+    def restore(self, history: Sequence[Event]) -> None:
+        """Nothing to restore: which point is next follows from the trial's number."""
+
+    def ask(self, number: int) -> Proposal:
+        """Start the point with this number."""
+        return Start(self._points[number]) if number < len(self._points) else Exhausted()
+
+    def report(self, number: int, report: EpochReport) -> Verdict:
+        """Let every trial go on."""
+        return Verdict.GO
+
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Nothing to learn."""

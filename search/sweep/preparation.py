@@ -1,0 +1,179 @@
+"""From an experiment to what its trials read: the index, the line store, the census of both, and the split."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.corpora.corpus_report import Census, check_share, take_census, write_quarantine
+from core.corpora.index import CorpusIndex, SetAside
+from core.corpora.left_out import Choice
+from core.corpora.odd_names import set_odd_names_aside
+from core.corpora.writer_choice import choose_writers
+from core.errors import SplitError
+from core.lines.store import LineStore, build_line_store
+from core.splits.division import divide
+from core.splits.manifest import PARTS, SplitManifest
+from search.experiment.experiment import Experiment
+from search.experiment.workspace import Workspace
+
+Progress = Callable[[int, int], None]
+SPLIT_FILE = "split.json"
+QUARANTINE_FILE = "quarantine.csv"
+CENSUS_FILE = "census.json"
+
+
+@dataclass(frozen=True)
+class ReadCorpus:
+    """A corpus whose lines were read, but that is not divided yet.
+
+    Attributes:
+        index: what of the corpus takes part; whom `writers` leaves out is in its `left_out`.
+        choice: the rule by which writers and pages take part; `None` where there is no rule.
+        store: the text lines of its images.
+        census: what became of everything that was found.
+    """
+
+    index: CorpusIndex
+    choice: Choice | None
+    store: LineStore
+    census: Census
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A corpus that is ready to be trained on.
+
+    Attributes:
+        index: what of the corpus takes part; whom `writers` leaves out is in its `left_out`.
+        manifest: which images are for training, validation and test.
+        store: their text lines.
+        census: what became of everything that was found; images that the split has no part for are left out.
+    """
+
+    index: CorpusIndex
+    manifest: SplitManifest
+    store: LineStore
+    census: Census
+
+    @property
+    def shortcomings(self) -> str:
+        """How many images were set aside and how many writers left out, in words; empty if none."""
+        counts = {
+            "images set aside": self.census.n_quarantined,
+            "writers left out": len(self.manifest.left_out),
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def prepare_corpus(
+    experiment: Experiment,
+    workspace: Workspace,
+    on_progress: Progress | None = None,
+    reports: Path | None = None,
+) -> PreparedCorpus:
+    """Read the corpus and divide it; see `read_corpus` and `divide_corpus`."""
+    return divide_corpus(read_corpus(experiment, workspace, on_progress), experiment, reports)
+
+
+def read_corpus(experiment: Experiment, workspace: Workspace, on_progress: Progress | None = None) -> ReadCorpus:
+    """Read the corpus and build its line store, or open what is there already.
+
+    Args:
+        experiment: names corpus and ink settings.
+        workspace: where generated pages and line stores are kept.
+        on_progress: called with (images done, images in all) while lines are built.
+
+    Raises:
+        CorpusError: if the corpus is missing or holds too little, or its writers cannot be chosen as asked.
+        LineStoreError: if the lines cannot be written.
+    """
+
+    def build(index: CorpusIndex) -> LineStore:
+        return build_line_store(index, experiment.ink, workspace.line_stores, on_progress)
+
+    found = set_odd_names_aside(experiment.corpus.open(workspace.generated).index())
+    # Only who takes part is read. By ink all others are read first; the second store reads no image again.
+    chosen = choose_writers(found, experiment.writers, count_ink=lambda index: _count_ink(build(index)))
+    store = build(chosen.index)
+    return ReadCorpus(chosen.index, chosen.choice, store, take_census(chosen.index, store))
+
+
+def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | None = None) -> PreparedCorpus:
+    """Divide what can be read of a corpus, unless too much of it cannot.
+
+    Args:
+        corpus: as it was read.
+        experiment: says how much may be unusable, and how to divide.
+        reports: a folder where the census and the table of what is set aside are written, also if it is too much.
+
+    Raises:
+        CorpusError: if too many images are unusable (`quarantine.max_share`).
+        SplitError: if the pages cannot be divided as asked.
+    """
+    files = write_reports(corpus.census, reports) if reports is not None else {}
+    check_share(corpus.census, experiment.quarantine, files.get(QUARANTINE_FILE))
+    unusable = {str(entry.image_id) for entry in corpus.store.set_aside}
+    manifest = replace(divide(corpus.index, experiment.split, unusable), choice=corpus.choice)
+    manifest.check_fits(corpus.index)
+    census = take_census(corpus.index, corpus.store, _in_no_part(corpus.index, manifest))
+    if reports is not None:
+        write_reports(census, reports)
+    return PreparedCorpus(corpus.index, manifest, corpus.store, census)
+
+
+def write_reports(census: Census, folder: Path) -> Mapping[str, Path]:
+    """Write what became of a corpus into a folder: the counts as JSON, what is set aside as a table in CSV.
+
+    Returns:
+        The files by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {name: folder / name for name in (CENSUS_FILE, QUARANTINE_FILE)}
+    census.write(files[CENSUS_FILE])
+    write_quarantine(census.quarantined, files[QUARANTINE_FILE])
+    return files
+
+
+def save_split(manifest: SplitManifest, folder: Path) -> Path:
+    """Write the split's manifest into a sweep's folder, or see that it is the one that is there.
+
+    Raises:
+        SplitError: if the sweep was begun with another split: the corpus has changed since, and scores of trials
+            before and after could not be compared.
+    """
+    path = folder / SPLIT_FILE
+    if not path.exists():
+        manifest.save(path)
+        return path
+    begun_with = SplitManifest.load(path)
+    if begun_with.hash != manifest.hash:
+        raise SplitError(
+            f"A sweep goes on with the split that it was begun with, but the corpus has changed since: {path} has hash "
+            f"{begun_with.hash[:12]} ({_counts(begun_with)}), the corpus now gives {manifest.hash[:12]} "
+            f"({_counts(manifest)}). Restore the corpus, or give the experiment another name."
+        )
+    return path
+
+
+def _counts(manifest: SplitManifest) -> str:
+    return f"{len(manifest.train)} + {len(manifest.validation)} + {len(manifest.test)} images"
+
+
+def _count_ink(store: LineStore) -> Counter[str]:
+    """Ink pixels of each writer's lines."""
+    counts: Counter[str] = Counter()
+    for number, line in enumerate(store.lines):
+        counts[line.writer_id] += int(store.n_ink(number)[-1])
+    return counts
+
+
+def _in_no_part(index: CorpusIndex, manifest: SplitManifest) -> list[SetAside]:
+    """The images of the index that the split has no part for, and why."""
+    divided = {image_id for part in PARTS for image_id in manifest.image_ids(part)}
+    why = {writer.writer_id: f"writer {writer.writer_id!r} {writer.reason}" for writer in manifest.left_out}
+    return [
+        SetAside(image.path, why.get(image.writer_id, "is in no part of the split"), image.image_id)
+        for image in index.images
+        if image.image_id not in divided
+    ]

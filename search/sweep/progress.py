@@ -1,0 +1,242 @@
+"""What the user sees while a sweep runs: a live table in a terminal, plain lines elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from core.space import Point
+from search.ledger.state import TrialRecord
+from search.ledger.trial import TrialState
+from search.sweep.engine_share import EngineShare
+
+_MAIN_HYPERPARAMETERS = 6
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """A sweep at one moment.
+
+    Attributes:
+        name: of the sweep.
+        metric: that is searched for.
+        running: trials that a worker is on.
+        counts: trials by state.
+        best: the best completed trial.
+        budget: used and allowed, in words.
+        elapsed_s: wall-clock seconds of all launches.
+        remaining_s: estimated; `None` while there is nothing to estimate from.
+        now_ms: Unix time.
+        is_stopping: whether the user asked to stop.
+        engine_share: what asking the engine costs; `None` while too few trials have trained.
+    """
+
+    name: str
+    metric: str
+    running: tuple[TrialRecord, ...]
+    counts: Mapping[TrialState, int]
+    best: TrialRecord | None
+    budget: str
+    elapsed_s: float
+    remaining_s: float | None
+    now_ms: int
+    is_stopping: bool
+    engine_share: EngineShare | None = None
+
+
+class Progress(Protocol):
+    """Shows a sweep to the user. Called from one thread, many times a second."""
+
+    def show(self, view: SweepView) -> None:
+        """Show where the sweep stands."""
+        ...
+
+    def epoch_ended(self, view: SweepView, trial: TrialRecord) -> None:
+        """Show a trial's latest epoch."""
+        ...
+
+    def trial_ended(self, view: SweepView, trial: TrialRecord) -> None:
+        """Show how a trial ended, or that it is paused."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a message to the user."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        ...
+
+
+def make_progress(console: Console) -> Progress:
+    """Choose a live table for a terminal and plain lines for anything else, such as a file or a pipe."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def show(self, view: SweepView) -> None:
+        """Do nothing."""
+
+    def epoch_ended(self, view: SweepView, trial: TrialRecord) -> None:
+        """Do nothing."""
+
+    def trial_ended(self, view: SweepView, trial: TrialRecord) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> Self:
+        """Do nothing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+
+class PlainProgress:
+    """One line for every epoch and trial."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._has_told_of_engine = False
+
+    def show(self, view: SweepView) -> None:
+        """Do nothing: lines tell of events only."""
+
+    def epoch_ended(self, view: SweepView, trial: TrialRecord) -> None:
+        """Print a trial's latest epoch."""
+        self.say(
+            f"trial {trial.number}  epoch {trial.n_epochs}/{trial.proposed.horizon_epochs}  "
+            f"{view.metric} {_latest(trial, view.metric)}  {_patches_per_s(trial)} patches/s"
+        )
+
+    def trial_ended(self, view: SweepView, trial: TrialRecord) -> None:
+        """Print how a trial ended, and where the sweep stands."""
+        best = "" if view.best is None else f"  best {_value(view.best)} (trial {view.best.number})"
+        self.say(f"trial {trial.number} {_outcome(trial)}  |  {view.budget}{best}  left {_clock(view.remaining_s)}")
+        if view.engine_share is not None and view.engine_share.is_large and not self._has_told_of_engine:
+            self._has_told_of_engine = True
+            self.say(str(view.engine_share))
+
+    def say(self, text: str) -> None:
+        """Print a message."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+
+
+class LiveProgress:
+    """A table that is drawn again and again in one place, with messages above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=4, auto_refresh=True)
+
+    def show(self, view: SweepView) -> None:
+        """Draw the table; rich draws at most four times a second."""
+        self._live.update(render(view))
+
+    def epoch_ended(self, view: SweepView, trial: TrialRecord) -> None:
+        """Do nothing: the table shows it."""
+
+    def trial_ended(self, view: SweepView, trial: TrialRecord) -> None:
+        """Print failed trials above the table; the table counts the others."""
+        if trial.state is TrialState.FAILED:
+            self.say(f"trial {trial.number} {_outcome(trial)}")
+
+    def say(self, text: str) -> None:
+        """Print a message above the table."""
+        self._live.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last table standing."""
+        self._live.stop()
+
+
+def render(view: SweepView) -> RenderableType:
+    """Draw a sweep: the running trials, the best one, counts, budget and time."""
+    table = Table(title=f"sweep {view.name}" + (" (stopping)" if view.is_stopping else ""), title_justify="left")
+    for name in ("trial", "epoch", view.metric, "patches/s", "elapsed"):
+        table.add_column(name, justify="right")
+    for trial in view.running:
+        table.add_row(
+            str(trial.number),
+            f"{trial.n_epochs}/{trial.proposed.horizon_epochs}",
+            _latest(trial, view.metric),
+            _patches_per_s(trial),
+            _clock((view.now_ms - trial.starts[-1].at_ms) / 1000 if trial.starts else None),
+        )
+    shown = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialState.PAUSED)
+    counts = "  ".join(f"{state.value} {view.counts[state]}" for state in shown if view.counts.get(state))
+    lines = [f"{counts or 'no trial has ended yet'}  |  {view.budget}"]
+    if view.best is not None:
+        lines.insert(0, f"best {_value(view.best)} (trial {view.best.number})  {_main(view.best)}")
+    if view.engine_share is not None and view.engine_share.is_large:
+        lines.append(str(view.engine_share))
+    left = f", about {_clock(view.remaining_s)} left; Ctrl-C stops safely" if view.running else ""
+    lines.append(f"elapsed {_clock(view.elapsed_s)}{left}")
+    return Group(table, *(Text(line) for line in lines))
+
+
+def _main(trial: TrialRecord) -> str:
+    """The searched hyperparameters, as many as a line holds."""
+    point: Point = trial.proposed.point or trial.proposed.hyperparameters
+    shown = [f"{name}={_short(value)}" for name, value in list(point.items())[:_MAIN_HYPERPARAMETERS]]
+    return " ".join(shown) + (" ..." if len(point) > _MAIN_HYPERPARAMETERS else "")
+
+
+def _outcome(trial: TrialRecord) -> str:
+    result = trial.result
+    value = "" if result is None or result.value is None else f" {result.value:.4g}"
+    reason = "" if result is None or not result.reason else f": {result.reason}"
+    return f"{trial.state.value}{value}{reason}"
+
+
+def _latest(trial: TrialRecord, metric: str) -> str:
+    score = trial.reports[-1].report.metrics.get(metric) if trial.reports else None
+    return "-" if score is None else f"{score:.4g}"
+
+
+def _patches_per_s(trial: TrialRecord) -> str:
+    if not trial.reports or trial.reports[-1].report.duration_s <= 0:
+        return "-"
+    report = trial.reports[-1].report
+    return f"{report.n_patches / report.duration_s:,.0f}"
+
+
+def _value(trial: TrialRecord) -> str:
+    return "-" if trial.result is None or trial.result.value is None else f"{trial.result.value:.4g}"
+
+
+def _short(value: bool | int | float | str) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _clock(duration_s: float | None) -> str:
+    """Write seconds as 0:07, 12:30 or 1:02:03."""
+    if duration_s is None:
+        return "-"
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,1 +1,0 @@
-"""`whosehand doctor`: one check a file, all of them listed in `examination`."""

@@ -1,0 +1,102 @@
+"""Whole generated sheets of A4 at 300 dpi with everything on them, read as their corpora would be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.line_truth import LineTruth, compare_lines
+from benchmarks.written_sheets import SheetStyle, WrittenSheet, write_sheet
+from core.errors import ImageError
+from core.handwriting.penmanship import draw_penmanship
+from core.pages.text_lines import InkSettings, ReadPage, read_page
+
+ALL = SheetStyle(form="iam", ruling="ruled", skew_deg=3.0, noise=8.0, n_specks=400, dark_edge_px=60)
+
+
+def written(seed: int, style: SheetStyle) -> WrittenSheet:
+    return write_sheet(draw_penmanship(np.random.default_rng(seed)), style, np.random.default_rng([seed, 1]))
+
+
+def read(sheet: WrittenSheet, style: SheetStyle) -> ReadPage:
+    return read_page(sheet.pixels, "page" if style.form == "none" else "form", InkSettings())
+
+
+def truth(seed: int, style: SheetStyle) -> LineTruth:
+    sheet = written(seed, style)
+    return compare_lines(sheet, read(sheet, style), style.skew_deg)
+
+
+@pytest.mark.slow
+def test_lines_are_found_among_rules_header_footer_skew_noise_and_dark_edges() -> None:
+    compared = [truth(7, ALL), truth(8, replace(ALL, skew_deg=-3.0)), truth(9, replace(ALL, ruling="none"))]
+    is_found = np.concatenate([one.is_found for one in compared])
+    assert len(is_found) > 40
+    assert is_found.mean() >= 0.98
+    assert max(one.n_merged.max() for one in compared) <= 2
+    assert [one.n_foreign for one in compared] == [0, 0, 0], "neither print nor rules are lines"
+    assert np.median(np.abs(np.concatenate([one.text_errors for one in compared]))) < 0.10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing_rule", [0, 1, 2])
+def test_a_form_may_lack_one_of_its_rules(missing_rule: int) -> None:
+    style = SheetStyle(form="iam", missing_rule=missing_rule, skew_deg=1.5)
+    compared = truth(10, style)
+    assert compared.is_found.all()
+    assert len(compared.n_merged) == len(compared.is_found), "the print gave no line"
+
+
+@pytest.mark.slow
+def test_squared_paper_and_a_form_without_footer() -> None:
+    style = SheetStyle(form="cvl", ruling="squared", rule_darkness=0.3, skew_deg=-4.5, noise=8.0)
+    compared = truth(11, style)
+    assert compared.is_found.mean() >= 0.98
+    assert compared.n_foreign == 0
+
+
+def test_a_page_without_print_is_no_form(plain: WrittenSheet) -> None:
+    with pytest.raises(ImageError, match=r"printed header .* 0 of such rules .* unit to page"):
+        read_page(plain.pixels, "form", InkSettings())
+
+
+def test_a_clean_level_page_is_left_as_it_is(plain: WrittenSheet) -> None:
+    clean = read_page(plain.pixels, "page", InkSettings()).clean
+    assert not clean.is_changed
+    assert np.array_equal(clean.to_page, np.eye(2, 3))
+    assert clean.tone.shape == plain.pixels.shape
+
+
+def test_the_grey_values_of_a_page_can_be_kept(plain: WrittenSheet) -> None:
+    ruled = plain.pixels.copy()
+    ruled[500:503] = 120
+    clean = read_page(ruled, "page", InkSettings(normalise_tone=False)).clean
+    assert clean.n_rules == 1
+    assert np.array_equal(clean.shown[1000:], ruled[1000:])
+    paper = np.median(ruled)
+    assert abs(np.median(clean.shown[501]) - paper) < 0.05 * paper
+
+
+@pytest.fixture(scope="module")
+def plain() -> WrittenSheet:
+    """A sheet with nothing but handwriting."""
+    return written(12, SheetStyle())
+
+
+def test_the_handwriting_is_the_same_on_ruled_paper(plain: WrittenSheet) -> None:
+    ruled = written(12, SheetStyle(ruling="ruled"))
+    assert ruled.texts == plain.texts
+    assert np.array_equal(ruled.line_of_pixel, plain.line_of_pixel)
+    assert differs(ruled.pixels, plain.pixels) > 0.01
+
+
+def differs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    return float((np.abs(one.astype(int) - other) > 30).mean())
+
+
+def test_a_photograph_on_a_dark_desk_is_a_page(plain: WrittenSheet) -> None:
+    desk = np.random.default_rng(0).normal(60, 6, (plain.pixels.shape[0] + 600, plain.pixels.shape[1] + 600))
+    desk[300:-300, 300:-300] = plain.pixels
+    page = read_page(desk.clip(0, 255).astype(np.uint8), "auto", InkSettings())
+    assert len(page.lines) == len(plain.texts)
