@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from core.corpora.hands import HandsSettings
-from core.patches.plan import PatchSampler, PatchSettings
+from core.corpora.settings import HandsSettings
+from core.patches.plan import PatchSampler
+from core.settings import PatchSettings
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.identification.evidence import decisive_patches, distinct_patches, first_two, weigh_patches
 from core.identification.writer_identifier import WriterIdentifier
-from core.lines.image_lines import ImageLines
+from core.lines.source import ImageLines
 from core.pages.text_lines import TextLine
 from core.patches.plan import PatchPlan
 from core.scoring.mean_scores import mean_log_probabilities

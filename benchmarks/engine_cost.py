@@ -25,8 +25,7 @@ from benchmarks.report import notes, print_report
 from core.networks.hyperparameters import default_space
 from core.space import Integer, SearchSpace
 from search.engines.base import Asked, Continue, Engine, EngineSettings, Event, Reported, Start, Told
-from search.experiment.engine_settings import OptunaSettings
-from search.experiment.keras_tuner_settings import KerasTunerSettings
+from search.experiment.engine_settings import KerasTunerSettings, OptunaSettings
 from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
 
 METRIC = "val/image_logloss"

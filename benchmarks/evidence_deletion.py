@@ -18,7 +18,7 @@ from benchmarks.deletion import DeletionLoss, Painted, deletion_loss
 from benchmarks.report import print_report
 from core.identification.writer_identifier import WriterIdentifier
 from core.pages.image_files import read_grey
-from search.cli.terminal import progress_bar
+from search.cli.common import progress_bar
 from search.experiment.workspace import Workspace
 from search.identification.identifier_folder import ARTIFACTS
 from search.sweep.known_sweeps import read_sweep

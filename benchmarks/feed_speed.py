@@ -24,8 +24,7 @@ from core.networks.model import build_model
 from core.patches.feed import TrainingFeed
 from core.patches.plan import PatchSampler
 from core.training.fit import SPEED, configure_tensorflow
-from core.training.plan import EpochRecord
-from core.training.precision import choose_precision
+from core.training.plan import EpochRecord, choose_precision
 from search.sweep.preparation import PreparedCorpus
 
 AUGMENTATIONS = (0.0, 0.3)

@@ -26,13 +26,12 @@ from benchmarks.networks import NETWORKS, patches_a_round
 from benchmarks.options import Precision, Rounds, Scale, Threads, resolve_threads
 from benchmarks.report import median, notes, print_report, spread
 from benchmarks.timed_fit import InMemoryFeed, fit_in_rounds
-from core.networks.fast_twin import fast_twin
 from core.networks.hyperparameters import Hyperparameters
+from core.networks.inference import fast_twin
 from core.networks.model import build_model, build_optimizer
 from core.patches.feed import TrainingFeed
 from core.training.fit import configure_tensorflow
-from core.training.plan import EpochRecord
-from core.training.precision import choose_precision
+from core.training.plan import EpochRecord, choose_precision
 from search.sweep.preparation import PreparedCorpus
 
 AIM = 0.97

@@ -23,12 +23,12 @@ from benchmarks.options import Precision, Threads, resolve_threads
 from benchmarks.report import notes, print_report
 from benchmarks.space_points import SpreadPoints, spread_points
 from benchmarks.validation_fit import ValidationFit, run_in_own_process
-from core.corpora.dhsd import DhsdSettings
-from core.corpora.hands import GENERATOR_VERSION, HandsSettings
+from core.corpora.hands import GENERATOR_VERSION
+from core.corpora.settings import DhsdSettings, HandsSettings
 from core.networks.hyperparameters import Hyperparameters, seed_recipe
-from core.patches.plan import PatchSettings
-from core.training.precision import choose_precision
-from search.cli.terminal import progress_bar
+from core.settings import PatchSettings
+from core.training.plan import choose_precision
+from search.cli.common import progress_bar
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace

@@ -21,12 +21,11 @@ from benchmarks.report import print_report
 from benchmarks.short_sweep import temporary_folder
 from core.handwriting.page import write_page
 from core.handwriting.penmanship import draw_penmanship
-from core.identification.model_record import Calibration, ModelRecord
-from core.identification.strangers import make_stranger_test
+from core.identification.calibration import Calibration, make_stranger_test
+from core.identification.model_record import ModelRecord
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
-from core.pages.text_lines import InkSettings
-from core.patches.plan import PatchSettings
+from core.settings import InkSettings, PatchSettings
 from search.identification.identifier_folder import save_identifier
 from search.identification.model_process import ModelProcess
 

@@ -8,7 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.ink_shape import simple_statistics
 from core.lines.store import LineStore
-from core.patches.plan import PatchPlan, PatchSampler, PatchSettings, evaluation_plan, read_patches
+from core.patches.plan import PatchPlan, PatchSampler, evaluation_plan, read_patches
+from core.settings import PatchSettings
 from core.splits.manifest import SplitManifest
 
 _N_AT_ONCE = 1000

@@ -12,7 +12,8 @@ from core.lines.store import LineStore
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
 from core.patches.feed import TrainingFeed
-from core.patches.plan import PatchSampler, PatchSettings
+from core.patches.plan import PatchSampler
+from core.settings import PatchSettings
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow
 from core.training.plan import EpochRecord

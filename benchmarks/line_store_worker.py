@@ -12,10 +12,11 @@ from pathlib import Path
 import psutil
 from pydantic import TypeAdapter
 
-from core.corpora.folder import FolderCorpus, FolderSettings
+from core.corpora.folder import FolderCorpus
 from core.corpora.index import CorpusIndex, Unit
+from core.corpora.settings import FolderSettings
 from core.lines.store import LineStore, build_line_store
-from core.pages.text_lines import InkSettings
+from core.settings import InkSettings
 
 N_MARKS = 4
 

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.written_sheets import WrittenSheet
 from core.pages.line_finding import text_rows
-from core.pages.skew import level
+from core.pages.scan import INK_LEVEL, level
 from core.pages.text_lines import TEXT_CROSSINGS, ReadPage
-from core.pages.tone import INK_LEVEL
 
 FOUND, PART = 0.75, 0.25
 

@@ -19,7 +19,8 @@ from benchmarks.report import notes, print_report
 from benchmarks.written_sheets import SheetStyle, write_sheet
 from core.errors import ImageError
 from core.handwriting.penmanship import draw_penmanship
-from core.pages.text_lines import InkSettings, read_page
+from core.pages.text_lines import read_page
+from core.settings import InkSettings
 
 _ALL = SheetStyle(form="iam", ruling="ruled", skew_deg=3.0, noise=8.0, n_specks=400, dark_edge_px=60)
 STYLES = {

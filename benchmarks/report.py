@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from core.training.precision import choose_precision
+from core.training.plan import choose_precision
 from search.executors.machine import count_cores
-from search.experiment.version import git_commit, whosehand_version
+from search.experiment.workspace import git_commit, whosehand_version
 
 DISTRIBUTIONS = ("tensorflow", "keras", "mlflow", "numpy")
 

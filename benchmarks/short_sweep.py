@@ -9,11 +9,10 @@ from pathlib import Path
 from benchmarks.corpora import hands_experiment, prepare_experiment
 from benchmarks.report import notes
 from core.networks.hyperparameters import seed_recipe
-from core.patches.plan import PatchSettings
-from core.training_settings import TrainingSettings
+from core.settings import PatchSettings, TrainingSettings
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
-from search.experiment.version import whosehand_version
+from search.experiment.workspace import whosehand_version
 from search.ledger.ledger import open_ledger
 from search.ledger.state import SweepState
 from search.sweep.given_points import FixedEngine

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TrainingError
-from core.patches.plan import PatchSettings
+from core.settings import PatchSettings
 from core.space import Point
 
 SCORES = ("patch_top1", "patch_logloss", "image_top1", "image_logloss")

@@ -22,7 +22,7 @@ from benchmarks.options import Precision, Rounds, Scale
 from benchmarks.report import median, notes, print_report, spread
 from benchmarks.short_sweep import temporary_folder
 from core.networks.hyperparameters import Hyperparameters
-from core.training.precision import choose_precision
+from core.training.plan import choose_precision
 from search.executors.machine import count_cores
 from search.sweep.preparation import PreparedCorpus, save_split
 

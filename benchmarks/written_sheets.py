@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.written_print import print_text
-from core.handwriting.composition import compose
 from core.handwriting.page import lay_lines, place_lines
-from core.handwriting.paper import scan
-from core.handwriting.pen import Ink, Pen, draw_paths, rasterise
+from core.handwriting.pen import Ink, Pen, draw_paths, rasterise, scan
 from core.handwriting.penmanship import Penmanship, draw_mood
-from core.handwriting.writing import Writer
+from core.handwriting.writing import Writer, compose
 
 SHEET_PX = (3508, 2480)
 """A4 at 300 dpi: rows, columns."""

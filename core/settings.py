@@ -1,6 +1,12 @@
-"""The base of everything that an experiment file can set."""
+"""The base of everything that an experiment file can set.
 
-from pydantic import BaseModel, ConfigDict
+What an experiment file can say about the training of one trial; free of TensorFlow, unlike `core.training.fit`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Settings(BaseModel):
@@ -11,3 +17,69 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+PrecisionChoice = Literal["auto", "float32", "mixed_bfloat16"]
+
+
+class TrainingSettings(Settings):
+    """How long a trial trains, and in which arithmetic."""
+
+    epochs: int = Field(default=10, ge=1, le=10_000)
+    """Full length of a trial (its horizon): the learning-rate schedule runs over all of it. An epoch is
+    `patches.patches_per_epoch` patches, not one pass over the pages."""
+
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """End a trial after so many epochs without a better objective; `null` never does."""
+
+    precision: PrecisionChoice = "auto"
+    """`auto` takes mixed_bfloat16 where the processor has the instructions for it, and float32 elsewhere."""
+
+
+class InkSettings(Settings):
+    """How an image becomes text lines."""
+
+    height_px: int = Field(default=113, ge=16, le=512)
+    """The height of every line in the store, in pixels."""
+    crop_to_ink: bool = True
+    """Cut to the text and scale by it, so that the margins of an image do not set the size of its letters."""
+    normalise_tone: bool = True
+    """Paper to white and ink to black. Without it, pen colour and scanner can name the writer."""
+
+
+class PatchSettings(Settings):
+    """Size, number and choice of patches."""
+
+    size_px: Annotated[int, Field(ge=8, le=1024)] = 113
+    """Side of a square patch in pixels of the line store; not more than ink.height_px."""
+
+    fraction: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Most of a line's possible offsets that one epoch may use; every line may give at least one patch."""
+
+    patches_per_epoch: Annotated[int, Field(ge=1)] = 20_000
+    """Patches in one epoch of training, if the fraction allows that many."""
+
+    min_ink: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """Share of ink pixels below which a patch is near-empty and left out."""
+
+    balance: bool = True
+    """Equal numbers of training patches for all writers (as far as the fraction allows), not by length of text."""
+
+    per_image_at_validation: Annotated[int, Field(ge=1)] = 8
+    """Most patches of one image when a trial is validated."""
+
+    per_image_at_test: Annotated[int, Field(ge=1)] = 32
+    """Most patches of one image at test and when a writer is identified."""
+
+
+def _are_text(value: object) -> object:
+    if isinstance(value, list) and any(not isinstance(item, str) for item in value):
+        wrong = next(item for item in value if not isinstance(item, str))
+        raise ValueError(
+            f"ids must be text, but got {wrong!r}; write them in quotes, because YAML takes 007 for the number 7"
+        )
+    return value
+
+
+IdList = Annotated[tuple[str, ...] | Path, BeforeValidator(_are_text)]
+"""Ids, or the path of a UTF-8 file with one id a line; empty lines and those that begin with `#` do not count."""

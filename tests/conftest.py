@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
-from core.corpora.hands import HandsCorpus, HandsSettings
+from core.corpora.hands import HandsCorpus
 from core.corpora.index import CorpusIndex
+from core.corpora.settings import HandsSettings
 
 # isort: split
 import tensorflow

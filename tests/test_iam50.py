@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from core.corpora.natural_order import natural_key
+from core.corpora.index import natural_key
 from core.handwriting.page import WrittenPage, write_page
 from core.handwriting.penmanship import draw_penmanship
 from core.splits.manifest import SplitManifest

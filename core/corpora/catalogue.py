@@ -1,38 +1,50 @@
-"""Every corpus layout that an experiment file can name."""
+"""Opens the corpus that settings describe. A new layout is named in `settings` and here."""
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from core.corpora.cvl import CvlCorpus
+from core.corpora.dhsd import DhsdCorpus
+from core.corpora.folder import FolderCorpus
+from core.corpora.hands import HandsCorpus
+from core.corpora.iam import IamCorpus
+from core.corpora.index import Corpus
+from core.corpora.manifest import ManifestCorpus
+from core.corpora.named_files import (
+    CerugCorpus,
+    CsafeCorpus,
+    FiremakerCorpus,
+    Hisir19Corpus,
+    Icdar2013Corpus,
+    Icdar2017Corpus,
+    PatternCorpus,
+)
+from core.corpora.settings import CorpusSettings, HandsSettings
 
-from core.corpora.cerug import CerugSettings
-from core.corpora.csafe import CsafeSettings
-from core.corpora.cvl import CvlSettings
-from core.corpora.dhsd import DhsdSettings
-from core.corpora.firemaker import FiremakerSettings
-from core.corpora.folder import FolderSettings
-from core.corpora.hands import HandsSettings
-from core.corpora.hisir19 import Hisir19Settings
-from core.corpora.iam import IamSettings
-from core.corpora.icdar2013 import Icdar2013Settings
-from core.corpora.icdar2017 import Icdar2017Settings
-from core.corpora.manifest import ManifestSettings
-from core.corpora.pattern import PatternSettings
+_READERS: dict[str, Callable[[Any], Corpus]] = {
+    "cerug": CerugCorpus,
+    "csafe": CsafeCorpus,
+    "cvl": CvlCorpus,
+    "dhsd": DhsdCorpus,
+    "firemaker": FiremakerCorpus,
+    "folder": FolderCorpus,
+    "hisir19": Hisir19Corpus,
+    "iam": IamCorpus,
+    "icdar2013": Icdar2013Corpus,
+    "icdar2017": Icdar2017Corpus,
+    "manifest": ManifestCorpus,
+    "pattern": PatternCorpus,
+}
 
-CorpusSettings = Annotated[
-    HandsSettings
-    | CerugSettings
-    | CsafeSettings
-    | CvlSettings
-    | DhsdSettings
-    | FiremakerSettings
-    | FolderSettings
-    | Hisir19Settings
-    | IamSettings
-    | Icdar2013Settings
-    | Icdar2017Settings
-    | ManifestSettings
-    | PatternSettings,
-    Field(discriminator="layout"),
-]
-"""Settings of one corpus; its `layout` says which, and `open` gives the corpus. A new layout is a file and a name here.
-"""
+
+def open_corpus(settings: CorpusSettings, data_dir: Path) -> Corpus:
+    """Return the corpus; nothing is read before its `index()` is called.
+
+    Args:
+        settings: of any layout.
+        data_dir: where a generated corpus keeps its pages; the others do not use it.
+    """
+    if isinstance(settings, HandsSettings):
+        return HandsCorpus(settings, data_dir)
+    return _READERS[settings.layout](settings)

@@ -6,23 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field
-
 from core.corpora.index import CorpusIndex, SetAside
+from core.corpora.settings import QuarantineSettings
 from core.errors import CorpusError, LineStoreError
 from core.lines.store import LineStore
-from core.settings import Settings
 
 _ALWAYS_ALLOWED = 3
 _SHOWN = 5
-
-
-class QuarantineSettings(Settings):
-    """What to do about images that cannot be used."""
-
-    max_share: float = Field(default=0.05, ge=0.0, le=1.0)
-    """The share of a corpus's images that may be set aside; beyond it nothing is trained. In a small corpus up to three
-    may be, but not more than half of it; with 0 not a single one."""
 
 
 @dataclass(frozen=True)

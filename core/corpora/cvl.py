@@ -19,17 +19,13 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from core.corpora.image_walk import one_file_each, walk_images
+from core.corpora.image_walk import one_file_each, walk_images, walk_pruned
 from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
 from core.corpora.named_files import check_writers
-from core.corpora.pruned_walk import walk_pruned
 from core.corpora.resemblance import layout_error
+from core.corpora.settings import CvlSettings, CvlUnit
 from core.errors import CorpusError
-from core.settings import Settings
-
-CvlUnit = Literal["page", "line", "word"]
 
 _PARTS: dict[str, OfficialSplit] = {"trainset": "train", "testset": "test"}
 _PAGE = r"(?P<page>(?P<writer>\d{4})-(?P<text>\d+))"
@@ -44,25 +40,6 @@ _EXAMPLES: dict[CvlUnit, str] = {
     "word": "trainset/words/0001/0001-1-0-0-Imagine.tif",
 }
 _FOLDERS: dict[str, CvlUnit] = {"pages": "page", "lines": "line", "words": "word"}
-
-
-class CvlSettings(Settings):
-    """Where the database lies, and what one image shows."""
-
-    layout: Literal["cvl"] = "cvl"
-    """The CVL Database."""
-    root: Path = Path("data/cvl")
-    """The folder that holds trainset and testset, or one of them."""
-    unit: CvlUnit = "line"
-    """What one image shows: `page` (the cropped one, where it is there), `line` or `word`."""
-
-    def open(self, data_dir: Path) -> "CvlCorpus":
-        """Return the corpus; nothing is read before its `index()` is called.
-
-        Args:
-            data_dir: where a generated corpus keeps its pages; not used here.
-        """
-        return CvlCorpus(self)
 
 
 class CvlCorpus:

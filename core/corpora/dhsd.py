@@ -8,35 +8,18 @@ name, 256 x 64 pixels; nothing says which names were written on one sheet, so th
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from core.corpora.image_walk import walk_images
 from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage
 from core.corpora.resemblance import layout_error
+from core.corpora.settings import DhsdSettings
 from core.errors import CorpusError
-from core.settings import Settings
 
 _COLUMNS = ("file_name", "text", "writer_id")
 _PARTS: tuple[OfficialSplit, ...] = ("train", "test")
 _MEND = (
     "Get it with `whosehand data fetch dhsd`, or clone the GitHub repository nauman-riaz/DHSD and set `corpus.root`."
 )
-
-
-class DhsdSettings(Settings):
-    """Where the data set lies."""
-
-    layout: Literal["dhsd"] = "dhsd"
-    root: Path = Path("data/dhsd")
-    """The folder that holds train.csv, test.csv and german_hw_data."""
-
-    def open(self, data_dir: Path) -> "DhsdCorpus":
-        """Return the corpus; nothing is read before its `index()` is called.
-
-        Args:
-            data_dir: where a generated corpus keeps its pages; not used here.
-        """
-        return DhsdCorpus(self)
 
 
 class DhsdCorpus:

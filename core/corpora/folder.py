@@ -11,14 +11,12 @@ The names of the folders are the writers' ids; nothing else about them matters.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from core.corpora.image_walk import cannot_be_listed, is_image_name, walk_images
-from core.corpora.index import CorpusIndex, SetAside, TextImage, Unit
-from core.corpora.natural_order import natural_key
+from core.corpora.index import CorpusIndex, SetAside, TextImage, Unit, natural_key
 from core.corpora.resemblance import found_below, layout_error, resemblance_hint
+from core.corpora.settings import FolderSettings
 from core.errors import CorpusError
-from core.settings import Settings
 
 # Folders of a known corpus that hold its parts. No root has these alone as writers.
 _PARTS_OF_CORPORA = {
@@ -26,25 +24,6 @@ _PARTS_OF_CORPORA = {
     *("ascii", "forms", "formsA-D", "formsE-H", "formsI-Z", "lines", "pages", "sentences", "words", "xml"),
     *("p1", "p2", "p3", "p4"),
 }
-
-
-class FolderSettings(Settings):
-    """Where the scans lie and what one file holds."""
-
-    layout: Literal["folder"] = "folder"
-    root: Path
-    """The folder with one sub-folder a writer."""
-    unit: Unit = "auto"
-    """What one file holds: `line` (one text line or word), `page` (its lines are found first), or `auto`: files
-    directly in a writer's folder are looked at, files in a page's sub-folder are lines."""
-
-    def open(self, data_dir: Path) -> "FolderCorpus":
-        """Return the corpus; nothing is read before its `index()` is called.
-
-        Args:
-            data_dir: where a generated corpus keeps its pages; not used here.
-        """
-        return FolderCorpus(self)
 
 
 class FolderCorpus:

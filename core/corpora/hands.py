@@ -10,21 +10,19 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from filelock import FileLock
-from pydantic import Field
 
 from core.corpora.index import CorpusIndex, Region, TextImage
+from core.corpora.settings import HandsSettings
 from core.errors import CorpusError
 from core.handwriting.page import WrittenPage, write_page
 from core.handwriting.penmanship import draw_penmanship
-from core.settings import Settings
 
 GENERATOR_VERSION = 2  # to be raised whenever the same settings would give other pixels or texts
-
 _MANIFEST = "manifest.json"
 # Scanner noise leaves nothing to repeat: this is twice as fast as OpenCV's choice, and the files are smaller.
 _PNG_OPTIONS = (
@@ -32,29 +30,6 @@ _PNG_OPTIONS = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
 )
-
-
-class HandsSettings(Settings):
-    """How much handwriting to generate. The pages of a writer do not depend on how many writers there are."""
-
-    layout: Literal["hands"] = "hands"
-    """Generated handwriting."""
-    n_writers: int = Field(default=50, ge=2)
-    """How many writers."""
-    n_pages: int = Field(default=4, ge=1)
-    """Pages of each writer."""
-    n_lines: int = Field(default=8, ge=1)
-    """Text lines of each page."""
-    seed: int = Field(default=0, ge=0)
-    """Another seed gives other writers and texts."""
-
-    def open(self, data_dir: Path) -> "HandsCorpus":
-        """Return the corpus; nothing is read before its `index()` is called.
-
-        Args:
-            data_dir: where a generated corpus keeps its pages; its key is in the folder's name.
-        """
-        return HandsCorpus(self, data_dir)
 
 
 class HandsCorpus:

@@ -12,46 +12,96 @@ prompt in print above the handwriting, and a line for the name below it.
 
 Source: Marti, Bunke, "The IAM-database: an English sentence database for offline handwriting recognition", IJDAR 2002;
 https://fki.tic.heia-fr.ch/databases/iam-handwriting-database
+
+Where the images of the IAM Handwriting Database lie, and what each shows by its name.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from core.corpora.iam_files import EXAMPLES, IamFiles, IamUnit, find_iam_files
-from core.corpora.iam_tables import IamForm, IamPart, IamTable, read_forms, read_parts
+from core.corpora.iam_tables import FORM_ID, IamForm, IamPart, IamTable, read_forms, read_parts
+from core.corpora.image_walk import one_file_each, walk_pruned
 from core.corpora.index import AmountName, CorpusIndex, SetAside, TextImage
 from core.corpora.named_files import check_writers
 from core.corpora.resemblance import layout_error, resembling_layout
+from core.corpora.settings import IamSettings, IamUnit
 from core.errors import CorpusError
-from core.settings import Settings
+
+EXAMPLES: dict[IamUnit, str] = {
+    "form": "formsA-D/a01-000u.png",
+    "line": "lines/a01/a01-000u/a01-000u-00.png",
+    "sentence": "sentences/a01/a01-000u/a01-000u-s00-00.png",
+    "word": "words/a01/a01-000u/a01-000u-00-00.png",
+}
+"""Of a file of each unit, below the root."""
+_NAMES: dict[IamUnit, re.Pattern[str]] = {
+    "form": re.compile(FORM_ID),
+    "line": re.compile(rf"{FORM_ID}-\d+"),
+    "sentence": re.compile(rf"{FORM_ID}-s\d+-\d+"),
+    "word": re.compile(rf"{FORM_ID}-\d+-\d+"),
+}
+_UNIT_OF_FOLDER: dict[str, IamUnit] = {
+    **dict.fromkeys(("forms", "formsa-d", "formse-h", "formsi-z"), "form"),
+    "lines": "line",
+    "sentences": "sentence",
+    "words": "word",
+}
+
+
+@dataclass(frozen=True)
+class IamFiles:
+    """The images below a root.
+
+    Attributes:
+        by_id: the file of each IAM id of the unit that was asked for, in natural order.
+        other_units: of which there are images too.
+        set_aside: images that bear no name of IAM's.
+        left_out: images of other units (a folder of IAM's as a whole), and second files of one image.
+    """
+
+    by_id: dict[str, Path]
+    other_units: tuple[IamUnit, ...]
+    set_aside: tuple[SetAside, ...]
+    left_out: tuple[SetAside, ...]
+
+
+def find_iam_files(root: Path, unit: IamUnit) -> IamFiles:
+    """Look for the images of one unit below a root, however deep. A name decides, not the folder.
+
+    IAM's folders of other units are not walked: there are 115,000 words.
+    """
+    foreign = _folders_of_others(root, unit)
+    fitting: list[Path] = []
+    set_aside: list[SetAside] = []
+    left_out: list[SetAside] = []
+    other_units: dict[IamUnit, None] = {}
+    for place in walk_pruned(root, foreign, set_aside):
+        shown = foreign.get(place) or _unit_of_name(place.stem)
+        if shown == unit:
+            fitting.append(place)
+        elif shown is None:
+            set_aside.append(SetAside(place, f"is not named like {EXAMPLES[unit].rpartition('/')[2]}"))
+        else:
+            other_units[shown] = None
+            shows = f"holds images of {shown}s" if place in foreign else f"shows a {shown}"
+            left_out.append(SetAside(place, f"{shows}; `corpus.unit` is {unit}"))
+    by_id, others = one_file_each(fitting, lambda file: file.stem, ".png")
+    return IamFiles(by_id, tuple(other_units), tuple(set_aside), (*left_out, *others))
+
+
+def _folders_of_others(root: Path, unit: IamUnit) -> dict[Path, IamUnit]:
+    units = {place: _UNIT_OF_FOLDER.get(place.name.lower(), unit) for place in root.iterdir() if place.is_dir()}
+    return {place: other for place, other in units.items() if other != unit}
+
+
+def _unit_of_name(stem: str) -> IamUnit | None:
+    return next((unit for unit, name in _NAMES.items() if name.fullmatch(stem)), None)
+
 
 _MAX_NAMED = 3  # of the parts of a form that have no image
-
-
-class IamSettings(Settings):
-    """Where the database lies, and what one image shows."""
-
-    layout: Literal["iam"] = "iam"
-    """The IAM Handwriting Database."""
-    root: Path = Path("data/iam")
-    """The folder that holds ascii (the tables) and the folders with images."""
-    unit: IamUnit = "sentence"
-    """What one image shows: `form` (a page; the handwriting is cut out between its printed parts), `line`, `sentence`
-    (the part of a sentence that stands on one line), or `word`."""
-    segmentation: Literal["all", "ok"] = "all"
-    """`ok` leaves out lines, sentences and words that IAM's own division got wrong (`err` in its tables); forms have
-    no such mark."""
-
-    def open(self, data_dir: Path) -> "IamCorpus":
-        """Return the corpus; nothing is read before its `index()` is called.
-
-        Args:
-            data_dir: where a generated corpus keeps its pages; not used here.
-        """
-        return IamCorpus(self)
 
 
 class IamCorpus:

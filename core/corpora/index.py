@@ -1,9 +1,20 @@
-"""The one index that every corpus layout is read into."""
+"""The one index that every corpus layout is read into.
 
+What of a corpus is left out, and why: by the choice of writers and pages, or because a split cannot use it.
+
+The order in which people expect names with numbers: `page 2` before `page 10`.
+
+File names that are no text: bytes that are no UTF-8, as old archives and foreign disks leave them.
+
+Python reads them (with surrogates in their place), but no manifest, table or terminal can hold them.
+"""
+
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 OfficialSplit = Literal["train", "test"]
 Unit = Literal["line", "page", "form", "auto"]
@@ -115,3 +126,103 @@ class Corpus(Protocol):
             CorpusError: if the folder is missing, of another layout, or holds fewer than two writers.
         """
         ...
+
+
+@dataclass(frozen=True)
+class LeftOutWriter:
+    """A writer who is in no part, and why, such as `has 2, needs 3`."""
+
+    writer_id: str
+    n_pages: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class LeftOutPage:
+    """A page (or image, where the corpus has no pages) that is left out of a writer who takes part."""
+
+    page_id: str
+    writer_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which writers and pages take part, by which rule.
+
+    Attributes:
+        rule: in words; a sentence for each setting that chose.
+        writers: those left out, in natural order.
+        pages: those left out of the other writers, in the order of the corpus.
+    """
+
+    rule: str
+    writers: tuple[LeftOutWriter, ...] = ()
+    pages: tuple[LeftOutPage, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "rule": self.rule,
+            "left_out_writers": [asdict(writer) for writer in self.writers],
+            "left_out_pages": [asdict(page) for page in self.pages],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Choice":
+        """From plain values; KeyError or TypeError if they are others."""
+        return cls(
+            rule=content["rule"],
+            writers=tuple(LeftOutWriter(**writer) for writer in content["left_out_writers"]),
+            pages=tuple(LeftOutPage(**page) for page in content["left_out_pages"]),
+        )
+
+
+NaturalKey = tuple[list[tuple[int, int, str]], str]
+
+
+def natural_key(name: str) -> NaturalKey:
+    """A key to sort names by, without regard to case; the plain name decides between `1` and `01`.
+
+    >>> sorted(["10", "9", "Ann", "ann 2"], key=natural_key)
+    ['9', '10', 'Ann', 'ann 2']
+    """
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part], name
+
+
+def set_odd_names_aside(index: CorpusIndex) -> CorpusIndex:
+    """Set aside the images whose names cannot be written down, and make what is set aside or left out printable.
+
+    Returns:
+        The index, the same one where nothing is odd.
+    """
+    odd = [image for image in index.images if _is_odd(image)]
+    others = (*index.set_aside, *index.left_out)
+    if not odd and not any(_has_surrogates(f"{entry.path}{entry.reason}") for entry in others):
+        return index
+    reason = "its name holds bytes that are no UTF-8; rename it"
+    images = tuple(image for image in index.images if not _is_odd(image))
+    set_aside = (*index.set_aside, *(SetAside(image.path, reason, writer_id=image.writer_id) for image in odd))
+    return replace(
+        index,
+        images=images,
+        set_aside=tuple(map(_printable, set_aside)),
+        left_out=tuple(map(_printable, index.left_out)),
+    )
+
+
+def _is_odd(image: TextImage) -> bool:
+    return _has_surrogates(f"{image.image_id}{image.writer_id}{image.group_id}{image.path}")
+
+
+def _has_surrogates(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _printable(entry: SetAside) -> SetAside:
+    return replace(entry, path=Path(_escape(str(entry.path))), reason=_escape(entry.reason))
+
+
+def _escape(text: str) -> str:
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -11,39 +11,18 @@ Commas, semicolons or tabs; UTF-8, with or without a byte order mark.
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
-from core.corpora.named_files import check_writers
-from core.corpora.pattern import page_of
+from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage
+from core.corpora.named_files import check_writers, page_of
 from core.corpora.resemblance import resemblance_hint
+from core.corpora.settings import ManifestSettings
 from core.errors import CorpusError
-from core.settings import Settings
 
 _WANTED = ("path", "writer")
 _COLUMNS = (*_WANTED, "page", "text", "split")
 _DELIMITERS = (",", ";", "\t")
 _OFFICIAL: dict[str, OfficialSplit] = {"train": "train", "test": "test"}
 _MEND = f"Its first line must be such as `{','.join(_COLUMNS)}`, of which `page`, `text` and `split` may be left out."
-
-
-class ManifestSettings(Settings):
-    """Where the table lies and what one file holds."""
-
-    layout: Literal["manifest"] = "manifest"
-    """A table of images."""
-    file: Path
-    """The table, a CSV file with the columns `path, writer[, page, text, split]`; paths start at its folder."""
-    unit: Unit = "auto"
-    """What one image file holds: `line`, `page`, or `auto`: the ink tells."""
-
-    def open(self, data_dir: Path) -> "ManifestCorpus":
-        """Return the corpus; nothing is read before its `index()` is called.
-
-        Args:
-            data_dir: where a generated corpus keeps its pages; not used here.
-        """
-        return ManifestCorpus(self)
 
 
 class ManifestCorpus:

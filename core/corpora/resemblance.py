@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.image_walk import IMAGE_SUFFIXES
 from core.errors import CorpusError
 
 _MAX_FILES = 20_000  # enough to tell; a root that was set to `/` must not be walked to its end

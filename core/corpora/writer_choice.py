@@ -1,61 +1,24 @@
 """Which writers and pages of a corpus take part, by a rule that can be stated.
 
 The steps, in this order: writers by name, pages by name, writers with enough pages, writers with most of something.
+
+Lists of ids that a user names: in the experiment file itself, or in a text file with one id a line.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from difflib import get_close_matches
+from pathlib import Path
 
-from pydantic import Field
-
-from core.corpora.id_lists import IdList, check_known, read_ids
-from core.corpora.index import CorpusIndex, SetAside, TextImage
-from core.corpora.left_out import Choice, LeftOutPage, LeftOutWriter
-from core.corpora.natural_order import natural_key
-from core.errors import CorpusError
-from core.settings import Settings
+from core.corpora.index import Choice, CorpusIndex, LeftOutPage, LeftOutWriter, SetAside, TextImage, natural_key
+from core.corpora.settings import TopWriters, WriterSettings
+from core.errors import CorpusError, WhosehandError
+from core.settings import IdList
 
 CountInk = Callable[[CorpusIndex], Mapping[str, int]]
 """Counts the ink pixels of each writer of an index; asked only where writers are chosen by ink."""
 _WHAT = {"forms": "pages", "sentences": "sentences", "lines": "text lines", "ink": "ink"}
-
-
-class TopWriters(Settings):
-    """The writers with most of something."""
-
-    n: int = Field(ge=2)
-    """How many writers."""
-
-    by: Literal["forms", "sentences", "lines", "ink"] = "forms"
-    """Most of what: pages, sentences, text lines (as the corpus's own tables count them; pages and lines are counted
-    as they lie there where it has no tables), or ink pixels of its text lines at ink.height_px."""
-
-    ties: Literal["id"] = "id"
-    """Who comes first among equals: the lower id."""
-
-
-class WriterSettings(Settings):
-    """Which writers and pages of the corpus take part; all of them unless something is said here."""
-
-    include: IdList | None = None
-    """Only these writers: their ids in quotes, or a file with one id a line."""
-
-    exclude: IdList | None = None
-    """Not these writers: their ids in quotes, or a file with one id a line."""
-
-    include_pages: IdList | None = None
-    """Only these pages (images, where the corpus has no pages): their ids in quotes, or a file with one id a line."""
-
-    exclude_pages: IdList | None = None
-    """Not these pages (images, where the corpus has no pages): their ids in quotes, or a file with one id a line."""
-
-    min_pages: int = Field(default=1, ge=1)
-    """Writers with fewer pages are left out (images, where the corpus has no pages)."""
-
-    top_writers: TopWriters | None = None
-    """Only the writers with most of something, among those that all other rules leave."""
 
 
 @dataclass(frozen=True)
@@ -255,3 +218,73 @@ def _amounts(index: CorpusIndex, top: TopWriters, count_ink: CountInk) -> tuple[
         f"writers.top_writers.by: {top.by} needs a corpus that says how many {_WHAT[top.by]} each writer wrote, but "
         f"{index.name!r} does not. Take one of {there}."
     )
+
+
+_SHOWN = 5
+
+
+def read_ids(ids: IdList, key: str, error: type[WhosehandError]) -> tuple[str, ...]:
+    """The ids of a list, in its order.
+
+    Args:
+        ids: themselves, or a file of them.
+        key: of the experiment file, for messages.
+        error: what to raise.
+
+    Raises:
+        WhosehandError: of the kind asked for, if the file cannot be read, an id is there twice, or there is none.
+    """
+    if isinstance(ids, Path):
+        place, named = f"{key}: {ids}", _read(ids, key, error)
+    else:
+        place, named = key, [(number, text.strip()) for number, text in enumerate(ids, start=1)]
+    first_at: dict[str, int] = {}
+    for number, text in named:
+        if text in first_at:
+            where = f"in lines {first_at[text]} and {number}" if isinstance(ids, Path) else "twice"
+            raise error(f"{place} must name every id once, but {text!r} is there {where}. Remove one.")
+        first_at[text] = number
+    if not first_at:
+        raise error(f"{place} must name at least one id, but is empty. Name some, or remove the key.")
+    return tuple(first_at)
+
+
+def check_known(ids: Sequence[str], known: Collection[str], key: str, what: str, error: type[WhosehandError]) -> None:
+    """See that every id of a list is one of the corpus.
+
+    Args:
+        ids: of the list.
+        known: of the corpus.
+        key: of the experiment file, for messages.
+        what: they are, such as "writers".
+        error: what to raise.
+
+    Raises:
+        WhosehandError: of the kind asked for; it names the unknown ids with those that are nearest to them.
+    """
+    unknown = [text for text in ids if text not in known]
+    if unknown:
+        shown = "; ".join(_with_nearest(text, known) for text in unknown[:_SHOWN])
+        more = f"; and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise error(
+            f"{key} must name {what} of the corpus, but {len(unknown)} of {len(ids)} are not among its {len(known)}: "
+            f"{shown}{more}."
+        )
+
+
+def _read(path: Path, key: str, error: type[WhosehandError]) -> list[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise error(f"{key}: the list {path} is not there.") from None
+    except (OSError, UnicodeDecodeError) as cause:
+        raise error(
+            f"{key}: a list must be UTF-8 text with one id a line, but {path} cannot be read: {cause}."
+        ) from cause
+    lines = enumerate((line.strip() for line in text.splitlines()), start=1)
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
+def _with_nearest(text: str, known: Collection[str]) -> str:
+    near = get_close_matches(text, list(known), n=3, cutoff=0.5)
+    return f"{text!r} (the nearest: {', '.join(map(repr, near))})" if near else repr(text)

@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.corpora.index import Region
-from core.handwriting.composition import compose
-from core.handwriting.paper import scan
-from core.handwriting.pen import Ink, Pen, draw_paths, rasterise
+from core.handwriting.pen import Ink, Pen, draw_paths, rasterise, scan
 from core.handwriting.penmanship import Penmanship, draw_mood
 from core.handwriting.skeletons import FloatArray
-from core.handwriting.writing import Writer
+from core.handwriting.writing import Writer, compose
 
 _TEXT_WIDTH_PX = 1260
 _MARGIN_PX = 90

@@ -2,13 +2,32 @@
 
 The mean log-probability of many patches ranks writers well, but its exponential is too timid or too bold. Dividing by
 one number keeps the ranking (Guo et al., "On calibration of modern neural networks", 2017).
+
+From a network's answers on validation pages to the calibration that goes with it.
+
+Is it one of the known writers at all? A threshold on the best writer's probability, set by writers held out.
+
+A closed set has no strangers in its validation pages, so they must be made. Where the corpus has writers that took no
+part in training, those are the strangers. Where it has none, each validation image is asked again with its own writer
+struck from the answers, as if that writer had never been seen (`class_removed`). That is kinder than life: the network
+has learned from this hand's training pages to keep it apart, and real strangers may resemble a known hand more, or
+less. The rate that is stated holds for strangers like these.
 """
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from core.lines.source import LineSource
+from core.patches.plan import PatchPlan
+from core.scoring.mean_scores import mean_log_probabilities, number_groups
+
+StrangerMethod = Literal["class_removed", "left_out_writers"]
 FloatArray = NDArray[np.float64]
 _LOG_RANGE = (-4.0, 4.0)  # of the temperature's logarithm: 0.018 to 55
 
@@ -47,3 +66,167 @@ def fit_temperature(log_probabilities: FloatArray, true: NDArray[np.int64]) -> f
 def apply_temperature(log_probabilities: FloatArray, temperature: float) -> FloatArray:
     """Divide by the temperature and normalise: above 1 less certain, below 1 more; (n_items, n_writers)."""
     return np.asarray(log_softmax(log_probabilities / temperature, axis=-1), dtype=np.float64)
+
+
+CalibrationUnit = Literal["image", "page"]
+
+
+@dataclass(frozen=True)
+class StrangerTest:
+    """Tells strangers from known writers by the probability of the best one.
+
+    Attributes:
+        method: who the strangers were.
+        scores: the best writer's calibrated probability for each stranger image (evenly chosen among more than 1000),
+            rising.
+        n_strangers: images.
+        false_accept_rate: the share of such strangers that is taken for a known writer, at most. Larger than was
+            asked for where there are too few strangers to tell: n cannot hold less than 1 / (n + 1).
+        false_reject_rate: the share of the known writers' validation images that is taken for strangers'.
+    """
+
+    method: StrangerMethod
+    scores: tuple[float, ...]
+    n_strangers: int
+    false_accept_rate: float
+    false_reject_rate: float
+
+    def none_of_these(self, probability: float) -> float:
+        """The share of strangers that look at least as much like a known writer; 1 is surely a stranger.
+
+        In other words the false-accept rate at which this image would just be taken for a known writer's (the
+        conformal p-value of being a stranger: Vovk et al. 2005).
+        """
+        n_as_good = len(self.scores) - int(np.searchsorted(self.scores, probability, side="left"))
+        return (1 + n_as_good) / (1 + len(self.scores))
+
+    def is_known(self, probability: float) -> bool:
+        """Whether an image whose best writer has this probability is taken for a known writer's."""
+        return self.none_of_these(probability) <= self.false_accept_rate + 1e-12
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes scores of images, or of whole pages, into probabilities; fitted on validation pages alone.
+
+    Attributes:
+        unit: what it was fitted on: images as the corpus has them (often lines or words), or whole pages.
+        temperature: that mean log-probabilities are divided by.
+        n_items: images or pages it was fitted on.
+        strangers: tells writers that the model does not know.
+    """
+
+    unit: Literal["image", "page"]
+    temperature: float
+    n_items: int
+    strangers: StrangerTest
+
+
+def calibrate(
+    log_probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    items: Sequence[Hashable],
+    unit: CalibrationUnit,
+    false_accept_rate: float,
+    strangers: FloatArray | None = None,
+) -> Calibration:
+    """Fit the temperature, and set the threshold for strangers.
+
+    Args:
+        log_probabilities: (n_patches, n_writers) of validation patches.
+        labels: (n_patches,) right classes.
+        items: the image or page of each patch.
+        unit: which of the two.
+        false_accept_rate: share of strangers that may be taken for a known writer.
+        strangers: (n_strangers, n_writers), mean log-probabilities of images or pages by writers that took no part;
+            `None` where there are none: then each item is asked again without its own writer.
+
+    Raises:
+        ValueError: if there is no item.
+    """
+    means, true = item_means(log_probabilities, labels, items)
+    temperature = fit_temperature(means, true)
+    method: StrangerMethod = "left_out_writers"
+    if strangers is None:
+        method = "class_removed"
+        strangers = mean_log_probabilities(remove_own_writer(log_probabilities, labels), items)[1]
+    test = make_stranger_test(
+        method, best_probabilities(strangers, temperature), best_probabilities(means, temperature), false_accept_rate
+    )
+    return Calibration(unit, temperature, len(means), test)
+
+
+def item_means(
+    log_probabilities: NDArray[np.floating], labels: NDArray[np.integer], items: Sequence[Hashable]
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """The mean log-probabilities of each item and its right class, in the order in which items first appear."""
+    first = np.unique(number_groups(items)[1], return_index=True)[1]
+    return mean_log_probabilities(log_probabilities, items)[1], np.asarray(labels)[first].astype(np.int64)
+
+
+def best_probabilities(means: FloatArray, temperature: float) -> FloatArray:
+    """The calibrated probability of the first writer of each item."""
+    return np.exp(apply_temperature(means, temperature)).max(axis=1)
+
+
+def items_of(plan: PatchPlan, store: LineSource, unit: CalibrationUnit) -> list[Hashable]:
+    """The image or the page of each patch; hands on a shared page count apart."""
+    lines = [store.lines[number] for number in plan.lines.tolist()]
+    return [line.image_id if unit == "image" else (line.writer_id, line.group_id) for line in lines]
+
+
+def has_pages_of_images(store: LineSource, image_ids: Sequence[str]) -> bool:
+    """Whether any page is made of several images, so that a whole page is something else than an image."""
+    wanted = set(image_ids)
+    pages = {(line.image_id, line.writer_id, line.group_id) for line in store.lines if line.image_id in wanted}
+    return len({page[1:] for page in pages}) < len(pages)
+
+
+_MOST_KEPT = 1000
+
+
+def make_stranger_test(
+    method: StrangerMethod, strangers: FloatArray, known: FloatArray, false_accept_rate: float
+) -> StrangerTest:
+    """Set the threshold.
+
+    Args:
+        method: who the strangers are.
+        strangers: (n,) the best writer's calibrated probability for each image by a stranger, at least one.
+        known: (m,) the same for validation images by known writers.
+        false_accept_rate: wanted, between 0 and 1.
+
+    Raises:
+        ValueError: if there is no stranger or no known image.
+    """
+    if len(strangers) == 0 or len(known) == 0:
+        raise ValueError(f"Both kinds of images are needed, but got {len(strangers)} strangers, {len(known)} known.")
+    ordered = np.sort(strangers)
+    if len(ordered) > _MOST_KEPT:
+        ordered = np.quantile(ordered, np.linspace(0, 1, _MOST_KEPT), method="higher")
+    scores = tuple(float(score) for score in ordered)
+    rate = max(false_accept_rate, 1 / (1 + len(scores)))
+    test = StrangerTest(method, scores, len(strangers), rate, 0.0)
+    rejected = sum(not test.is_known(float(score)) for score in known)
+    return StrangerTest(method, scores, len(strangers), rate, rejected / len(known))
+
+
+def remove_own_writer(log_probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> FloatArray:
+    """The answers without the right one: what the network would say if it did not know the writer.
+
+    Args:
+        log_probabilities: (n_patches, n_writers).
+        labels: (n_patches,) right classes.
+
+    Returns:
+        (n_patches, n_writers - 1), normalised; the remaining writers in their order.
+    """
+    n_patches, n_writers = log_probabilities.shape
+    is_other = np.arange(n_writers) != np.asarray(labels)[:, np.newaxis]
+    others = np.asarray(log_probabilities, dtype=np.float64)[is_other].reshape(n_patches, n_writers - 1)
+    return np.asarray(log_softmax(others, axis=1), dtype=np.float64)
+
+
+def shares_accepted(test: StrangerTest, probabilities: Sequence[float]) -> float:
+    """How many images of this kind are taken for a known writer's."""
+    return sum(test.is_known(probability) for probability in probabilities) / max(1, len(probabilities))

@@ -4,33 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.corpora.index import Unit
 from core.errors import RegistryError
-from core.identification.strangers import StrangerTest
-from core.pages.text_lines import InkSettings
-from core.patches.plan import PatchSettings
+from core.identification.calibration import Calibration, StrangerTest
+from core.settings import InkSettings, PatchSettings
 
 RECORD_FILE = "whosehand.json"
 RECORD_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What makes scores of images, or of whole pages, into probabilities; fitted on validation pages alone.
-
-    Attributes:
-        unit: what it was fitted on: images as the corpus has them (often lines or words), or whole pages.
-        temperature: that mean log-probabilities are divided by.
-        n_items: images or pages it was fitted on.
-        strangers: tells writers that the model does not know.
-    """
-
-    unit: Literal["image", "page"]
-    temperature: float
-    n_items: int
-    strangers: StrangerTest
 
 
 @dataclass(frozen=True)

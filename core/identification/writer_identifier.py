@@ -17,7 +17,7 @@ from core.corpora.index import TextImage, Unit
 from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord
-from core.lines.image_lines import ImageLines
+from core.lines.source import ImageLines
 from core.networks.inference import Predictor
 from core.pages.text_lines import lines_of_grey
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches

@@ -26,8 +26,9 @@ from typing import Self
 from filelock import FileLock
 
 from core.corpora.index import TextImage
-from core.lines.image_lines import running_ink
-from core.pages.text_lines import InkSettings, TextLine
+from core.lines.source import running_ink
+from core.pages.text_lines import TextLine
+from core.settings import InkSettings
 
 FORMAT_VERSION = 3
 """To be raised whenever the same images and settings would give other lines, or the same files mean others."""

@@ -1,4 +1,7 @@
-"""What patches are cut out of: text lines of one height, from a line store on the disk or of one image in memory."""
+"""What patches are cut out of: text lines of one height, from a line store on the disk or of one image in memory.
+
+The text lines of one image, in memory: a line source without a corpus or a disk.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +9,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.corpora.index import Unit
+from core.pages.text_lines import TextLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +53,41 @@ class LineSource(Protocol):
     def n_ink(self, line: int) -> NDArray[np.int32]:
         """The count of ink pixels left of each column, (width_px + 1,)."""
         ...
+
+
+class ImageLines:
+    """Lines as `core.pages.text_lines` found them on one image.
+
+    Attributes:
+        height_px: the height of every line.
+        unit: what the image was taken for.
+        lines: what is known about each; the writer is not.
+    """
+
+    def __init__(self, name: str, found: Sequence[TextLine], height_px: int, unit: Unit = "auto") -> None:
+        self.height_px = height_px
+        self.unit = unit
+        self.lines = tuple(
+            StoredLine(name, number, writer_id="", group_id=name, width_px=line.pixels.shape[1])
+            for number, line in enumerate(found)
+        )
+        self._found = tuple(found)
+
+    def pixels(self, line: int) -> NDArray[np.uint8]:
+        """(height_px, width_px), 255 is paper."""
+        return self._found[line].pixels
+
+    def is_ink(self, line: int) -> NDArray[np.bool_]:
+        """(height_px, width_px), whether a pixel is ink."""
+        return self._found[line].is_ink
+
+    def n_ink(self, line: int) -> NDArray[np.int32]:
+        """The count of ink pixels left of each column, (width_px + 1,)."""
+        return running_ink(self._found[line])
+
+
+def running_ink(line: TextLine) -> NDArray[np.int32]:
+    """The count of ink pixels left of each column, (width_px + 1,)."""
+    counts = np.zeros(line.is_ink.shape[1] + 1, dtype="<i4")
+    np.cumsum(line.is_ink.sum(axis=0), out=counts[1:])
+    return counts

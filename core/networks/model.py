@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from core.errors import ModelError
-from core.networks.hyperparameters import Hyperparameters
-from core.networks.layer_names import LOGITS_LAYER
-from core.networks.layer_plan import convolutions_of, plan_layers
+from core.networks.hyperparameters import Hyperparameters, convolutions_of, plan_layers
+from core.networks.inference import LOGITS_LAYER
 
 WARM_UP_SHARE = 0.05  # of the horizon's steps
 _MOMENTUM = 0.9

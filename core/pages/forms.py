@@ -22,8 +22,7 @@ from scipy.stats import theilslopes
 from core.errors import ImageError
 from core.pages.line_finding import FoundLine, find_lines
 from core.pages.ruled_lines import Rule
-from core.pages.skew import estimate_skew, level
-from core.pages.tone import INK_LEVEL
+from core.pages.scan import INK_LEVEL, estimate_skew, level
 
 _LEAST_LENGTH = 0.5
 _MOST_SEPARATORS = 5

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 from core.corpora.index import Region
-from core.pages.tone import INK_LEVEL
+from core.pages.scan import INK_LEVEL
 
 _MIN_LETTER_PX = 4
 _DOT_REACH = 2.0

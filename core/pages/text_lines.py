@@ -6,6 +6,10 @@ crossings: rows are counted by how many strokes they cross, which baseline-to-x-
 adds one crossing only. On 2,371 words of DHSD, the width of a letter after scaling (known from the transcription)
 varies within a writer by 16.5 % (standard deviation of the logarithm), against 22.0 % by the height of the image,
 22.1 % by that of the ink, and 17 to 19 % by estimates of the x-height band.
+
+A scanned page made ready for finding its lines: no dark edges, no rules, no print of forms, level.
+
+Each step does something only where it finds something: a clean level page comes out as it went in.
 """
 
 from dataclasses import dataclass
@@ -14,16 +18,90 @@ from typing import cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from core.corpora.index import Region, TextImage, Unit
 from core.errors import ImageError
-from core.pages.clean_page import CleanPage, clean_page
+from core.pages.forms import find_writing_area
 from core.pages.image_files import MIN_SIDE_PX, read_grey
 from core.pages.line_finding import FoundLine, find_lines, letter_height, paper_grey, sole_line, text_rows
-from core.pages.scan_edges import find_dark_edges
-from core.pages.tone import INK_LEVEL, normalise_tone
-from core.settings import Settings
+from core.pages.ruled_lines import Rules, erase_rules, find_rules
+from core.pages.scan import INK_LEVEL, estimate_skew, find_dark_edges, level, normalise_tone, paint_paper, paper_level
+from core.settings import InkSettings
+
+_LEAST_SKEW_DEG = 1.0
+"""Lines are found on pages that are turned less than this as they are; turning blurs a bit."""
+_MANY_RULES = 5
+
+
+@dataclass(frozen=True)
+class CleanPage:
+    """A page with nothing but writing on it.
+
+    Attributes:
+        tone: (height, width), tone normalised.
+        shown: (height, width), the grey values that lines are cut from: `tone`, or the page's own ones.
+        to_page: (2, 3) the affine map from its pixels to those of the page as it was.
+        n_rules: how many rules were erased.
+        skew_deg: by how much it was turned back.
+        is_changed: whether anything was done.
+    """
+
+    tone: NDArray[np.uint8]
+    shown: NDArray[np.uint8]
+    to_page: NDArray[np.float64]
+    n_rules: int
+    skew_deg: float
+    is_changed: bool
+
+
+def clean_page(grey: NDArray[np.uint8], is_form: bool, keeps_tone: bool = False) -> CleanPage:
+    """Take everything but the writing off a page.
+
+    Args:
+        grey: (height, width), dark ink on light paper.
+        is_form: whether the writing stands between a printed header and footer that are to be cut off.
+        keeps_tone: whether `shown` shall be in the page's own grey values.
+
+    Raises:
+        ImageError: if there is no ink, or it cannot be told where a form's header ends.
+    """
+    edge = find_dark_edges(grey)
+    if edge is not None:
+        grey = paint_paper(grey, edge)
+    tone = normalise_tone(grey)
+    shown = grey if keeps_tone else tone
+    if edge is not None:
+        tone[edge] = 255
+    before = tone.copy() if keeps_tone else tone
+    rules = _erase_all(tone)
+    n_rules = len(rules.horizontal) + len(rules.vertical)
+    if keeps_tone and n_rules:
+        shown = np.where(tone > before, paper_level(grey).round().astype(np.uint8), grey)
+    to_page = np.eye(2, 3)
+    if is_form:
+        area = find_writing_area(tone, rules.horizontal)
+        tone, to_page[1, 2] = area.cut_from(tone)
+        shown = area.cut_from(shown)[0] if keeps_tone else tone
+    skew_deg = estimate_skew(tone)
+    if abs(skew_deg) < _LEAST_SKEW_DEG:
+        return CleanPage(tone, shown, to_page, n_rules, 0.0, edge is not None or n_rules > 0 or is_form)
+    turned, to_cut = level(tone, skew_deg)
+    if keeps_tone:
+        shown = level(shown, skew_deg)[0]
+    to_page = np.asarray(to_page @ np.vstack([to_cut, (0, 0, 1)]))
+    return CleanPage(turned, shown if keeps_tone else turned, to_page, n_rules, skew_deg, True)
+
+
+def _erase_all(tone: NDArray[np.uint8]) -> Rules:
+    """Erase rules until there are no more: of two that lie side by side one hides the other."""
+    rules = find_rules(tone)
+    erase_rules(tone, rules)
+    if len(rules.horizontal) + len(rules.vertical) < _MANY_RULES:
+        return rules
+    more = find_rules(tone)
+    erase_rules(tone, more)
+    return Rules((*rules.horizontal, *more.horizontal), (*rules.vertical, *more.vertical))
+
 
 __all__ = ["INK_LEVEL", "InkSettings", "TextLine", "lines_of_grey", "read_grey", "text_lines"]
 TEXT_CROSSINGS = 0.8
@@ -36,17 +114,6 @@ _LARGE_PX = 600
 """No line or word is so high."""
 _MAX_WIDTH_PER_HEIGHT = 60
 """No line is longer than this: a lone dash is not blown up to the height of a letter."""
-
-
-class InkSettings(Settings):
-    """How an image becomes text lines."""
-
-    height_px: int = Field(default=113, ge=16, le=512)
-    """The height of every line in the store, in pixels."""
-    crop_to_ink: bool = True
-    """Cut to the text and scale by it, so that the margins of an image do not set the size of its letters."""
-    normalise_tone: bool = True
-    """Paper to white and ink to black. Without it, pen colour and scanner can name the writer."""
 
 
 @dataclass(frozen=True)

@@ -5,47 +5,30 @@ Both are plans: places in a line store and labels, a few bytes a patch. Pixels a
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from core.errors import PatchError
 from core.lines.source import LineSource
-from core.patches.offsets import InkedOffsets, check_size, ink_shares, mark_inked, n_possible_offsets
-from core.patches.sampling import Indices, count_by_group, draw_distinct, share_equally
-from core.settings import Settings
-from core.splits.leaky_deal import LeakyPart
+from core.patches.offsets import (
+    Indices,
+    InkedOffsets,
+    check_size,
+    count_by_group,
+    draw_distinct,
+    ink_shares,
+    mark_inked,
+    n_possible_offsets,
+    share_equally,
+)
+from core.settings import PatchSettings
+from core.splits.manifest import LeakyPart
 
 PAPER = 255
 UNKNOWN_WRITER = -1
 _PLAN_STREAM = 1  # keeps the random numbers of a plan apart from those of other uses of the same seed
-
-
-class PatchSettings(Settings):
-    """Size, number and choice of patches."""
-
-    size_px: Annotated[int, Field(ge=8, le=1024)] = 113
-    """Side of a square patch in pixels of the line store; not more than ink.height_px."""
-
-    fraction: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Most of a line's possible offsets that one epoch may use; every line may give at least one patch."""
-
-    patches_per_epoch: Annotated[int, Field(ge=1)] = 20_000
-    """Patches in one epoch of training, if the fraction allows that many."""
-
-    min_ink: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Share of ink pixels below which a patch is near-empty and left out."""
-
-    balance: bool = True
-    """Equal numbers of training patches for all writers (as far as the fraction allows), not by length of text."""
-
-    per_image_at_validation: Annotated[int, Field(ge=1)] = 8
-    """Most patches of one image when a trial is validated."""
-
-    per_image_at_test: Annotated[int, Field(ge=1)] = 32
-    """Most patches of one image at test and when a writer is identified."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from core.errors import PatchError
 from core.lines.store import LineStore
-from core.patches.plan import PatchPlan, PatchSettings, evaluation_plan
-from core.patches.sampling import Indices
+from core.patches.offsets import Indices
+from core.patches.plan import PatchPlan, evaluation_plan
 from core.scoring.intervals import ClusteredScores, Interval, bootstrap_means, draw_resamples, exact_interval
 from core.scoring.mean_scores import mean_log_probabilities
-from core.splits.leaky_deal import LeakyPart
+from core.settings import PatchSettings
+from core.splits.manifest import LeakyPart
 
 PATCH_COUNTS = (1, 2, 4, 8, 16)
 _N_DRAWS = 20

@@ -7,9 +7,10 @@ import keras
 from core.lines.store import LineStore
 from core.networks.inference import Predictor
 from core.patches.feed import evaluation_batches
-from core.patches.plan import PatchSettings, evaluation_plan
+from core.patches.plan import evaluation_plan
 from core.scoring.evaluation import Evaluation, evaluate
-from core.splits.leaky_deal import LeakyPart
+from core.settings import PatchSettings
+from core.splits.manifest import LeakyPart
 
 _BATCH_SIZE = 256
 

@@ -15,11 +15,10 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array, hstack, identity, kron, vstack
 from scipy.sparse.csgraph import connected_components
 
-from core.corpora.index import CorpusIndex, TextImage
-from core.corpora.left_out import LeftOutWriter
+from core.corpora.index import CorpusIndex, LeftOutWriter, TextImage
 from core.errors import SplitError
+from core.splits.by_page import images_of_part, name_writers, pages_of_writers, split_unit, usable_images
 from core.splits.manifest import PARTS, Part, SplitManifest
-from core.splits.page_groups import images_of_part, name_writers, pages_of_writers, split_unit, usable_images
 from core.splits.settings import SplitSettings
 
 _GAP = 0.02  # of the way to the best division; the rest would take long and change a page or two

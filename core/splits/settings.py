@@ -4,8 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.corpora.id_lists import IdList
-from core.settings import Settings
+from core.settings import IdList, Settings
 
 LeakyUnit = Literal["line", "patch"]
 _ALWAYS_WRITTEN = ("validation", "test", "official", "too_few_pages", "seed")

@@ -10,8 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from core.errors import ComparisonError
-from search.cli.common import current_workspace
-from search.cli.terminal import notes, output, progress_bar
+from search.cli.common import current_workspace, notes, output, progress_bar
 
 if TYPE_CHECKING:
     from search.comparison.several_sweeps import Comparison
@@ -63,10 +62,9 @@ def compare(
 def _report_one(
     name: str, n_finalists: int | None, repeats: int, has_seed_recipe: bool, out: Path | None, is_tracked: bool
 ) -> None:
-    from search.comparison.report_page import write_report
-    from search.comparison.report_record import record_report
+    from search.comparison.report_page import record_report, write_report
     from search.comparison.sweep_report import read_report, report_folder
-    from search.sweep.finalist_fits import FinalistChoice, train_finalists
+    from search.sweep.finalists import FinalistChoice, train_finalists
     from search.sweep.known_sweeps import read_sweep
     from search.sweep.progress import make_progress
     from search.tracking.store import open_store
@@ -124,9 +122,13 @@ def _stacked(header: str) -> str:
 
 
 def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_tracked: bool) -> None:
-    from search.comparison.comparison_picture import draw_comparison
-    from search.comparison.comparison_record import comparison_key, record_comparison
-    from search.comparison.several_sweeps import compare_sweeps, write_csv
+    from search.comparison.several_sweeps import (
+        compare_sweeps,
+        comparison_key,
+        draw_comparison,
+        record_comparison,
+        write_csv,
+    )
     from search.sweep.known_sweeps import read_sweep
     from search.tracking.store import open_store
 

@@ -1,19 +1,32 @@
-"""`whosehand data`: what is in a corpus, before anything is trained on it."""
+"""`whosehand data`: what is in a corpus, before anything is trained on it.
+
+`whosehand data preview --page FILE`: one page as it is read.
+
+`whosehand data audit`: what a split by patch or line would pretend.
+"""
 
 import statistics
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from core.errors import CorpusError, SplitError
-from search.cli import data_audit, data_fetch
-from search.cli.common import ExperimentFile, ImageUnit, Overrides, current_workspace, read_experiment
-from search.cli.page_preview import draw_page
-from search.cli.terminal import notes, output, progress_bar
+from search.cli import data as data_audit
+from search.cli import data_fetch
+from search.cli.common import (
+    ExperimentFile,
+    ImageUnit,
+    Overrides,
+    current_workspace,
+    notes,
+    output,
+    progress_bar,
+    read_experiment,
+)
 
 if TYPE_CHECKING:
     from core.corpora.corpus_report import Census
@@ -23,10 +36,86 @@ if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
     from search.sweep.preparation import PreparedCorpus, ReadCorpus
 
+
+def draw_page(page: Path, unit: ImageUnit, experiment: Path | None, overrides: list[str], out: Path) -> None:
+    """Draw a page with its lines and patches, and say what was found.
+
+    Args:
+        page: the image file.
+        unit: what it is.
+        experiment: whose ink and patch settings count; the defaults without one.
+        overrides: of the experiment's keys.
+        out: the PNG file to write.
+
+    Raises:
+        ImageError: if the page cannot be read.
+        ConfigError: if the experiment is not valid, or there are overrides and no experiment.
+    """
+    from core.errors import ConfigError
+    from core.scoring.pictures import page_picture
+    from core.settings import InkSettings, PatchSettings
+
+    ink, patches = InkSettings(), PatchSettings()
+    if experiment is not None:
+        settings = read_experiment(experiment, overrides)
+        ink, patches = settings.ink, settings.patches
+    elif overrides:
+        raise ConfigError(f"--set needs an experiment whose keys it overrides, but got {', '.join(overrides)} alone.")
+    read = page_picture(page, unit.value, ink, patches, out)
+    turned = f", turned by {read.skew_deg:.1f} degrees" if read.skew_deg else ""
+    erased = f", {read.n_rules} rules erased" if read.n_rules else ""
+    output.print(f"{read.n_lines} lines, {read.n_patches} patches{erased}{turned}", markup=False)
+    output.print(f"wrote {out}", markup=False)
+
+
+_INTERRUPTED = 130
+
+
+def audit(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006  (typer copies it)
+    recipe: Annotated[
+        Literal["default", "seed_recipe"],
+        typer.Option(help="The network: the experiment's fixed values and defaults, or the published one."),
+    ] = "default",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of each arm.", show_default="training.epochs")
+    ] = None,
+    patches: Annotated[
+        int | None, typer.Option(min=1, help="Training patches of an epoch.", show_default="patches.patches_per_epoch")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the table.", show_default="below mlruns/audits")] = None,
+) -> None:
+    """Train one recipe under splits by patch, line, page and text, and show what leakage is worth.
+
+    Training and validation pages are divided anew for each; no test page is in any of them, and nothing is written
+    to MLflow. Ctrl-C is safe: the same command goes on, and what is trained is not trained again.
+    """
+    from search.comparison.leakage_audit import AuditChoice, narrow_rows, remarks, run_audit, write_audit
+    from search.sweep.progress import make_progress
+
+    settings = read_experiment(experiment, overrides)
+    choice = AuditChoice(recipe, epochs, patches)
+    with progress_bar("reading text lines") as advance:
+        found = run_audit(settings, current_workspace(), choice, lambda: make_progress(notes), advance)
+    if found.arms:
+        (first, *head), *rows = narrow_rows(found)
+        table = Table(Column(first, no_wrap=True), *head)
+        for row in rows:
+            table.add_row(*row)
+        output.print(table)
+        for remark in remarks(found):
+            output.print(remark, markup=False)
+        written = write_audit(found, out or found.folder)
+        output.print(f"wrote {written[0]} and {written[1]}", markup=False)
+    if found.is_interrupted:
+        notes.print("The audit was stopped; the same command goes on from here.")
+        raise typer.Exit(_INTERRUPTED)
+
+
 app = typer.Typer(help="Look at a corpus, its split and its patches.", no_args_is_help=True)
 app.command()(data_fetch.fetch)
 app.command()(data_audit.audit)
-
 _SHOWN_PROBLEMS = 10
 
 

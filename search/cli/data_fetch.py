@@ -9,7 +9,7 @@ import typer
 from rich.filesize import decimal
 
 from core.corpora.fetch import DHSD, FetchReport, fetch_corpus
-from search.cli.terminal import notes, output, progress_bar
+from search.cli.common import notes, output, progress_bar
 
 _SHOWN_FAILURES = 10
 

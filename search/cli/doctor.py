@@ -10,8 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from search.cli.common import Overrides, current_workspace, read_experiment
-from search.cli.terminal import notes, output
+from search.cli.common import Overrides, current_workspace, notes, output, read_experiment
 
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment

@@ -8,8 +8,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli.common import current_workspace
-from search.cli.terminal import notes, output
+from search.cli.common import current_workspace, notes, output
 
 if TYPE_CHECKING:
     from search.upkeep.gc import Collection

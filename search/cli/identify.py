@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from core.errors import ImageError
-from search.cli.common import ImageUnit, current_workspace
-from search.cli.terminal import notes, output, progress_bar
+from search.cli.common import ImageUnit, current_workspace, notes, output, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +57,7 @@ def identify(
     share of strangers that look at least as much like a known writer; with `!` the image may well be a stranger's.
     """
     from core.corpora.image_walk import expand_folders
-    from search.experiment.tracking_settings import TrackingSettings
+    from search.experiment.settings import TrackingSettings
     from search.tracking.store import open_store
 
     store = open_store(TrackingSettings(uri=uri), current_workspace().root)
@@ -88,8 +87,7 @@ def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_j
 
 
 def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: ImageUnit) -> None:
-    from search.identification.identify import identify_each
-    from search.identification.verdict_table import N_RANKED, write_verdicts
+    from search.identification.identify import N_RANKED, identify_each, write_verdicts
 
     with progress_bar("asking the model") as advance:
         advance(0, len(images))

@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.padding import Padding
 
-from search.cli.terminal import output
+from search.cli.common import output
 
 
 def keys(
@@ -14,7 +14,7 @@ def keys(
 ) -> None:
     """List the keys of an experiment file, with their defaults and what they do."""
     from core.errors import ConfigError
-    from search.experiment.config_keys import config_keys
+    from search.experiment.experiment import config_keys
 
     chosen = [key for key in config_keys() if key.name.startswith(start)]
     if not chosen:

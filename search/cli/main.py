@@ -12,7 +12,7 @@ import typer
 from core.crash_points import arm
 from core.errors import WhosehandError
 from search.cli import compare, data, doctor, gc, identify, keys, promote, reconcile, sweep, ui
-from search.cli.terminal import output, print_error
+from search.cli.common import output, print_error
 
 CRASH_VARIABLE = "WHOSEHAND_CRASH_AT"
 """Names the crash points (see docs/safety.md) at which this process kills itself; for tests."""
@@ -40,7 +40,7 @@ app.command("keys")(keys.keys)
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        from search.experiment.version import whosehand_version
+        from search.experiment.workspace import whosehand_version
 
         output.print(f"whosehand {whosehand_version()}")
         raise typer.Exit

@@ -8,8 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.errors import RegistryError
-from search.cli.common import current_workspace
-from search.cli.terminal import notes, output, progress_bar
+from search.cli.common import current_workspace, notes, output, progress_bar
 
 if TYPE_CHECKING:
     from search.promotion.plan import PromotionChoice
@@ -64,7 +63,7 @@ def promote(
     if dry_run:
         with progress_bar("reading text lines") as advance:
             job = prepare_promotion(sweep, current_workspace(), choice, advance)
-        from search.promotion.dry_run import foresee
+        from search.promotion.plan import foresee
 
         for line in foresee(job):
             output.print(escape(line))
@@ -104,7 +103,7 @@ def _promote(sweep: str, choice: "PromotionChoice") -> None:
 
 def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple[TrackingStore, str]":
     """The store and the registered name that are meant: the sweep's own ones, or the only name in the store."""
-    from search.experiment.tracking_settings import TrackingSettings
+    from search.experiment.settings import TrackingSettings
     from search.sweep.known_sweeps import read_sweep
     from search.tracking.registry import only_name
     from search.tracking.store import open_store

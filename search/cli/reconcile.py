@@ -8,13 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli.common import current_workspace
-from search.cli.terminal import notes, output
+from search.cli.common import current_workspace, notes, output
 
 if TYPE_CHECKING:
-    from search.upkeep.differences import Difference
-    from search.upkeep.reconcile import Reconciliation
-    from search.upkeep.sweep_rows import SweepRow
+    from search.upkeep.reconcile import Difference, Reconciliation
+    from search.upkeep.sweep_records import SweepRow
 
 _SHOWN_ROWS = 40
 

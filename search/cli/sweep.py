@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.common import ExperimentFile, Overrides, current_workspace, read_experiment
-from search.cli.terminal import notes, output, progress_bar
+from search.cli.common import ExperimentFile, Overrides, current_workspace, notes, output, progress_bar, read_experiment
 
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
@@ -33,7 +32,7 @@ def sweep(
 
     settings = read_experiment(experiment, overrides)
     if fork is not None:
-        from search.sweep.fork import forked
+        from search.sweep.known_sweeps import forked
 
         settings = forked(settings, fork, current_workspace())
     with progress_bar("reading text lines") as advance:

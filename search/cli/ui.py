@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.common import current_workspace
-from search.cli.terminal import notes, output
+from search.cli.common import current_workspace, notes, output
 
 
 def ui(
@@ -20,7 +19,7 @@ def ui(
     ] = None,
 ) -> None:
     """Show sweeps, trials and models in MLflow's own pages, until Ctrl-C."""
-    from search.experiment.tracking_settings import TrackingSettings
+    from search.experiment.settings import TrackingSettings
     from search.tracking.store import open_store, tracked_experiments
     from search.tracking.ui import start_ui
 

@@ -22,8 +22,8 @@ from search.comparison.figures import (
     new_figure,
     readable_metric,
 )
-from search.ledger.ranking import NO_BREAK_SPACE
 from search.sweep.finalists import FinalistRanking
+from search.tracking.sweep_page import NO_BREAK_SPACE
 
 _MOST_NUMBERED = 40
 _MOST_NAMED = 60

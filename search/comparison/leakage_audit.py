@@ -2,27 +2,36 @@
 
 Every arm is a sweep of one trial with a ledger of its own, so that an audit survives kills, and an arm that is
 finished is not trained again.
+
+The divisions that an audit compares, all of them of training and validation pages alone.
+
+An audit as a table for people and as JSON for programs.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from core.corpora.index import CorpusIndex
 from core.errors import SplitError
 from core.lines.store import LineStore
 from core.networks.hyperparameters import seed_recipe
-from core.patches.plan import PatchSampler, PatchSettings, evaluation_plan
+from core.patches.plan import PatchSampler, evaluation_plan
+from core.settings import PatchSettings
 from core.space import Point
+from core.splits.by_text import split_texts
+from core.splits.division import leak
 from core.splits.manifest import SplitManifest
-from search.comparison.arms import Arms, audit_arms
+from core.splits.settings import SplitSettings
 from search.experiment.experiment import Experiment
 from search.experiment.settings import TRAIN_PATCH_CNN, BudgetSettings
-from search.experiment.version import git_commit, whosehand_version
-from search.experiment.workspace import Workspace
+from search.experiment.workspace import Workspace, git_commit, whosehand_version
+from search.ledger.files import write_atomically
 from search.ledger.ledger import open_ledger
+from search.ledger.ranking import readable_duration
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialState
 from search.sweep.given_points import FixedEngine
@@ -30,6 +39,51 @@ from search.sweep.launch import local_executor, patch_task, sweep_plan
 from search.sweep.loop import run_sweep
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import Progress
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The divisions by name, and those that there are none of.
+
+    Attributes:
+        divisions: the leakiest first.
+        baseline: its name: `page`, or `image` where the corpus has no pages.
+        lacking: why a division is not among them.
+    """
+
+    divisions: Mapping[str, SplitManifest]
+    baseline: str
+    lacking: Mapping[str, str]
+
+
+def audit_arms(index: CorpusIndex, manifest: SplitManifest, seed: int) -> Arms:
+    """Divide the training and validation pages of a division in other ways, in the same shares.
+
+    Args:
+        index: the corpus.
+        manifest: by page (or by image, where the corpus has no pages); its test part goes into no arm.
+        seed: of the other divisions.
+    """
+    sealed = replace(manifest, test=(), choice=None)
+    divisions, lacking = {"patch": leak(sealed, "patch", seed)}, {}
+    if manifest.unit == "page":
+        divisions["line"] = leak(sealed, "line", seed)
+    else:
+        lacking["line"] = "the corpus has no pages, and its images part as lines do"
+    divisions[manifest.unit] = sealed
+    try:
+        divisions["text"] = _by_text(index, sealed, seed)
+    except SplitError as error:
+        lacking["text"] = str(error)
+    return Arms(divisions, manifest.unit, lacking)
+
+
+def _by_text(index: CorpusIndex, sealed: SplitManifest, seed: int) -> SplitManifest:
+    ids = {*sealed.train, *sealed.validation}
+    open_pages = replace(index, images=tuple(image for image in index.images if image.image_id in ids))
+    share = round(len(sealed.validation) / len(ids), 6)
+    return split_texts(open_pages, SplitSettings(kind="text", validation=share, test=0.0, seed=seed))
+
 
 Recipe = Literal["default", "seed_recipe"]
 OnLines = Callable[[int, int], None]
@@ -276,3 +330,94 @@ def _describe(
         scores={name: Score(score["value"], score["low"], score["high"]) for name, score in kept.items()},
         duration_s=record.duration_s,
     )
+
+
+LEVELS = ("patch", "image", "page")
+
+
+def table_rows(audit: Audit) -> list[list[str]]:
+    """The head and a row for each arm: scores with intervals, and how far they are above the honest division's."""
+    levels = _levels(audit)
+    head = ["split by"]
+    for level in levels:
+        head += [f"{level} top-1", f"over {audit.baseline}"]
+    rows = [[*head, "lines: train, validation", "time"]]
+    for arm in audit.arms:
+        cells = [_title(arm)]
+        for level in levels:
+            score, interval, difference = _cells(audit, arm, level)
+            cells += [f"{score} {interval}", difference]
+        rows.append([*cells, _lines(arm), readable_duration(arm.duration_s)])
+    return rows
+
+
+def narrow_rows(audit: Audit) -> list[list[str]]:
+    """The same for a terminal: a cell has the score and the difference, and the interval below."""
+    levels = _levels(audit)
+    rows = [["split by", *(f"{level} top-1" for level in levels), "lines", "time"]]
+    for arm in audit.arms:
+        cells = []
+        for level in levels:
+            score, interval, difference = _cells(audit, arm, level)
+            cells.append(f"{score} {difference}\n{interval}")
+        rows.append([_title(arm), *cells, _lines(arm), readable_duration(arm.duration_s)])
+    return rows
+
+
+def remarks(audit: Audit) -> list[str]:
+    """What must be known to read the table."""
+    trained = audit.arms[0].n_training_patches if audit.arms else 0
+    generated = " (generated, not real handwriting)" if audit.is_generated else ""
+    return [
+        f"{audit.corpus}{generated}, {audit.n_writers} writers; recipe {audit.recipe}, {trained:,} training patches "
+        f"an arm in {audit.epochs} epochs, seed {audit.seed}; no test page of split {audit.split_hash[:12]} is in any "
+        "arm.",
+        "Scores are of the best epoch on the arm's own validation part, 95 % intervals by bootstrap over its "
+        f"{'pages' if audit.baseline == 'page' else 'images'}; signed: points above the split by {audit.baseline}. "
+        "One seed: arms also differ by chance.",
+        *(f"No arm by {name}: {reason}" for name, reason in audit.lacking.items()),
+    ]
+
+
+def markdown(audit: Audit) -> str:
+    """The table and its remarks as a page of Markdown."""
+    rows = table_rows(audit)
+    lines = [f"| {' | '.join(cells)} |" for cells in (rows[0], ["---", *["---:"] * (len(rows[0]) - 1)], *rows[1:])]
+    notes = [f"- {remark}" for remark in remarks(audit)]
+    return "\n".join([f"# What leakage is worth: {audit.experiment}", "", *lines, "", *notes, ""])
+
+
+def write_audit(audit: Audit, folder: Path) -> tuple[Path, Path]:
+    """Write `audit.json` and `audit.md`, whole or not at all.
+
+    Returns:
+        Both paths.
+    """
+    content = asdict(audit) | {"folder": str(audit.folder), "warnings": [a.warning for a in audit.arms if a.warning]}
+    as_json, as_markdown = folder / "audit.json", folder / "audit.md"
+    write_atomically(as_json, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(as_markdown, markdown(audit).encode())
+    return as_json, as_markdown
+
+
+def _levels(audit: Audit) -> list[str]:
+    return [level for level in LEVELS if any(f"{level}_top1" in arm.scores for arm in audit.arms)]
+
+
+def _title(arm: AuditedArm) -> str:
+    return f"{arm.name} (leaky)" if arm.warning else arm.name
+
+
+def _lines(arm: AuditedArm) -> str:
+    return f"{arm.n_training_lines:,}, {arm.n_validation_lines:,}"
+
+
+def _cells(audit: Audit, arm: AuditedArm, level: str) -> tuple[str, str, str]:
+    """Score, interval, and points above the honest division's score (empty for itself, and while it is not there)."""
+    name = f"{level}_top1"
+    score = arm.scores.get(name)
+    if score is None:
+        return "", "", ""
+    base = next((other.scores.get(name) for other in audit.arms if other.name == audit.baseline), None)
+    difference = "" if base is None or arm.name == audit.baseline else f"{100 * (score.value - base.value):+.1f}"
+    return f"{score.value:.1%}", f"({100 * score.low:.1f} to {100 * score.high:.1f})", difference

@@ -13,9 +13,8 @@ from core.errors import ComparisonError
 from core.lines.store import LineStore
 from core.patches.plan import read_patches
 from core.scoring.answers import AccuracyAt, PatchAnswers, accuracy_by_amount
-from core.scoring.confusions import ConfusedPair, confused_pairs, order_by_confusion
-from core.scoring.diagnostics import Reliability, measure_reliability
-from core.scoring.levels import Level, build_levels
+from core.scoring.diagnostics import ConfusedPair, Reliability, confused_pairs, measure_reliability, order_by_confusion
+from core.scoring.evaluation import Level, build_levels
 from core.splits.manifest import SplitManifest
 from search.comparison.trial_table import Decided, read_confusion, read_decisions
 from search.ledger.state import TrialRecord

@@ -3,17 +3,16 @@
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ComparisonError, PatchError, RegistryError
-from core.patches.plan import PatchSettings
 from core.scoring.answers import PatchAnswers
-from core.training.precision import choose_precision
-from search.executors.errand import run_errand
+from core.training.plan import choose_precision
+from search.executors.base import run_errand
 from search.ledger.files import write_atomically
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialSpec, TrialState
+from search.objectives.tasks import ANSWER_PATCHES, AnsweringTask
 from search.sweep.known_sweeps import KnownSweep
 from search.sweep.launch import local_executor
 from search.sweep.preparation import SPLIT_FILE, PreparedCorpus
@@ -21,28 +20,8 @@ from search.tracking.models import LoggedModels, ModelOwner
 from search.tracking.registry import download_model
 from search.tracking.store import TrackingStore, tracking_errors
 
-ANSWER_PATCHES = "search.objectives.answering:answer_validation_patches"
 MOST_PER_LINE = 32
 _MOST_CELLS = 6_000_000  # patches x writers: 24 MB of answers, and minutes of prediction at the most
-
-
-@dataclass(frozen=True)
-class AnsweringTask:
-    """What the worker must know.
-
-    Attributes:
-        model: the saved model's folder.
-        line_store: folder of the built line store.
-        split: the split's manifest.
-        patches: how patches are cut.
-        per_line: most patches of one line.
-    """
-
-    model: Path
-    line_store: Path
-    split: Path
-    patches: PatchSettings
-    per_line: int
 
 
 def find_model(sweep: KnownSweep, trial: TrialRecord, store: TrackingStore | None) -> Path | None:

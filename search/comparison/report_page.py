@@ -1,4 +1,7 @@
-"""The report of one sweep as one HTML file that needs nothing beside it: figures, patches and style are inside."""
+"""The report of one sweep as one HTML file that needs nothing beside it: figures, patches and style are inside.
+
+Puts a sweep's report beside the sweep's run in MLflow.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +12,7 @@ from search.comparison.error_figures import draw_accuracy, draw_confusion, draw_
 from search.comparison.figures import Picture, report_style
 from search.comparison.search_figures import draw_curves, draw_fit, draw_history
 from search.comparison.space_figures import draw_contour, draw_importance, draw_parallel, draw_slices
-from search.comparison.sweep_report import SweepReport
+from search.comparison.sweep_report import SweepReport, find_sweep_run
 from search.comparison.tables import (
     LEADERBOARD_LENGTH,
     Table,
@@ -26,6 +29,8 @@ from search.comparison.tables import (
 )
 from search.ledger.files import write_atomically
 from search.ledger.ranking import readable_duration, score_name
+from search.sweep.known_sweeps import KnownSweep
+from search.tracking.store import TrackingStore, tracking_errors
 
 REPORT_FILE = "report.html"
 _TEMPLATE = "report.html.j2"
@@ -181,3 +186,20 @@ def _facts(report: SweepReport) -> dict[str, str]:
         "paired": paired_text(report.paired, report.item) if report.paired else "",
         "goal": "lower is better" if report.direction == "minimize" else "higher is better",
     }
+
+
+def record_report(sweep: KnownSweep, path: Path, store: TrackingStore) -> str | None:
+    """Log the report as an artifact of the sweep's run, over an earlier one.
+
+    Returns:
+        The run's id; `None` if the sweep was never tracked there.
+
+    Raises:
+        TrackingError: if the store cannot be written.
+    """
+    found = find_sweep_run(sweep, store)
+    if found is None:
+        return None
+    with tracking_errors(f"record the report of {sweep.created.name!r}", store):
+        store.client().log_artifact(found[0], str(path))
+    return found[0]

@@ -12,7 +12,7 @@ from optuna.trial import TrialState as OptunaState
 
 from core.errors import SpaceError
 from core.space import Dimension, Point, SearchSpace
-from search.engines.optuna.space import distributions_of, to_optuna
+from search.engines.optuna.study import distributions_of, to_optuna
 from search.ledger.ranking import Direction
 from search.ledger.trial import TrialState
 from search.sweep.known_sweeps import KnownSweep

@@ -10,11 +10,17 @@ import yaml
 
 from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
 from core.splits.manifest import SplitManifest
-from search.comparison.against_seed import PairedScores, pair_decisions
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
 from search.comparison.searched import Importance, Searched, measure_importance, read_searched
-from search.comparison.trial_table import TrialRow, other_scores, read_decisions, read_rows
+from search.comparison.trial_table import (
+    PairedScores,
+    TrialRow,
+    other_scores,
+    pair_decisions,
+    read_decisions,
+    read_rows,
+)
 from search.experiment.settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
 from search.ledger.access_log import count_openings
@@ -22,12 +28,19 @@ from search.ledger.ledger import read_ledger
 from search.ledger.ranking import Direction
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.sweep.disk_use import disk_use
-from search.sweep.finalist_fits import seed_trial
-from search.sweep.finalists import ChosenTrial, FinalistRanking, choose_trial, finalist_folder, read_finalists
+from search.sweep.disk import DiskUse, measure_disk
+from search.sweep.finalists import (
+    ChosenTrial,
+    FinalistRanking,
+    choose_trial,
+    finalist_folder,
+    read_finalists,
+    seed_trial,
+)
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
-from search.tracking.store import TrackingStore, tracking_errors
+from search.tracking.models import artifact_folder
+from search.tracking.store import TrackingStore, locate_store, tracking_errors
 
 REPORT_FOLDER = "report"
 OnLines = Callable[[int, int], None]
@@ -340,3 +353,14 @@ def _utc(at_ms: int) -> str:
 def report_folder(sweep_folder: Path) -> Path:
     """Where a sweep's report and the answers behind it are kept."""
     return sweep_folder / REPORT_FOLDER
+
+
+def disk_use(sweep: KnownSweep, workspace: Workspace) -> DiskUse:
+    """Measure a sweep's folder and, where MLflow keeps its files on this machine, those too.
+
+    Args:
+        sweep: running or not.
+        workspace: where its records are.
+    """
+    store = locate_store(sweep.experiment.tracking, workspace.root)
+    return measure_disk(sweep.folder, artifact_folder(store, sweep.experiment.name))

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.splits.manifest import PARTS
-from search.comparison.against_seed import PairedScores
 from search.comparison.figures import readable_metric
-from search.comparison.trial_table import Score, TrialRow, differing
+from search.comparison.trial_table import PairedScores, Score, TrialRow, differing
 from search.ledger.ranking import COUNTED_STATES, readable_duration, score_name
 from search.sweep.finalists import Finalist, FinalistRanking, Spread
 from search.sweep.known_sweeps import KnownSweep

@@ -1,11 +1,18 @@
-"""The protocol between a sweep and the place where its trials are trained."""
+"""The protocol between a sweep and the place where its trials are trained.
+
+One job for one worker outside of any sweep: started, waited for, its result returned.
+
+One piece of work in a worker process: what a promotion does besides the refit.
+"""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
-from core.errors import WhosehandError
-from search.ledger.trial import EpochReport, FailureKind, TrialResult, TrialSpec, Verdict
+from core.errors import RegistryError, WhosehandError
+from search.ledger.trial import EpochReport, FailureKind, TrialResult, TrialSpec, TrialState, Verdict
 
 LOG_NAME = "worker.log"
 """What a worker prints, in its attempt's folder."""
@@ -101,3 +108,87 @@ class Executor(Protocol):
     def close(self) -> None:
         """End all workers at once and give back what is held. May be called twice."""
         ...
+
+
+_POLL_S = 1.0
+
+
+def run_errand(executor: Executor, spec: TrialSpec) -> TrialResult:
+    """Run one spec that reports no epochs, to its end.
+
+    Args:
+        executor: closed when this returns.
+        spec: what to do.
+
+    Returns:
+        A FAILED result also where the worker was lost; its reason is one line.
+    """
+    with closing(executor):
+        executor.start(spec)
+        while True:
+            for message in executor.poll(_POLL_S):
+                match message:
+                    case WorkerEnded(result=result):
+                        return result
+                    case WorkerLost(reason=reason):
+                        return TrialResult(TrialState.FAILED, reason=f"the worker was {reason}")
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What a worker is to do.
+
+    Attributes:
+        objective: import path of what does it; there are no epochs.
+        settings: for the objective.
+        work_dir: where it may write.
+        precision: of the arithmetic.
+        seed: of TensorFlow's set-up.
+        rule: what must succeed, for the error: "The model must be scored on the test pages".
+    """
+
+    objective: str
+    settings: Any
+    work_dir: Path
+    precision: str
+    seed: int
+    rule: str
+
+
+def run_job(job: WorkerJob, executor: Executor) -> TrialResult:
+    """Run it to its end.
+
+    Args:
+        job: what to do.
+        executor: closed when this returns.
+
+    Raises:
+        RegistryError: if it fails, or the worker is lost.
+    """
+    spec = TrialSpec(
+        sweep_id="promotion",
+        number=0,
+        attempt=1,
+        objective=job.objective,
+        hyperparameters={},
+        seed=job.seed,
+        start_epoch=0,
+        until_epoch=0,
+        horizon_epochs=0,
+        threads=executor.threads,
+        precision=job.precision,
+        checkpoint=None,
+        work_dir=job.work_dir,
+        settings=job.settings,
+    )
+    with closing(executor):
+        executor.start(spec)
+        while True:
+            for message in executor.poll(_POLL_S):
+                match message:
+                    case WorkerEnded(result=result) if result.state is TrialState.COMPLETED:
+                        return result
+                    case WorkerEnded(result=result):
+                        raise RegistryError(f"{job.rule}, but that failed: {result.reason}")
+                    case WorkerLost(reason=reason):
+                        raise RegistryError(f"{job.rule}, but the worker {reason}.")

@@ -11,8 +11,8 @@ from core.errors import SpaceError
 from core.networks.hyperparameters import Hyperparameters, default_space, seed_recipe
 from core.settings import Settings
 from core.space import Categorical, SearchSpace, Value
-from core.space.plain_form import dimension_from_plain
-from search.experiment.key_errors import WrongKeysError
+from core.space.dimensions import dimension_from_plain
+from search.experiment.file import WrongKeysError
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Hyperparameters))
 Entry = Literal["seed_recipe"] | dict[str, Value]

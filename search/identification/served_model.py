@@ -1,7 +1,7 @@
 """The registered model as MLflow calls it: images in, ranked writers out. It runs where whosehand is not installed.
 
 This module and all of `core` that it imports are copied into the model's folder, under a package name of their own
-(`search.identification.vendored_code`). So nothing here may import other parts of `search`.
+(`search.identification.identifier_folder`). So nothing here may import other parts of `search`.
 """
 
 import base64
@@ -68,7 +68,7 @@ class ServedModel(PythonModel):
         Returns:
             A row for each image: writer_id and probability of the first writer, none_of_these (the share of strangers
             that look at least as much like a known writer), is_known, ranking, n_lines, n_patches, calibrated_on,
-            error, and where it was asked for evidence (see `core.identification.evidence_json`).
+            error, and where it was asked for evidence (see `core.identification.evidence`).
 
         Raises:
             MlflowException: says which image cannot be used, and why; a server answers it with status 400, or with
@@ -109,7 +109,7 @@ class ServedModel(PythonModel):
             "error": None,
         }
         if evidence is not None:
-            from core.identification.evidence_json import evidence_as_json
+            from core.identification.evidence import evidence_as_json
 
             row["evidence"] = evidence_as_json(evidence, grey, len(self.gallery.classes) if self.gallery else 0)
         return row

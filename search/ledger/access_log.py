@@ -14,8 +14,6 @@ from filelock import FileLock
 
 from core.errors import RegistryError
 
-OPENINGS_FILE = "test_openings.jsonl"
-
 
 @dataclass(frozen=True)
 class Opening:

@@ -12,6 +12,9 @@ from pydantic import Field
 from core.space import Point
 from search.ledger.trial import EpochReport, TrialResult, Verdict
 
+SweepStatus = Literal["completed", "interrupted", "failed"]
+"""How a launch of a sweep ended. All three can be resumed; `completed` goes on only if its budget was raised."""
+
 
 @dataclass(frozen=True)
 class SweepCreated:

@@ -20,13 +20,12 @@ from pydantic import TypeAdapter, ValidationError
 from core.crash_points import crash_point
 from core.errors import LedgerError
 from search.ledger.events import AnyLedgerEvent, LedgerEvent, SweepCreated
-from search.ledger.failures import is_disk_full
 from search.ledger.files import sync_folder
-from search.ledger.lock import SweepLock
+from search.ledger.lock import LOCK_NAME, SweepLock
 from search.ledger.state import EventOf, SweepState
+from search.ledger.trial import is_disk_full
 
 LEDGER_NAME = "ledger.jsonl"
-LOCK_NAME = "lock"
 Differences = Callable[[Mapping[str, Any]], Sequence[str]]
 """Says what of a sweep's identity is no longer as in the snapshot that it was created with."""
 _EVENTS: TypeAdapter[LedgerEvent] = TypeAdapter(AnyLedgerEvent)

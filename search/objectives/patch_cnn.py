@@ -1,27 +1,35 @@
 """The objective of whosehand's sweeps: train one patch CNN, score it on the validation pages, save it.
 
 Runs in a worker process. What a trial leaves behind are files; the driver gets references to them.
+
+The pictures and tables that a trial leaves behind, for people to look at.
+
+Asks a saved model about many patches of the validation pages. Runs in a worker process.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import keras
+import pandas as pd
 
 from core.identification.model_record import ModelRecord
 from core.lines.store import LineStore
 from core.networks.hyperparameters import Hyperparameters
+from core.networks.inference import Predictor
 from core.networks.model import build_model
-from core.patches.feed import TrainingFeed
-from core.patches.plan import PatchSampler, read_patches
+from core.patches.feed import TrainingFeed, evaluation_batches
+from core.patches.plan import PatchPlan, PatchSampler, read_patches
+from core.scoring.answers import PatchAnswers, dense_plan
 from core.scoring.evaluation import Evaluation
+from core.scoring.pictures import confusion_picture, learning_curves, patch_collage
 from core.scoring.scorer import Scorer
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow, fit
 from core.training.plan import EpochRecord, FitEnd, FitPlan
-from search.experiment.version import whosehand_version
+from search.experiment.workspace import whosehand_version
 from search.ledger.files import reference_file, write_atomically
 from search.ledger.trial import (
     CHECKPOINT_FOLDER,
@@ -34,8 +42,60 @@ from search.ledger.trial import (
     Verdict,
 )
 from search.objectives.saved_model import load_model, save_model
-from search.objectives.tasks import PatchTask, ScoringTask
-from search.objectives.trial_files import write_fit_files, write_score_files
+from search.objectives.tasks import AnsweringTask, PatchTask, ScoringTask
+
+
+def write_score_files(scores: Evaluation, folder: Path) -> dict[str, FileReference]:
+    """Write confusion matrix (picture and table), per-writer table, decisions, and scores with intervals.
+
+    Returns:
+        The files by artifact path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    writer_ids = list(scores.writer_ids)
+    confusion_picture(scores.confusion, writer_ids, folder / "confusion.png")
+    confusion = pd.DataFrame(scores.confusion, index=pd.Index(writer_ids, name="true writer"), columns=writer_ids)
+    confusion.to_csv(folder / "confusion.csv")
+    pd.DataFrame([asdict(row) for row in scores.per_writer]).to_csv(folder / "writers.csv", index=False)
+    decisions = scores.page_decisions or scores.image_decisions
+    table = pd.DataFrame([asdict(row) for row in decisions]).dropna(axis="columns", how="all")
+    table.to_csv(folder / "decisions.csv", index=False)
+    content = {
+        "interval": f"95 %, bootstrap over {scores.n_interval_units} {scores.interval_unit}s",
+        "scores": {
+            name: {"value": value, "low": scores.intervals[name][0], "high": scores.intervals[name][1]}
+            for name, value in scores.metrics.items()
+        },
+    }
+    (folder / "scores.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return _references(folder, ("confusion.png", "confusion.csv", "writers.csv", "decisions.csv", "scores.json"))
+
+
+def write_fit_files(
+    model: keras.Model,
+    history: Sequence[Mapping[str, float]],
+    store: LineStore,
+    plan: PatchPlan,
+    writer_ids: Sequence[str],
+    folder: Path,
+) -> dict[str, FileReference]:
+    """Write learning curves, the network's layers, and a collage of training patches.
+
+    Returns:
+        The files by artifact path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    learning_curves(history, folder / "learning_curves.png")
+    lines: list[str] = []
+    model.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
+    (folder / "model.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    patch_collage(store, plan, writer_ids, folder / "patches.png")
+    return _references(folder, ("learning_curves.png", "model.txt", "patches.png"))
+
+
+def _references(folder: Path, names: Sequence[str]) -> dict[str, FileReference]:
+    return {name: reference_file(folder / name) for name in names}
+
 
 PRELOAD = ("tensorflow", "keras", "mlflow.tensorflow", "matplotlib.figure", "pandas", "sklearn.metrics")
 """Imported once by the server that workers are forked from."""
@@ -172,3 +232,24 @@ def _save(
     )
     example = read_patches(sampler.store, sampler.plan_epoch(0)[:1])[..., None]
     return reference_file(save_model(model, spec.work_dir / _MODEL_FOLDER, record, example))
+
+
+_BATCH_SIZE = 256
+
+
+def answer_validation_patches(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
+    """Keep a model's answers to the patches of `dense_plan`; `spec.settings` is an `AnsweringTask`.
+
+    Raises:
+        WhosehandError: if the model cannot be loaded, or the line store is damaged.
+    """
+    asked: AnsweringTask = spec.settings
+    configure_tensorflow(spec.threads, spec.precision, spec.seed)
+    store, manifest = LineStore.open(asked.line_store), SplitManifest.load(asked.split)
+    leak = manifest.leak("validation")
+    plan = dense_plan(store, manifest.validation, manifest.writer_ids, asked.patches, asked.per_line, leak)
+    predictor = Predictor(load_model(asked.model))
+    answers = PatchAnswers(plan, predictor.log_probabilities(evaluation_batches(store, plan, _BATCH_SIZE)))
+    path = spec.work_dir / "answers.npz"
+    answers.save(path)
+    return TrialResult(TrialState.COMPLETED, artifacts={path.name: reference_file(path)})

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.pages.text_lines import InkSettings
-from core.patches.plan import PatchSettings
+from core.settings import InkSettings, PatchSettings
 from core.training.plan import Monitor
 
 
@@ -46,3 +45,25 @@ class ScoringTask:
     model: Path
     task: PatchTask
     part: Literal["validation", "test"]
+
+
+ANSWER_PATCHES = "search.objectives.patch_cnn:answer_validation_patches"
+
+
+@dataclass(frozen=True)
+class AnsweringTask:
+    """What the worker must know.
+
+    Attributes:
+        model: the saved model's folder.
+        line_store: folder of the built line store.
+        split: the split's manifest.
+        patches: how patches are cut.
+        per_line: most patches of one line.
+    """
+
+    model: Path
+    line_store: Path
+    split: Path
+    patches: PatchSettings
+    per_line: int

@@ -8,11 +8,11 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from core.identification.model_record import Calibration
+from core.identification.calibration import Calibration
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
+from search.promotion.examination import TestScores
 from search.promotion.gate import ProductScores, Verdict
-from search.promotion.sealed_test import TestScores
 
 CARD_FILE = "model_card.md"
 MOST_CHARACTERS = 5000

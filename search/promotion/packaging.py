@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.corpora.index import TextImage
-from core.identification.calibrating import CalibrationUnit, calibrate, has_pages_of_images, items_of
-from core.identification.calibration import apply_temperature
+from core.identification.calibration import (
+    Calibration,
+    CalibrationUnit,
+    apply_temperature,
+    calibrate,
+    has_pages_of_images,
+    items_of,
+)
 from core.identification.gallery import GALLERY_FILE, Gallery, choose_gallery
-from core.identification.model_record import Calibration, ModelRecord
+from core.identification.model_record import ModelRecord
 from core.lines.store import LineStore
-from core.networks.embedding import Embedder
-from core.networks.inference import Predictor, in_batches
+from core.networks.inference import Embedder, Predictor, in_batches
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
 from core.scoring.mean_scores import mean_log_probabilities
 from core.splits.manifest import SplitManifest
@@ -29,7 +34,7 @@ from search.ledger.files import reference_file
 from search.ledger.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 from search.objectives.saved_model import load_model, network_file
 from search.objectives.tasks import PatchTask
-from search.promotion.packaging_task import REFERENCE_FILE, PackagingTask, ReferenceAnswer, write_references
+from search.promotion.refit import REFERENCE_FILE, PackagingTask, ReferenceAnswer, write_references
 
 PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")
 _BATCH_SIZE = 256

@@ -1,19 +1,24 @@
-"""What a promotion will do, found out before anything is trained, opened or registered."""
+"""What a promotion will do, found out before anything is trained, opened or registered.
+
+What a promotion would do, said before anything is trained, opened or registered.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.errors import RegistryError
 from search.experiment.experiment import Experiment
-from search.experiment.version import git_commit, whosehand_version
-from search.experiment.workspace import Workspace
+from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.access_log import SealedPages
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.promotion.common_pages import corpus_key
+from search.promotion.examination import kept_scores, pages_to_compare
+from search.promotion.gate import corpus_key
+from search.promotion.refit import refit_folder
 from search.sweep.finalists import choose_trial
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
+from search.tracking.registry import CHAMPION, download_model, find_alias
 from search.tracking.store import TrackingStore, open_store
 
 OnLines = Callable[[int, int], None]
@@ -135,3 +140,37 @@ def _choose_trial(sweep: KnownSweep, number: int | None) -> tuple[TrialRecord, s
         completed = [trial.number for trial in state.trials.values() if trial.state is TrialState.COMPLETED]
         raise RegistryError(f"A completed trial can be promoted ({', '.join(map(str, completed))}), but got {number}.")
     return state.trials[number], "it was asked for"
+
+
+def foresee(job: PromotionJob) -> tuple[str, ...]:
+    """Say what would be done, a line for each step."""
+    folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs)
+    manifest, opened = job.corpus.manifest, job.sealed_pages().count()
+    fit = "is there already" if (folder / "identifier.json").exists() else f"would train {job.epochs} epochs"
+    tested = "kept from before, not opened again" if kept_scores(folder) else f"opened for the time {opened + 1}"
+    n_test = len(manifest.test)
+    return (
+        job.rule,
+        f"its refit {fit}",
+        f"{n_test} test images, {tested}" if n_test else "the split has no test pages: there would be no score",
+        _champion(job),
+        "nothing was trained, opened or registered (--dry-run)",
+    )
+
+
+def _champion(job: PromotionJob) -> str:
+    champion = find_alias(job.store, job.name, CHAMPION)
+    if champion is None:
+        return f"{job.name} has no champion yet: the thresholds of promotion.gate alone would count"
+    try:
+        folder = download_model(job.store, champion.location)
+    except RegistryError as error:
+        return f"version {champion.version} is champion of {job.name}, but cannot be asked: {error}"
+    key, corpus = corpus_key(job.experiment), job.corpus
+    common = pages_to_compare(champion, corpus.index.images, corpus.manifest, key, folder)
+    if common.refusal:
+        return f"it would stay challenger beside version {champion.version} of {job.name}: {common.refusal}"
+    return (
+        f"it would be compared with the champion of {job.name}, version {champion.version}, on {common.n_pages} test "
+        f"{corpus.manifest.unit}s that neither has seen ({common.n_seen} others were seen by the champion)"
+    )

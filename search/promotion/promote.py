@@ -6,22 +6,28 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import RegistryError
-from core.training.precision import choose_precision
+from core.training.plan import choose_precision
 from search.experiment.experiment import Experiment
-from search.experiment.version import git_commit, whosehand_version
-from search.experiment.workspace import Workspace
+from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import read_record
 from search.ledger.access_log import SealedPages
 from search.ledger.files import write_atomically
 from search.objectives.tasks import PatchTask
-from search.promotion.common_pages import corpus_key
-from search.promotion.examination import Candidate, Examined, compare_with, decide, examine
-from search.promotion.gate import Comparison, Verdict
-from search.promotion.identifier import PackagedModel, package_refit
+from search.promotion.examination import (
+    SCORE_PATCH_CNN,
+    Candidate,
+    Examined,
+    TestScores,
+    compare_with,
+    decide,
+    examine,
+    kept_scores,
+    open_test_pages,
+)
+from search.promotion.gate import Comparison, Verdict, corpus_key
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.plan import OnLines, PromotionChoice, PromotionJob, prepare_promotion
-from search.promotion.refit import Refit, run_refit
-from search.promotion.sealed_test import SCORE_PATCH_CNN, TestScores, kept_scores, open_test_pages
+from search.promotion.refit import PackagedModel, Refit, package_refit, run_refit
 from search.sweep.launch import local_executor, patch_task, tracked_datasets
 from search.sweep.progress import Progress
 from search.tracking.aliases import ChampionMovedError, challenge, crown

@@ -1,17 +1,32 @@
 """A longer fit of a sweep's trial: the same point, more epochs, a record of its own beside the sweep's trials.
 
 A refit is a sweep of one trial with a ledger of its own, so that it too survives kills and goes on where it was.
+
+What a worker must know to make the model that people use, and what it leaves; free of TensorFlow.
+
+Writers who took no part in a sweep: real strangers, where the corpus has some.
+
+The refit as the model that people use: made once for a refit, and kept beside it.
 """
 
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from core.corpora.catalogue import open_corpus
+from core.corpora.index import TextImage, Unit, set_odd_names_aside
 from core.errors import RegistryError
+from core.lines.store import build_line_store
+from core.training.plan import choose_precision
+from search.executors.base import WorkerJob, run_job
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
-from search.experiment.version import git_commit, whosehand_version
-from search.experiment.workspace import Workspace
+from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.events import SweepCreated
+from search.ledger.files import is_intact, write_atomically
 from search.ledger.ledger import open_ledger
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialState
@@ -20,8 +35,87 @@ from search.sweep.given_points import FixedEngine
 from search.sweep.launch import local_executor, sweep_plan
 from search.sweep.loop import run_sweep
 from search.sweep.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted
+from search.sweep.preparation import PreparedCorpus
 from search.sweep.progress import Progress, SilentProgress
 from search.tracking.tracker import MlflowTracker
+
+PACKAGE_IDENTIFIER = "search.promotion.packaging:package_identifier"
+REFERENCE_FILE = "reference.json"
+
+
+@dataclass(frozen=True)
+class PackagingTask:
+    """A refitted network that becomes the model that people use.
+
+    Attributes:
+        model: the network's folder.
+        task: of the trial that trained it.
+        references: validation images, whose answers are kept to be compared with those of the finished model.
+        unit: what all images of the corpus are; `auto` where they differ.
+        strangers: line store of images by writers who took no part; `None` where there are too few: then strangers
+            are made of the validation images.
+        false_accept_rate: share of strangers that may be taken for a known writer.
+    """
+
+    model: Path
+    task: PatchTask
+    references: tuple[TextImage, ...]
+    unit: Unit
+    strangers: Path | None
+    false_accept_rate: float
+
+
+@dataclass(frozen=True)
+class ReferenceAnswer:
+    """What the network says about a validation image, by the way of the evaluation.
+
+    Attributes:
+        image: where it lies, and how it is to be read.
+        probabilities: calibrated, by writer id.
+    """
+
+    image: TextImage
+    probabilities: Mapping[str, float]
+
+
+_REFERENCES: TypeAdapter[tuple[ReferenceAnswer, ...]] = TypeAdapter(tuple[ReferenceAnswer, ...])
+
+
+def write_references(references: Sequence[ReferenceAnswer], path: Path) -> None:
+    """Write answers for later comparison."""
+    path.write_bytes(_REFERENCES.dump_json(tuple(references), indent=1))
+
+
+def read_references(path: Path) -> tuple[ReferenceAnswer, ...]:
+    """Read what `write_references` wrote."""
+    return _REFERENCES.validate_json(path.read_bytes())
+
+
+FEWEST_IMAGES = 20
+"""Below this many images no rate of 5 % can be told."""
+_MOST_IMAGES = 400
+
+
+def stranger_lines(experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus) -> Path | None:
+    """The line store of images by writers whom the experiment left out, or who had too few pages for the split.
+
+    Args:
+        experiment: names the corpus.
+        workspace: where line stores are kept.
+        corpus: as the experiment prepared it.
+
+    Returns:
+        The store's folder, of at most 400 images, evenly chosen; `None` if fewer than twenty can be used.
+    """
+    known = set(corpus.manifest.writer_ids)
+    found = set_odd_names_aside(open_corpus(experiment.corpus, workspace.generated).index())
+    images = [image for image in found.images if image.writer_id not in known]
+    if len(images) < FEWEST_IMAGES:
+        return None
+    chosen = tuple(images[:: -(-len(images) // _MOST_IMAGES)])
+    store = build_line_store(replace(found, images=chosen), experiment.ink, workspace.line_stores)
+    n_usable = len({line.image_id for line in store.lines})
+    return store.folder if n_usable >= FEWEST_IMAGES else None
 
 
 @dataclass(frozen=True)
@@ -120,3 +214,97 @@ class _AsRefit:
 
     def end_sweep(self, event: SweepEnded) -> None:
         """The sweep's own run stays as it is."""
+
+
+_KEPT_FILE = "identifier.json"
+_FOLDER = "packaging"
+_N_REFERENCES = 8
+_KEPT: TypeAdapter[TrialResult] = TypeAdapter(TrialResult)
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """The model that people use, before it is registered.
+
+    Attributes:
+        folder: an MLflow pyfunc.
+        size_bytes: of all its files.
+        metrics: `calibration/...`.
+        references: what the network said about validation images by the way of the evaluation.
+    """
+
+    folder: Path
+    size_bytes: int
+    metrics: dict[str, float]
+    references: tuple[ReferenceAnswer, ...]
+
+
+def package_refit(
+    refit: Refit,
+    experiment: Experiment,
+    workspace: Workspace,
+    corpus: PreparedCorpus,
+    task: PatchTask,
+    network: Path,
+) -> PackagedModel:
+    """Calibrate the refit on validation pages and make it a model that others can use, or take the one that is there.
+
+    Args:
+        refit: completed.
+        experiment: of the sweep.
+        workspace: where line stores are kept.
+        corpus: whose validation images it is calibrated on.
+        task: of the refit.
+        network: folder of its network.
+
+    Raises:
+        RegistryError: if it fails.
+    """
+    kept = refit.folder / _KEPT_FILE
+    result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
+    if result is None or result.model is None or not is_intact(result.model):
+        strangers = stranger_lines(experiment, workspace, corpus)
+        result = _package(refit, experiment, corpus, task, network, strangers)
+        write_atomically(kept, _KEPT.dump_json(result, indent=2))
+    if result.model is None:
+        raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
+    references = read_references(result.artifacts[REFERENCE_FILE].path)
+    return PackagedModel(result.model.path, result.model.size_bytes, dict(result.metrics), references)
+
+
+def _package(
+    refit: Refit,
+    experiment: Experiment,
+    corpus: PreparedCorpus,
+    task: PatchTask,
+    network: Path,
+    strangers: Path | None,
+) -> TrialResult:
+    work_dir = refit.folder / _FOLDER
+    shutil.rmtree(work_dir, ignore_errors=True)
+    job = PackagingTask(
+        network, task, _references(corpus), _unit(corpus), strangers, experiment.promotion.false_accept_rate
+    )
+    return run_job(
+        WorkerJob(
+            PACKAGE_IDENTIFIER,
+            job,
+            work_dir,
+            choose_precision(experiment.training.precision),
+            experiment.seed,
+            "The model must be calibrated and packed",
+        ),
+        local_executor(experiment, PACKAGE_IDENTIFIER, n_workers=1),
+    )
+
+
+def _references(corpus: PreparedCorpus) -> tuple[TextImage, ...]:
+    """Some validation images, evenly chosen."""
+    validation = set(corpus.manifest.validation)
+    images = [image for image in corpus.index.images if image.image_id in validation]
+    return tuple(images[:: max(1, len(images) // _N_REFERENCES)][:_N_REFERENCES])
+
+
+def _unit(corpus: PreparedCorpus) -> Unit:
+    units = {image.unit for image in corpus.index.images}
+    return units.pop() if len(units) == 1 else "auto"

@@ -1,6 +1,11 @@
-"""The engine behind a desk: one caller at a time, and nobody waits long for a verdict."""
+"""The engine behind a desk: one caller at a time, and nobody waits long for a verdict.
+
+One thread that does one thing after the other, for someone who must not wait.
+"""
 
 import concurrent.futures
+import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -9,9 +14,45 @@ from typing import TypeVar
 from core.errors import EngineError
 from search.engines.base import Engine, Event, Proposal
 from search.ledger.trial import EpochReport, TrialResult, Verdict
-from search.sweep.lane import Lane
 
 T = TypeVar("T")
+
+
+class Lane:
+    """Runs calls one at a time, in the order in which they were submitted.
+
+    Unlike `ThreadPoolExecutor(1)` its thread is a daemon: a call that takes minutes does not hold up the end of the
+    program after Ctrl-C.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def submit(self, call: Callable[[], T]) -> "Future[T]":
+        """Queue a call; the future gets its result or its exception."""
+        future: Future[T] = Future()
+
+        def fulfil() -> None:
+            try:
+                result = call()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._calls.put(fulfil)
+        return future
+
+    def close(self) -> None:
+        """Let the thread end after what is queued; does not wait for it."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+
+
 _STRICTNESS = (Verdict.GO, Verdict.PAUSE, Verdict.STOP)
 
 

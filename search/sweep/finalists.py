@@ -2,23 +2,43 @@
 
 The best of many noisy trials owes a part of its score to luck, the more, the more trials there were. A fresh fit of
 the same point has not been selected, so that its score tells what the point is worth.
+
+Trains a sweep's best trials again, each under the same fresh seeds, as runs beside the sweep's own.
+
+A finalist's repeats are a sweep of one point with a ledger of its own: they share the workers, survive kills, and
+go on where they were, also when more repeats are asked for later.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
 
+import numpy as np
 from scipy.stats import t as student
 
+from core.errors import ComparisonError
+from core.networks.hyperparameters import seed_recipe
 from core.space import Point
-from search.ledger.ledger import LEDGER_NAME, read_ledger
-from search.ledger.ranking import Direction, score_name
+from search.experiment.settings import BudgetSettings
+from search.experiment.workspace import Workspace, git_commit, whosehand_version
+from search.ledger.events import SweepCreated
+from search.ledger.ledger import LEDGER_NAME, open_ledger, read_ledger
+from search.ledger.ranking import Direction, rank, score_name
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.sweep.known_sweeps import KnownSweep
+from search.objectives.tasks import PatchTask
+from search.sweep.given_points import FixedEngine
+from search.sweep.known_sweeps import KnownSweep, read_sweep
+from search.sweep.launch import local_executor, patch_task, sweep_plan, tracked_datasets
+from search.sweep.loop import run_sweep
+from search.sweep.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted
+from search.sweep.preparation import PreparedCorpus, prepare_corpus
+from search.sweep.progress import Progress
+from search.tracking.store import TrackingStore, open_store
+from search.tracking.tracker import MlflowTracker
 
 FINALISTS_FOLDER = "finalists"
 LEVEL = 0.95
@@ -208,3 +228,198 @@ def _read(sweep: KnownSweep, number: int) -> Finalist:
         n_failed=sum(repeat.state is TrialState.FAILED for repeat in repeats.values()),
         n_open=sum(not repeat.state.is_final for repeat in repeats.values()),
     )
+
+
+_SEED_STREAM = 6  # keeps the seeds of repeats apart from those of the sweep's trials
+OnLines = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FinalistChoice:
+    """Which trials to repeat, and how often.
+
+    Attributes:
+        n_finalists: the best so many completed trials.
+        n_repeats: fits of each, over all calls together.
+        with_seed_recipe: whether the trial of the seed recipe is among them even if it is not among the best.
+    """
+
+    n_finalists: int
+    n_repeats: int
+    with_seed_recipe: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the rules."""
+        if self.n_finalists < 1 or self.n_repeats < 1:
+            raise ComparisonError(
+                "`finalists >= 1` and `repeats >= 1` must hold, but got "
+                f"finalists={self.n_finalists}, repeats={self.n_repeats}."
+            )
+
+
+def train_finalists(
+    name: str, workspace: Workspace, choice: FinalistChoice, progress: Progress, on_lines: OnLines | None = None
+) -> FinalistRanking:
+    """Fit the sweep's best trials under fresh seeds, or go on with that, and rank them.
+
+    Every fit is as long as the sweep's trials and scored on the same validation pages, so that its value can be
+    compared with the search's. Fits that are there already are not done again.
+
+    Args:
+        name: of a sweep in this workspace.
+        workspace: where.
+        choice: of trials and repeats.
+        progress: shows the fits.
+        on_lines: called with (images done, images in all) while the line store is built.
+
+    Raises:
+        LedgerError: if there is no such sweep.
+        ComparisonError: if no trial is completed, the seed recipe is wanted and was not tried, or the fits are
+            interrupted.
+    """
+    sweep = read_sweep(name, workspace)
+    trials = choose_finalists(sweep, choice)
+    store = open_store(sweep.experiment.tracking, workspace.root)
+    corpus = prepare_corpus(sweep.experiment, workspace, on_lines)
+    task = replace(patch_task(sweep.experiment, corpus, sweep.folder), keeps_model=False)
+    for trial in trials:
+        _train(sweep, workspace, trial, choice.n_repeats, task, corpus, store, progress)
+    ranking = read_finalists(sweep)
+    if ranking is None or not any(finalist.repeats for finalist in ranking.finalists):
+        raise ComparisonError(f"A finalist's fit must complete, but of {name!r} none did; see the runs in MLflow.")
+    return ranking
+
+
+def choose_finalists(sweep: KnownSweep, choice: FinalistChoice) -> list[TrialRecord]:
+    """The best trials, the best first, and the seed recipe's if it is wanted.
+
+    Raises:
+        ComparisonError: if no trial is completed, or the seed recipe is wanted and no completed trial has it.
+    """
+    direction = sweep.experiment.objective.resolved_direction
+    ranked = rank([trial.summary for trial in sweep.state.trials.values()], direction)
+    if not ranked:
+        raise ComparisonError(
+            f"Finalists are completed trials, but none of the {len(sweep.state.trials)} trials of "
+            f"{sweep.created.name!r} is. Run `whosehand sweep` on it first."
+        )
+    numbers = [summary.number for summary in ranked[: choice.n_finalists]]
+    if choice.with_seed_recipe:
+        seed = seed_trial(sweep)
+        if seed is None:
+            raise ComparisonError(
+                f"The seed recipe can be a finalist if it was tried, but no completed trial of {sweep.created.name!r} "
+                "has its values. Put `seed_recipe` under `space.enqueue` in a sweep of another name."
+            )
+        numbers += [] if seed.number in numbers else [seed.number]
+    return [sweep.state.trials[number] for number in numbers]
+
+
+def seed_trial(sweep: KnownSweep) -> TrialRecord | None:
+    """The sweep's completed trial of the published seed recipe, if there is one."""
+    recipe = seed_recipe().as_dict()
+    for trial in sweep.state.trials.values():
+        if trial.state is TrialState.COMPLETED and dict(trial.proposed.hyperparameters) == recipe:
+            return trial
+    return None
+
+
+def finalist_seed(sweep_seed: int) -> int:
+    """What the seeds of all repeats derive from; repeat r has the same seed for every finalist."""
+    return int(np.random.SeedSequence(sweep_seed, spawn_key=(_SEED_STREAM,)).generate_state(1)[0])
+
+
+def _train(
+    sweep: KnownSweep,
+    workspace: Workspace,
+    trial: TrialRecord,
+    n_repeats: int,
+    task: PatchTask,
+    corpus: PreparedCorpus,
+    store: TrackingStore,
+    progress: Progress,
+) -> None:
+    experiment, created = sweep.experiment, sweep.created
+    epochs, seed = trial.proposed.horizon_epochs, finalist_seed(experiment.seed)
+    with open_ledger(
+        finalist_folder(sweep.folder, trial.number),
+        name=f"{created.name} repeats of trial {trial.number}",
+        config={"sweep_id": created.sweep_id, "trial": trial.number, "epochs": epochs, "seed": seed},
+        version=whosehand_version(),
+        git_commit=git_commit(workspace.root),
+    ) as ledger:
+        done = [repeat for repeat in ledger.state.trials.values() if repeat.state.is_final and repeat.is_tracked]
+        if len(done) == len(ledger.state.trials) and len(done) >= n_repeats:
+            return
+        progress.say(
+            f"Finalist: trial {trial.number} of {created.name}, {n_repeats} fits of {epochs} epochs under fresh seeds "
+            "(they are trials 0, 1, ... of a record of their own)."
+        )
+        repeats = max(n_repeats, len(ledger.state.trials))
+        plan = replace(
+            sweep_plan(experiment, task, epochs, BudgetSettings(trials=repeats)),
+            seed=seed,
+            complete=_as_it_is,
+            title=f"Repeats of trial {trial.number}",
+        )
+        outcome = run_sweep(
+            ledger,
+            plan,
+            FixedEngine([trial.proposed.hyperparameters] * repeats),
+            local_executor(experiment, experiment.objective.run),
+            _AsRepeats(_trackers(sweep, corpus, store, repeats), created, trial.number),
+            progress,
+        )
+    if outcome.status == "interrupted":
+        raise ComparisonError(
+            f"The repeats of trial {trial.number} were interrupted; the same command goes on from there."
+        )
+    failures = [repeat for repeat in ledger.state.trials.values() if repeat.state is TrialState.FAILED]
+    if failures and failures[0].result is not None:
+        progress.say(f"Trial {trial.number}: {len(failures)} of {repeats} fits failed: {failures[0].result.reason}")
+
+
+def _as_it_is(point: Point) -> Point:
+    """A trial's hyperparameters are complete."""
+    return point
+
+
+def _trackers(
+    sweep: KnownSweep, corpus: PreparedCorpus, store: TrackingStore, n_repeats: int
+) -> tuple[MlflowTracker, ...]:
+    return tuple(
+        MlflowTracker(
+            store,
+            sweep.experiment.name,
+            engine="none",
+            datasets=tracked_datasets(corpus),
+            kind=f"finalist-{repeat + 1}",
+            warning=corpus.manifest.warning,
+            command="whosehand compare",
+        )
+        for repeat in range(n_repeats)
+    )
+
+
+class _AsRepeats:
+    """Tells of each fit as a repeat of the sweep's trial: one tracker, and so one kind of run, for each repeat."""
+
+    def __init__(self, trackers: Sequence[MlflowTracker], sweep: SweepCreated, trial: int) -> None:
+        self._trackers, self._sweep, self._trial = trackers, sweep, trial
+
+    def start_sweep(self, event: SweepStarted) -> None:
+        for tracker in self._trackers:
+            tracker.start_sweep(replace(event, sweep_id=self._sweep.sweep_id, name=self._sweep.name))
+
+    def trial_started(self, event: TrialStarted) -> None:
+        self._trackers[event.number].trial_started(replace(event, number=self._trial))
+
+    def epoch_ended(self, event: EpochEnded) -> None:
+        self._trackers[event.number].epoch_ended(replace(event, number=self._trial))
+
+    def trial_ended(self, event: TrialEnded) -> None:
+        summary = replace(event.summary, number=self._trial)
+        self._trackers[event.number].trial_ended(replace(event, number=self._trial, summary=summary))
+
+    def end_sweep(self, event: SweepEnded) -> None:
+        """The sweep's own run stays as it is."""

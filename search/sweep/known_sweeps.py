@@ -1,10 +1,15 @@
-"""Finds a sweep by its name, and reads what its ledger says, without holding it: it may be running."""
+"""Finds a sweep by its name, and reads what its ledger says, without holding it: it may be running.
+
+A changed experiment as a sweep of its own, beside the one that it was changed from.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import LedgerError
-from search.experiment.experiment import Experiment
+from pydantic import ValidationError
+
+from core.errors import ConfigError, LedgerError
+from search.experiment.experiment import Experiment, differences
 from search.experiment.workspace import Workspace
 from search.ledger.events import SweepCreated
 from search.ledger.ledger import LEDGER_NAME, read_ledger
@@ -43,3 +48,41 @@ def read_sweep(name: str, workspace: Workspace) -> KnownSweep:
     if state.created is None:
         raise LedgerError(f"The sweep {name!r} has not begun yet: {folder / LEDGER_NAME} is empty.")
     return KnownSweep(folder, state.created, state, Experiment.model_validate(state.created.config))
+
+
+def forked(experiment: Experiment, name: str, workspace: Workspace) -> Experiment:
+    """Give a changed experiment another name, under which its sweep begins anew.
+
+    No trial of the old sweep is taken over: what has changed decides scores, so that the old ones would not mean the
+    same. Its best points can be tried first by `space.enqueue`. What was changed stands in the description, which is
+    part of the new sweep's record.
+
+    Args:
+        experiment: as the file is now.
+        name: of the new sweep; the same command goes on with it later.
+        workspace: holds the old sweep.
+
+    Raises:
+        ConfigError: if the name is not one.
+        LedgerError: if there is no old sweep, or nothing has changed that keeps it from going on.
+    """
+    old = read_sweep(experiment.name, workspace)
+    changes = differences(old.created.config, experiment)
+    if not changes:
+        raise LedgerError(
+            f"A fork is for an experiment that has changed, but nothing that decides a score has changed since "
+            f"{experiment.name!r} was begun. Leave --fork out to go on with it."
+        )
+    if name == experiment.name:
+        raise ConfigError(f"A fork needs a name of its own, but got {name!r}, which is the sweep that it comes from.")
+    origin = f"Forked from {experiment.name} ({old.created.sweep_id}): {'; '.join(changes)}"
+    description = f"{experiment.description} {origin}".strip()
+    try:
+        # Validated again, because the name has a pattern.
+        return Experiment.model_validate_json(
+            experiment.model_copy(update={"name": name, "description": description}).model_dump_json(), strict=True
+        )
+    except ValidationError as error:
+        raise ConfigError(
+            f"A sweep's name has small letters, digits, `-` and `_`, 60 at most, but --fork got {name!r}."
+        ) from error

@@ -9,19 +9,16 @@ from core.crash_points import crash_point
 from core.errors import SplitError
 from core.networks.hyperparameters import Hyperparameters
 from core.space import Point
-from core.training.plan import Monitor
-from core.training.precision import choose_precision
+from core.training.plan import Monitor, choose_precision
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
 from search.experiment.experiment import Experiment, differences, free_changes
 from search.experiment.settings import BudgetSettings
-from search.experiment.version import git_commit, whosehand_version
-from search.experiment.workspace import Workspace
+from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.objectives.tasks import PatchTask
-from search.sweep.disk import check_room
-from search.sweep.disk_use import artifact_folder, measure_disk
+from search.sweep.disk import check_room, measure_disk
 from search.sweep.loop import run_sweep
 from search.sweep.plan import SweepOutcome, SweepPlan
 from search.sweep.preparation import (
@@ -33,8 +30,9 @@ from search.sweep.preparation import (
     save_split,
 )
 from search.sweep.progress import Progress
+from search.tracking.models import artifact_folder
+from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, open_store
-from search.tracking.tracked_data import TrackedDataset
 from search.tracking.tracker import MlflowTracker
 
 OnLines = Callable[[int, int], None]

@@ -1,29 +1,80 @@
-"""The loop: keeps the workers busy with what the engine proposes, and the ledger ahead of everything that follows."""
+"""The loop: keeps the workers busy with what the engine proposes, and the ledger ahead of everything that follows.
+
+Ctrl-C and SIGTERM as a request that the loop looks at, instead of an exception in the middle of a write.
+"""
 
 import os
+import signal
 import socket
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from core.crash_points import crash_point
 from core.errors import EngineError
 from search.engines.base import Continue, Engine, Exhausted, Start, Wait
-from search.executors.awake_clock import AwakeClock
 from search.executors.base import Executor, WorkerReported
-from search.ledger.events import Launched, Slept, SweepClosed, TrialContinued, TrialProposed, TrialTracked
+from search.executors.machine import AwakeClock
+from search.ledger.events import Launched, Slept, SweepClosed, SweepStatus, TrialContinued, TrialProposed, TrialTracked
 from search.ledger.ledger import Ledger
 from search.ledger.state import SweepState
 from search.ledger.trial import TrialState
 from search.sweep.attempts import TrialRunner
-from search.sweep.budget import BudgetUse
 from search.sweep.disk import RoomGate
-from search.sweep.engine_share import EngineShare
 from search.sweep.engine_thread import EngineDesk
-from search.sweep.observer import NullObserver, SweepEnded, SweepObserver, SweepStarted, SweepStatus
-from search.sweep.plan import SweepOutcome, SweepPlan, remove_checkpoints, trial_seed
-from search.sweep.progress import Progress, SilentProgress, SweepView
-from search.sweep.stop_signals import StopRequest, stop_signals
+from search.sweep.observer import NullObserver, SweepEnded, SweepObserver, SweepStarted
+from search.sweep.plan import BudgetUse, SweepOutcome, SweepPlan, remove_checkpoints, trial_seed
+from search.sweep.progress import EngineShare, Progress, SilentProgress, SweepView
 from search.sweep.tracking_queue import RecordKeeper
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """How urgently the user wants the sweep to stop."""
+
+    def __init__(self) -> None:
+        self.n_signals = 0
+
+    @property
+    def is_made(self) -> bool:
+        """Whether to stop when the running epochs are done."""
+        return self.n_signals >= 1
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether to stop at once."""
+        return self.n_signals >= 2
+
+
+@contextmanager
+def stop_signals(on_signal: Callable[[], None]) -> Iterator[StopRequest]:
+    """Turn Ctrl-C and SIGTERM into a `StopRequest` for the block; the handlers of before come back after it.
+
+    Outside the main thread, where Python allows no handlers, the request is never made.
+
+    Args:
+        on_signal: called at each signal, to wake who waits.
+    """
+    request = StopRequest()
+
+    def take(_number: int, _frame: FrameType | None) -> None:
+        request.n_signals += 1
+        on_signal()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, take) for number in SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
 
 _POLL_S = 0.5
 _SHOW_S = 0.25

@@ -1,19 +1,12 @@
-"""What a sweep tells whoever keeps or shows its record, such as the MLflow tracker.
-
-The ledger is the truth; an observer is a projection of it. After a crash everything that the ledger does not mark as
-tracked is told again, with the same numbers and the same times, so every method must be idempotent: it looks its
-record up by (sweep_id, number) before it makes one.
-"""
+"""What a sweep tells whoever keeps or shows its record, such as the MLflow tracker."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from core.space import Point
+from search.ledger.events import SweepStatus
 from search.ledger.trial import EpochReport, TrialResult, TrialState
-
-SweepStatus = Literal["completed", "interrupted", "failed"]
-"""How a launch of a sweep ended. All three can be resumed; `completed` goes on only if its budget was raised."""
 
 
 @dataclass(frozen=True)

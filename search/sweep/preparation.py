@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.corpora.catalogue import open_corpus
 from core.corpora.corpus_report import Census, check_share, take_census, write_quarantine
-from core.corpora.index import CorpusIndex, SetAside
-from core.corpora.left_out import Choice
-from core.corpora.odd_names import set_odd_names_aside
+from core.corpora.index import Choice, CorpusIndex, SetAside, set_odd_names_aside
 from core.corpora.writer_choice import choose_writers
 from core.errors import SplitError
 from core.lines.store import LineStore, build_line_store
@@ -92,7 +91,7 @@ def read_corpus(experiment: Experiment, workspace: Workspace, on_progress: Progr
     def build(index: CorpusIndex) -> LineStore:
         return build_line_store(index, experiment.ink, workspace.line_stores, on_progress)
 
-    found = set_odd_names_aside(experiment.corpus.open(workspace.generated).index())
+    found = set_odd_names_aside(open_corpus(experiment.corpus, workspace.generated).index())
     # Only who takes part is read. By ink all others are read first; the second store reads no image again.
     chosen = choose_writers(found, experiment.writers, count_ink=lambda index: _count_ink(build(index)))
     store = build(chosen.index)

@@ -1,4 +1,11 @@
-"""Keeps an observer's record in step with the ledger, from a thread of its own."""
+"""Keeps an observer's record in step with the ledger, from a thread of its own.
+
+What a sweep tells whoever keeps or shows its record, such as the MLflow tracker.
+
+The ledger is the truth; an observer is a projection of it. After a crash everything that the ledger does not mark as
+tracked is told again, with the same numbers and the same times, so every method must be idempotent: it looks its
+record up by (sweep_id, number) before it makes one.
+"""
 
 import time
 from collections import Counter, deque
@@ -11,7 +18,7 @@ from core.errors import WhosehandError
 from search.ledger.events import AttemptStarted, EpochReported
 from search.ledger.state import TrialRecord
 from search.ledger.trial import Verdict
-from search.sweep.lane import Lane
+from search.sweep.engine_thread import Lane
 from search.sweep.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
 
 _QUIET_S = 10.0

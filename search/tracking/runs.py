@@ -1,12 +1,28 @@
-"""The MLflow runs of one sweep: found by their tags, or made; opened, filled and closed."""
+"""The MLflow runs of one sweep: found by their tags, or made; opened, filled and closed.
 
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+The data that a sweep's runs are shown to have used.
+
+A saved view for MLflow's runs table: the trials alone, the best first, with the columns that tell them apart.
+
+Out of the box MLflow folds the trials away under their sweep, and shows neither scores nor hyperparameters. A view is
+what its `Views` menu saves: a tag of the experiment with the state of the page as JSON (read from MLflow 3.17's pages;
+one that does not know the tag shows its own table).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
+
+# isort: split
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from mlflow.entities import Dataset, DatasetInput, InputTag
 
 # isort: split
 from mlflow import MlflowClient
@@ -16,8 +32,41 @@ from mlflow.exceptions import MlflowException
 from core.errors import TrackingError
 from search.ledger.trial import FileReference, TrialState
 from search.sweep.observer import TrialSummary
-from search.tracking.paging import all_pages
-from search.tracking.store import TrackingStore
+from search.tracking.store import TrackingStore, all_pages
+
+DIGEST_LENGTH = 8  # as long as MLflow's own, which its pages have room for; the whole hash is in the profile
+
+
+@dataclass(frozen=True)
+class TrackedDataset:
+    """Data that the sweep's runs are shown to have used.
+
+    Attributes:
+        name: such as `dhsd train`; train and validation need different names, or MLflow takes them for one.
+        context: what for.
+        digest: the split's hash; MLflow's pages show the start of it.
+        source: where the images are.
+        profile: numbers about it, such as images and writers.
+    """
+
+    name: str
+    context: Literal["train", "validation", "test"]
+    digest: str
+    source: str
+    profile: Mapping[str, int | float | str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and digest by which MLflow knows it."""
+        return self.name, self.digest[:DIGEST_LENGTH]
+
+    def as_input(self) -> DatasetInput:
+        """The same as an input of a run."""
+        name, digest = self.key
+        source, profile = json.dumps({"uri": self.source}), json.dumps({**self.profile, "split": self.digest})
+        dataset = Dataset(name, digest, source_type="local", source=source, profile=profile)
+        return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", self.context)])
+
 
 RunEnd = Literal["FINISHED", "KILLED", "FAILED"]
 
@@ -146,3 +195,39 @@ def _active(experiment: Experiment | None, name: str) -> str:
             "MLFLOW_TRACKING_URI), or give the experiment file another `name`."
         )
     return str(experiment.experiment_id)
+
+
+VIEW_KEY = "trials"
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
+MAX_HYPERPARAMETERS = 9
+
+
+def saved_view(score: str, scores: Sequence[str], hyperparameters: Sequence[str], lower_is_better: bool) -> str:
+    """The value of the experiment's tag `VIEW_TAG`.
+
+    Args:
+        score: the one that was searched for, the first column.
+        scores: further columns.
+        hyperparameters: columns after them, as far as there is room.
+        lower_is_better: the direction of `score`.
+    """
+    columns = [
+        "attributes.`Duration`",
+        "tags.`state`",
+        *(f"metrics.`{name}`" for name in (score, *scores)),
+        *(f"params.`{name}`" for name in hyperparameters[:MAX_HYPERPARAMETERS]),
+    ]
+    state = {
+        "searchFilter": "tags.kind != 'sweep'",
+        "orderByKey": f"metrics.`{score}`",
+        "orderByAsc": lower_is_better,
+        "selectedColumns": columns,
+        "runsHiddenMode": "FIRST_20_RUNS",
+    }
+    return json.dumps({"name": "Trials, the best first", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
+
+
+def view_address(url: str, experiment_id: str, page: Literal["runs", "models"] = "runs") -> str:
+    """Where a browser sees an experiment's trials in this view, with the pages for model training in front."""
+    key = f"&viewStateShareKey={VIEW_KEY}" if page == "runs" else ""
+    return f"{url}/#/experiments/{experiment_id}/{page}?workflowType=machine_learning{key}"

@@ -1,4 +1,7 @@
-"""The tracking store: where it is, made when it is not there yet, and reachable or a clear error."""
+"""The tracking store: where it is, made when it is not there yet, and reachable or a clear error.
+
+MLflow answers a search in pages; nobody wants to miss the second one.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +12,9 @@ from pathlib import Path
 import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
 
 # isort: split
+from collections.abc import Callable
+from typing import Any
+
 import mlflow
 import requests
 from filelock import FileLock, Timeout
@@ -19,7 +25,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from core.errors import TrackingError
-from search.experiment.tracking_settings import SERVER_SCHEMES, TrackingSettings
+from search.experiment.settings import SERVER_SCHEMES, TrackingSettings
 
 CREATION_TIMEOUT_S = 120.0  # creating a SQLite store took 1.3 s; a slow network disk may need far more
 SERVER_TIMEOUT_S = 10.0
@@ -213,3 +219,19 @@ def _without_password(uri: str) -> str:
 def _first_line(error: Exception) -> str:
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return line if line.endswith(".") else f"{line}."
+
+
+def all_pages(search: Callable[[str | None], Any]) -> list[Any]:
+    """Everything that a search finds.
+
+    Args:
+        search: gives the page of MLflow's entities that a token stands for, the first one for `None`.
+    """
+    found: list[Any] = []
+    token = None
+    while True:
+        page = search(token)
+        found += page
+        token = page.token
+        if not token:
+            return found

@@ -1,21 +1,123 @@
 """The sweep's own page in MLflow: leaderboard and history of the search in its description, and the trials' view."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from search.ledger.ranking import (
-    LEADERBOARD_SCORES,
-    draw_history,
-    leaderboard,
+    SCORE_ORDER,
+    Direction,
+    count_states,
     plain_scores,
     rank,
+    readable_duration,
     score_name,
-    telling_columns,
+    trial_name,
 )
 from search.ledger.trial import TrialState
 from search.sweep.observer import SweepStarted, TrialEnded, TrialSummary
-from search.tracking.runs import TrackedRuns, metrics_at
-from search.tracking.saved_view import VIEW_TAG, saved_view
+from search.tracking.runs import VIEW_TAG, TrackedRuns, metrics_at, saved_view
+
+LEADERBOARD_LENGTH = 10
+LEADERBOARD_SCORES = 3
+NO_BREAK_SPACE = "\u00a0"
+
+
+def leaderboard(
+    trials: Sequence[TrialSummary], objective: str, direction: Direction, links: Mapping[int, str] | None = None
+) -> str:
+    """The best trials as a Markdown table, narrow enough for a run's description in MLflow.
+
+    Args:
+        trials: of the sweep, in any order and state.
+        objective: the metric that was searched for; its column comes first.
+        direction: whether low or high values are better.
+        links: address of a trial's page by its number.
+    """
+    best = rank(trials, direction)[:LEADERBOARD_LENGTH]
+    goal = "lower" if direction == "minimize" else "higher"
+    summary = f"**{count_states(trials)}**, ranked by `{score_name(objective)}` ({goal} is better)"
+    if not best:
+        return summary
+    scores = telling_columns(best, score_name(objective))[0][:LEADERBOARD_SCORES]
+    header = ["", "trial", score_name(objective), *scores, "time"]
+    rows = [header, ["---:", "---", *("---:" for _ in header[2:])]]
+    for place, trial in enumerate(best, start=1):
+        name, metrics = trial_name(trial.number, trial.hyperparameters), plain_scores(trial.metrics)
+        rows.append(
+            [
+                str(place),
+                f"[{name}]({links[trial.number]})" if links and trial.number in links else name,
+                f"{trial.value:.4g}",
+                *(_score(score, metrics.get(score)) for score in scores),
+                readable_duration(trial.duration_s),
+            ]
+        )
+    lines = [f"| {' | '.join(_padded(cell) for cell in row)} |" for row in rows]
+    return "\n".join([summary, "", *lines])
+
+
+def telling_columns(trials: Sequence[TrialSummary], score: str) -> tuple[list[str], list[str]]:
+    """What to show of trials beside their score: the other main scores, and the hyperparameters that differ."""
+    there = {score_name(name) for trial in trials for name in trial.metrics}
+    names = dict.fromkeys(name for trial in trials for name in trial.hyperparameters)
+    differing = [name for name in names if len({str(trial.hyperparameters.get(name)) for trial in trials}) > 1]
+    return [name for name in SCORE_ORDER if name in there and name != score], differing
+
+
+def draw_history(trials: Sequence[TrialSummary], objective: str, direction: Direction) -> Figure:
+    """Draw each trial's value over its number, and the best so far as a line.
+
+    Pruned and failed trials, which have no value, are ticks at the lower edge. Made without pyplot: that keeps global
+    state and is not for use in a thread.
+    """
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    completed = sorted(rank(trials, direction), key=lambda trial: trial.number)
+    if completed:
+        numbers = [trial.number for trial in completed]
+        values = [float(trial.value or 0.0) for trial in completed]
+        better = min if direction == "minimize" else max
+        best_so_far = [better(values[: place + 1]) for place in range(len(values))]
+        axes.step(numbers, best_so_far, where="post", color="#0b6e99", linewidth=2, label="best so far")
+        axes.plot(numbers, values, "o", color="#0b6e99", alpha=0.55, label="completed")
+        winner = rank(trials, direction)[0]
+        axes.plot(
+            winner.number,
+            float(winner.value or 0.0),
+            "*",
+            color="#d9730d",
+            markersize=16,
+            label=f"best: {winner.number:03d}",
+        )
+    for state, colour in ((TrialState.PRUNED, "#8a8a8a"), (TrialState.FAILED, "#c4322c")):
+        numbers = [trial.number for trial in trials if trial.state is state]
+        if numbers:
+            edge = [0.02] * len(numbers)
+            axes.plot(
+                numbers, edge, "|", color=colour, markersize=12, transform=axes.get_xaxis_transform(), label=state
+            )
+    axes.set_xlabel("trial")
+    axes.set_ylabel(f"{score_name(objective)} ({'lower' if direction == 'minimize' else 'higher'} is better)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside upper center", ncols=5, frameon=False)
+    return figure
+
+
+def _score(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if "logloss" in name else f"{100 * value:.1f} %"
+
+
+def _padded(cell: str) -> str:
+    """MLflow shows tables without space between the columns."""
+    return cell if set(cell) <= set(":-") else f"{cell.replace(' ', NO_BREAK_SPACE)}{NO_BREAK_SPACE * 3}"
+
 
 HISTORY_FILE = "optimisation_history.png"
 TEXT_PAUSE_S, PICTURE_PAUSE_S = 2.0, 30.0

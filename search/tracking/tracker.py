@@ -16,16 +16,14 @@ from mlflow.entities import Param, Run, RunTag
 
 from core.crash_points import crash_point
 from core.errors import TrackingError
-from search.experiment.tracking_settings import TrackingSettings
+from search.experiment.settings import TrackingSettings
 from search.ledger.ranking import plain_scores, rank, score_name, trial_name
 from search.ledger.trial import TrialState
 from search.sweep.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted, TrialSummary
-from search.tracking.model_folder import remove_model
-from search.tracking.models import LoggedModels, ModelOwner
-from search.tracking.runs import RunEnd, TrackedRuns, metrics_at, summary_of
+from search.tracking.models import LoggedModels, ModelOwner, remove_model
+from search.tracking.runs import RunEnd, TrackedDataset, TrackedRuns, metrics_at, summary_of
 from search.tracking.store import TrackingStore, tracking_errors
 from search.tracking.sweep_page import SweepPage, warning_note
-from search.tracking.tracked_data import TrackedDataset
 
 TRACEBACK_FILE = "traceback.txt"
 TRIAL_ENDS: Mapping[TrialState, RunEnd] = {

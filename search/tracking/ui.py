@@ -15,7 +15,7 @@ import requests
 
 from core.errors import TrackingError
 from search.tracking.mlflow_environment import MLFLOW_SWITCHES
-from search.tracking.saved_view import view_address
+from search.tracking.runs import view_address
 from search.tracking.store import TrackingStore, tracking_errors
 
 FIRST_PORT = 5000

@@ -1,26 +1,164 @@
-"""Frees the disk: what sweeps keep of trials below their best, and lines that no sweep needs."""
+"""Frees the disk: what sweeps keep of trials below their best, and lines that no sweep needs.
 
+What of a sweep can go: models and files of the trials below the best, checkpoints that nobody goes on from.
+
+Line stores and pools of lines that no sweep of the project needs any more.
+"""
+
+import json
+import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from core.errors import LedgerError, WhosehandError
+from core.lines.pool import Pool
+from core.lines.store import LIST
 from search.experiment.workspace import Workspace
-from search.ledger.ledger import LEDGER_NAME, LOCK_NAME
-from search.ledger.lock import SweepLock
-from search.ledger.locks import hold_refits, refuse_held
-from search.sweep.disk_use import FreedBytes
+from search.ledger.ledger import LEDGER_NAME
+from search.ledger.lock import LOCK_NAME, SweepLock, hold_refits, refuse_held
+from search.ledger.ranking import rank
+from search.sweep.disk import FreedBytes
 from search.sweep.known_sweeps import KnownSweep, read_sweep
-from search.tracking.models import delete_model
+from search.tracking.models import KnownModel, delete_model, local_folder
 from search.tracking.store import TrackingStore, locate_store, open_store, tracking_errors
-from search.upkeep.line_stores import UnusedLines, find_unused_lines
 from search.upkeep.moved_projects import database_of, find_moved_addresses
-from search.upkeep.removals import Removal, find_removals
-from search.upkeep.sweep_records import DROPPED_TAG, SweepRecords, read_records
-from search.upkeep.sweep_rows import sweep_rows
+from search.upkeep.sweep_records import DROPPED_TAG, SweepRecords, SweepRow, read_records, sweep_rows
+
+MODEL, CHECKPOINTS, FILES, LEFTOVER = "model", "checkpoints", "files", "left over by a crash"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Something that can go.
+
+    Attributes:
+        trial: whose it is.
+        kind: in words.
+        paths: folders that are deleted.
+        model: in MLflow, deleted by its id; `None` where only files go.
+        run_id: where it is written down that the model was dropped.
+    """
+
+    trial: int
+    kind: str
+    paths: Sequence[Path]
+    model: KnownModel | None = None
+    run_id: str = ""
+
+
+def find_removals(sweep: KnownSweep, rows: Sequence[SweepRow], n_kept: int) -> list[Removal]:
+    """List what can go of a sweep that no driver is on.
+
+    Never among it: model and files of the best `n_kept` completed trials or of a registered version, anything of a
+    trial that may go on or that MLflow does not have yet, and refits. What the best trials lose are checkpoints and
+    attempts before the one that completed.
+
+    Args:
+        sweep: with its ledger.
+        rows: its trials side by side.
+        n_kept: how many of the best completed trials keep all.
+    """
+    direction = sweep.experiment.objective.resolved_direction
+    ranked = rank([trial.summary for trial in sweep.state.trials.values()], direction)
+    best = {trial.number for trial in ranked[:n_kept]}
+    return [removal for row in rows for removal in _of_row(row, row.number in best)]
+
+
+def _of_row(row: SweepRow, is_best: bool) -> Iterator[Removal]:
+    if row.strays:
+        yield Removal(row.number, LEFTOVER, row.strays)
+    if row.trial is None or not row.trial.state.is_final or not row.trial.is_tracked:
+        return
+    is_kept = is_best or any(model.versions for model in row.models)
+    if not is_kept:
+        for model in row.models:
+            known = KnownModel(model.model_id, model.is_ready, model.location, model.folder)
+            places = (local_folder(model.location), Path(model.folder) if model.folder else None)
+            run_id = row.runs[0].run_id if row.runs else ""
+            yield Removal(row.number, MODEL, tuple(place for place in places if place is not None), known, run_id)
+    attempts = tuple(folder for folder in row.attempts if not (is_kept and _holds_result(folder, row)))
+    if attempts:
+        yield Removal(row.number, FILES, attempts)
+    spent = tuple(folder for folder in row.checkpoints if folder.parent not in attempts)
+    if spent:
+        yield Removal(row.number, CHECKPOINTS, spent)
+
+
+def _holds_result(folder: Path, row: SweepRow) -> bool:
+    """Whether the trial's end refers to a file in this attempt's folder; where it refers to none, the last one does."""
+    result = row.trial.result if row.trial is not None else None
+    if result is None:
+        return True
+    files = [file.path for file in (*result.artifacts.values(), *((result.model,) if result.model else ()))]
+    return any(path.is_relative_to(folder) for path in files) if files else folder == row.attempts[-1]
+
+
+POOL_PREFIX = "pool-"
+_KEY = re.compile(r"[0-9a-f]{16,}")  # nothing that somebody else put there
+
+
+@dataclass(frozen=True)
+class UnusedLines:
+    """A pool or a list of lines that can go; both are built again when they are needed.
+
+    Attributes:
+        path: its folder.
+        reason: in words.
+    """
+
+    path: Path
+    reason: str
+
+
+def find_unused_lines(workspace: Workspace, sweeps: list[KnownSweep]) -> list[UnusedLines]:
+    """List the pools of ink settings that no sweep has, and the lists that need such a pool, or are of another format.
+
+    A pool that somebody adds to just now is left out. A list whose pool stays is small, and stays too.
+
+    Args:
+        workspace: where the stores are.
+        sweeps: all of the project.
+    """
+    folder = workspace.line_stores
+    used = {Pool(folder, sweep.experiment.ink).folder.name for sweep in sweeps}
+    unused: list[UnusedLines] = []
+    for path in sorted(path for path in folder.glob("*") if path.is_dir()):
+        if path.name.startswith(POOL_PREFIX):
+            if path.name not in used and not _is_held(path):
+                unused.append(UnusedLines(path, "of ink settings that no sweep has"))
+        elif _KEY.fullmatch(path.name):
+            pool = _pool_of(path)
+            if pool is None:
+                unused.append(UnusedLines(path, "of another version, or damaged"))
+            elif pool not in used and not _is_held(folder / pool):
+                unused.append(UnusedLines(path, "its pool goes, or is gone"))
+    return unused
+
+
+def _pool_of(folder: Path) -> str | None:
+    """The name of the pool that a list of lines needs; `None` if it is none that this version can read."""
+    try:
+        with (folder / LIST).open("rb") as file:
+            return str(json.loads(file.readline())["pool"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_held(pool: Path) -> bool:
+    """Whether a process is adding records."""
+    if not pool.is_dir():
+        return False
+    try:
+        with FileLock(pool / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 @dataclass(frozen=True)

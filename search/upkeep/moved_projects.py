@@ -15,7 +15,7 @@ from pathlib import Path
 from core.errors import TrackingError
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME
-from search.ledger.locks import refuse_held
+from search.ledger.lock import refuse_held
 from search.tracking.models import FOLDER_TAG
 from search.tracking.store import TrackingStore, tracking_errors
 

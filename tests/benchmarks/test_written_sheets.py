@@ -10,7 +10,8 @@ from benchmarks.line_truth import LineTruth, compare_lines
 from benchmarks.written_sheets import SheetStyle, WrittenSheet, write_sheet
 from core.errors import ImageError
 from core.handwriting.penmanship import draw_penmanship
-from core.pages.text_lines import InkSettings, ReadPage, read_page
+from core.pages.text_lines import ReadPage, read_page
+from core.settings import InkSettings
 
 ALL = SheetStyle(form="iam", ruling="ruled", skew_deg=3.0, noise=8.0, n_specks=400, dark_edge_px=60)
 

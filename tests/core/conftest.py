@@ -9,7 +9,7 @@ from PIL import Image
 
 from core.corpora.index import CorpusIndex, TextImage
 from core.lines.store import LineStore, build_line_store
-from core.pages.text_lines import InkSettings
+from core.settings import InkSettings
 
 HEIGHT_PX = 40
 BAR_PX = 3

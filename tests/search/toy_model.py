@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from core.identification.calibration import Calibration, make_stranger_test
 from core.identification.gallery import GALLERY_FILE, Gallery
-from core.identification.model_record import Calibration, ModelRecord
-from core.identification.strangers import make_stranger_test
+from core.identification.model_record import ModelRecord
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
-from core.pages.text_lines import InkSettings
-from core.patches.plan import PatchSettings
+from core.settings import InkSettings, PatchSettings
 from search.identification.identifier_folder import save_identifier
 from search.identification.served_model import GALLERY
 from search.objectives.saved_model import network_file, save_model

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.errors import EngineError
 from core.space import Point
-from core.space.finite_space import key_of
+from core.space.search_space import key_of
 from search.engines.base import (
     Asked,
     Continue,
@@ -22,9 +22,8 @@ from search.engines.base import (
     Told,
     Wait,
 )
-from search.engines.keras_tuner.hyperband import HyperbandOracle
-from search.engines.keras_tuner.oracles import open_oracle
-from search.experiment.keras_tuner_settings import KerasTunerSettings
+from search.engines.keras_tuner.oracles import HyperbandOracle, open_oracle
+from search.experiment.engine_settings import KerasTunerSettings
 from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import keras_tuner
 
 from core.space import Categorical, Dimension, Integer, Point, Real, SearchSpace, Value, is_same_value
-from core.space.finite_space import list_values
+from core.space.search_space import list_values
 
 
 class KerasTunerSpace:

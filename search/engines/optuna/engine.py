@@ -14,12 +14,11 @@ from optuna.trial import TrialState as OptunaState
 
 from core.errors import EngineError
 from core.space import Point
-from core.space.finite_space import PointKey, key_of, list_points
+from core.space.search_space import PointKey, key_of, list_points
 from search.engines.base import Asked, Continue, EngineSettings, Event, Exhausted, Proposal, Reported, Start, Told
 from search.engines.optuna.pruning import Judge
 from search.engines.optuna.sampling import PointSampler
-from search.engines.optuna.space import distributions_of, to_optuna
-from search.engines.optuna.study import Part, StudyRecord, open_storage, storage_errors
+from search.engines.optuna.study import Part, StudyRecord, distributions_of, open_storage, storage_errors, to_optuna
 from search.engines.rungs import RungLadder, rung_epochs
 from search.experiment.engine_settings import OptunaSettings
 from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict

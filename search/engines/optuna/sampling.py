@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits
 
 from core.errors import EngineError
 from core.space import SearchSpace, Value
-from core.space.finite_space import LARGEST, is_active, list_points
+from core.space.search_space import LARGEST, is_active, list_points
 from search.engines.base import EngineSettings
-from search.engines.optuna.space import distributions_of, from_optuna
+from search.engines.optuna.study import distributions_of, from_optuna
 from search.experiment.engine_settings import OptunaSettings
 
 _LONGEST = 100_000  # values of a dimension for a Gaussian process: Optuna lists them all at every ask

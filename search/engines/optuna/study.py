@@ -1,21 +1,76 @@
-"""One Optuna study as a projection of the sweep's ledger: in memory, or in a database of the user's."""
+"""One Optuna study as a projection of the sweep's ledger: in memory, or in a database of the user's.
+
+Our dimensions in Optuna's words, and its values in ours.
+
+What a sweep's engine holds in a database of the user's, for those who compare it with the ledger.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage, get_storage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import EngineError
-from core.space import Point
+from core.space import Categorical, Dimension, Integer, Point, SearchSpace, Value
+from core.space.adapters import on_grid, words_of
 from search.engines.base import EngineSettings
+from search.experiment.engine_settings import OptunaSettings
+from search.experiment.experiment import Experiment
+from search.ledger.trial import TrialState
+
+_LARGEST_INTEGER = 2**53  # Optuna keeps integers as floats, which are exact up to here
+
+
+def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Optuna's distribution of each dimension.
+
+    Raises:
+        EngineError: if an integer is too large for Optuna.
+    """
+    return {dimension.name: _distribution_of(dimension) for dimension in space.dimensions}
+
+
+def to_optuna(dimension: Dimension, value: Value) -> Any:
+    """A value as Optuna's distribution of that dimension holds it."""
+    return words_of(dimension)[_place_of(dimension, value)] if isinstance(dimension, Categorical) else value
+
+
+def from_optuna(dimension: Dimension, value: Any) -> Value:
+    """A value of that dimension, with the exact type, from one of Optuna's."""
+    if isinstance(dimension, Categorical):
+        words = words_of(dimension)
+        return dimension.choices[next(place for place, word in enumerate(words) if word == value)]
+    return on_grid(dimension, value)
+
+
+def _distribution_of(dimension: Dimension) -> BaseDistribution:
+    if isinstance(dimension, Categorical):
+        return CategoricalDistribution(words_of(dimension))
+    if isinstance(dimension, Integer):
+        if max(abs(dimension.low), abs(dimension.high)) > _LARGEST_INTEGER:
+            raise EngineError(
+                f"{dimension.name}: Optuna's integers must lie within +-2**53, but got "
+                f"[{dimension.low}, {dimension.high}]. Search its logarithm, or make it a real dimension."
+            )
+        return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+
+
+def _place_of(dimension: Categorical, value: Value) -> int:
+    return next(
+        place for place, choice in enumerate(dimension.choices) if type(choice) is type(value) and choice == value
+    )
+
 
 TRIAL_KEY = "whosehand_trial"
 PART_KEY = "whosehand_part"
@@ -113,7 +168,7 @@ class StudyRecord:
         known = next((trial for trial in self._found if _part_of(trial) == part), None)
         if known is None:
             template = create_trial(
-                state=TrialState.RUNNING,
+                state=OptunaState.RUNNING,
                 params=dict(params),
                 distributions=dict(distributions),
                 intermediate_values=dict(values),
@@ -139,7 +194,7 @@ class StudyRecord:
         self._storage.set_trial_intermediate_value(trial_id, epoch, value)
         return self._storage.get_trial(trial_id)
 
-    def end(self, part: Part, state: TrialState, value: float | None) -> None:
+    def end(self, part: Part, state: OptunaState, value: float | None) -> None:
         """Take down how a part ended."""
         trial = self._storage.get_trial(self._ids.pop(part))
         if not trial.state.is_finished():
@@ -153,7 +208,7 @@ class StudyRecord:
         """Take back a part that was never used: Optuna deletes no trials, but looks at no failed ones."""
         trial_id = self._ids.pop(part)
         self._storage.set_trial_user_attr(trial_id, PART_KEY, LEFT_OVER)
-        self._study.tell(self._storage.get_trial(trial_id).number, state=TrialState.FAIL)
+        self._study.tell(self._storage.get_trial(trial_id).number, state=OptunaState.FAIL)
 
     def close_leftovers(self) -> None:
         """End what runs in the study and not in the ledger: a crash can fall between the two.
@@ -165,7 +220,7 @@ class StudyRecord:
             if not trial.state.is_finished():
                 trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
                 self._storage.set_trial_user_attr(trial_id, PART_KEY, LEFT_OVER)
-                self._study.tell(trial.number, state=TrialState.FAIL)
+                self._study.tell(trial.number, state=OptunaState.FAIL)
             elif _part_of(trial) is not None:
                 raise EngineError(
                     f"The study {self._study.study_name!r} must hold no finished trials of a sweep but the ledger's, "
@@ -178,3 +233,39 @@ def _part_of(trial: FrozenTrial) -> Part | None:
     """The part that a trial in the study stands for; `None` for left-overs and trials of somebody else's."""
     number, place = trial.user_attrs.get(TRIAL_KEY), trial.user_attrs.get(PART_KEY)
     return Part(number, place) if isinstance(number, int) and isinstance(place, int) else None
+
+
+STATES: Mapping[TrialState, str] = {
+    TrialState.RUNNING: "running",
+    TrialState.PAUSED: "pruned",  # a trial that is left RUNNING would count among TPE's bad ones
+    TrialState.COMPLETED: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAILED: "fail",
+}
+"""Optuna's word for each state of ours."""
+
+
+def study_states(experiment: Experiment, sweep_id: str) -> Mapping[int, str] | None:
+    """Optuna's word for each trial, by our number; `None` where the study is kept in memory.
+
+    Raises:
+        EngineError: if the database cannot be reached.
+    """
+    settings = experiment.engine
+    if not isinstance(settings, OptunaSettings) or settings.storage is None:
+        return None
+    if settings.storage.startswith("sqlite:///") and not Path(settings.storage.removeprefix("sqlite:///")).exists():
+        return {}
+    pass  # IMPORT_GONE
+
+    storage = open_storage(settings.storage)
+    with storage_errors():
+        studies = {study.study_name: study._study_id for study in storage.get_all_studies()}
+        trials = storage.get_all_trials(studies[sweep_id], deepcopy=False) if sweep_id in studies else []
+    # Of the parts of a paused trial the last one counts; what was left over and closed has a text for its part.
+    parts = [
+        (trial.user_attrs[TRIAL_KEY], trial.user_attrs[PART_KEY], trial.state.name.lower())
+        for trial in trials
+        if isinstance(trial.user_attrs.get(PART_KEY), int)
+    ]
+    return {number: state for number, _, state in sorted(parts)}

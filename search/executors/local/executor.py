@@ -23,11 +23,10 @@ from typing import IO, Any, Self
 import psutil
 
 from core.crash_points import armed
-from search.executors.awake_clock import AwakeClock
 from search.executors.base import LOG_NAME, ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported
-from search.executors.local.out_of_memory import OomKills
-from search.executors.local.processes import start_in_fork_server
+from search.executors.local.processes import OomKills, start_in_fork_server
 from search.executors.local.worker import WorkerSetup, run_worker
+from search.executors.machine import AwakeClock
 from search.ledger.trial import EpochReport, FailureKind, TrialResult, TrialSpec, Verdict
 
 _EXIT_PATIENCE_S = 10.0

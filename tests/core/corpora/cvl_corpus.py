@@ -6,7 +6,7 @@ The images are empty: an index opens none.
 import unicodedata
 from pathlib import Path
 
-from core.corpora.cvl import CvlUnit
+from core.corpora.settings import CvlUnit
 
 # The texts of each writer, each a list of lines of words as the files are named. Words may be empty, hold dashes, dots
 # and umlauts. Writer 0431 has texts that others have not.

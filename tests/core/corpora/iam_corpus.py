@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.corpora.iam_files import IamUnit
+from core.corpora.settings import IamUnit
 
 Place = Literal["nested", "flat", "root"]
 Draw = Callable[[str], bytes]

@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from core.corpora.catalogue import CorpusSettings
-from core.corpora.corpus_report import Census, QuarantineSettings, check_share, take_census, write_quarantine
-from core.corpora.folder import FolderCorpus, FolderSettings
-from core.corpora.hands import HandsCorpus, HandsSettings
+from core.corpora.catalogue import open_corpus
+from core.corpora.corpus_report import Census, check_share, take_census, write_quarantine
+from core.corpora.folder import FolderCorpus
+from core.corpora.hands import HandsCorpus
 from core.corpora.index import CorpusIndex, SetAside
+from core.corpora.settings import CorpusSettings, FolderSettings, HandsSettings, QuarantineSettings
 from core.errors import CorpusError, LineStoreError
 from core.lines.store import LineStore, build_line_store
-from core.pages.text_lines import InkSettings
+from core.settings import InkSettings
 from tests.core.bad_images import BAD
 from tests.core.corpora.iam_corpus import Form, write_images, write_tables
 from tests.core.small_scans import multiply, write_small_scans
@@ -185,11 +186,11 @@ def test_no_page_of_a_messy_corpus_is_lost_in_any_layout(layout: str, scans: Pat
     files = sorted(path for path in (tmp_path / "messy").rglob("*") if path.suffix in (".png", ".tif", ".jpg"))
     assert len(files) == len(pages)
     spoil_all_kinds(files)
-    counted, store = take(settings.open(tmp_path).index(), tmp_path)
+    counted, store = take(open_corpus(settings, tmp_path).index(), tmp_path)
     assert counted.n_found == len(files) == counted.n_used + counted.n_left_out + counted.n_quarantined
     assert counted.n_quarantined == len(BAD)
     assert {str(entry.path) for entry in counted.quarantined} | {
-        str(image.path) for image in settings.open(tmp_path).index().images
+        str(image.path) for image in open_corpus(settings, tmp_path).index().images
     } >= {str(file) for file in files}
     assert len({line.image_id for line in store.lines}) == 12
 
@@ -210,7 +211,9 @@ def test_links_to_folders_are_followed_and_a_link_back_ends(scans: Path, tmp_pat
     root.mkdir()
     (root / "scans").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "back").symlink_to(root)
-    counted, _ = take(LAYOUT.validate_python({"layout": "cerug", "root": root}).open(tmp_path).index(), tmp_path)
+    counted, _ = take(
+        open_corpus(LAYOUT.validate_python({"layout": "cerug", "root": root}), tmp_path).index(), tmp_path
+    )
     assert (counted.n_found, counted.n_used) == (6, 6)
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from core.corpora.cvl import CvlSettings, CvlUnit
-from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.catalogue import open_corpus
+from core.corpora.image_walk import IMAGE_SUFFIXES
 from core.corpora.index import CorpusIndex
+from core.corpora.settings import CvlSettings, CvlUnit
 from core.errors import CorpusError, SplitError
 from core.splits.by_page import split_pages
 from core.splits.settings import SplitSettings
@@ -16,7 +17,7 @@ from tests.core.corpora.image_tree import TREES, make_tree, reasons
 
 
 def index(root: Path, **settings: Any) -> CorpusIndex:
-    found = CvlSettings(root=root, **settings).open(root).index()
+    found = open_corpus(CvlSettings(root=root, **settings), root).index()
     assert_nothing_is_lost(found)
     return found
 

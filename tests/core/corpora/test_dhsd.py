@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.corpora.dhsd import DhsdCorpus, DhsdSettings
+from core.corpora.dhsd import DhsdCorpus
+from core.corpora.settings import DhsdSettings
 from core.errors import CorpusError
 
 

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from core.corpora.folder import FolderCorpus, FolderSettings
+from core.corpora.folder import FolderCorpus
 from core.corpora.index import CorpusIndex, Unit
+from core.corpora.settings import FolderSettings
 from core.errors import CorpusError
 
 

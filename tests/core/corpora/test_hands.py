@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from core.corpora.hands import HandsCorpus, HandsSettings
+from core.corpora.hands import HandsCorpus
 from core.corpora.index import CorpusIndex, TextImage
+from core.corpora.settings import HandsSettings
 from core.errors import CorpusError
 
 SMALL = HandsSettings(n_writers=3, n_pages=2, n_lines=3)

@@ -4,10 +4,10 @@ from typing import Any, get_args
 
 import pytest
 
-from core.corpora.iam import IamSettings
-from core.corpora.iam_files import IamUnit
-from core.corpora.image_suffixes import IMAGE_SUFFIXES
+from core.corpora.catalogue import open_corpus
+from core.corpora.image_walk import IMAGE_SUFFIXES
 from core.corpora.index import CorpusIndex
+from core.corpora.settings import IamSettings, IamUnit
 from core.errors import CorpusError
 from tests.core.corpora.iam_corpus import Form, Place, append_row, write_images, write_tables
 from tests.core.corpora.image_tree import TREES, make_tree, reasons, rows
@@ -44,7 +44,7 @@ def corpus(root: Path, *units: IamUnit, place: Place = "nested", tables: str = "
 
 
 def index(root: Path, **settings: Any) -> CorpusIndex:
-    found = IamSettings(root=root, **settings).open(root).index()
+    found = open_corpus(IamSettings(root=root, **settings), root).index()
     assert_nothing_is_lost(found)
     return found
 

@@ -1,13 +1,14 @@
 from pathlib import Path
 
-from core.corpora.icdar2017 import Icdar2017Settings
-from core.corpora.natural_order import natural_key
+from core.corpora.catalogue import open_corpus
+from core.corpora.index import natural_key
+from core.corpora.settings import Icdar2017Settings
 from tests.core.corpora.image_tree import ICDAR2017, make_tree, rows
 
 
 def test_the_index_is_what_was_generated(tmp_path: Path) -> None:
     root = make_tree(tmp_path, ICDAR2017)
-    index = Icdar2017Settings(root=root).open(tmp_path).index()
+    index = open_corpus(Icdar2017Settings(root=root), tmp_path).index()
 
     assert rows(index) == {(name, writer, name[:-4], None, "page") for name, writer in ICDAR2017.items()}
     assert [image.image_id for image in index.images] == [
@@ -24,19 +25,21 @@ def test_the_index_is_what_was_generated(tmp_path: Path) -> None:
 
 
 def test_files_that_were_cut_before_are_lines(tmp_path: Path) -> None:
-    index = Icdar2017Settings(root=make_tree(tmp_path, ICDAR2017), unit="line").open(tmp_path).index()
+    index = open_corpus(Icdar2017Settings(root=make_tree(tmp_path, ICDAR2017), unit="line"), tmp_path).index()
     assert {image.unit for image in index.images} == {"line"}
 
 
 def test_the_colour_image_is_used_where_a_bilevel_one_lies_beside(tmp_path: Path) -> None:
     bilevel = [f"binarized/{name[:-4]}.png" for name in ICDAR2017]
     colour = [f"color/{name}" for name in ICDAR2017]
-    index = Icdar2017Settings(root=make_tree(tmp_path, [*bilevel, *colour])).open(tmp_path).index()
+    index = open_corpus(Icdar2017Settings(root=make_tree(tmp_path, [*bilevel, *colour])), tmp_path).index()
     assert {path for path, *_ in rows(index)} == set(colour)
     assert {entry.path.relative_to(tmp_path).as_posix() for entry in index.left_out} == set(bilevel)
     assert all("color" in entry.reason for entry in index.left_out)
 
 
 def test_writers_without_zeros_are_read_too(tmp_path: Path) -> None:
-    index = Icdar2017Settings(root=make_tree(tmp_path, ["1-IMG_MAX_6.png", "20-IMG_MAX_7.png"])).open(tmp_path).index()
+    index = open_corpus(
+        Icdar2017Settings(root=make_tree(tmp_path, ["1-IMG_MAX_6.png", "20-IMG_MAX_7.png"])), tmp_path
+    ).index()
     assert index.writer_ids == ("1", "20")

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from core.corpora.id_lists import IdList, check_known, read_ids
+from core.corpora.writer_choice import check_known, read_ids
 from core.errors import CorpusError
+from core.settings import IdList
 
 
 def read(ids: IdList) -> tuple[str, ...]:

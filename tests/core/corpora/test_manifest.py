@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from core.corpora.catalogue import open_corpus
 from core.corpora.index import CorpusIndex, Unit
-from core.corpora.manifest import ManifestSettings
+from core.corpora.settings import ManifestSettings
 from core.errors import CorpusError
 from tests.core.corpora.image_tree import make_tree
 
@@ -13,7 +14,7 @@ IMAGES = ["scans/ann 1.png", "scans/ann2.png", "scans/bob1.tif", "scans/bob2.tif
 def index_of(folder: Path, content: str | bytes, unit: Unit = "auto") -> CorpusIndex:
     table = make_tree(folder, IMAGES) / "people.csv"
     table.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return ManifestSettings(file=table, unit=unit).open(folder).index()
+    return open_corpus(ManifestSettings(file=table, unit=unit), folder).index()
 
 
 def test_the_index_is_what_the_table_says(tmp_path: Path) -> None:
@@ -104,6 +105,6 @@ def test_a_table_of_another_make_is_refused(tmp_path: Path, content: str | bytes
 
 def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"corpus\.file.*gone\.csv is not there"):
-        ManifestSettings(file=tmp_path / "gone.csv").open(tmp_path).index()
+        open_corpus(ManifestSettings(file=tmp_path / "gone.csv"), tmp_path).index()
     with pytest.raises(CorpusError, match=r"is a folder"):
-        ManifestSettings(file=tmp_path).open(tmp_path).index()
+        open_corpus(ManifestSettings(file=tmp_path), tmp_path).index()

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.corpora.folder import FolderCorpus, FolderSettings
-from core.corpora.index import CorpusIndex
-from core.corpora.odd_names import set_odd_names_aside
+from core.corpora.folder import FolderCorpus
+from core.corpora.index import CorpusIndex, set_odd_names_aside
+from core.corpora.settings import FolderSettings
 
 
 @pytest.fixture

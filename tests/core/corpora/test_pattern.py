@@ -4,14 +4,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from core.corpora.catalogue import open_corpus
 from core.corpora.index import CorpusIndex
-from core.corpora.pattern import PatternSettings
+from core.corpora.settings import PatternSettings
 from core.errors import CorpusError
 from tests.core.corpora.image_tree import make_tree, reasons, rows
 
 
 def index_of(root: Path, pattern: str, **others: Any) -> CorpusIndex:
-    return PatternSettings(root=root, pattern=pattern, **others).open(root).index()
+    return open_corpus(PatternSettings(root=root, pattern=pattern, **others), root).index()
 
 
 def test_the_groups_say_writer_page_line_text_and_split(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from core.corpora.catalogue import CorpusSettings
+from core.corpora.catalogue import open_corpus
 from core.corpora.resemblance import layout_error, resembling_layout
+from core.corpora.settings import CorpusSettings
 from core.errors import CorpusError
 from tests.core.corpora.image_tree import TREES, make_tree
 
@@ -29,7 +30,7 @@ PAIRS = [
 
 
 def index(layout: str, root: Path, **others: str) -> None:
-    ADAPTER.validate_python({"layout": layout, "root": root, **others}).open(root).index()
+    open_corpus(ADAPTER.validate_python({"layout": layout, "root": root, **others}), root).index()
 
 
 @pytest.mark.parametrize("layout", TREES)
@@ -93,8 +94,8 @@ def test_scans_that_are_laid_out_in_no_folders_are_named(tmp_path: Path) -> None
 
 def test_a_folder_for_a_manifest_says_what_the_folder_looks_like(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"is a folder\. .*looks like one folder a writer"):
-        ADAPTER.validate_python({"layout": "manifest", "file": make_tree(tmp_path, TREES["folder"])}).open(
-            tmp_path
+        open_corpus(
+            ADAPTER.validate_python({"layout": "manifest", "file": make_tree(tmp_path, TREES["folder"])}), tmp_path
         ).index()
 
 

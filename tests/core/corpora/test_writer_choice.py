@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from core.corpora.index import AmountName, CorpusIndex, SetAside, TextImage
-from core.corpora.writer_choice import ChosenCorpus, WriterSettings, choose_writers
+from core.corpora.settings import WriterSettings
+from core.corpora.writer_choice import ChosenCorpus, choose_writers
 from core.errors import CorpusError
 from tests.core.splits.test_by_page import corpus
 

@@ -4,8 +4,8 @@ from itertools import islice, pairwise
 
 import numpy as np
 
-from core.handwriting.composition import compose
 from core.handwriting.skeletons import allographs
+from core.handwriting.writing import compose
 
 
 def words(seed: int, n: int) -> list[str]:

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.identification.calibrating import calibrate
-from core.identification.calibration import apply_temperature, fit_temperature
+from core.identification.calibration import apply_temperature, calibrate, fit_temperature
 from core.scoring.diagnostics import measure_reliability
 
 FloatArray = NDArray[np.float64]

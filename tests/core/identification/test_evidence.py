@@ -4,8 +4,7 @@ import pytest
 from benchmarks.deletion import deletion_loss, paint_over
 from core.identification.evidence import Evidence, decisive_patches, distinct_patches, gather_evidence
 from core.identification.writer_identifier import WriterIdentifier
-from core.networks.embedding import Embedder
-from core.networks.inference import in_batches
+from core.networks.inference import Embedder, in_batches
 from core.pages.image_files import read_grey
 from core.patches.plan import PatchPlan, read_patches
 from search.objectives.saved_model import network_file

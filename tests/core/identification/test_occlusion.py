@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from core.identification.occlusion import occlusion_map
+from core.identification.evidence import occlusion_map
 
 
 def test_the_map_finds_the_stroke_that_the_network_looks_at() -> None:

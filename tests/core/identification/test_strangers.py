@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.identification.strangers import make_stranger_test, remove_own_writer, shares_accepted
+from core.identification.calibration import make_stranger_test, remove_own_writer, shares_accepted
 
 
 def test_no_more_strangers_are_accepted_than_was_said() -> None:

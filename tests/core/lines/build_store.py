@@ -15,10 +15,11 @@ from pathlib import Path
 import PIL.Image
 
 from core.corpora.corpus_report import take_census
-from core.corpora.folder import FolderCorpus, FolderSettings
+from core.corpora.folder import FolderCorpus
+from core.corpora.settings import FolderSettings
 from core.errors import WhosehandError
 from core.lines.store import build_line_store
-from core.pages.text_lines import InkSettings
+from core.settings import InkSettings
 
 
 def main() -> None:

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from core.corpora.index import CorpusIndex
-from core.lines.image_lines import ImageLines
+from core.lines.source import ImageLines
 from core.lines.store import LineStore, build_line_store
 from core.pages.image_files import read_grey
-from core.pages.text_lines import InkSettings, lines_of_grey
-from core.patches.plan import PatchSettings, evaluation_plan, read_patches
+from core.pages.text_lines import lines_of_grey
+from core.patches.plan import evaluation_plan, read_patches
+from core.settings import InkSettings, PatchSettings
 
 SETTINGS = InkSettings(height_px=48)
 

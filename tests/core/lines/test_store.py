@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.corpora.folder import FolderCorpus, FolderSettings
+from core.corpora.folder import FolderCorpus
 from core.corpora.index import CorpusIndex
+from core.corpora.settings import FolderSettings
 from core.errors import CorpusError, LineStoreError
-from core.lines.fingerprints import fingerprint_files
-from core.lines.store import LineStore, build_line_store
-from core.lines.view import LIST, line_store_key
-from core.pages.text_lines import InkSettings, text_lines
-from core.pages.tone import INK_LEVEL
+from core.lines.reading import fingerprint_files
+from core.lines.store import LIST, LineStore, build_line_store, line_store_key
+from core.pages.scan import INK_LEVEL
+from core.pages.text_lines import text_lines
+from core.settings import InkSettings
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.corpora.folder import FolderCorpus, FolderSettings
+from core.corpora.folder import FolderCorpus
 from core.corpora.index import CorpusIndex
+from core.corpora.settings import FolderSettings
 from core.lines.store import LineStore, build_line_store
-from core.pages.text_lines import InkSettings
+from core.settings import InkSettings
 from tests.core.small_scans import multiply, write_small_scans
 
 Building = subprocess.Popen[str]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from core.errors import ModelError
-from core.networks.fast_twin import FusedBatchNormalization, copy_variables, fast_twin
 from core.networks.hyperparameters import Hyperparameters
+from core.networks.inference import FusedBatchNormalization, copy_variables, fast_twin
 from core.networks.model import build_model
 
 SHAPE = (32, 32, 1)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import SpaceError
-from core.networks.hyperparameters import Hyperparameters, default_space, seed_recipe
-from core.networks.layer_plan import plan_layers
+from core.networks.hyperparameters import Hyperparameters, default_space, plan_layers, seed_recipe
 from core.space import SearchSpace, Value
 
 
@@ -77,8 +76,8 @@ def test_a_bad_value_is_refused_with_the_rule(point: dict[str, Value], message: 
 
 def test_space_and_hyperparameters_come_without_tensorflow() -> None:
     program = (
-        "import core.networks.hyperparameters, core.networks.layer_plan, sys;"
-        "import core.training.precision, core.training.checkpoint, core.training.plan;"
+        "import core.networks.hyperparameters, core.networks.hyperparameters, sys;"
+        "import core.training.plan, core.training.checkpoint, core.training.plan;"
         "sys.exit(bool({'tensorflow', 'keras', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

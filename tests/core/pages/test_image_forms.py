@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.corpora.index import CorpusIndex, TextImage
-from core.pages.text_lines import InkSettings, text_lines
+from core.pages.text_lines import text_lines
+from core.settings import InkSettings
 
 HEIGHT_PX = 64
 Save = Callable[[Image.Image, Path], None]

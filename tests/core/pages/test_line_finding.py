@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.corpora.index import CorpusIndex, Region, TextImage
 from core.pages.image_files import read_grey
 from core.pages.line_finding import find_lines, sole_line, text_rows
-from core.pages.tone import INK_LEVEL, normalise_tone
+from core.pages.scan import INK_LEVEL, normalise_tone
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from core.corpora.dhsd import DhsdCorpus, DhsdSettings
+from core.corpora.dhsd import DhsdCorpus
 from core.corpora.index import CorpusIndex, TextImage
+from core.corpora.settings import DhsdSettings
 from core.errors import ImageError
 from core.pages.image_files import read_grey
-from core.pages.text_lines import InkSettings, lines_of_grey, text_lines
-from core.pages.tone import INK_LEVEL
+from core.pages.scan import INK_LEVEL
+from core.pages.text_lines import lines_of_grey, text_lines
+from core.settings import InkSettings
 
 Save = Callable[[NDArray[np.generic], str], Path]
 

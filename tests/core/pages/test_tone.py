@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.corpora.dhsd import DhsdCorpus, DhsdSettings
+from core.corpora.dhsd import DhsdCorpus
 from core.corpora.index import CorpusIndex
+from core.corpora.settings import DhsdSettings
 from core.errors import ImageError
 from core.pages.image_files import read_grey
-from core.pages.tone import INK_LEVEL, normalise_tone
+from core.pages.scan import INK_LEVEL, normalise_tone
 
 
 @pytest.fixture

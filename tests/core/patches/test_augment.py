@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.patches.augment import augment_patches
+from core.patches.feed import augment_patches
 
 Patches = NDArray[np.uint8]
 

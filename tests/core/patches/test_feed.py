@@ -11,9 +11,9 @@ import pytest
 
 from core.errors import PatchError
 from core.lines.store import LineStore
-from core.patches.augment import augment_patches
-from core.patches.feed import N_AHEAD, TrainingFeed, evaluation_batches, make_ahead
-from core.patches.plan import PatchSampler, PatchSettings, evaluation_plan, read_patches
+from core.patches.feed import N_AHEAD, TrainingFeed, augment_patches, evaluation_batches, make_ahead
+from core.patches.plan import PatchSampler, evaluation_plan, read_patches
+from core.settings import PatchSettings
 
 WRITERS = ("w0", "w1", "w2", "w3", "w4")
 SETTINGS = PatchSettings(size_px=40, patches_per_epoch=100, min_ink=0.1)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from core.errors import PatchError
 from core.lines.store import LineStore
 from core.patches.offsets import n_possible_offsets
-from core.patches.plan import PatchPlan, PatchSampler, PatchSettings, evaluation_plan, read_patches
+from core.patches.plan import PatchPlan, PatchSampler, evaluation_plan, read_patches
+from core.settings import PatchSettings
 
 WRITERS = ("w0", "w1", "w2", "w3", "w4")
 SETTINGS = PatchSettings(size_px=40, patches_per_epoch=200, min_ink=0.1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.patches.sampling import count_by_group, draw_distinct, share_equally
+from core.patches.offsets import count_by_group, draw_distinct, share_equally
 
 
 def test_shares_are_level_where_there_is_room() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.scoring.confusions import confused_pairs, order_by_confusion
+from core.scoring.diagnostics import confused_pairs, order_by_confusion
 
 
 def test_writers_who_are_confused_stand_side_by_side() -> None:

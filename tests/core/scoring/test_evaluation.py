@@ -11,9 +11,10 @@ from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss, top_k_accuracy_score
 
 from core.lines.store import LineStore
-from core.patches.plan import PatchPlan, PatchSettings, evaluation_plan
+from core.patches.plan import PatchPlan, evaluation_plan
 from core.scoring.evaluation import Evaluation, evaluate
 from core.scoring.mean_scores import mean_log_probabilities
+from core.settings import PatchSettings
 
 SETTINGS = PatchSettings(size_px=40, min_ink=0.02)
 BuildStore = Callable[[Any], LineStore]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.scoring.paired_test import compare_paired
+from core.scoring.intervals import compare_paired
 
 
 def test_a_candidate_that_is_better_on_every_page_is_better() -> None:

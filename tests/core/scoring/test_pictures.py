@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from core.lines.store import LineStore
-from core.patches.plan import PatchPlan, PatchSettings, evaluation_plan, read_patches
+from core.patches.plan import PatchPlan, evaluation_plan, read_patches
 from core.scoring.pictures import confusion_picture, learning_curves, patch_collage
+from core.settings import PatchSettings
 
 WRITERS = ("w0", "w1", "w2", "w3", "w4")
 

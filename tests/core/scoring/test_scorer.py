@@ -7,8 +7,8 @@ from core.errors import PatchError
 from core.lines.store import LineStore
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
-from core.patches.plan import PatchSettings
 from core.scoring.scorer import Scorer
+from core.settings import PatchSettings
 
 SMALL = Hyperparameters(input_px=16, n_blocks=1, filters=4, convolutions_per_block=1, dropout=0.0)
 PATCHES = PatchSettings(size_px=32)

@@ -1,7 +1,7 @@
 """Listing the points of small spaces."""
 
 from core.space import Categorical, Condition, Integer, Real, SearchSpace
-from core.space.finite_space import key_of, list_points
+from core.space.search_space import key_of, list_points
 
 
 def test_conditional_points_are_listed_once_each() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from core.corpora.dhsd import DhsdCorpus, DhsdSettings
+from core.corpora.dhsd import DhsdCorpus
 from core.corpora.index import CorpusIndex, OfficialSplit, TextImage
+from core.corpora.settings import DhsdSettings
 from core.errors import SplitError
 from core.splits.by_page import split_pages
 from core.splits.manifest import PARTS, SplitManifest

@@ -7,8 +7,9 @@ import pytest
 
 from core.lines.source import StoredLine
 from core.lines.store import LineStore
-from core.patches.plan import PatchPlan, PatchSampler, PatchSettings, evaluation_plan
-from core.splits.leaky_deal import LeakyDeal
+from core.patches.plan import PatchPlan, PatchSampler, evaluation_plan
+from core.settings import PatchSettings
+from core.splits.manifest import LeakyDeal
 
 WRITERS = ("w0", "w1", "w2", "w3", "w4")
 SETTINGS = PatchSettings(size_px=40, fraction=1.0, patches_per_epoch=400, min_ink=0.1)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.corpora.index import CorpusIndex, TextImage
-from core.corpora.left_out import Choice, LeftOutPage, LeftOutWriter
+from core.corpora.index import Choice, CorpusIndex, LeftOutPage, LeftOutWriter, TextImage
 from core.errors import SplitError
 from core.splits.manifest import SplitManifest
 

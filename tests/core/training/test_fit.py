@@ -17,10 +17,8 @@ from core.errors import CheckpointError, TrainingError
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
 from core.training.checkpoint import latest_checkpoint
-from core.training.fit import fit
-from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor
-from core.training.precision import cpu_flags
-from core.training.training_step import TrainingStep
+from core.training.fit import TrainingStep, fit
+from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor, cpu_flags
 
 REPOSITORY = Path(__file__).parents[3]
 SHAPE = (32, 32, 1)

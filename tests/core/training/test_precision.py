@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.training.precision import choose_precision, cpu_flags
+from core.training.plan import choose_precision, cpu_flags
 
 
 @pytest.mark.parametrize(

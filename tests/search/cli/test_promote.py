@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from search.experiment.tracking_settings import TrackingSettings
+from search.experiment.settings import TrackingSettings
 from search.tracking.aliases import crown
 from search.tracking.registry import register_version
 from search.tracking.store import open_store

@@ -1,7 +1,6 @@
 import pytest
 
-from search.comparison.against_seed import pair_decisions
-from search.comparison.trial_table import Decided
+from search.comparison.trial_table import Decided, pair_decisions
 
 
 def decided(item: str, probability: float, is_right: bool = True) -> Decided:

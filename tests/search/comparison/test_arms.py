@@ -9,7 +9,7 @@ import pytest
 from core.corpora.index import CorpusIndex
 from core.lines.store import LineStore, build_line_store
 from core.patches.plan import PatchSampler, evaluation_plan
-from search.comparison.arms import audit_arms
+from search.comparison.leakage_audit import audit_arms
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.workspace import Workspace
 from search.sweep.preparation import PreparedCorpus, prepare_corpus

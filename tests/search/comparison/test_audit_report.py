@@ -3,8 +3,16 @@
 import json
 from pathlib import Path
 
-from search.comparison.audit_report import markdown, narrow_rows, remarks, table_rows, write_audit
-from search.comparison.leakage_audit import Audit, AuditedArm, Score
+from search.comparison.leakage_audit import (
+    Audit,
+    AuditedArm,
+    Score,
+    markdown,
+    narrow_rows,
+    remarks,
+    table_rows,
+    write_audit,
+)
 
 
 def arm(name: str, image: float, warning: str = "") -> AuditedArm:

@@ -9,8 +9,15 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from core.errors import ComparisonError, LedgerError
-from search.comparison.comparison_picture import draw_comparison
-from search.comparison.several_sweeps import COLUMNS, ComparedSweep, Comparison, Step, compare_sweeps, write_csv
+from search.comparison.several_sweeps import (
+    COLUMNS,
+    ComparedSweep,
+    Comparison,
+    Step,
+    compare_sweeps,
+    draw_comparison,
+    write_csv,
+)
 from search.experiment.workspace import Workspace
 from search.ledger.ranking import Direction
 from search.ledger.trial import TrialState

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from search.experiment.config_keys import config_keys
-from search.experiment.engine_settings import OptunaSettings
-from search.experiment.experiment import Experiment, load_experiment
-from search.experiment.keras_tuner_settings import KerasTunerSettings
+from search.experiment.engine_settings import KerasTunerSettings, OptunaSettings
+from search.experiment.experiment import Experiment, config_keys, load_experiment
 
 SMALL = "name: small\ncorpus: {layout: hands}\nbudget: {trials: 4}\n"
 

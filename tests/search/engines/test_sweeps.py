@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 
 from core.space import Real, SearchSpace
 from search.engines.base import EngineSettings
-from search.engines.catalogue import EngineChoice
 from search.executors.local.executor import LocalExecutor, modules_to_preload
+from search.experiment.engine_settings import EngineChoice
 from search.experiment.settings import BudgetSettings
 from search.ledger.ledger import read_ledger
 from search.ledger.state import TrialRecord

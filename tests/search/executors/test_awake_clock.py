@@ -1,6 +1,6 @@
 """TODO."""
 
-from search.executors.awake_clock import AwakeClock
+from search.executors.machine import AwakeClock
 from search.ledger.events import Launched, Slept, SweepClosed
 from search.ledger.state import SweepState
 

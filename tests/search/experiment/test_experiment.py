@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.corpora.catalogue import open_corpus
 from core.corpora.dhsd import DhsdCorpus
 from core.corpora.folder import FolderCorpus
 from core.corpora.hands import HandsCorpus
@@ -74,7 +75,7 @@ def test_every_layout_opens_its_corpus(tmp_path: Path) -> None:
     for layout, kind in kinds.items():
         root = ", root: scans" if layout != "hands" else ""
         experiment = load(SMALL, f"corpus={{layout: {layout}{root}}}")
-        assert isinstance(experiment.corpus.open(tmp_path), kind)
+        assert isinstance(open_corpus(experiment.corpus, tmp_path), kind)
 
 
 def test_the_direction_follows_the_metric_or_is_said() -> None:

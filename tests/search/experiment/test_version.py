@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.experiment.version import git_commit, whosehand_version
+from search.experiment.workspace import git_commit, whosehand_version
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import RegistryError
-from search.identification.vendored_code import vendor_code
+from search.identification.identifier_folder import vendor_code
 
 ROOT = "search.identification.served_model"
 

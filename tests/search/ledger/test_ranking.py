@@ -5,8 +5,9 @@ from typing import Literal
 
 import pytest
 
-from search.ledger.ranking import count_states, draw_history, leaderboard, rank
+from search.ledger.ranking import count_states, rank
 from search.ledger.trial import TrialState
+from search.tracking.sweep_page import draw_history, leaderboard
 from tests.search.sweep.told_sweep import summary
 
 TRIALS = (

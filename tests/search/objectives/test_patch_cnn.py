@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import LineStoreError, ModelError, SplitError
 from core.identification.model_record import ModelRecord
-from core.patches.plan import PatchSettings
+from core.settings import PatchSettings
 from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.files import is_intact

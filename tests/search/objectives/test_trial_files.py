@@ -12,12 +12,13 @@ from PIL import Image
 from core.lines.store import LineStore
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
-from core.patches.plan import PatchSampler, PatchSettings, evaluation_plan
+from core.patches.plan import PatchSampler, evaluation_plan
 from core.scoring.evaluation import Evaluation, evaluate
+from core.settings import PatchSettings
 from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.files import is_intact
-from search.objectives.trial_files import write_fit_files, write_score_files
+from search.objectives.patch_cnn import write_fit_files, write_score_files
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from tests.command_line import write_experiment
 
@@ -100,7 +101,7 @@ def test_words_without_pages_are_decided_one_by_one(build_word_store: Callable[[
 def build_word_store(tmp_path: Path) -> Callable[[], LineStore]:
     from core.corpora.index import CorpusIndex, TextImage
     from core.lines.store import build_line_store
-    from core.pages.text_lines import InkSettings
+    from core.settings import InkSettings
 
     def build() -> LineStore:
         images = []

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from core.corpora.index import TextImage
 from core.splits.manifest import SplitManifest
-from search.promotion.common_pages import common_pages
+from search.promotion.gate import common_pages
 
 WRITERS = ("a", "b")
 IMAGES = tuple(

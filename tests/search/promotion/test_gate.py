@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from search.experiment.settings import GateSettings
-from search.promotion.common_pages import CommonPages
-from search.promotion.gate import Comparison, compare_answers, judge, score_product
-from search.promotion.model_answers import ImageAnswer
-from search.promotion.smoke_test import SmokeTest
+from search.promotion.gate import CommonPages, Comparison, compare_answers, judge, score_product
+from search.promotion.model_answers import ImageAnswer, SmokeTest
 
 GOOD_SMOKE = SmokeTest(8, 1e-6, 1e-3, 0.1, "")
 COMMON = CommonPages((), 12, 0, "")

@@ -10,7 +10,7 @@ from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.access_log import SealedPages
 from search.objectives.tasks import PatchTask
-from search.promotion.sealed_test import SCORE_PATCH_CNN, kept_scores, open_test_pages
+from search.promotion.examination import SCORE_PATCH_CNN, kept_scores, open_test_pages
 from search.sweep.launch import patch_task
 from search.sweep.preparation import prepare_corpus
 from tests.command_line import Project, write_experiment

@@ -3,7 +3,7 @@
 import pytest
 
 from search.experiment.settings import BudgetSettings
-from search.sweep.budget import BudgetUse
+from search.sweep.plan import BudgetUse
 
 
 def use(limits: BudgetSettings, n_trials: int = 0, minutes: float = 0.0, n_patches: int = 0) -> BudgetUse:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from search.sweep.disk_use import DiskUse, measure_disk
+from search.sweep.disk import DiskUse, measure_disk
 
 
 def _write(path: Path, n_bytes: int) -> Path:

@@ -3,7 +3,7 @@
 from search.ledger.events import EpochReported, PartEnded, TrialProposed
 from search.ledger.state import TrialRecord
 from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
-from search.sweep.engine_share import WINDOW, EngineShare
+from search.sweep.progress import WINDOW, EngineShare
 
 
 def trial(number: int, ask_s: float, trial_s: float = 10.0, state: TrialState = TrialState.COMPLETED) -> TrialRecord:

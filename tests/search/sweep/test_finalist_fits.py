@@ -9,8 +9,15 @@ from core.errors import ComparisonError
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import read_ledger
 from search.ledger.trial import TrialState
-from search.sweep.finalist_fits import FinalistChoice, choose_finalists, finalist_seed
-from search.sweep.finalists import choose_trial, chosen_finalist, finalist_folder, read_finalists
+from search.sweep.finalists import (
+    FinalistChoice,
+    choose_finalists,
+    choose_trial,
+    chosen_finalist,
+    finalist_folder,
+    finalist_seed,
+    read_finalists,
+)
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.plan import trial_seed
 from tests.command_line import Project, records_of

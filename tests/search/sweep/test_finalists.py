@@ -6,8 +6,7 @@ import pytest
 
 from core.errors import ComparisonError
 from search.ledger.ranking import Direction
-from search.sweep.finalist_fits import FinalistChoice, finalist_seed
-from search.sweep.finalists import Finalist, FinalistRanking, Spread
+from search.sweep.finalists import Finalist, FinalistChoice, FinalistRanking, Spread, finalist_seed
 from search.sweep.plan import trial_seed
 
 

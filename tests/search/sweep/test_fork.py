@@ -10,7 +10,7 @@ from search.experiment.experiment import Experiment, differences, free_changes, 
 from search.experiment.workspace import Workspace
 from search.ledger.events import Launched
 from search.ledger.ledger import open_ledger
-from search.sweep.fork import forked
+from search.sweep.known_sweeps import forked
 from tests.command_line import write_experiment
 
 Read = Callable[..., Experiment]

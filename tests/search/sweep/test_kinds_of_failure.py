@@ -15,11 +15,10 @@ import pytest
 
 import search.sweep.loop
 from core.errors import CheckpointError, DiskError
-from search.executors.local.out_of_memory import OomKills
+from search.executors.local.processes import OomKills
 from search.experiment.settings import BudgetSettings
-from search.ledger.failures import kind_of
 from search.ledger.ledger import read_ledger
-from search.ledger.trial import EpochReport, FailureKind, TrialState, Verdict
+from search.ledger.trial import EpochReport, FailureKind, TrialState, Verdict, kind_of
 from search.objectives.cheap import CheapSettings
 from search.sweep.disk import check_room
 from search.sweep.observer import TrialEnded, TrialStarted

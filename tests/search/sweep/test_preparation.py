@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.corpora.writer_choice import WriterSettings
+from core.corpora.settings import WriterSettings
 from core.errors import CorpusError, SplitError
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment, load_experiment

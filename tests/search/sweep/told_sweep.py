@@ -4,17 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.space import Value
+from search.ledger.events import SweepStatus
 from search.ledger.files import reference_file
 from search.ledger.trial import EpochReport, FileReference, TrialResult, TrialState
-from search.sweep.observer import (
-    EpochEnded,
-    SweepEnded,
-    SweepStarted,
-    SweepStatus,
-    TrialEnded,
-    TrialStarted,
-    TrialSummary,
-)
+from search.sweep.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted, TrialSummary
 
 SWEEP = SweepStarted(
     sweep_id="toy-1",

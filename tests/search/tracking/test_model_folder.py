@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.tracking.model_folder import local_folder, place_model, remove_model
+from search.tracking.models import local_folder, place_model, remove_model
 
 
 @pytest.fixture

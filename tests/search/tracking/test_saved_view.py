@@ -1,6 +1,6 @@
 import json
 
-from search.tracking.saved_view import saved_view, view_address
+from search.tracking.runs import saved_view, view_address
 
 
 def test_a_view_shows_the_trials_alone_with_the_best_first() -> None:

@@ -10,7 +10,7 @@ from mlflow.telemetry import get_telemetry_client
 from pydantic import ValidationError
 
 from core.errors import TrackingError
-from search.experiment.tracking_settings import TrackingSettings
+from search.experiment.settings import TrackingSettings
 from search.tracking.store import TrackingStore, open_store, tracking_errors
 
 

@@ -7,10 +7,10 @@ import pytest
 from mlflow.entities import Run
 
 from core.errors import TrackingError
-from search.experiment.tracking_settings import KeepModels, TrackingSettings
+from search.experiment.settings import KeepModels, TrackingSettings
 from search.ledger.trial import TrialState
+from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore
-from search.tracking.tracked_data import TrackedDataset
 from search.tracking.tracker import MlflowTracker
 from tests.search.sweep.told_sweep import POINT, SWEEP, ended, epoch, started, summary, sweep_ended
 

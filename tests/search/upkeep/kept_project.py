@@ -13,8 +13,8 @@ from search.objectives.cheap import METRIC, CheapSettings
 from search.objectives.tasks import PatchTask
 from search.sweep.launch import engine_settings, sweep_plan
 from search.sweep.loop import run_sweep
+from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, locate_store, open_store
-from search.tracking.tracked_data import TrackedDataset
 from search.tracking.tracker import MlflowTracker
 from search.upkeep.moved_projects import find_moved_addresses, mend_addresses
 from tests.command_line import write_experiment

@@ -17,25 +17,26 @@ import pytest
 
 from core.corpora.index import CorpusIndex
 from core.lines.store import build_line_store
-from core.pages.text_lines import InkSettings
+from core.settings import InkSettings
 from search.experiment.experiment import load_experiment
-from search.experiment.tracking_settings import TrackingSettings
+from search.experiment.settings import TrackingSettings
 from search.experiment.workspace import Workspace
 from search.ledger.access_log import Opening, record_opening
 from search.ledger.events import Launched
-from search.ledger.ledger import LEDGER_NAME, LOCK_NAME, Ledger, open_ledger
+from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
+from search.ledger.lock import LOCK_NAME
 from search.tracking.store import TrackingStore, locate_store
-from search.upkeep.doctor import CHECKS, examine
-from search.upkeep.doctor_corpora import check_corpora
-from search.upkeep.doctor_disk import check_disk
-from search.upkeep.doctor_openings import check_openings
-from search.upkeep.doctor_processor import check_processor
-from search.upkeep.doctor_servers import check_servers
-from search.upkeep.doctor_stray_files import check_stray_files
-from search.upkeep.doctor_sweeps import check_sweeps
-from search.upkeep.doctor_tracking import check_tracking
-from search.upkeep.doctor_versions import check_versions
-from search.upkeep.machine_checks import Finding, Level, Subject
+from search.upkeep.doctor import CHECKS, check_corpora, check_openings, check_sweeps, check_tracking, examine
+from search.upkeep.machine_checks import (
+    Finding,
+    Level,
+    Subject,
+    check_disk,
+    check_processor,
+    check_servers,
+    check_stray_files,
+    check_versions,
+)
 from tests.command_line import write_experiment
 
 pytest_plugins = ["tests.search.upkeep.copied_project"]
@@ -84,16 +85,16 @@ def test_a_library_out_of_range_or_missing_is_a_problem(tmp_path: Path, monkeypa
 
 
 def test_the_precision_comes_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.upkeep.doctor_processor.choose_precision", lambda choice: "mixed_bfloat16")
-    monkeypatch.setattr("search.upkeep.doctor_processor.cpu_flags", lambda: frozenset({"avx2", "amx_bf16"}))
+    monkeypatch.setattr("search.upkeep.machine_checks.choose_precision", lambda choice: "mixed_bfloat16")
+    monkeypatch.setattr("search.upkeep.machine_checks.cpu_flags", lambda: frozenset({"avx2", "amx_bf16"}))
     processor, precision, *_ = check_processor(_subject(tmp_path))
     assert "avx2, amx_bf16" in processor.text
     assert precision.text == "mixed_bfloat16, because it has amx_bf16"
 
 
 def test_a_processor_without_avx_and_little_memory_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.upkeep.doctor_processor.cpu_flags", lambda: frozenset({"sse2"}))
-    monkeypatch.setattr("search.upkeep.doctor_processor.free_memory_bytes", lambda: 500_000_000)
+    monkeypatch.setattr("search.upkeep.machine_checks.cpu_flags", lambda: frozenset({"sse2"}))
+    monkeypatch.setattr("search.upkeep.machine_checks.free_memory_bytes", lambda: 500_000_000)
     found = [finding for finding in check_processor(_subject(tmp_path)) if finding.level is not Level.OK]
     assert [(finding.level, finding.topic) for finding in found] == [
         (Level.PROBLEM, "processor"),
@@ -211,7 +212,7 @@ def test_a_server_on_the_store_is_told_and_an_old_one_is_a_note(
             server.stdout.readline()
             found = _only(check_servers(subject))
             assert (found.level, f"process {server.pid}" in found.text) == (Level.OK, True)
-            monkeypatch.setattr("search.upkeep.doctor_servers.OLD_S", -1.0)
+            monkeypatch.setattr("search.upkeep.machine_checks.OLD_S", -1.0)
             assert f"kill {server.pid}" in _problem(check_servers(subject)).mend
         finally:
             server.kill()

@@ -6,7 +6,7 @@ from mlflow.entities import LoggedModel
 
 from core.errors import LedgerError, WhosehandError
 from core.lines.pool import Pool
-from core.pages.text_lines import InkSettings
+from core.settings import InkSettings
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, Ledger, read_ledger
 from search.ledger.trial import TrialState

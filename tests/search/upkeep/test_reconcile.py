@@ -10,12 +10,11 @@ from mlflow.entities import LoggedModel, Run
 
 from core.errors import LedgerError
 from search.experiment.workspace import Workspace
-from search.ledger.ledger import LEDGER_NAME, LOCK_NAME, Ledger, read_ledger
-from search.ledger.lock import SweepLock
+from search.ledger.ledger import LEDGER_NAME, Ledger, read_ledger
+from search.ledger.lock import LOCK_NAME, SweepLock
 from search.tracking.registry import register_version
 from search.tracking.store import TrackingStore
-from search.upkeep.differences import Difference
-from search.upkeep.reconcile import reconcile_sweep
+from search.upkeep.reconcile import Difference, reconcile_sweep
 from tests.search.upkeep.kept_project import N_TRIALS, NAME
 
 pytest_plugins = ["tests.search.upkeep.copied_project"]

@@ -24,7 +24,7 @@ from search.engines.base import (
     Start,
     Told,
 )
-from search.experiment.keras_tuner_settings import KerasTunerSettings
+from search.experiment.engine_settings import KerasTunerSettings
 from search.ledger.trial import EpochReport, TrialResult, TrialState
 from tests.search.engines.contract import METRIC, SPACES, EngineContract, Sweep
 
