@@ -26,7 +26,7 @@ from core.networks.hyperparameters import default_space
 from core.space import Integer, SearchSpace
 from search.engines.base import Asked, Continue, Engine, EngineSettings, Event, Reported, Start, Told
 from search.experiment.engine_settings import KerasTunerSettings, OptunaSettings
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 METRIC = "val/image_logloss"
 N_EPOCHS = 3
@@ -218,11 +218,11 @@ class Player:
     def _train(self, number: int, until_epoch: int) -> TrialState:
         for epoch in range(self._n_epochs.get(number, 0) + 1, until_epoch + 1):
             report = EpochReport(epoch, {METRIC: float(self._generator.random())}, 100, 1.0)
-            verdict = self._engine.report(number, report)
-            self.history.append(Reported(number, report, verdict))
+            decision = self._engine.report(number, report)
+            self.history.append(Reported(number, report, decision))
             self._n_epochs[number] = epoch
-            if verdict is not Verdict.GO:
-                return TrialState.PAUSED if verdict is Verdict.PAUSE else TrialState.PRUNED
+            if decision is not PruningDecision.GO:
+                return TrialState.PAUSED if decision is PruningDecision.PAUSE else TrialState.PRUNED
         return TrialState.COMPLETED if until_epoch == N_EPOCHS else TrialState.PAUSED
 
 
@@ -241,7 +241,7 @@ def _random_history(space: SearchSpace, n_trials: int) -> list[Event]:
         value = float(generator.random())
         for epoch in range(1, N_EPOCHS + 1):
             report = EpochReport(epoch, {METRIC: value + 1 / epoch}, 100, 1.0)
-            history.append(Reported(number, report, Verdict.GO))
+            history.append(Reported(number, report, PruningDecision.GO))
         history.append(Told(number, TrialState.COMPLETED, value, {METRIC: value}))
     return history
 

@@ -145,8 +145,8 @@ def report_difficulty(lab: Laboratory, hands: NamedCorpus, n_patches: int, n_epo
         raise typer.Exit(1)
     top1, ratio = fit["best"]["patch_top1"], linear / fit["best"]["patch_top1"]
     rows = [
-        ("seed recipe", f"{fit['n_patches']:,}", f"{top1:.1%}", _verdict(HARDEST <= top1 <= EASIEST)),
-        ("linear model on ink statistics", f"{n_linear:,}", f"{linear:.1%}", _verdict(ratio < 0.5)),
+        ("seed recipe", f"{fit['n_patches']:,}", f"{top1:.1%}", _decision(HARDEST <= top1 <= EASIEST)),
+        ("linear model on ink statistics", f"{n_linear:,}", f"{linear:.1%}", _decision(ratio < 0.5)),
     ]
     manifest = hands.corpus.manifest
     remarks = [
@@ -207,7 +207,7 @@ def _say_fit(fit: Mapping[str, Any]) -> str:
     return f"{fit['best']['image_logloss']:.3f} ({fit['best']['patch_top1']:.1%})"
 
 
-def _verdict(is_met: bool) -> str:
+def _decision(is_met: bool) -> str:
     return "met" if is_met else "missed"
 
 

@@ -21,7 +21,7 @@ from benchmarks.report import print_report
 from benchmarks.short_sweep import temporary_folder
 from core.handwriting.page import write_page
 from core.handwriting.penmanship import draw_penmanship
-from core.identification.calibration import Calibration, make_stranger_test
+from core.identification.calibration import Calibration, fit_unknown_writer_test
 from core.identification.model_record import ModelRecord
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
@@ -75,7 +75,7 @@ def _untrained(folder: Path) -> Path:
     network = folder / "model.keras"
     build_model(point, (patches.size_px, patches.size_px, 1), _N_WRITERS).save(network)
     spread = np.linspace(0.1, 0.9, 50)
-    calibration = Calibration("image", 1.0, 50, make_stranger_test("class_removed", spread, spread, 0.05))
+    calibration = Calibration("image", 1.0, 50, fit_unknown_writer_test("class_removed", spread, spread, 0.05))
     writer_ids = tuple(f"{writer:03d}" for writer in range(_N_WRITERS))
     record = ModelRecord(writer_ids, InkSettings(), patches, "benchmark", "", "", {}, "", calibrations=(calibration,))
     return save_identifier(network, record, folder / "identifier")

@@ -20,7 +20,7 @@ from benchmarks.ink_shape import shape_statistics
 from core.lines.store import LineStore
 from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
-from search.ledger.access_log import Opening, record_opening
+from search.ledger.access_log import TestAccess, record_test_access
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 
 N_TREES = 500
@@ -37,7 +37,9 @@ def main(
     manifest = corpus.manifest
     train, train_writers = _statistics(corpus, (*manifest.train, *manifest.validation))
     reason = f"benchmarks.ink_shape_forest, seed {seed}"
-    n_openings = record_opening(workspace.openings_file, Opening(manifest.test_hash, int(1000 * time.time()), reason))
+    n_openings = record_test_access(
+        workspace.access_log, TestAccess(manifest.test_hash, int(1000 * time.time()), reason)
+    )
     test, test_writers = _statistics(corpus, manifest.test)
     forest = RandomForestClassifier(N_TREES, random_state=seed, n_jobs=-1).fit(train, train_writers)
     n_right = int((forest.predict(test) == test_writers).sum())

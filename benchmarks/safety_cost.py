@@ -63,7 +63,7 @@ def main(
     rows = [
         _row("with checkpoints and tracking", safe),
         _row("without both", bare),
-        ("cost of both, %", f"{cost:.1f} ({min(costs):.1f} to {max(costs):.1f})", "", _verdict(cost)),
+        ("cost of both, %", f"{cost:.1f} ({min(costs):.1f} to {max(costs):.1f})", "", _decision(cost)),
     ]
     remarks = [
         f"{rounds} sweeps of each kind, taking turns; each {trials} trials of {epochs} epochs; "
@@ -99,7 +99,7 @@ def _row(what: str, times: list[SweepTimes]) -> tuple[str, ...]:
     return what, spread([each.sweep_s for each in times], ".1f"), spread([each.epochs_s for each in times], ".1f"), ""
 
 
-def _verdict(cost: float) -> str:
+def _decision(cost: float) -> str:
     return "met" if cost <= AIM_PERCENT else "missed"
 
 

@@ -16,7 +16,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Census:
+class CorpusReport:
     """How many images were found, and what became of them: `n_found == n_used + n_left_out + n_quarantined`.
 
     Attributes:
@@ -70,7 +70,7 @@ class Census:
         path.write_text(json.dumps(counts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def take_census(index: CorpusIndex, store: LineStore, left_out: Sequence[SetAside] = ()) -> Census:
+def report_corpus(index: CorpusIndex, store: LineStore, left_out: Sequence[SetAside] = ()) -> CorpusReport:
     """Count what became of everything that lies in a corpus.
 
     Args:
@@ -88,7 +88,7 @@ def take_census(index: CorpusIndex, store: LineStore, left_out: Sequence[SetAsid
     _check_each_once(index.name, image_ids, with_lines, unusable)
     unwanted = {entry.image_id: entry for entry in left_out if entry.image_id in image_ids}
     never_images = [entry for entry in (*index.left_out, *left_out) if entry.image_id not in image_ids]
-    return Census(
+    return CorpusReport(
         corpus=index.name,
         n_found=len(index.images) + len(index.set_aside) + len(never_images),
         n_used=len(with_lines - unwanted.keys()),
@@ -97,30 +97,30 @@ def take_census(index: CorpusIndex, store: LineStore, left_out: Sequence[SetAsid
     )
 
 
-def check_share(census: Census, settings: QuarantineSettings, table: Path | None = None) -> None:
+def check_share(corpus_report: CorpusReport, settings: QuarantineSettings, table: Path | None = None) -> None:
     """See that not too much of the corpus is set aside.
 
     A share alone would refuse a corpus of ten pages for one bad scan, which is no sign of a wrong folder or a broken
     disk: up to three images are allowed besides, as long as they are not more than half of all.
 
     Args:
-        census: what became of the images.
+        corpus_report: what became of the images.
         settings: how many may be set aside.
         table: where all of them are listed, to be named in the error.
 
     Raises:
         CorpusError: if too much is, or nothing is left to be used; it names the first five with their reasons.
     """
-    n_quarantined, n_wanted = census.n_quarantined, census.n_used + census.n_quarantined
+    n_quarantined, n_wanted = corpus_report.n_quarantined, corpus_report.n_used + corpus_report.n_quarantined
     n_allowed = max(settings.max_share * n_wanted, min(_ALWAYS_ALLOWED, n_wanted / 2) if settings.max_share else 0)
-    if n_quarantined <= n_allowed and census.n_used > 0:
+    if n_quarantined <= n_allowed and corpus_report.n_used > 0:
         return
-    first = "\n".join(f"  {_name(entry)}: {_reason(entry)}" for entry in census.quarantined[:_SHOWN])
+    first = "\n".join(f"  {_name(entry)}: {_reason(entry)}" for entry in corpus_report.quarantined[:_SHOWN])
     more = f"\n  ... and {n_quarantined - _SHOWN} more" if n_quarantined > _SHOWN else ""
     where = f"\nAll of them, with reasons: {table}" if table is not None else ""
     raise CorpusError(
         f"At most {settings.max_share:.1%} of a corpus's images may be unusable (quarantine.max_share), but "
-        f"{n_quarantined} of {n_wanted} of {census.corpus!r} are ({census.share_quarantined:.1%}). "
+        f"{n_quarantined} of {n_wanted} of {corpus_report.corpus!r} are ({corpus_report.share_quarantined:.1%}). "
         f"Mend or remove them, see that `corpus` names the right layout, or raise quarantine.max_share:\n"
         f"{first}{more}{where}"
     )

@@ -17,9 +17,7 @@ from core.errors import CorpusError
 
 _COLUMNS = ("file_name", "text", "writer_id")
 _PARTS: tuple[OfficialSplit, ...] = ("train", "test")
-_MEND = (
-    "Get it with `whosehand data fetch dhsd`, or clone the GitHub repository nauman-riaz/DHSD and set `corpus.root`."
-)
+_FIX = "Get it with `whosehand data fetch dhsd`, or clone the GitHub repository nauman-riaz/DHSD and set `corpus.root`."
 
 
 class DhsdCorpus:
@@ -38,7 +36,7 @@ class DhsdCorpus:
             CorpusError: if the folder, a table or a column is missing, or fewer than two writers have images.
         """
         if not self._root.is_dir():
-            raise CorpusError(f"The DHSD folder must exist, but there is no folder {self._root}. {_MEND}")
+            raise CorpusError(f"The DHSD folder must exist, but there is no folder {self._root}. {_FIX}")
         if not any((self._root / f"{part}.csv").is_file() for part in _PARTS):
             raise layout_error("dhsd", self._root, "the tables train.csv and test.csv")
         images: dict[str, TextImage] = {}
@@ -62,17 +60,17 @@ class DhsdCorpus:
     def _read_table(self, part: OfficialSplit) -> Iterator[tuple[int, dict[str, str | None]]]:
         path = self._root / f"{part}.csv"
         if not path.is_file():
-            raise CorpusError(f"The DHSD folder must hold {part}.csv, but there is no file {path}. {_MEND}")
+            raise CorpusError(f"The DHSD folder must hold {part}.csv, but there is no file {path}. {_FIX}")
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 rows = csv.DictReader(file)
                 missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
                 if missing:
-                    raise CorpusError(f"{path} must have the columns {_COLUMNS}, but lacks {missing}. {_MEND}")
+                    raise CorpusError(f"{path} must have the columns {_COLUMNS}, but lacks {missing}. {_FIX}")
                 for row in rows:
                     yield rows.line_num, row
         except (UnicodeDecodeError, csv.Error) as error:
-            raise CorpusError(f"{path} must be a table in UTF-8, but cannot be read ({error}). {_MEND}") from error
+            raise CorpusError(f"{path} must be a table in UTF-8, but cannot be read ({error}). {_FIX}") from error
 
     def _read_row(
         self, part: OfficialSplit, line_number: int, row: dict[str, str | None], earlier: Mapping[str, TextImage]
@@ -101,5 +99,5 @@ class DhsdCorpus:
             lost = f"; {len(set_aside)} rows are set aside, such as: {set_aside[0].reason}" if set_aside else ""
             raise CorpusError(
                 f"There must be images of two writers or more, but of those that the tables of {self._root} name "
-                f"there are {n_writers}{lost}. {_MEND}"
+                f"there are {n_writers}{lost}. {_FIX}"
             )

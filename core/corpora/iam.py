@@ -219,10 +219,10 @@ def _table(root: Path, name: str) -> Path:
     if like is None or (like.layout, like.root) != ("iam", root):
         raise layout_error("iam", root, f"the table {name}.txt, in a folder ascii or in the root itself,")
     above = next((place for place in root.absolute().parents if _find_table(place, name) is not None), None)
-    mend = f"Download ascii.tgz and unpack it in {root / 'ascii'}." if above is None else f"Set `corpus.root: {above}`."
+    fix = f"Download ascii.tgz and unpack it in {root / 'ascii'}." if above is None else f"Set `corpus.root: {above}`."
     raise CorpusError(
         f"IAM's tables must lie in {root / 'ascii'} or {root}, but {name}.txt is in neither, and only they say who "
-        f"wrote what. {mend}"
+        f"wrote what. {fix}"
     )
 
 

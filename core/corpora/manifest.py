@@ -22,7 +22,7 @@ _WANTED = ("path", "writer")
 _COLUMNS = (*_WANTED, "page", "text", "split")
 _DELIMITERS = (",", ";", "\t")
 _OFFICIAL: dict[str, OfficialSplit] = {"train": "train", "test": "test"}
-_MEND = f"Its first line must be such as `{','.join(_COLUMNS)}`, of which `page`, `text` and `split` may be left out."
+_FIX = f"Its first line must be such as `{','.join(_COLUMNS)}`, of which `page`, `text` and `split` may be left out."
 
 
 class ManifestCorpus:
@@ -85,9 +85,7 @@ class ManifestCorpus:
                     if any(cell.strip() for cell in cells):
                         yield number, dict(zip(columns, (cell.strip() for cell in cells), strict=False))
         except (UnicodeDecodeError, csv.Error) as error:
-            raise CorpusError(
-                f"{self._file} must be a table in UTF-8, but cannot be read ({error}). {_MEND}"
-            ) from error
+            raise CorpusError(f"{self._file} must be a table in UTF-8, but cannot be read ({error}). {_FIX}") from error
 
     def _check_columns(self, columns: list[str]) -> None:
         missing = [column for column in _WANTED if column not in columns]
@@ -96,7 +94,7 @@ class ManifestCorpus:
         for kind, names in (("lacks", missing), ("has the unknown", unknown), ("has twice", twice)):
             if names:
                 raise CorpusError(
-                    f"{self._file} must have the columns {', '.join(_COLUMNS)}, but {kind} {names}. {_MEND}"
+                    f"{self._file} must have the columns {', '.join(_COLUMNS)}, but {kind} {names}. {_FIX}"
                 )
 
     def _check(self, row: dict[str, str], images: dict[Path, TextImage]) -> tuple[Path, str | None]:

@@ -27,7 +27,7 @@ from core.lines.source import LineSource
 from core.patches.plan import PatchPlan
 from core.scoring.mean_scores import mean_log_probabilities, number_groups
 
-StrangerMethod = Literal["class_removed", "left_out_writers"]
+UnknownWriterMethod = Literal["class_removed", "left_out_writers"]
 FloatArray = NDArray[np.float64]
 _LOG_RANGE = (-4.0, 4.0)  # of the temperature's logarithm: 0.018 to 55
 
@@ -72,22 +72,22 @@ CalibrationUnit = Literal["image", "page"]
 
 
 @dataclass(frozen=True)
-class StrangerTest:
+class UnknownWriterTest:
     """Tells strangers from known writers by the probability of the best one.
 
     Attributes:
         method: who the strangers were.
         scores: the best writer's calibrated probability for each stranger image (evenly chosen among more than 1000),
             rising.
-        n_strangers: images.
+        n_unknown_writers: images.
         false_accept_rate: the share of such strangers that is taken for a known writer, at most. Larger than was
             asked for where there are too few strangers to tell: n cannot hold less than 1 / (n + 1).
         false_reject_rate: the share of the known writers' validation images that is taken for strangers'.
     """
 
-    method: StrangerMethod
+    method: UnknownWriterMethod
     scores: tuple[float, ...]
-    n_strangers: int
+    n_unknown_writers: int
     false_accept_rate: float
     false_reject_rate: float
 
@@ -113,13 +113,13 @@ class Calibration:
         unit: what it was fitted on: images as the corpus has them (often lines or words), or whole pages.
         temperature: that mean log-probabilities are divided by.
         n_items: images or pages it was fitted on.
-        strangers: tells writers that the model does not know.
+        unknown_writers: tells writers that the model does not know.
     """
 
     unit: Literal["image", "page"]
     temperature: float
     n_items: int
-    strangers: StrangerTest
+    unknown_writers: UnknownWriterTest
 
 
 def calibrate(
@@ -128,7 +128,7 @@ def calibrate(
     items: Sequence[Hashable],
     unit: CalibrationUnit,
     false_accept_rate: float,
-    strangers: FloatArray | None = None,
+    unknown_writers: FloatArray | None = None,
 ) -> Calibration:
     """Fit the temperature, and set the threshold for strangers.
 
@@ -138,7 +138,8 @@ def calibrate(
         items: the image or page of each patch.
         unit: which of the two.
         false_accept_rate: share of strangers that may be taken for a known writer.
-        strangers: (n_strangers, n_writers), mean log-probabilities of images or pages by writers that took no part;
+        unknown_writers: (n_unknown_writers, n_writers), mean log-probabilities of images or pages by
+            writers that took no part;
             `None` where there are none: then each item is asked again without its own writer.
 
     Raises:
@@ -146,12 +147,15 @@ def calibrate(
     """
     means, true = item_means(log_probabilities, labels, items)
     temperature = fit_temperature(means, true)
-    method: StrangerMethod = "left_out_writers"
-    if strangers is None:
+    method: UnknownWriterMethod = "left_out_writers"
+    if unknown_writers is None:
         method = "class_removed"
-        strangers = mean_log_probabilities(remove_own_writer(log_probabilities, labels), items)[1]
-    test = make_stranger_test(
-        method, best_probabilities(strangers, temperature), best_probabilities(means, temperature), false_accept_rate
+        unknown_writers = mean_log_probabilities(remove_own_writer(log_probabilities, labels), items)[1]
+    test = fit_unknown_writer_test(
+        method,
+        best_probabilities(unknown_writers, temperature),
+        best_probabilities(means, temperature),
+        false_accept_rate,
     )
     return Calibration(unit, temperature, len(means), test)
 
@@ -185,30 +189,32 @@ def has_pages_of_images(store: LineSource, image_ids: Sequence[str]) -> bool:
 _MOST_KEPT = 1000
 
 
-def make_stranger_test(
-    method: StrangerMethod, strangers: FloatArray, known: FloatArray, false_accept_rate: float
-) -> StrangerTest:
+def fit_unknown_writer_test(
+    method: UnknownWriterMethod, unknown_writers: FloatArray, known: FloatArray, false_accept_rate: float
+) -> UnknownWriterTest:
     """Set the threshold.
 
     Args:
         method: who the strangers are.
-        strangers: (n,) the best writer's calibrated probability for each image by a stranger, at least one.
+        unknown_writers: (n,) the best writer's calibrated probability for each image by a stranger, at least one.
         known: (m,) the same for validation images by known writers.
         false_accept_rate: wanted, between 0 and 1.
 
     Raises:
         ValueError: if there is no stranger or no known image.
     """
-    if len(strangers) == 0 or len(known) == 0:
-        raise ValueError(f"Both kinds of images are needed, but got {len(strangers)} strangers, {len(known)} known.")
-    ordered = np.sort(strangers)
+    if len(unknown_writers) == 0 or len(known) == 0:
+        raise ValueError(
+            f"Both kinds of images are needed, but got {len(unknown_writers)} strangers, {len(known)} known."
+        )
+    ordered = np.sort(unknown_writers)
     if len(ordered) > _MOST_KEPT:
         ordered = np.quantile(ordered, np.linspace(0, 1, _MOST_KEPT), method="higher")
     scores = tuple(float(score) for score in ordered)
     rate = max(false_accept_rate, 1 / (1 + len(scores)))
-    test = StrangerTest(method, scores, len(strangers), rate, 0.0)
+    test = UnknownWriterTest(method, scores, len(unknown_writers), rate, 0.0)
     rejected = sum(not test.is_known(float(score)) for score in known)
-    return StrangerTest(method, scores, len(strangers), rate, rejected / len(known))
+    return UnknownWriterTest(method, scores, len(unknown_writers), rate, rejected / len(known))
 
 
 def remove_own_writer(log_probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> FloatArray:
@@ -227,6 +233,6 @@ def remove_own_writer(log_probabilities: NDArray[np.floating], labels: NDArray[n
     return np.asarray(log_softmax(others, axis=1), dtype=np.float64)
 
 
-def shares_accepted(test: StrangerTest, probabilities: Sequence[float]) -> float:
+def shares_accepted(test: UnknownWriterTest, probabilities: Sequence[float]) -> float:
     """How many images of this kind are taken for a known writer's."""
     return sum(test.is_known(probability) for probability in probabilities) / max(1, len(probabilities))

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.corpora.index import Unit
 from core.errors import RegistryError
-from core.identification.calibration import Calibration, StrangerTest
+from core.identification.calibration import Calibration, UnknownWriterTest
 from core.settings import InkSettings, PatchSettings
 
 RECORD_FILE = "whosehand.json"
@@ -92,6 +92,10 @@ class ModelRecord:
 
 
 def _calibration(content: dict[str, Any]) -> Calibration:
-    strangers = content["strangers"]
-    test = StrangerTest(**strangers | {"scores": tuple(strangers["scores"])})
-    return Calibration(**content | {"strangers": test})
+    """Of either format: version 0.1 called unknown writers strangers."""
+    if "strangers" in content:
+        test = content.pop("strangers")
+        content["unknown_writers"] = test | {"n_unknown_writers": test["n_strangers"]}
+        del content["unknown_writers"]["n_strangers"]
+    test = content["unknown_writers"]
+    return Calibration(**content | {"unknown_writers": UnknownWriterTest(**test | {"scores": tuple(test["scores"])})})

@@ -142,8 +142,8 @@ class WriterIdentifier:
         best = float(probabilities[order[0]])
         return Answer(
             ranking=tuple(RankedWriter(self.record.writer_ids[k], float(probabilities[k])) for k in order),
-            none_of_these=calibration.strangers.none_of_these(best) if calibration else None,
-            is_known=calibration.strangers.is_known(best) if calibration else None,
+            none_of_these=calibration.unknown_writers.none_of_these(best) if calibration else None,
+            is_known=calibration.unknown_writers.is_known(best) if calibration else None,
             n_lines=n_lines,
             n_patches=len(log_probabilities),
             calibrated_on=calibration.unit if calibration else None,

@@ -280,7 +280,7 @@ def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 Fingerprints = Mapping[Path, Fingerprint | ImageError]
 _POLL_S = 0.5
 
@@ -303,7 +303,7 @@ def gather_lines(
     fingerprints: Fingerprints,
     pool: Pool,
     settings: InkSettings,
-    on_progress: Progress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> GatheredLines:
     """See that the pool holds the lines of all these images.
 
@@ -336,7 +336,7 @@ class _Build:
     """One run of `gather_lines`: what is wanted, what is missing still, what cannot be had."""
 
     def __init__(
-        self, images: Sequence[TextImage], prints: Fingerprints, pool: Pool, on_progress: Progress | None
+        self, images: Sequence[TextImage], prints: Fingerprints, pool: Pool, on_progress: ProgressCallback | None
     ) -> None:
         self.keys: dict[str, str] = {}
         self.unusable: dict[str, Unusable] = {}

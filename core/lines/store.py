@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from core.corpora.index import CorpusIndex, SetAside
 from core.errors import CorpusError, ImageError, LineStoreError
 from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key, record_bytes
-from core.lines.reading import Fingerprint, GatheredLines, Progress, fingerprint_files, gather_lines
+from core.lines.reading import Fingerprint, GatheredLines, ProgressCallback, fingerprint_files, gather_lines
 from core.lines.source import StoredLine
 from core.settings import InkSettings
 
 LIST = "lines.json"
-MEND = "Delete the folder; `whosehand sweep` builds it again."
+FIX = "Delete the folder; `whosehand sweep` builds it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def read_list(folder: Path) -> LineList:
         return LineList(pool, int(head["settings"]["height_px"]), images, set_aside)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise LineStoreError(
-            f"{folder / LIST} must list the lines of a store, but does not ({error!r}). {MEND}"
+            f"{folder / LIST} must list the lines of a store, but does not ({error!r}). {FIX}"
         ) from error
 
 
@@ -155,15 +155,15 @@ def _read_checked(path: Path) -> tuple[dict[str, Any], bytes]:
         first, _, body = path.read_bytes().partition(b"\n")
         head = json.loads(first)
     except FileNotFoundError as error:
-        raise LineStoreError(f"A line store must hold {path.name}, but {path.parent} does not. {MEND}") from error
+        raise LineStoreError(f"A line store must hold {path.name}, but {path.parent} does not. {FIX}") from error
     except (OSError, ValueError) as error:
-        raise LineStoreError(f"{path} must begin with a line of JSON, but cannot be read ({error}). {MEND}") from error
+        raise LineStoreError(f"{path} must begin with a line of JSON, but cannot be read ({error}). {FIX}") from error
     found_format = head.get("format") if isinstance(head, dict) else None
     if found_format != FORMAT_VERSION:
-        raise LineStoreError(f"A line store must have format {FORMAT_VERSION}, but {path} has {found_format}. {MEND}")
+        raise LineStoreError(f"A line store must have format {FORMAT_VERSION}, but {path} has {found_format}. {FIX}")
     found = hashlib.sha256(body.removesuffix(b"\n")).hexdigest()
     if found != head.get("sha256"):
-        raise LineStoreError(f"{path} must have the SHA-256 that its head says, but has {found}. {MEND}")
+        raise LineStoreError(f"{path} must have the SHA-256 that its head says, but has {found}. {FIX}")
     return head, body
 
 
@@ -201,7 +201,7 @@ def build_line_store(
     index: CorpusIndex,
     settings: InkSettings,
     cache_dir: Path,
-    on_progress: Progress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> "LineStore":
     """Open the store of these lines; what of it is not there, or damaged, is read first.
 
@@ -309,7 +309,7 @@ class LineStore:
 
 
 def _open_or_build(
-    index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: Progress | None
+    index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: ProgressCallback | None
 ) -> LineStore:
     kept_in = cache_dir / f".files-{hashlib.sha256(str(index.root.absolute()).encode()).hexdigest()[:20]}.json"
     waiting = partial(_say_that_it_starts, time.monotonic(), len(index.images), on_progress)
@@ -342,7 +342,7 @@ def _open_of(index: CorpusIndex, folder: Path) -> LineStore:
     return store
 
 
-def _say_that_it_starts(since: float, n_images: int, on_progress: Progress | None) -> None:
+def _say_that_it_starts(since: float, n_images: int, on_progress: ProgressCallback | None) -> None:
     if on_progress is not None and time.monotonic() - since > _SILENT_S:
         on_progress(0, n_images)
 

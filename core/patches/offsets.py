@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from core.errors import PatchError
 from core.lines.source import LineSource
-from core.splits.manifest import LeakyPart
+from core.splits.manifest import LeakySubset
 
 Indices = NDArray[np.int64]
 
@@ -120,7 +120,7 @@ def ink_shares(store: LineSource, line: int, size_px: int) -> NDArray[np.float64
 
 
 def mark_inked(
-    store: LineSource, line: int, size_px: int, min_ink: float, leak: LeakyPart | None = None
+    store: LineSource, line: int, size_px: int, min_ink: float, leak: LeakySubset | None = None
 ) -> NDArray[np.bool_]:
     """Mark the offsets of a line, (n_tops, n_lefts), with enough ink under them that may be taken."""
     inked = ink_shares(store, line, size_px) >= min_ink
@@ -156,7 +156,7 @@ class InkedOffsets:
 
     @classmethod
     def find(
-        cls, store: LineSource, lines: Sequence[int], size_px: int, min_ink: float, leak: LeakyPart | None = None
+        cls, store: LineSource, lines: Sequence[int], size_px: int, min_ink: float, leak: LeakySubset | None = None
     ) -> "InkedOffsets":
         """Test every offset of the lines.
 

@@ -24,7 +24,7 @@ from core.patches.offsets import (
     share_equally,
 )
 from core.settings import PatchSettings
-from core.splits.manifest import LeakyPart
+from core.splits.manifest import LeakySubset
 
 PAPER = 255
 UNKNOWN_WRITER = -1
@@ -85,7 +85,7 @@ class PatchSampler:
         writer_ids: Sequence[str],
         settings: PatchSettings,
         seed: int,
-        leak: LeakyPart | None = None,
+        leak: LeakySubset | None = None,
     ) -> None:
         """Test the ink of all offsets.
 
@@ -159,7 +159,7 @@ def evaluation_plan(
     writer_ids: Sequence[str] | None,
     settings: PatchSettings,
     per_image: int,
-    leak: LeakyPart | None = None,
+    leak: LeakySubset | None = None,
     by: Literal["line", "image", "page"] = "image",
 ) -> PatchPlan:
     """Space patches evenly over the inked offsets of each image, all its lines together.
@@ -223,7 +223,7 @@ def read_patches(store: LineSource, plan: PatchPlan) -> NDArray[np.uint8]:
     return patches
 
 
-def _lines_of(store: LineSource, image_ids: Sequence[str], leak: LeakyPart | None) -> Indices:
+def _lines_of(store: LineSource, image_ids: Sequence[str], leak: LeakySubset | None) -> Indices:
     wanted = set(image_ids)
     lines = np.array([i for i, line in enumerate(store.lines) if line.image_id in wanted], dtype=np.int64)
     return lines if leak is None else lines[leak.choose([store.lines[i] for i in lines.tolist()])]
@@ -248,7 +248,7 @@ def _plan(lines: Indices, tops: Indices, lefts: Indices, labels: Indices, size_p
 
 
 def _space_evenly(
-    store: LineSource, lines: Sequence[int], settings: PatchSettings, per_image: int, leak: LeakyPart | None
+    store: LineSource, lines: Sequence[int], settings: PatchSettings, per_image: int, leak: LeakySubset | None
 ) -> Indices:
     """Choose the patches of one image: (3, n_patches), rows line, top, left.
 

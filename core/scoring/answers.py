@@ -15,7 +15,7 @@ from core.patches.plan import PatchPlan, evaluation_plan
 from core.scoring.intervals import ClusteredScores, Interval, bootstrap_means, draw_resamples, exact_interval
 from core.scoring.mean_scores import mean_log_probabilities
 from core.settings import PatchSettings
-from core.splits.manifest import LeakyPart
+from core.splits.manifest import LeakySubset
 
 PATCH_COUNTS = (1, 2, 4, 8, 16)
 _N_DRAWS = 20
@@ -95,7 +95,7 @@ def dense_plan(
     writer_ids: Sequence[str],
     settings: PatchSettings,
     per_line: int,
-    leak: LeakyPart | None = None,
+    leak: LeakySubset | None = None,
 ) -> PatchPlan:
     """Space patches evenly over each line (not each image, as an evaluation does), at most `per_line` of each.
 

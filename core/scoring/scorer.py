@@ -10,7 +10,7 @@ from core.patches.feed import evaluation_batches
 from core.patches.plan import evaluation_plan
 from core.scoring.evaluation import Evaluation, evaluate
 from core.settings import PatchSettings
-from core.splits.manifest import LeakyPart
+from core.splits.manifest import LeakySubset
 
 _BATCH_SIZE = 256
 
@@ -39,7 +39,7 @@ class Scorer:
         writer_ids: Sequence[str],
         patches: PatchSettings,
         per_image: int,
-        leak: LeakyPart | None = None,
+        leak: LeakySubset | None = None,
     ) -> None:
         self._predictor = Predictor(model)
         self._store, self._writer_ids = store, writer_ids

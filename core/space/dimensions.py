@@ -262,8 +262,8 @@ def _is_on_grid(value: float, low: float, step: float) -> bool:
 
 def _unreachable(name: str, low: float, high: float, step: float) -> str:
     nearest = float(f"{low + math.floor((high - low) / step) * step:.12g}")
-    mend = int(nearest) if isinstance(low, int) else nearest
-    return f"{name}: `high` must be reachable from `low` by steps, but got {low=}, {high=}, {step=}; take high={mend}."
+    fix = int(nearest) if isinstance(low, int) else nearest
+    return f"{name}: `high` must be reachable from `low` by steps, but got {low=}, {high=}, {step=}; take high={fix}."
 
 
 _KEYS = {

@@ -17,7 +17,7 @@ import numpy as np
 
 from core.corpora.index import CorpusIndex, LeftOutWriter, OfficialSplit, TextImage, natural_key
 from core.errors import SplitError
-from core.splits.manifest import PARTS, Part, SplitManifest
+from core.splits.manifest import SplitManifest, Subset
 from core.splits.settings import FoldSettings, SplitSettings
 
 _SHOWN = 10
@@ -53,7 +53,7 @@ def pages_of_writers(images: Iterable[TextImage], corpus: str) -> dict[str, list
     return {writer_id: pages[writer_id] for writer_id in sorted(pages, key=natural_key)}
 
 
-def images_of_part(images: Iterable[TextImage], part_of_page: Mapping[str, Part], part: Part) -> tuple[str, ...]:
+def images_of_part(images: Iterable[TextImage], part_of_page: Mapping[str, Subset], part: Subset) -> tuple[str, ...]:
     """The ids of the images whose page is in a part."""
     return tuple(image.image_id for image in images if part_of_page.get(image.group_id) == part)
 
@@ -64,7 +64,7 @@ def name_writers(writers: Collection[LeftOutWriter]) -> str:
     return f"{first}; and {len(writers) - _SHOWN} more" if len(writers) > _SHOWN else first
 
 
-__all__ = ["PARTS", "LeftOutWriter", "Part", "SplitManifest", "SplitSettings", "split_pages"]
+__all__ = ["LeftOutWriter", "SplitManifest", "SplitSettings", "split_pages"]
 
 
 def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:
@@ -91,7 +91,7 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
     usable = [image for image in index.images if image.image_id not in unusable] if unusable else list(index.images)
     pages_of_writer = _group(index, uses_official=_uses_official(index, settings))
     usable_pages = {image.group_id for image in usable}
-    dealt: dict[str, dict[Part, list[_Page]]] = {}
+    dealt: dict[str, dict[Subset, list[_Page]]] = {}
     left_out: list[LeftOutWriter] = []
     faults: list[LeftOutWriter] = []  # of them those who would have too few pages if all could be read
     _check_fold(pages_of_writer, settings)
@@ -191,7 +191,7 @@ def _lack(pages: list[_Page], settings: SplitSettings) -> str | None:
     return f"has {len(pages)}, needs {needed}" if len(pages) < needed else None
 
 
-def _deal(writer_id: str, pages: list[_Page], settings: SplitSettings) -> dict[Part, list[_Page]]:
+def _deal(writer_id: str, pages: list[_Page], settings: SplitSettings) -> dict[Subset, list[_Page]]:
     test = [page for page in pages if page.official == "test"]
     is_official = any(page.official is not None for page in pages)
     rest = sorted((page for page in pages if page.official != "test"), key=lambda page: page.group_id)
@@ -207,7 +207,7 @@ def _deal(writer_id: str, pages: list[_Page], settings: SplitSettings) -> dict[P
     return {"test": test, "validation": shuffled[:n_validation], "train": shuffled[n_validation:]}
 
 
-def _rotate(shuffled: list[_Page], folds: FoldSettings) -> dict[Part, list[_Page]]:
+def _rotate(shuffled: list[_Page], folds: FoldSettings) -> dict[Subset, list[_Page]]:
     """Hold out fold k; with one page a fold, a writer with fewer pages than others begins anew and lacks in none."""
     n = len(shuffled) if folds.n == "pages" else folds.n
     held_out = shuffled[(folds.fold - 1) % n :: n]
@@ -246,5 +246,5 @@ def _name(writers: list[LeftOutWriter]) -> str:
     return f"{first}; and {len(writers) - 10} more" if len(writers) > 10 else first
 
 
-def _image_ids(images: Iterable[TextImage], part_of_page: Mapping[str, Part], part: Part) -> tuple[str, ...]:
+def _image_ids(images: Iterable[TextImage], part_of_page: Mapping[str, Subset], part: Subset) -> tuple[str, ...]:
     return tuple(image.image_id for image in images if part_of_page.get(image.group_id) == part)

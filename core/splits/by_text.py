@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from core.corpora.index import CorpusIndex, LeftOutWriter, TextImage
 from core.errors import SplitError
 from core.splits.by_page import images_of_part, name_writers, pages_of_writers, split_unit, usable_images
-from core.splits.manifest import PARTS, Part, SplitManifest
+from core.splits.manifest import SUBSETS, SplitManifest, Subset
 from core.splits.settings import SplitSettings
 
 _GAP = 0.02  # of the way to the best division; the rest would take long and change a page or two
@@ -45,7 +45,7 @@ def split_texts(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
     _check_texts_are_known(index, images)
     pages = pages_of_writers(images, index.name)
     bundle_of_page = _bundle(images)
-    parts = PARTS if settings.test > 0 else PARTS[:2]
+    parts = SUBSETS if settings.test > 0 else SUBSETS[:2]
     left_out, faults = [], []  # faults: those who would have too few texts if all could be read
     with_unreadable = pages_of_writers(index.images, index.name)
     for writer_id, all_pages in with_unreadable.items():
@@ -125,7 +125,7 @@ def _count(writers: Sequence[str], pages: dict[str, list[str]], bundle_of_page: 
     return _Counts(bundles, csr_array(coo_array((np.ones(len(entries)), (rows, columns)), shape=shape)))
 
 
-def _deal(counts: _Counts, parts: Sequence[Part], settings: SplitSettings, corpus: str) -> dict[int, Part]:
+def _deal(counts: _Counts, parts: Sequence[Subset], settings: SplitSettings, corpus: str) -> dict[int, Subset]:
     """Solve for the part of each bundle.
 
     Unknowns: for each bundle and part, whether it lies there (bundles run slower than parts); for each writer and

@@ -19,7 +19,7 @@ from core.corpora.writer_choice import check_known, read_ids
 from core.errors import SplitError
 from core.splits.by_page import name_writers, pages_of_writers, split_pages, split_unit, usable_images
 from core.splits.by_text import split_texts
-from core.splits.manifest import PARTS, LeakyDeal, Part, SplitManifest
+from core.splits.manifest import SUBSETS, LeakyDeal, SplitManifest, Subset
 from core.splits.settings import LeakyUnit, ListSettings, SplitSettings
 
 
@@ -41,7 +41,7 @@ def split_by_lists(
     pages_of_writers(index.images, index.name)  # every page has one writer, or this says so
     listed = _read_lists(index, lists)
     _check_pages_are_whole(index, listed)
-    parts = [part for part in PARTS if part in listed.values()]
+    parts = [part for part in SUBSETS if part in listed.values()]
     usable = [image for image in usable_images(index, unusable) if image.image_id in listed]
     found = Counter((image.writer_id, listed[image.image_id]) for image in usable)
     wanted = Counter((image.writer_id, listed[image.image_id]) for image in index.images if image.image_id in listed)
@@ -74,19 +74,19 @@ def split_by_lists(
     )
 
 
-def only_listed(index: CorpusIndex, lists: ListSettings, part: Part) -> CorpusIndex:
+def only_listed(index: CorpusIndex, lists: ListSettings, part: Subset) -> CorpusIndex:
     """The corpus with the images of one list alone."""
     listed = _read_lists(index, lists)
     return replace(index, images=tuple(image for image in index.images if listed.get(image.image_id) == part))
 
 
-def _read_lists(index: CorpusIndex, lists: ListSettings) -> dict[str, Part]:
+def _read_lists(index: CorpusIndex, lists: ListSettings) -> dict[str, Subset]:
     """The part of each image that is in a list."""
     images_of_page: dict[str, list[str]] = {}
     for image in index.images:
         images_of_page.setdefault(image.group_id, []).append(image.image_id)
     images = {image.image_id for image in index.images}
-    listed: dict[str, tuple[Part, str]] = {}
+    listed: dict[str, tuple[Subset, str]] = {}
     for part, ids in (("train", lists.train), ("validation", lists.validation), ("test", lists.test)):
         if ids is None:
             continue
@@ -105,8 +105,8 @@ def _read_lists(index: CorpusIndex, lists: ListSettings) -> dict[str, Part]:
     return {image_id: part for image_id, (part, _) in listed.items()}
 
 
-def _check_pages_are_whole(index: CorpusIndex, listed: Mapping[str, Part]) -> None:
-    part_of_page: dict[str, Part] = {}
+def _check_pages_are_whole(index: CorpusIndex, listed: Mapping[str, Subset]) -> None:
+    part_of_page: dict[str, Subset] = {}
     for image in index.images:
         part = listed.get(image.image_id)
         if part is not None and part_of_page.setdefault(image.group_id, part) != part:
@@ -116,12 +116,12 @@ def _check_pages_are_whole(index: CorpusIndex, listed: Mapping[str, Part]) -> No
             )
 
 
-def _ids(images: list[TextImage], listed: Mapping[str, Part], writers: list[str], part: Part) -> tuple[str, ...]:
+def _ids(images: list[TextImage], listed: Mapping[str, Subset], writers: list[str], part: Subset) -> tuple[str, ...]:
     kept = set(writers)
     return tuple(image.image_id for image in images if listed[image.image_id] == part and image.writer_id in kept)
 
 
-_ORDER: tuple[Part, ...] = ("test", "validation", "train")
+_ORDER: tuple[Subset, ...] = ("test", "validation", "train")
 
 
 def split_writers(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:

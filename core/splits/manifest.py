@@ -58,9 +58,9 @@ class LeakyDeal:
     validation: float
     seed: int
 
-    def part(self, part: Literal["train", "validation"]) -> "LeakyPart":
+    def part(self, part: Literal["train", "validation"]) -> "LeakySubset":
         """One side of it."""
-        return LeakyPart(self, part)
+        return LeakySubset(self, part)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -68,7 +68,7 @@ class LeakyDeal:
 
 
 @dataclass(frozen=True)
-class LeakyPart:
+class LeakySubset:
     """The lines and offsets that one part has."""
 
     deal: LeakyDeal
@@ -115,8 +115,8 @@ class LeakyPart:
         return hashlib.sha256(f"{self.deal.seed} {line.line_number} {line.image_id}".encode()).digest()
 
 
-Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
+Subset = Literal["train", "validation", "test"]
+SUBSETS: tuple[Subset, ...] = ("train", "validation", "test")
 _FORMAT = 1
 
 
@@ -154,7 +154,7 @@ class SplitManifest:
 
     def __post_init__(self) -> None:
         """Refuse overlap."""
-        part_of: dict[str, Part] = {}
+        part_of: dict[str, Subset] = {}
         if self.leaky is not None and self.train != self.validation:
             raise SplitError("A leaky division deals out the images that it trains on, but has others in validation.")
         for part in self._parts_of_their_own:
@@ -165,11 +165,11 @@ class SplitManifest:
                     )
                 part_of[image_id] = part
 
-    def image_ids(self, part: Part) -> tuple[str, ...]:
+    def image_ids(self, part: Subset) -> tuple[str, ...]:
         """The images of a part."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
 
-    def leak(self, part: Part) -> LeakyPart | None:
+    def leak(self, part: Subset) -> LeakySubset | None:
         """Which lines and patches of its images a part has; `None` where it has all of them."""
         return None if self.leaky is None or part == "test" else self.leaky.part(part)
 
@@ -216,7 +216,7 @@ class SplitManifest:
             SplitError: if so.
         """
         page_of = {image.image_id: image.group_id for image in index.images}
-        part_of_page: dict[str, Part] = {}
+        part_of_page: dict[str, Subset] = {}
         for part in self._parts_of_their_own:
             gone = [image_id for image_id in self.image_ids(part) if image_id not in page_of]
             if gone:
@@ -275,22 +275,22 @@ class SplitManifest:
         return manifest
 
     @property
-    def _parts_of_their_own(self) -> tuple[Part, ...]:
-        return PARTS if self.leaky is None else ("train", "test")
+    def _parts_of_their_own(self) -> tuple[Subset, ...]:
+        return SUBSETS if self.leaky is None else ("train", "test")
 
     def _content(self) -> dict[str, Any]:
         return {
             "format": _FORMAT,
             "corpus": self.corpus,
             "unit": self.unit,
-            "n_images": {part: len(self.image_ids(part)) for part in PARTS},
+            "n_images": {part: len(self.image_ids(part)) for part in SUBSETS},
             "settings": dict(self.settings),
             # Only where there is something to say, so that older manifests keep their hash.
             **({} if self.choice is None else {"choice": self.choice.as_json()}),
             **({} if self.leaky is None else {"warning": self.warning, "leaky": self.leaky.as_json()}),
             "writer_ids": list(self.writer_ids),
             "left_out": [asdict(writer) for writer in self.left_out],
-            **{part: list(self.image_ids(part)) for part in PARTS},
+            **{part: list(self.image_ids(part)) for part in SUBSETS},
         }
 
 

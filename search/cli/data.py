@@ -29,7 +29,7 @@ from search.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from core.corpora.corpus_report import Census
+    from core.corpora.corpus_report import CorpusReport
     from core.corpora.index import SetAside
     from core.lines.source import StoredLine
     from core.patches.plan import PatchSampler
@@ -119,7 +119,7 @@ app.command()(data_audit.audit)
 _SHOWN_PROBLEMS = 10
 
 
-class Part(StrEnum):
+class Subset(StrEnum):
     """A part of the split."""
 
     TRAIN = "train"
@@ -146,10 +146,10 @@ def stats(
     try:
         corpus = divide_corpus(read, settings, reports)
     except (CorpusError, SplitError):  # what was found may tell why
-        _print_census(read.census)
+        _print_corpus_report(read.corpus_report)
         raise
     manifest = corpus.manifest
-    _print_census(corpus.census)
+    _print_corpus_report(corpus.corpus_report)
     _print_parts(corpus)
     per_writer = Counter(image.writer_id for image in index.images)
     output.print(
@@ -209,7 +209,7 @@ def split(
     """Divide the pages into train, validation and test, and write the manifest with its hash."""
     corpus = _prepare(read_experiment(experiment, overrides))
     corpus.manifest.save(out)
-    _print_census(corpus.census)
+    _print_corpus_report(corpus.corpus_report)
     _print_parts(corpus)
     output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.divided_by}")
 
@@ -218,7 +218,7 @@ def split(
 def pages(
     experiment: ExperimentFile,
     overrides: Overrides = [],  # noqa: B006
-    part: Annotated[Part, typer.Option(help="Of the split.")] = Part.TEST,
+    part: Annotated[Subset, typer.Option(help="Of the split.")] = Subset.TEST,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, spread over the writers.")] = 5,
 ) -> None:
     """Print paths of image files of one part of the split, such as unseen ones to try `identify` on."""
@@ -266,7 +266,7 @@ def _print_parts(corpus: "PreparedCorpus") -> None:
         "part",
         *(("writers", "images", "lines") if not corpus.index.has_pages else ("writers", "pages", "images", "lines")),
     )
-    for part in Part:
+    for part in Subset:
         ids, n_lines = corpus.manifest.image_ids(part.value), Counter(line.image_id for line in _lines(corpus, part))
         if corpus.manifest.leaky is not None:  # by line not every image is in both
             ids = tuple(image_id for image_id in ids if n_lines[image_id])
@@ -277,29 +277,29 @@ def _print_parts(corpus: "PreparedCorpus") -> None:
     output.print(table)
 
 
-def _lines(corpus: "PreparedCorpus", part: Part) -> "list[StoredLine]":
+def _lines(corpus: "PreparedCorpus", part: Subset) -> "list[StoredLine]":
     """The lines of a part; those of a leaky split as they are dealt out."""
     ids, leak = set(corpus.manifest.image_ids(part.value)), corpus.manifest.leak(part.value)
     lines = [line for line in corpus.store.lines if line.image_id in ids]
     return lines if leak is None else [line for line, is_in in zip(lines, leak.choose(lines), strict=True) if is_in]
 
 
-def _print_census(census: "Census") -> None:
+def _print_corpus_report(corpus_report: "CorpusReport") -> None:
     """The sum that must come out even, and the reasons behind it."""
     output.print(
-        f"found {census.n_found:,} = {census.n_used:,} used + {census.n_left_out:,} left out + "
-        f"{census.n_quarantined:,} quarantined"
+        f"found {corpus_report.n_found:,} = {corpus_report.n_used:,} used + {corpus_report.n_left_out:,} left out + "
+        f"{corpus_report.n_quarantined:,} quarantined"
     )
     by_reason: dict[str, list[SetAside]] = {}
-    for entry in census.left_out:
+    for entry in corpus_report.left_out:
         by_reason.setdefault(entry.reason, []).append(entry)
     for reason, entries in list(by_reason.items())[:_SHOWN_PROBLEMS]:
         more = f" and {len(entries) - 1:,} more" if len(entries) > 1 else ""
         notes.print(f"left out: {reason} ({entries[0].path}{more})", markup=False)
-    for problem in census.quarantined[:_SHOWN_PROBLEMS]:
+    for problem in corpus_report.quarantined[:_SHOWN_PROBLEMS]:
         reason = problem.reason.removeprefix(f"{problem.path}: ")
         notes.print(f"set aside: {problem.path}: {reason}", markup=False)
-    n_more = max(0, len(by_reason) - _SHOWN_PROBLEMS), max(0, census.n_quarantined - _SHOWN_PROBLEMS)
+    n_more = max(0, len(by_reason) - _SHOWN_PROBLEMS), max(0, corpus_report.n_quarantined - _SHOWN_PROBLEMS)
     for count, what in zip(n_more, ("other reasons to leave out", "more set aside"), strict=True):
         if count:
             notes.print(f"... and {count:,} {what}")

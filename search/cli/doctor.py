@@ -27,7 +27,7 @@ def doctor(
         ),
     ] = None,
     overrides: Overrides = [],  # noqa: B006
-    mends: Annotated[
+    fixes: Annotated[
         bool, typer.Option("--mend", help="Rewrite addresses after the project was moved; a backup is made first.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -39,8 +39,8 @@ def doctor(
     from search.upkeep.doctor import examine
 
     settings = read_experiment(experiment, overrides) if experiment is not None else None
-    if mends:
-        _mend(settings)
+    if fixes:
+        _fix(settings)
     with notes.status("examining"):
         findings = examine(current_workspace(), settings)
     n_problems = sum(finding.level == "problem" for finding in findings)
@@ -53,9 +53,9 @@ def doctor(
     raise typer.Exit(1 if n_problems else 0)
 
 
-def _mend(experiment: "Experiment | None") -> None:
+def _fix(experiment: "Experiment | None") -> None:
     from search.tracking.store import locate_store
-    from search.upkeep.moved_projects import find_moved_addresses, mend_addresses, refuse_while_used
+    from search.upkeep.moved_projects import find_moved_addresses, fix_addresses, refuse_while_used
 
     workspace = current_workspace()
     store = locate_store(experiment.tracking if experiment else None, workspace.root)
@@ -64,7 +64,7 @@ def _mend(experiment: "Experiment | None") -> None:
         notes.print("There are no addresses to mend.")
         return
     refuse_while_used(workspace)
-    backup = mend_addresses(store, moved)
+    backup = fix_addresses(store, moved)
     notes.print(f"rewritten: {moved}; the database as it was is {backup}", markup=False)
 
 
@@ -75,8 +75,8 @@ def _table(findings: "list[Finding]") -> Table:
     table.add_column("found", overflow="fold")
     for finding in findings:
         found = Text(finding.text)
-        if finding.mend:
-            found.append(f"\n-> {finding.mend}", style="italic")
+        if finding.fix:
+            found.append(f"\n-> {finding.fix}", style="italic")
         table.add_row(Text(finding.level, style=_STYLES[finding.level]), finding.topic, found)
     return table
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from core.corpora.index import SetAside
-    from search.identification.identify import Identification, ImageVerdict, RankedWriter
+    from search.identification.identify import Identification, Prediction, RankedWriter
     from search.tracking.store import TrackingStore
 
 _SHOWN_WRITERS = 3
@@ -87,12 +87,12 @@ def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_j
 
 
 def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: ImageUnit) -> None:
-    from search.identification.identify import N_RANKED, identify_each, write_verdicts
+    from search.identification.identify import N_RANKED, identify_each, write_predictions
 
     with progress_bar("asking the model") as advance:
         advance(0, len(images))
         found = identify_each(images, folder, N_RANKED, read_as.value)
-        tally = write_verdicts(_counted(found, len(images), advance), path)
+        tally = write_predictions(_counted(found, len(images), advance), path)
     output.print(
         f"{path}: {tally.n_answered:,} images answered, {tally.n_unreadable:,} could not be used", markup=False
     )
@@ -100,8 +100,8 @@ def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: Im
 
 
 def _counted(
-    found: "Iterator[ImageVerdict | SetAside]", n_images: int, advance: "Callable[[int, int], None]"
-) -> "Iterator[ImageVerdict | SetAside]":
+    found: "Iterator[Prediction | SetAside]", n_images: int, advance: "Callable[[int, int], None]"
+) -> "Iterator[Prediction | SetAside]":
     for number, item in enumerate(found, start=1):
         yield item
         advance(number, n_images)
@@ -116,9 +116,9 @@ def _explain(images: "Sequence[Path]", folder: Path, title: str, path: Path, rea
     with notes.status("asking the model"):
         explained = explain(images[0], folder, _N_DECISIVE, read_as.value)
     write_evidence_page(explained, title, path)
-    best = explained.verdict.ranking[0]
+    best = explained.prediction.ranking[0]
     output.print(f"{_shown(images[0])}: writer {best.writer_id}  {best.probability:.1%}", markup=False)
-    if explained.verdict.is_known is False:
+    if explained.prediction.is_known is False:
         notes.print("[bold yellow]warning:[/] it may be none of the known writers")
     output.print(f"what it rests on: {path}", markup=False)
 
@@ -153,7 +153,7 @@ def _print_table(answer: "Identification", model: str) -> None:
         notes.print(f"[bold yellow]warning:[/] {answer.record.warning}")
 
 
-def _none_of_these(image: "ImageVerdict") -> str:
+def _none_of_these(image: "Prediction") -> str:
     if image.none_of_these is None:
         return "not calibrated"
     return f"{image.none_of_these:.0%}{'' if image.is_known else ' !'}"

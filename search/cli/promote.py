@@ -63,9 +63,9 @@ def promote(
     if dry_run:
         with progress_bar("reading text lines") as advance:
             job = prepare_promotion(sweep, current_workspace(), choice, advance)
-        from search.promotion.plan import foresee
+        from search.promotion.plan import plan_promotion
 
-        for line in foresee(job):
+        for line in plan_promotion(job):
             output.print(escape(line))
         return
     _promote(sweep, choice)
@@ -135,15 +135,15 @@ def _print_promotion(promotion: "Promotion") -> None:
     version = promotion.version
     if promotion.became == "challenger":
         output.print(f"[bold yellow]challenger[/] of [bold]{version.name}[/]: version {version.version}; not champion:")
-        for reason in promotion.verdict.reasons:
+        for reason in promotion.gate_result.reasons:
             output.print(f"  - {escape(reason)}")
     else:
         former = f" (before: version {promotion.former.version}, now `previous`)" if promotion.former else ""
         output.print(f"champion of [bold]{version.name}[/]: version {version.version}{former}")
     _print_scores(promotion)
-    if promotion.became != "unchanged" and promotion.verdict.remarks:
-        output.print("the gate found well:" if promotion.verdict.reasons else "it passed the gate:")
-        for remark in promotion.verdict.remarks:
+    if promotion.became != "unchanged" and promotion.gate_result.remarks:
+        output.print("the gate found well:" if promotion.gate_result.reasons else "it passed the gate:")
+        for remark in promotion.gate_result.remarks:
             output.print(f"  - {escape(remark)}")
 
 

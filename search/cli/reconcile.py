@@ -48,21 +48,21 @@ def _print(found: "Reconciliation", is_applied: bool, shows_all: bool) -> None:
     output.print(_table(shown, odd), soft_wrap=False)
     if len(shown) < len(found.rows):
         output.print(f"and {len(found.rows) - len(shown)} trials more that are alike everywhere (--all shows them)")
-    mended = [difference for difference in found.found if difference not in found.left]
-    for difference in mended:
+    fixed_rows = [difference for difference in found.found if difference not in found.left]
+    for difference in fixed_rows:
         output.print(f"[green]mended[/] {_trial(difference.trial)}{escape(difference.what)}")
     for difference in found.left:
-        word = "[red]cannot mend[/]" if difference.mend is None else "[yellow]differs[/]"
+        word = "[red]cannot mend[/]" if difference.fix is None else "[yellow]differs[/]"
         output.print(f"{word} {_trial(difference.trial)}{escape(difference.what)}; {escape(difference.remedy)}")
     for warning in found.warnings:
         notes.print(f"note: {escape(warning)}")
-    n_mendable = sum(difference.mend is not None for difference in found.left)
+    n_fixable = sum(difference.fix is not None for difference in found.left)
     if not found.found:
         output.print("Ledger, engine, MLflow and disk say the same.")
     elif not is_applied:
-        output.print(f"{n_mendable} of {len(found.left)} can be mended: --apply does it. Nothing was changed.")
+        output.print(f"{n_fixable} of {len(found.left)} can be mended: --apply does it. Nothing was changed.")
     else:
-        output.print(f"{len(mended)} mended, {len(found.left)} left.")
+        output.print(f"{len(fixed_rows)} mended, {len(found.left)} left.")
 
 
 def _table(rows: "Sequence[SweepRow]", odd: set[int | None]) -> Table:
@@ -103,5 +103,5 @@ def _difference(difference: "Difference") -> dict[str, object]:
         "trial": difference.trial,
         "what": difference.what,
         "remedy": difference.remedy,
-        "can_be_mended": difference.mend is not None,
+        "can_be_mended": difference.fix is not None,
     }

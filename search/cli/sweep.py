@@ -38,8 +38,8 @@ def sweep(
     with progress_bar("reading text lines") as advance:
         launched = launch_sweep(settings, current_workspace(), make_progress(notes), advance)
     _print_outcome(settings, launched)
-    is_in_vain = launched.outcome.status == "completed" and launched.outcome.best is None
-    raise typer.Exit(1 if is_in_vain else _EXIT_CODES[launched.outcome.status])
+    no_trial_completed = launched.outcome.status == "completed" and launched.outcome.best is None
+    raise typer.Exit(1 if no_trial_completed else _EXIT_CODES[launched.outcome.status])
 
 
 def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from core.corpora.index import CorpusIndex
 from core.errors import SplitError
+from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore
 from core.networks.hyperparameters import seed_recipe
 from core.patches.plan import PatchSampler, evaluation_plan
@@ -27,7 +28,7 @@ from core.splits.division import leak
 from core.splits.manifest import SplitManifest
 from core.splits.settings import SplitSettings
 from search.experiment.experiment import Experiment
-from search.experiment.settings import TRAIN_PATCH_CNN, BudgetSettings
+from search.experiment.settings import MOVED_OBJECTIVES, TRAIN_PATCH_CNN, BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.files import write_atomically
 from search.ledger.ledger import open_ledger
@@ -86,7 +87,6 @@ def _by_text(index: CorpusIndex, sealed: SplitManifest, seed: int) -> SplitManif
 
 
 Recipe = Literal["default", "seed_recipe"]
-OnLines = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def run_audit(
     workspace: Workspace,
     choice: AuditChoice,
     make_progress: Callable[[], Progress],
-    on_lines: OnLines | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Audit:
     """Train the recipe under every division of the training and validation pages; the test pages stay sealed.
 
@@ -193,7 +193,7 @@ def run_audit(
         workspace: records are kept in `mlruns/audits/` of it.
         choice: recipe and budget.
         make_progress: shows one arm; called for each.
-        on_lines: called with (images done, images in all) while the line store is built.
+        on_progress: called with (images done, images in all) while the line store is built.
 
     Raises:
         SplitError: if the experiment trains something else, or an arm's trial fails.
@@ -204,7 +204,7 @@ def run_audit(
             f"An audit trains patch CNNs ({TRAIN_PATCH_CNN}), but objective.run is {experiment.objective.run}."
         )
     experiment = _with_budget(experiment, choice)
-    corpus = prepare_corpus(experiment, workspace, on_lines)
+    corpus = prepare_corpus(experiment, workspace, on_progress)
     arms = audit_arms(corpus.index, corpus.manifest, experiment.split.seed)
     experiment = _with_equal_patches(experiment, corpus.store, arms)
     point = seed_recipe().as_dict() if choice.recipe == "seed_recipe" else {}
@@ -262,9 +262,16 @@ def _sampler(store: LineStore, manifest: SplitManifest, patches: PatchSettings, 
 
 
 def _key(experiment: Experiment, manifest: SplitManifest, point: Point) -> str:
-    """Names the folder: another budget, recipe, seed or corpus is another audit."""
+    """Names the folder: another budget, recipe, seed or corpus is another audit.
+
+    The objective counts under its name of version 0.1, so that an audit of that version is not trained again.
+    """
+    identity = experiment.identity()
+    former_names = {name: former for former, name in MOVED_OBJECTIVES.items()}
+    run = identity["objective"]["run"]
+    identity["objective"] = {**identity["objective"], "run": former_names.get(run, run)}
     content = {
-        "identity": {key: value for key, value in experiment.identity().items() if key not in ("engine", "corpus")},
+        "identity": {key: value for key, value in identity.items() if key not in ("engine", "corpus")},
         "split": manifest.hash,
         "point": dict(point),
     }

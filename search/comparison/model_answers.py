@@ -8,7 +8,7 @@ from pathlib import Path
 from core.errors import ComparisonError, PatchError, RegistryError
 from core.scoring.answers import PatchAnswers
 from core.training.plan import choose_precision
-from search.executors.base import run_errand
+from search.executors.base import run_task
 from search.ledger.files import write_atomically
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialSpec, TrialState
@@ -72,7 +72,7 @@ def ask_model(sweep: KnownSweep, trial: TrialRecord, model: Path, corpus: Prepar
             kept.unlink()  # damaged: asked again
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".asking-") as work_dir:
-        result = run_errand(
+        result = run_task(
             local_executor(sweep.experiment, ANSWER_PATCHES, n_workers=1), _spec(sweep, task, Path(work_dir))
         )
         if result.state is not TrialState.COMPLETED:

@@ -158,13 +158,13 @@ def _tables(report: SweepReport) -> dict[str, Table | None]:
     }
 
 
-def _census_text(report: SweepReport) -> str:
+def _corpus_report_text(report: SweepReport) -> str:
     if report.corpus is None:
         return ""
-    census = report.corpus.census
-    text = f"Found {census.n_found:,} images: {census.n_used:,} used"
-    text += f", {census.n_left_out:,} left out on purpose" if census.n_left_out else ""
-    return text + (f", {census.n_quarantined:,} set aside as unusable." if census.n_quarantined else ".")
+    corpus_report = report.corpus.corpus_report
+    text = f"Found {corpus_report.n_found:,} images: {corpus_report.n_used:,} used"
+    text += f", {corpus_report.n_left_out:,} left out on purpose" if corpus_report.n_left_out else ""
+    return text + (f", {corpus_report.n_quarantined:,} set aside as unusable." if corpus_report.n_quarantined else ".")
 
 
 def _facts(report: SweepReport) -> dict[str, str]:
@@ -181,7 +181,7 @@ def _facts(report: SweepReport) -> dict[str, str]:
         "patches": f"{state.n_patches:,}",
         "flattery": flattery_text(report),
         "outside": ", ".join(f"{number:03d}" for number in report.searched.outside),
-        "census": _census_text(report),
+        "census": _corpus_report_text(report),
         "disk": report.disk,
         "paired": paired_text(report.paired, report.item) if report.paired else "",
         "goal": "lower is better" if report.direction == "minimize" else "higher is better",

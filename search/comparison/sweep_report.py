@@ -1,7 +1,6 @@
 """All that the report of one sweep says, gathered from its ledger, its files, its best model and its corpus."""
 
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
+from core.lines.reading import ProgressCallback
 from core.splits.manifest import SplitManifest
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
@@ -23,7 +23,7 @@ from search.comparison.trial_table import (
 )
 from search.experiment.settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
-from search.ledger.access_log import count_openings
+from search.ledger.access_log import count_test_accesses
 from search.ledger.ledger import read_ledger
 from search.ledger.ranking import Direction
 from search.ledger.state import TrialRecord
@@ -32,10 +32,10 @@ from search.sweep.disk import DiskUse, measure_disk
 from search.sweep.finalists import (
     ChosenTrial,
     FinalistRanking,
+    baseline_trial,
     choose_trial,
     finalist_folder,
     read_finalists,
-    seed_trial,
 )
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
@@ -43,7 +43,6 @@ from search.tracking.models import artifact_folder
 from search.tracking.store import TrackingStore, locate_store, tracking_errors
 
 REPORT_FOLDER = "report"
-OnLines = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,11 @@ class SweepReport:
 
 
 def read_report(
-    name: str, workspace: Workspace, command: str, store: TrackingStore | None = None, on_lines: OnLines | None = None
+    name: str,
+    workspace: Workspace,
+    command: str,
+    store: TrackingStore | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> SweepReport:
     """Gather what is known of a sweep; it may be running, and nothing of it is changed.
 
@@ -161,16 +164,16 @@ def read_report(
         workspace: where.
         command: that asks for the report.
         store: where the sweep is tracked; `None` to do without.
-        on_lines: called with (images done, images in all) while the line store is built.
+        on_progress: called with (images done, images in all) while the line store is built.
 
     Raises:
         LedgerError: if there is no such sweep.
     """
     sweep = read_sweep(name, workspace)
-    manifest, corpus, corpus_gap = _read_data(sweep, workspace, on_lines)
+    manifest, corpus, corpus_gap = _read_data(sweep, workspace, on_progress)
     chosen, seed, finalists, searched = (
         choose_trial(sweep),
-        seed_trial(sweep),
+        baseline_trial(sweep),
         read_finalists(sweep),
         read_searched(sweep),
     )
@@ -203,14 +206,14 @@ def read_report(
         mistakes_gap=gap,
         corpus=corpus,
         manifest=manifest,
-        n_openings=count_openings(workspace.openings_file, manifest.test_hash) if manifest else 0,
+        n_openings=count_test_accesses(workspace.access_log, manifest.test_hash) if manifest else 0,
         disk=str(disk_use(sweep, workspace)),
         origin=_origin(sweep, command),
     )
 
 
 def _read_data(
-    sweep: KnownSweep, workspace: Workspace, on_lines: OnLines | None
+    sweep: KnownSweep, workspace: Workspace, on_progress: ProgressCallback | None
 ) -> tuple[SplitManifest | None, PreparedCorpus | None, str]:
     """Manifest and corpus of a sweep; where the corpus is not to be had any more, why."""
     path = sweep.folder / SPLIT_FILE
@@ -218,7 +221,7 @@ def _read_data(
     if manifest is None:
         return None, None, "The sweep has no split yet."
     try:
-        corpus = prepare_corpus(sweep.experiment, workspace, on_lines)
+        corpus = prepare_corpus(sweep.experiment, workspace, on_progress)
     except (CorpusError, SplitError, LineStoreError, OSError) as error:
         return manifest, None, f"The corpus cannot be read any more: {error}"
     if corpus.manifest.hash != manifest.hash:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.splits.manifest import PARTS
+from core.splits.manifest import SUBSETS
 from search.comparison.figures import readable_metric
 from search.comparison.trial_table import PairedScores, Score, TrialRow, differing
 from search.ledger.ranking import COUNTED_STATES, readable_duration, score_name
@@ -191,7 +191,7 @@ def data_table(corpus: PreparedCorpus) -> Table:
     manifest = corpus.manifest
     header = ("part", "writers", *(("pages",) if manifest.unit == "page" else ()), "images", "lines", "lines a writer")
     rows = []
-    for part in PARTS:
+    for part in SUBSETS:
         ids = set(manifest.image_ids(part))
         lines = [line for line in corpus.store.lines if line.image_id in ids]
         per_writer = Counter(line.writer_id for line in lines)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from core.space import Point, SearchSpace
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Reported:
 
     number: int
     report: EpochReport
-    verdict: Verdict
+    decision: PruningDecision
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Engine(Protocol):
         """
         ...
 
-    def report(self, number: int, report: EpochReport) -> Verdict:
+    def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Judge a running trial by its latest epoch.
 
         While an ask takes long, the trial is answered Go without this verdict, which then counts at its next report.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import RegistryError, WhosehandError
-from search.ledger.trial import EpochReport, FailureKind, TrialResult, TrialSpec, TrialState, Verdict
+from search.ledger.trial import EpochReport, FailureKind, PruningDecision, TrialResult, TrialSpec, TrialState
 
 LOG_NAME = "worker.log"
 """What a worker prints, in its attempt's folder."""
@@ -93,7 +93,7 @@ class Executor(Protocol):
         """Return what the workers said, as soon as there is something or `wake` is called, or nothing in time."""
         ...
 
-    def answer(self, number: int, verdict: Verdict) -> None:
+    def answer(self, number: int, decision: PruningDecision) -> None:
         """Answer the report of trial `number`; without effect if its worker died meanwhile."""
         ...
 
@@ -113,7 +113,7 @@ class Executor(Protocol):
 _POLL_S = 1.0
 
 
-def run_errand(executor: Executor, spec: TrialSpec) -> TrialResult:
+def run_task(executor: Executor, spec: TrialSpec) -> TrialResult:
     """Run one spec that reports no epochs, to its end.
 
     Args:

@@ -80,7 +80,7 @@ LONGEST_TURN_S = 60.0
 """A loop that turns twice a second and has not turned for so long was not awake."""
 
 
-class AwakeClock:
+class ActiveTimeClock:
     """Seconds in which a loop was turning.
 
     The monotonic clock stands still while Linux is suspended, but not while a process is stopped; the clock on the wall

@@ -20,6 +20,11 @@ LEVELS = {
 """The scores of `core.scoring.evaluation`, at each level of decision."""
 VALIDATION_METRICS = tuple(f"val/{level}_{score}" for level, scores in LEVELS.items() for score in scores)
 TRAIN_PATCH_CNN = "search.objectives.patch_cnn:train_patch_cnn"
+MOVED_OBJECTIVES = {
+    "search.objective:train_patch_cnn": TRAIN_PATCH_CNN,
+    "search.cheap_objective:train_cheaply": "search.objectives.cheap:train_cheaply",
+}
+"""Import paths as version 0.1 wrote them into files and ledgers, and what they are called today."""
 _LOW_IS_GOOD = ("loss", "error")
 _HIGH_IS_GOOD = ("top1", "top5", "f1", "accuracy")
 
@@ -54,6 +59,11 @@ class ObjectiveSettings(Settings):
 
     run: str = Field(default=TRAIN_PATCH_CNN, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """Import path `module:function` of what trains a trial."""
+
+    @field_validator("run")
+    @classmethod
+    def _by_its_present_name(cls, run: str) -> str:
+        return MOVED_OBJECTIVES.get(run, run)
 
     @model_validator(mode="after")
     def _metric_is_known(self) -> Self:

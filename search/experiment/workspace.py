@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-OPENINGS_FILE = "test_openings.jsonl"
+ACCESS_LOG = "test_openings.jsonl"
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Workspace:
         return self.root / "data" / "lines"
 
     @property
-    def openings_file(self) -> Path:
+    def access_log(self) -> Path:
         """When sealed test pages were opened, a line each."""
-        return self.root / "mlruns" / OPENINGS_FILE
+        return self.root / "mlruns" / ACCESS_LOG
 
     def sweep(self, name: str) -> Path:
         """The ledger, split, checkpoints and files of a sweep."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from search.identification.identify import ExplainedVerdict
+from search.identification.identify import ExplainedPrediction
 from search.ledger.files import write_atomically
 
 _TEMPLATE = "evidence.html.j2"
@@ -34,7 +34,7 @@ class ShadedSquare:
     text: str
 
 
-def write_evidence_page(explained: ExplainedVerdict, model: str, path: Path) -> Path:
+def write_evidence_page(explained: ExplainedPrediction, model: str, path: Path) -> Path:
     """Write the page; it appears whole or not at all.
 
     Args:
@@ -50,7 +50,7 @@ def write_evidence_page(explained: ExplainedVerdict, model: str, path: Path) -> 
     return path
 
 
-def render_evidence(explained: ExplainedVerdict, model: str) -> str:
+def render_evidence(explained: ExplainedPrediction, model: str) -> str:
     """The page as text."""
     environment = Environment(
         loader=PackageLoader("search.identification", "."),
@@ -62,11 +62,11 @@ def render_evidence(explained: ExplainedVerdict, model: str) -> str:
     evidence = explained.evidence
     weights = np.array([patch["weight"] for patch in evidence["patches"]])
     return environment.get_template(_TEMPLATE).render(
-        verdict=explained.verdict,
+        prediction=explained.prediction,
         record=explained.record,
-        calibration=explained.record.calibration(explained.verdict.n_lines),
+        calibration=explained.record.calibration(explained.prediction.n_lines),
         model=model,
-        ranking=explained.verdict.ranking[:_SHOWN_WRITERS],
+        ranking=explained.prediction.ranking[:_SHOWN_WRITERS],
         evidence=evidence,
         squares=shade_patches(evidence["patches"]),
         strongest=float(np.abs(weights).max()),

@@ -7,7 +7,7 @@ Answers as a CSV table, written row by row while images are read.
 """
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,10 +20,10 @@ from core.corpora.index import SetAside, Unit
 from core.errors import CorpusError, ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord
+from core.lines.reading import ProgressCallback
 from search.identification.identifier_folder import read_record
 from search.identification.model_process import ModelProcess, Row
 
-OnImage = Callable[[int, int], None]
 _SMALLEST = 1e-300  # probabilities below are 0 in the answer
 
 
@@ -36,7 +36,7 @@ class RankedWriter:
 
 
 @dataclass(frozen=True)
-class ImageVerdict:
+class Prediction:
     """The answer for one image.
 
     Attributes:
@@ -68,36 +68,36 @@ class Identification:
         record: of the model that was asked.
     """
 
-    images: tuple[ImageVerdict, ...]
+    images: tuple[Prediction, ...]
     together: tuple[RankedWriter, ...]
     unreadable: tuple[SetAside, ...]
     record: ModelRecord
 
 
 @dataclass(frozen=True)
-class ExplainedVerdict:
+class ExplainedPrediction:
     """The answer for one image, and why.
 
     Attributes:
-        verdict: the answer.
+        prediction: the answer.
         evidence: as `core.identification.evidence` describes it.
         record: of the model that was asked.
     """
 
-    verdict: ImageVerdict
+    prediction: Prediction
     evidence: dict[str, Any]
     record: ModelRecord
 
 
 def identify(
-    paths: Sequence[Path], model_folder: Path, on_image: OnImage | None = None, read_as: Unit = "auto"
+    paths: Sequence[Path], model_folder: Path, on_progress: ProgressCallback | None = None, read_as: Unit = "auto"
 ) -> Identification:
     """Rank the writers that a model knows by how likely they wrote each image, and all of them together.
 
     Args:
         paths: of image files: pages, lines or words.
         model_folder: of a promoted model, or of a trial's.
-        on_image: called with (images done, images in all).
+        on_progress: called with (images done, images in all).
         read_as: what the images are.
 
     Raises:
@@ -107,24 +107,24 @@ def identify(
     """
     record = read_record(model_folder)
     wanted = tuple(dict.fromkeys(paths))
-    verdicts: list[ImageVerdict] = []
+    predictions: list[Prediction] = []
     unreadable: list[SetAside] = []
     for number, found in enumerate(identify_each(wanted, model_folder, read_as=read_as), start=1):
-        if isinstance(found, ImageVerdict):
-            verdicts.append(found)
+        if isinstance(found, Prediction):
+            predictions.append(found)
         else:
             unreadable.append(found)
-        if on_image is not None:
-            on_image(number, len(wanted))
-    if not verdicts:
+        if on_progress is not None:
+            on_progress(number, len(wanted))
+    if not predictions:
         reasons = "\n".join(f"  {item.reason}" for item in unreadable) or "  no image was given"
         raise ImageError(f"At least one image must show handwriting, but none does:\n{reasons}")
-    return Identification(tuple(verdicts), _together(verdicts, record), tuple(unreadable), record)
+    return Identification(tuple(predictions), _together(predictions, record), tuple(unreadable), record)
 
 
 def identify_each(
     paths: Iterable[Path], model_folder: Path, n_writers: int = 0, read_as: Unit = "auto"
-) -> Iterator[ImageVerdict | SetAside]:
+) -> Iterator[Prediction | SetAside]:
     """Rank the writers of one image after the other; nothing is kept, so that a folder may be of any size.
 
     Args:
@@ -146,10 +146,10 @@ def identify_each(
     with ModelProcess(model_folder) as model:
         for path in chain((first,), coming):
             row = model.ask(path, {"top": n_writers, "read_as": read_as})
-            yield _verdict(path, row) if row["error"] is None else SetAside(path, _named(path, row["error"]))
+            yield _prediction(path, row) if row["error"] is None else SetAside(path, _named(path, row["error"]))
 
 
-def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "auto") -> ExplainedVerdict:
+def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "auto") -> ExplainedPrediction:
     """Rank the writers of one image, and say what the answer rests on.
 
     Args:
@@ -172,11 +172,11 @@ def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "au
             f"A model says what its answers rest on by its own code, but the one in {model_folder} was made before "
             "whosehand could. Promote it again: `whosehand promote SWEEP`."
         )
-    return ExplainedVerdict(_verdict(path, row), row["evidence"], record)
+    return ExplainedPrediction(_prediction(path, row), row["evidence"], record)
 
 
-def _verdict(path: Path, row: Row) -> ImageVerdict:
-    return ImageVerdict(
+def _prediction(path: Path, row: Row) -> Prediction:
+    return Prediction(
         path,
         tuple(RankedWriter(writer["writer_id"], writer["probability"]) for writer in row["ranking"]),
         row["none_of_these"],
@@ -191,16 +191,16 @@ def _named(path: Path, reason: str) -> str:
     return reason if str(path) in reason else f"{path}: {reason}"
 
 
-def _together(verdicts: Sequence[ImageVerdict], record: ModelRecord) -> tuple[RankedWriter, ...]:
+def _together(predictions: Sequence[Prediction], record: ModelRecord) -> tuple[RankedWriter, ...]:
     """The mean over the patches of all images: calibrations are undone for it, and that of pages is put on."""
     means = np.zeros(len(record.writer_ids))
-    for verdict in verdicts:
-        of_writer = {writer.writer_id: writer.probability for writer in verdict.ranking}
+    for prediction in predictions:
+        of_writer = {writer.writer_id: writer.probability for writer in prediction.ranking}
         probabilities = np.array([of_writer[writer_id] for writer_id in record.writer_ids])
-        logarithms = np.log(np.maximum(probabilities, _SMALLEST)) * _temperature(record, verdict.n_lines)
-        means += verdict.n_patches * logarithms
-    means /= sum(verdict.n_patches for verdict in verdicts)
-    n_lines = sum(verdict.n_lines for verdict in verdicts)
+        logarithms = np.log(np.maximum(probabilities, _SMALLEST)) * _temperature(record, prediction.n_lines)
+        means += prediction.n_patches * logarithms
+    means /= sum(prediction.n_patches for prediction in predictions)
+    n_lines = sum(prediction.n_lines for prediction in predictions)
     return _ranking(np.exp(apply_temperature(means, _temperature(record, n_lines))), record.writer_ids)
 
 
@@ -236,7 +236,7 @@ class Tally:
     n_unreadable: int = 0
 
 
-def write_verdicts(found: Iterable[ImageVerdict | SetAside], path: Path) -> Tally:
+def write_predictions(found: Iterable[Prediction | SetAside], path: Path) -> Tally:
     """Write a row for each image, at once: what is written stays when the command is stopped.
 
     Args:
@@ -254,14 +254,14 @@ def write_verdicts(found: Iterable[ImageVerdict | SetAside], path: Path) -> Tall
             table.writerow(COLUMNS)
             for item in found:
                 table.writerow(_row(item))
-                tally.n_answered += isinstance(item, ImageVerdict)
+                tally.n_answered += isinstance(item, Prediction)
                 tally.n_unreadable += isinstance(item, SetAside)
     except OSError as error:
         raise CorpusError(f"The table must be writable, but {path} is not: {error.strerror or error}.") from error
     return tally
 
 
-def _row(item: ImageVerdict | SetAside) -> list[object]:
+def _row(item: Prediction | SetAside) -> list[object]:
     if isinstance(item, SetAside):
         return [item.path, *[""] * (len(COLUMNS) - 2), item.reason]
     ranked = [value for writer in item.ranking[:N_RANKED] for value in (writer.writer_id, f"{writer.probability:.6g}")]

@@ -16,7 +16,7 @@ from core.errors import RegistryError
 
 
 @dataclass(frozen=True)
-class Opening:
+class TestAccess:
     """One look at the sealed test pages.
 
     Attributes:
@@ -32,19 +32,19 @@ class Opening:
     git_commit: str = ""
 
 
-class SealedPages:
+class SealedTestSet:
     """The test pages during one promotion: opened once for everything that looks at them, written down before.
 
     Args:
-        openings_file: where openings are counted.
+        access_log: where openings are counted.
         test_hash: of the test part of the split.
         reason: who opens, and why.
         git_commit: of the code that opens.
     """
 
-    def __init__(self, openings_file: Path, test_hash: str, reason: str, git_commit: str = "") -> None:
-        self._file = openings_file
-        self._opening = Opening(test_hash, 0, reason, git_commit)
+    def __init__(self, access_log: Path, test_hash: str, reason: str, git_commit: str = "") -> None:
+        self._file = access_log
+        self._opening = TestAccess(test_hash, 0, reason, git_commit)
         self.opened_ms = 0
 
     def open(self) -> int:
@@ -59,18 +59,18 @@ class SealedPages:
         if self.opened_ms:
             return self.count()
         self.opened_ms = time.time_ns() // 1_000_000
-        return record_opening(self._file, replace(self._opening, timestamp_ms=self.opened_ms))
+        return record_test_access(self._file, replace(self._opening, timestamp_ms=self.opened_ms))
 
     def count(self) -> int:
         """How often these test pages have been opened until now."""
-        return count_openings(self._file, self._opening.test_hash)
+        return count_test_accesses(self._file, self._opening.test_hash)
 
 
-def record_opening(openings_file: Path, opening: Opening) -> int:
+def record_test_access(access_log: Path, opening: TestAccess) -> int:
     """Write an opening down, before the pages are opened: a crash must not make it unseen.
 
     Args:
-        openings_file: append-only, one JSON object a line; `mlruns/test_openings.jsonl`.
+        access_log: append-only, one JSON object a line; `mlruns/test_openings.jsonl`.
         opening: to write.
 
     Returns:
@@ -80,33 +80,33 @@ def record_opening(openings_file: Path, opening: Opening) -> int:
         RegistryError: if the file cannot be written, or is damaged.
     """
     try:
-        openings_file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{openings_file}.lock"):
-            count = count_openings(openings_file, opening.test_hash) + 1
-            with openings_file.open("a", encoding="utf-8") as file:
+        access_log.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{access_log}.lock"):
+            count = count_test_accesses(access_log, opening.test_hash) + 1
+            with access_log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(opening)) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             return count
     except OSError as error:
         raise RegistryError(
-            f"Openings of the test pages must be counted, but {openings_file} cannot be written: {error.strerror}."
+            f"Openings of the test pages must be counted, but {access_log} cannot be written: {error.strerror}."
         ) from error
 
 
-def count_openings(openings_file: Path, test_hash: str) -> int:
+def count_test_accesses(access_log: Path, test_hash: str) -> int:
     """How often the test pages with this hash have been opened.
 
     Raises:
         RegistryError: if the file is damaged.
     """
-    if not openings_file.exists():
+    if not access_log.exists():
         return 0
-    lines = openings_file.read_text(encoding="utf-8").splitlines()
+    lines = access_log.read_text(encoding="utf-8").splitlines()
     try:
         return sum(json.loads(line)["test_hash"] == test_hash for line in lines)
     except (ValueError, KeyError, TypeError) as error:
         raise RegistryError(
-            f"Each line of {openings_file} is one opening of test pages, but one of them cannot be read ({error}). "
+            f"Each line of {access_log} is one opening of test pages, but one of them cannot be read ({error}). "
             "Mend or remove that line by hand; the count would be wrong without it."
         ) from error

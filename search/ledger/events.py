@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from core.space import Point
-from search.ledger.trial import EpochReport, TrialResult, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 SweepStatus = Literal["completed", "interrupted", "failed"]
 """How a launch of a sweep ended. All three can be resumed; `completed` goes on only if its budget was raised."""
@@ -105,12 +105,12 @@ class EpochReported:
     number: int
     attempt: int
     report: EpochReport
-    verdict: Verdict
+    decision: PruningDecision
     kind: Literal["reported"] = "reported"
 
 
 @dataclass(frozen=True)
-class PartEnded:
+class SegmentEnded:
     """A trial is COMPLETED, PRUNED, FAILED or PAUSED, and the engine is told so."""
 
     at_ms: int
@@ -122,7 +122,7 @@ class PartEnded:
 
 @dataclass(frozen=True)
 class AttemptLost:
-    """A worker died without a word. The trial goes on from its last checkpoint, unless a `PartEnded` follows."""
+    """A worker died without a word. The trial goes on from its last checkpoint, unless a `SegmentEnded` follows."""
 
     at_ms: int
     number: int
@@ -181,7 +181,7 @@ LedgerEvent = (
     | TrialContinued
     | AttemptStarted
     | EpochReported
-    | PartEnded
+    | SegmentEnded
     | AttemptLost
     | AttemptInterrupted
     | TrialTracked

@@ -228,10 +228,17 @@ def _trim_torn_line(path: Path) -> int:
 
 def _is_event(line: bytes) -> bool:
     try:
-        _EVENTS.validate_json(line)
-    except ValidationError:
+        _EVENTS.validate_python(_with_present_names(json.loads(line)))
+    except (ValueError, ValidationError):
         return False
     return True
+
+
+def _with_present_names(values: Any) -> Any:
+    """Translate the field names of version 0.1."""
+    if isinstance(values, dict) and values.get("kind") == "reported" and "verdict" in values:
+        values["decision"] = values.pop("verdict")
+    return values
 
 
 def _read(path: Path) -> Iterable[LedgerEvent]:
@@ -241,7 +248,7 @@ def _read(path: Path) -> Iterable[LedgerEvent]:
             values = json.loads(line)
             if b'"sha256"' in line:
                 values = _map_references(values, lambda stored: str(path.parent / stored))
-            yield _EVENTS.validate_python(values)
+            yield _EVENTS.validate_python(_with_present_names(values))
         except (ValueError, ValidationError) as error:
             raise LedgerError(
                 f"Every line of a ledger must be an event, but line {number} of {path} is damaged: "

@@ -15,7 +15,7 @@ from search.ledger.events import (
     EpochReported,
     Launched,
     LedgerEvent,
-    PartEnded,
+    SegmentEnded,
     Slept,
     SweepClosed,
     SweepCreated,
@@ -23,7 +23,7 @@ from search.ledger.events import (
     TrialProposed,
     TrialTracked,
 )
-from search.ledger.trial import FileReference, TrialResult, TrialState, Verdict
+from search.ledger.trial import FileReference, PruningDecision, TrialResult, TrialState
 from search.sweep.observer import TrialSummary
 
 
@@ -50,7 +50,7 @@ class TrialRecord:
     starts: tuple[AttemptStarted, ...] = ()
     reports: tuple[EpochReported, ...] = ()
     n_lost: int = 0
-    ended: PartEnded | None = None
+    ended: SegmentEnded | None = None
     is_tracked: bool = False
     part_first_attempt: int = 1
     ask_s: float = 0.0
@@ -92,11 +92,11 @@ class TrialRecord:
         return tuple((epoch, checkpoint) for epoch, checkpoint in found if checkpoint is not None)
 
     @property
-    def pending_verdict(self) -> Verdict:
+    def pending_decision(self) -> PruningDecision:
         """PAUSE or STOP if this part's last report was answered so and the part's end is still to come, else GO."""
         if self.ended is not None or not self.reports or self.reports[-1].attempt < self.part_first_attempt:
-            return Verdict.GO
-        return self.reports[-1].verdict
+            return PruningDecision.GO
+        return self.reports[-1].decision
 
     @property
     def result(self) -> TrialResult | None:
@@ -242,7 +242,7 @@ class SweepState:
         event: TrialContinued
         | AttemptStarted
         | EpochReported
-        | PartEnded
+        | SegmentEnded
         | AttemptLost
         | AttemptInterrupted
         | TrialTracked,
@@ -263,10 +263,10 @@ class SweepState:
                 return replace(trial, starts=(*trial.starts, event))
             case EpochReported():
                 self._require(event.report.epoch > trial.n_epochs, event, "epochs count up")
-                self.history.append(Reported(event.number, event.report, event.verdict))
+                self.history.append(Reported(event.number, event.report, event.decision))
                 self.n_patches += event.report.n_patches
                 return replace(trial, reports=(*trial.reports, event))
-            case PartEnded(result=result):
+            case SegmentEnded(result=result):
                 self._require(trial.state is TrialState.RUNNING, event, "only a running trial ends")
                 self.history.append(Told(event.number, result.state, result.value, result.metrics))
                 return replace(trial, state=result.state, ended=event)

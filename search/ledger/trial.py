@@ -17,7 +17,7 @@ CHECKPOINT_FOLDER = "checkpoints"
 """In an attempt's folder; deleted with all that is in it when the trial has ended and is tracked."""
 
 
-class Verdict(StrEnum):
+class PruningDecision(StrEnum):
     """The answer to an epoch's report."""
 
     GO = "go"  # train the next epoch
@@ -149,7 +149,7 @@ class TrialResult:
     failure: FailureKind | None = None
 
 
-ReportEpoch = Callable[[EpochReport], Verdict]
+ReportEpoch = Callable[[EpochReport], PruningDecision]
 """Hands a report to the driver and waits for its answer."""
 
 

@@ -18,11 +18,11 @@ from search.ledger.trial import (
     CHECKPOINT_FOLDER,
     EpochReport,
     FileReference,
+    PruningDecision,
     ReportEpoch,
     TrialResult,
     TrialSpec,
     TrialState,
-    Verdict,
 )
 
 PRELOAD: tuple[str, ...] = ()
@@ -77,10 +77,10 @@ def train_cheaply(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
         metrics = {METRIC: math.nan if spec.number in settings.nan else loss, "train/loss": 2 * loss}
         checkpoint = _write_checkpoint(spec, epoch, loss) if settings.keeps_checkpoints else None
         duration_s = time.monotonic() - started_s
-        verdict = report_epoch(EpochReport(epoch, metrics, settings.patches_per_epoch, duration_s, checkpoint))
-        if verdict is Verdict.PAUSE:
+        decision = report_epoch(EpochReport(epoch, metrics, settings.patches_per_epoch, duration_s, checkpoint))
+        if decision is PruningDecision.PAUSE:
             return TrialResult(state=TrialState.PAUSED, metrics=metrics)
-        if verdict is Verdict.STOP:
+        if decision is PruningDecision.STOP:
             return TrialResult(state=TrialState.PRUNED, metrics=metrics, reason="stopped by the engine")
     if spec.until_epoch < spec.horizon_epochs:
         return TrialResult(state=TrialState.PAUSED, metrics={METRIC: loss})

@@ -35,11 +35,11 @@ from search.ledger.trial import (
     CHECKPOINT_FOLDER,
     EpochReport,
     FileReference,
+    PruningDecision,
     ReportEpoch,
     TrialResult,
     TrialSpec,
     TrialState,
-    Verdict,
 )
 from search.objectives.saved_model import load_model, save_model
 from search.objectives.tasks import AnsweringTask, PatchTask, ScoringTask
@@ -125,7 +125,7 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     record = _FitRecord.of(spec, report_epoch)
     result = fit(model, feed, lambda _: _named("val", scorer.score(n_resamples=0)), _plan(spec, record), record.add)
     if not result.end.is_complete:
-        state = TrialState.PRUNED if record.verdict is Verdict.STOP else TrialState.PAUSED
+        state = TrialState.PRUNED if record.decision is PruningDecision.STOP else TrialState.PAUSED
         return TrialResult(state, metrics=record.history[-1] if record.history else {})
     scores = scorer.score()
     metrics = _named("val", scores)
@@ -174,7 +174,7 @@ class _FitRecord:
     report_epoch: ReportEpoch
     folder: Path | None
     history: list[dict[str, float]] = field(default_factory=list)
-    verdict: Verdict = Verdict.GO
+    decision: PruningDecision = PruningDecision.GO
 
     @classmethod
     def of(cls, spec: TrialSpec, report_epoch: ReportEpoch) -> "_FitRecord":
@@ -192,8 +192,8 @@ class _FitRecord:
         file = epoch.checkpoint
         checkpoint = FileReference(file.path, file.sha256, file.size_bytes) if file else None
         report = EpochReport(epoch.epoch, epoch.metrics, epoch.n_patches, epoch.duration_s, checkpoint)
-        self.verdict = self.report_epoch(report)
-        return self.verdict is Verdict.GO
+        self.decision = self.report_epoch(report)
+        return self.decision is PruningDecision.GO
 
 
 def _plan(spec: TrialSpec, record: _FitRecord) -> FitPlan:

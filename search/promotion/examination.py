@@ -16,15 +16,15 @@ from search.executors.local.executor import LocalExecutor
 from search.experiment.settings import GateSettings
 from search.identification.identifier_folder import is_identifier, read_split
 from search.identification.model_process import ModelProcess
-from search.ledger.access_log import SealedPages
+from search.ledger.access_log import SealedTestSet
 from search.ledger.files import write_atomically
 from search.ledger.trial import TrialResult
 from search.objectives.tasks import PatchTask, ScoringTask
 from search.promotion.gate import (
     CommonPages,
     Comparison,
+    GateResult,
     ProductScores,
-    Verdict,
     common_pages,
     compare_answers,
     judge,
@@ -68,7 +68,7 @@ def kept_scores(folder: Path) -> TestScores | None:
 def open_test_pages(
     model: Path,
     task: PatchTask,
-    pages: SealedPages,
+    pages: SealedTestSet,
     folder: Path,
     executor: LocalExecutor,
     precision: str,
@@ -145,7 +145,7 @@ class Examined:
 
 
 def examine(
-    candidate: Candidate, store: TrackingStore, pages: SealedPages, score_network: Callable[[], None]
+    candidate: Candidate, store: TrackingStore, pages: SealedTestSet, score_network: Callable[[], None]
 ) -> Examined:
     """Load the candidate afresh from the registry in a process of its own, and ask it.
 
@@ -170,7 +170,7 @@ def examine(
 
 
 def compare_with(
-    champion: RegisteredVersion, candidate: Candidate, examined: Examined, store: TrackingStore, pages: SealedPages
+    champion: RegisteredVersion, candidate: Candidate, examined: Examined, store: TrackingStore, pages: SealedTestSet
 ) -> Comparison:
     """Ask the champion about those of the candidate's test pages that it has not seen, and compare.
 
@@ -210,7 +210,9 @@ def pages_to_compare(
     return common_pages(images, manifest, split, champion.tags.get("corpus_key") == key)
 
 
-def decide(candidate: Candidate, settings: GateSettings, examined: Examined, comparison: Comparison | None) -> Verdict:
+def decide(
+    candidate: Candidate, settings: GateSettings, examined: Examined, comparison: Comparison | None
+) -> GateResult:
     """Ask the gate."""
     return judge(settings, examined.smoke, candidate.size_bytes, examined.scores, comparison)
 
@@ -220,7 +222,7 @@ def _answers(
     version: RegisteredVersion,
     model: ModelProcess,
     images: tuple[TextImage, ...],
-    pages: SealedPages,
+    pages: SealedTestSet,
 ) -> ModelAnswers:
     """A model's answers for test images: those that are kept, or new ones, for which the pages are opened."""
     file = _answers_file(candidate, version)

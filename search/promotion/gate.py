@@ -128,7 +128,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """What the gate says.
 
     Attributes:
@@ -193,7 +193,7 @@ def judge(
     size_bytes: int,
     scores: ProductScores | None,
     comparison: Comparison | None,
-) -> Verdict:
+) -> GateResult:
     """Say whether a model may become champion.
 
     Args:
@@ -209,7 +209,7 @@ def judge(
     if comparison is not None:
         checks.append(_comparison(comparison, scores.unit if scores else "page"))
     reasons = tuple(text for is_kept, text in checks if not is_kept)
-    return Verdict(reasons, tuple(text for is_kept, text in checks if is_kept))
+    return GateResult(reasons, tuple(text for is_kept, text in checks if is_kept))
 
 
 def _smoke(smoke: SmokeTest) -> tuple[bool, str]:

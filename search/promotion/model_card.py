@@ -12,7 +12,7 @@ from core.identification.calibration import Calibration
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.promotion.examination import TestScores
-from search.promotion.gate import ProductScores, Verdict
+from search.promotion.gate import GateResult, ProductScores
 
 CARD_FILE = "model_card.md"
 MOST_CHARACTERS = 5000
@@ -39,7 +39,7 @@ class CardFacts:
         calibrations: of images and pages.
         scores: of the network on the test pages; `None` where there are none.
         product: of the registered model on them.
-        verdict: of the gate.
+        gate_result: of the gate.
     """
 
     name: str
@@ -54,7 +54,7 @@ class CardFacts:
     calibrations: tuple[Calibration, ...]
     scores: TestScores | None
     product: ProductScores | None
-    verdict: Verdict
+    gate_result: GateResult
 
 
 def write_card(facts: CardFacts) -> str:
@@ -62,14 +62,14 @@ def write_card(facts: CardFacts) -> str:
     kept = _kept_scores(facts.scores)
     levels = [level for level in _LEVELS if f"{level}_top1" in kept.get("scores", {})]
     manifest = facts.manifest
-    methods = {item.strangers.method for item in facts.calibrations}
+    methods = {item.unknown_writers.method for item in facts.calibrations}
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         name=facts.name,
         version=facts.version,
         n_writers=len(manifest.writer_ids),
         generated=facts.generated,
-        verdict=facts.verdict,
+        gate_result=facts.gate_result,
         unit=manifest.unit,
         scores=facts.scores,
         no_scores="the split has no test pages." if not manifest.test else "it failed before they were opened.",
@@ -93,8 +93,8 @@ def write_card(facts: CardFacts) -> str:
         whosehand=facts.whosehand,
         commit=facts.commit[:12],
         calibrations=facts.calibrations,
-        strangers=_strangers,
-        real_strangers="left_out_writers" in methods,
+        unknown_writers=_unknown_writers,
+        real_unknown_writers="left_out_writers" in methods,
         conditions=_conditions(facts),
     )
 
@@ -127,11 +127,13 @@ def _times(n: int) -> str:
     return "once" if n == 1 else f"{n} times"
 
 
-def _strangers(calibration: Calibration) -> str:
-    test = calibration.strangers
+def _unknown_writers(calibration: Calibration) -> str:
+    test = calibration.unknown_writers
     if test.method == "left_out_writers":
-        return f"{test.n_strangers} {calibration.unit}s by writers of the corpus who took no part"
-    return f"{test.n_strangers} validation {calibration.unit}s, each asked without its own writer (kinder than life)"
+        return f"{test.n_unknown_writers} {calibration.unit}s by writers of the corpus who took no part"
+    return (
+        f"{test.n_unknown_writers} validation {calibration.unit}s, each asked without its own writer (kinder than life)"
+    )
 
 
 def _conditions(facts: CardFacts) -> str:

@@ -108,11 +108,11 @@ def _gallery(asked: _Asked) -> Gallery:
 def _calibration(asked: _Asked, unit: CalibrationUnit, job: PackagingTask) -> Calibration:
     plan, answers = asked.about(asked.manifest.validation, unit)
     items = items_of(plan, asked.store, unit)
-    strangers = _strangers(asked, unit, job.strangers) if job.strangers else None
-    return calibrate(answers, asked.labels(plan), items, unit, job.false_accept_rate, strangers)
+    unknown_writers = _unknown_writers(asked, unit, job.unknown_writers) if job.unknown_writers else None
+    return calibrate(answers, asked.labels(plan), items, unit, job.false_accept_rate, unknown_writers)
 
 
-def _strangers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> NDArray[np.float64]:
+def _unknown_writers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> NDArray[np.float64]:
     """Mean log-probabilities of images or pages by writers who took no part."""
     others = replace(asked, store=LineStore.open(line_store))
     plan, answers = others.about([line.image_id for line in others.store.lines], unit)
@@ -139,6 +139,6 @@ def _references(asked: _Asked, record: ModelRecord, images: Sequence[TextImage])
 def _metrics(calibration: Calibration) -> dict[str, float]:
     return {
         f"calibration/{calibration.unit}_temperature": calibration.temperature,
-        f"calibration/{calibration.unit}_false_accept_rate": calibration.strangers.false_accept_rate,
-        f"calibration/{calibration.unit}_false_reject_rate": calibration.strangers.false_reject_rate,
+        f"calibration/{calibration.unit}_false_accept_rate": calibration.unknown_writers.false_accept_rate,
+        f"calibration/{calibration.unit}_false_reject_rate": calibration.unknown_writers.false_reject_rate,
     }

@@ -3,13 +3,13 @@
 What a promotion would do, said before anything is trained, opened or registered.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.errors import RegistryError
+from core.lines.reading import ProgressCallback
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
-from search.ledger.access_log import SealedPages
+from search.ledger.access_log import SealedTestSet
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.promotion.examination import kept_scores, pages_to_compare
@@ -20,8 +20,6 @@ from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.tracking.registry import CHAMPION, download_model, find_alias
 from search.tracking.store import TrackingStore, open_store
-
-OnLines = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,10 @@ class PromotionJob:
         """Of the sweep, with today's promotion settings where the sweep went on with others."""
         return self.sweep.experiment
 
-    def sealed_pages(self) -> SealedPages:
+    def sealed_pages(self) -> SealedTestSet:
         """The test pages, not opened yet."""
-        return SealedPages(
-            self.workspace.openings_file,
+        return SealedTestSet(
+            self.workspace.access_log,
             self.corpus.manifest.test_hash,
             f"promote {self.experiment.name} trial {self.trial.number}, {self.epochs} epochs",
             git_commit(self.workspace.root),
@@ -95,7 +93,7 @@ class PromotionJob:
 
 
 def prepare_promotion(
-    sweep_name: str, workspace: Workspace, choice: PromotionChoice, on_lines: OnLines | None = None
+    sweep_name: str, workspace: Workspace, choice: PromotionChoice, on_progress: ProgressCallback | None = None
 ) -> PromotionJob:
     """Find out what is to be promoted; nothing is trained, opened or registered.
 
@@ -109,7 +107,7 @@ def prepare_promotion(
     trial, why = _choose_trial(sweep, choice.trial)
     rule = f"Trial {trial.number} is promoted: {why}."
     store = open_store(experiment.tracking, workspace.root)
-    corpus = prepare_corpus(experiment, workspace, on_lines)
+    corpus = prepare_corpus(experiment, workspace, on_progress)
     name = choice.model or experiment.model_name
     epochs = choice.epochs or experiment.refit_epochs
     return PromotionJob(sweep, trial, rule, epochs, name, store, corpus, workspace)
@@ -142,7 +140,7 @@ def _choose_trial(sweep: KnownSweep, number: int | None) -> tuple[TrialRecord, s
     return state.trials[number], "it was asked for"
 
 
-def foresee(job: PromotionJob) -> tuple[str, ...]:
+def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     """Say what would be done, a line for each step."""
     folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs)
     manifest, opened = job.corpus.manifest, job.sealed_pages().count()

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import RegistryError
+from core.lines.reading import ProgressCallback
 from core.training.plan import choose_precision
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import read_record
-from search.ledger.access_log import SealedPages
+from search.ledger.access_log import SealedTestSet
 from search.ledger.files import write_atomically
 from search.objectives.tasks import PatchTask
 from search.promotion.examination import (
@@ -24,13 +25,13 @@ from search.promotion.examination import (
     kept_scores,
     open_test_pages,
 )
-from search.promotion.gate import Comparison, Verdict, corpus_key
+from search.promotion.gate import Comparison, GateResult, corpus_key
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
-from search.promotion.plan import OnLines, PromotionChoice, PromotionJob, prepare_promotion
+from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.refit import PackagedModel, Refit, package_refit, run_refit
 from search.sweep.launch import local_executor, patch_task, tracked_datasets
 from search.sweep.progress import Progress
-from search.tracking.aliases import ChampionMovedError, challenge, crown
+from search.tracking.aliases import ChampionMovedError, challenge, set_champion
 from search.tracking.registry import (
     CHAMPION,
     RegisteredVersion,
@@ -58,7 +59,7 @@ class Promotion:
         scores: of the network on the test pages; `None` if the split has none, or the smoke test failed.
         examined: of the registered model.
         comparison: with the champion; `None` without one.
-        verdict: of the gate.
+        gate_result: of the gate.
         was_opened_before: the scores are of an earlier promotion of the same fit, which is not opened again.
         n_openings: how often the test pages have been opened until now.
     """
@@ -70,7 +71,7 @@ class Promotion:
     scores: TestScores | None
     examined: Examined
     comparison: Comparison | None
-    verdict: Verdict
+    gate_result: GateResult
     was_opened_before: bool
     n_openings: int
 
@@ -80,7 +81,7 @@ def promote(
     workspace: Workspace,
     choice: PromotionChoice,
     progress: Progress,
-    on_lines: OnLines | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Promotion:
     """Refit the best trial, register it, test it, and make it the champion if it passes the gate.
 
@@ -91,13 +92,13 @@ def promote(
         workspace: where.
         choice: otherwise the experiment file counts.
         progress: shows the refit.
-        on_lines: called with (images done, images in all) while the line store is built.
+        on_progress: called with (images done, images in all) while the line store is built.
 
     Raises:
         LedgerError: if there is no such sweep.
         RegistryError: if the sweep's split is leaky, no trial is completed, or a step fails.
     """
-    job = prepare_promotion(sweep_name, workspace, choice, on_lines)
+    job = prepare_promotion(sweep_name, workspace, choice, on_progress)
     experiment, manifest = job.experiment, job.corpus.manifest
     progress.say(job.rule)
     # The refit's model is what a promotion is for, also where the sweep keeps none.
@@ -123,12 +124,12 @@ def promote(
         files = {name: reference.path for name, reference in scores.result.artifacts.items()}
         opened = {"test_openings": str(scores.n_openings)}
         tracker.add_scores(job.trial.number, scores.result.metrics, files, scores.opened_ms, opened)
-    comparison, verdict, became, former = _judge_and_move(job, candidate, examined, pages)
+    comparison, gate_result, became, former = _judge_and_move(job, candidate, examined, pages)
     if became != "unchanged":
-        _describe(job, version, refit, packaged, scores, examined, verdict, comparison, tracker)
+        _describe(job, version, refit, packaged, scores, examined, gate_result, comparison, tracker)
     described = find_version(job.store, job.name, version.version) or version
     return Promotion(
-        described, became, former, refit, scores, examined, comparison, verdict, was_opened_before, pages.count()
+        described, became, former, refit, scores, examined, comparison, gate_result, was_opened_before, pages.count()
     )
 
 
@@ -146,8 +147,8 @@ def _candidate(job: PromotionJob, version: RegisteredVersion, packaged: Packaged
 
 
 def _judge_and_move(
-    job: PromotionJob, candidate: Candidate, examined: Examined, pages: SealedPages
-) -> tuple[Comparison | None, Verdict, Became, RegisteredVersion | None]:
+    job: PromotionJob, candidate: Candidate, examined: Examined, pages: SealedTestSet
+) -> tuple[Comparison | None, GateResult, Became, RegisteredVersion | None]:
     """Judge against the champion and move the aliases; again if another promotion was faster."""
     version, gate = candidate.version, job.experiment.promotion.gate
     for _ in range(_MOST_ROUNDS):
@@ -157,15 +158,15 @@ def _judge_and_move(
         comparison = None
         if champion is not None:
             comparison = compare_with(champion, candidate, examined, job.store, pages)
-        verdict = decide(candidate, gate, examined, comparison)
-        if not verdict.is_passed:
+        gate_result = decide(candidate, gate, examined, comparison)
+        if not gate_result.is_passed:
             challenge(job.store, job.name, version.version)
-            return comparison, verdict, "challenger", None
+            return comparison, gate_result, "challenger", None
         try:
-            former = crown(job.store, job.name, version.version, champion.version if champion else None)
+            former = set_champion(job.store, job.name, version.version, champion.version if champion else None)
         except ChampionMovedError:
             continue
-        return comparison, verdict, "champion", former
+        return comparison, gate_result, "champion", former
     raise RegistryError(
         f"The champion of {job.name!r} must stay for as long as a candidate is compared with it, but it changed "
         f"{_MOST_ROUNDS} times meanwhile. Run the same command again when the other promotions have ended."
@@ -179,7 +180,7 @@ def _describe(
     packaged: PackagedModel,
     scores: TestScores | None,
     examined: Examined,
-    verdict: Verdict,
+    gate_result: GateResult,
     comparison: Comparison | None,
     tracker: MlflowTracker,
 ) -> None:
@@ -198,7 +199,7 @@ def _describe(
             calibrations=read_record(packaged.folder).calibrations,
             scores=scores,
             product=examined.scores,
-            verdict=verdict,
+            gate_result=gate_result,
         )
     )
     path = refit.folder / CARD_FILE
@@ -206,7 +207,7 @@ def _describe(
     metrics = {**packaged.metrics, **_product_metrics(examined)}
     tracker.add_scores(job.trial.number, metrics, {CARD_FILE: path}, _now_ms())
     tags = _score_tags(scores)
-    tags |= {"gate": "passed" if verdict.is_passed else "failed", _REASONS_TAG: "; ".join(verdict.reasons)}
+    tags |= {"gate": "passed" if gate_result.is_passed else "failed", _REASONS_TAG: "; ".join(gate_result.reasons)}
     if comparison is not None and comparison.test is not None:
         tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.difference}
     describe_version(job.store, job.name, version.version, tags, shortened(card))
@@ -225,7 +226,7 @@ def _product_metrics(examined: Examined) -> dict[str, float]:
     }
 
 
-def _score_network(network: Path, job: PromotionJob, task: PatchTask, refit: Refit, pages: SealedPages) -> None:
+def _score_network(network: Path, job: PromotionJob, task: PatchTask, refit: Refit, pages: SealedTestSet) -> None:
     """Score the bare network on the test pages, unless that was done before."""
     if kept_scores(refit.folder) is not None:
         return

@@ -52,8 +52,8 @@ class PackagingTask:
         task: of the trial that trained it.
         references: validation images, whose answers are kept to be compared with those of the finished model.
         unit: what all images of the corpus are; `auto` where they differ.
-        strangers: line store of images by writers who took no part; `None` where there are too few: then strangers
-            are made of the validation images.
+        unknown_writers: line store of images by writers who took no part; `None` where there are too few: then
+            unknown writers are made of the validation images.
         false_accept_rate: share of strangers that may be taken for a known writer.
     """
 
@@ -61,7 +61,7 @@ class PackagingTask:
     task: PatchTask
     references: tuple[TextImage, ...]
     unit: Unit
-    strangers: Path | None
+    unknown_writers: Path | None
     false_accept_rate: float
 
 
@@ -96,7 +96,7 @@ FEWEST_IMAGES = 20
 _MOST_IMAGES = 400
 
 
-def stranger_lines(experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus) -> Path | None:
+def lines_of_unknown_writers(experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus) -> Path | None:
     """The line store of images by writers whom the experiment left out, or who had too few pages for the split.
 
     Args:
@@ -263,8 +263,8 @@ def package_refit(
     kept = refit.folder / _KEPT_FILE
     result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
     if result is None or result.model is None or not is_intact(result.model):
-        strangers = stranger_lines(experiment, workspace, corpus)
-        result = _package(refit, experiment, corpus, task, network, strangers)
+        unknown_writers = lines_of_unknown_writers(experiment, workspace, corpus)
+        result = _package(refit, experiment, corpus, task, network, unknown_writers)
         write_atomically(kept, _KEPT.dump_json(result, indent=2))
     if result.model is None:
         raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
@@ -278,12 +278,12 @@ def _package(
     corpus: PreparedCorpus,
     task: PatchTask,
     network: Path,
-    strangers: Path | None,
+    unknown_writers: Path | None,
 ) -> TrialResult:
     work_dir = refit.folder / _FOLDER
     shutil.rmtree(work_dir, ignore_errors=True)
     job = PackagingTask(
-        network, task, _references(corpus), _unit(corpus), strangers, experiment.promotion.false_accept_rate
+        network, task, _references(corpus), _unit(corpus), unknown_writers, experiment.promotion.false_accept_rate
     )
     return run_job(
         WorkerJob(

@@ -8,17 +8,25 @@ from pathlib import Path
 
 from core.crash_points import crash_point
 from search.executors.base import LOG_NAME, Executor, Message, WorkerEnded, WorkerLost, WorkerReported
-from search.ledger.events import AttemptInterrupted, AttemptLost, AttemptStarted, EpochReported, PartEnded
+from search.ledger.events import AttemptInterrupted, AttemptLost, AttemptStarted, EpochReported, SegmentEnded
 from search.ledger.files import is_intact
 from search.ledger.ledger import Ledger
 from search.ledger.state import TrialRecord
-from search.ledger.trial import EpochReport, FailureKind, FileReference, TrialResult, TrialSpec, TrialState, Verdict
-from search.sweep.disk import RoomGate
-from search.sweep.engine_thread import EngineDesk
+from search.ledger.trial import (
+    EpochReport,
+    FailureKind,
+    FileReference,
+    PruningDecision,
+    TrialResult,
+    TrialSpec,
+    TrialState,
+)
+from search.sweep.disk import DiskSpaceGuard
+from search.sweep.engine_thread import EngineThread
 from search.sweep.plan import SweepPlan, attempt_dir
-from search.sweep.tracking_queue import RecordKeeper
+from search.sweep.tracking_queue import TrackingQueue
 
-_END_OF_VERDICT = {Verdict.PAUSE: TrialState.PAUSED, Verdict.STOP: TrialState.PRUNED}
+_END_OF_DECISION = {PruningDecision.PAUSE: TrialState.PAUSED, PruningDecision.STOP: TrialState.PRUNED}
 
 
 class TrialRunner:
@@ -27,7 +35,7 @@ class TrialRunner:
     Attributes:
         running: what each busy worker is on, by trial number.
         to_resume: trials that are RUNNING in the ledger and have no worker, in the order in which they go on.
-        n_news: grows with everything that an engine might answer differently after.
+        state_version: grows with everything that an engine might answer differently after.
         giving_up: why the launch should end, when trials fail one after the other alike; else empty.
     """
 
@@ -36,21 +44,21 @@ class TrialRunner:
         plan: SweepPlan,
         ledger: Ledger,
         executor: Executor,
-        desk: EngineDesk,
-        keeper: RecordKeeper,
-        gate: RoomGate,
+        engine_thread: EngineThread,
+        tracking_queue: TrackingQueue,
+        gate: DiskSpaceGuard,
         say: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._gate = gate
         self._ledger = ledger
         self._executor = executor
-        self._desk = desk
-        self._keeper = keeper
+        self._engine_thread = engine_thread
+        self._tracking_queue = tracking_queue
         self._say = say
         self.running: dict[int, TrialSpec] = {}
         self.to_resume: deque[int] = deque()
-        self.n_news = 0
+        self.state_version = 0
         self.giving_up = ""
         self._is_stopping = False
         self._stopped: set[int] = set()
@@ -79,11 +87,11 @@ class TrialRunner:
         self._ledger.append(lambda at_ms: replace(started, at_ms=at_ms))
         crash_point("attempt-recorded")
         trial = self._trial(number)
-        self._keeper.start_attempt(trial, trial.starts[-1])
+        self._tracking_queue.start_attempt(trial, trial.starts[-1])
 
     def take_up(self, trial: TrialRecord) -> None:
         """Let a running trial without a worker go on, or end it if its end was decided before its worker was gone."""
-        state = _END_OF_VERDICT.get(trial.pending_verdict)
+        state = _END_OF_DECISION.get(trial.pending_decision)
         if state is None:
             self.to_resume.append(trial.number)
         else:
@@ -139,7 +147,7 @@ class TrialRunner:
         number, report = message.number, message.report
         if report.epoch <= self._trial(number).n_epochs:
             # Trained again because its checkpoint was lost: the engine has judged this epoch already.
-            self._executor.answer(number, Verdict.GO)
+            self._executor.answer(number, PruningDecision.GO)
         elif self._plan.metric not in report.metrics:
             self._executor.kill(number)
             reason = (
@@ -148,32 +156,32 @@ class TrialRunner:
             )
             self._end_part(number, TrialResult(state=TrialState.FAILED, reason=reason))
         else:
-            verdict = self._judge_and_record(message)
+            decision = self._judge_and_record(message)
             crash_point("report-recorded")
-            self._executor.answer(number, self._verdict_for_worker(number, report, verdict))
+            self._executor.answer(number, self._decision_for_worker(number, report, decision))
             crash_point("report-answered")
             trial = self._trial(number)
             self._gate.note_progress()
-            self._keeper.end_epoch(trial, trial.reports[-1])
+            self._tracking_queue.end_epoch(trial, trial.reports[-1])
 
-    def _judge_and_record(self, message: WorkerReported) -> Verdict:
+    def _judge_and_record(self, message: WorkerReported) -> PruningDecision:
         """Get the engine's verdict and write it down; the epoch is written down even if the engine fails."""
-        self.n_news += 1
-        verdict = Verdict.GO
+        self.state_version += 1
+        decision = PruningDecision.GO
         try:
-            verdict = self._desk.judge(message.number, message.report)
+            decision = self._engine_thread.judge(message.number, message.report)
             crash_point("report-judged")
         finally:
-            reported = EpochReported(0, message.number, message.attempt, message.report, verdict)
+            reported = EpochReported(0, message.number, message.attempt, message.report, decision)
             self._ledger.append(lambda at_ms: replace(reported, at_ms=at_ms))
-        return verdict
+        return decision
 
-    def _verdict_for_worker(self, number: int, report: EpochReport, verdict: Verdict) -> Verdict:
+    def _decision_for_worker(self, number: int, report: EpochReport, decision: PruningDecision) -> PruningDecision:
         """The engine's verdict, or PAUSE while the sweep is stopping and the part has epochs left."""
-        if self._is_stopping and verdict is Verdict.GO and report.epoch < self.running[number].until_epoch:
+        if self._is_stopping and decision is PruningDecision.GO and report.epoch < self.running[number].until_epoch:
             self._stopped.add(number)
-            return Verdict.PAUSE
-        return verdict
+            return PruningDecision.PAUSE
+        return decision
 
     def _take_end(self, message: WorkerEnded) -> None:
         crash_point("result-received")
@@ -206,7 +214,7 @@ class TrialRunner:
         crash_point("loss-recorded")
         trial = self._trial(number)
         self._say(f"Trial {number}: its worker was lost after epoch {trial.n_epochs}; it was {reason}.")
-        if trial.pending_verdict is not Verdict.GO:
+        if trial.pending_decision is not PruningDecision.GO:
             self.take_up(trial)
             return
         if message.failure is FailureKind.OUT_OF_MEMORY:
@@ -222,14 +230,14 @@ class TrialRunner:
 
     def _end_part(self, number: int, result: TrialResult) -> None:
         self.running.pop(number, None)
-        self.n_news += 1
+        self.state_version += 1
         attempt = self._trial(number).n_attempts
-        self._ledger.append(lambda at_ms: PartEnded(at_ms, number, attempt, result))
+        self._ledger.append(lambda at_ms: SegmentEnded(at_ms, number, attempt, result))
         crash_point("end-recorded")
-        self._desk.tell(number, result)
+        self._engine_thread.tell(number, result)
         crash_point("end-told")
         if result.state.is_final:
-            self._keeper.end_trial(self._trial(number))
+            self._tracking_queue.end_trial(self._trial(number))
             self._count_failures(number, result)
 
     def _count_failures(self, number: int, result: TrialResult) -> None:

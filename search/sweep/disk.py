@@ -19,7 +19,7 @@ _CHECK_EVERY_S = 1.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 300.0
 
 
-class RoomGate:
+class DiskSpaceGuard:
     """Open while there is room; shut when free space is below the limit, or when a write has failed.
 
     After a failed write it opens again when the limit is met and some seconds have passed, each time twice as many:
@@ -79,7 +79,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def check_room(folder: Path, min_free_bytes: int) -> None:
+def check_disk_space(folder: Path, min_free_bytes: int) -> None:
     """See that there is room before anything starts.
 
     Raises:

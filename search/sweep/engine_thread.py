@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from core.errors import EngineError
 from search.engines.base import Engine, Event, Proposal
-from search.ledger.trial import EpochReport, TrialResult, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 T = TypeVar("T")
 
 
-class Lane:
+class SerialExecutor:
     """Runs calls one at a time, in the order in which they were submitted.
 
     Unlike `ThreadPoolExecutor(1)` its thread is a daemon: a call that takes minutes does not hold up the end of the
@@ -53,10 +53,10 @@ class Lane:
             call()
 
 
-_STRICTNESS = (Verdict.GO, Verdict.PAUSE, Verdict.STOP)
+_STRICTNESS = (PruningDecision.GO, PruningDecision.PAUSE, PruningDecision.STOP)
 
 
-class EngineDesk:
+class EngineThread:
     """Calls an engine from one thread of its own, in order.
 
     An ask may take many seconds (a Gaussian process over hundreds of trials); meanwhile a report is answered GO after
@@ -75,9 +75,9 @@ class EngineDesk:
         self._engine = engine
         self._on_answer = on_answer
         self._patience_s = patience_s
-        self._lane = Lane("engine")
+        self._serial_executor = SerialExecutor("engine")
         self._asked: Future[Proposal] | None = None
-        self._late: dict[int, list[Future[Verdict]]] = {}
+        self._late: dict[int, list[Future[PruningDecision]]] = {}
         self._told: list[Future[None]] = []
         self._ask_s = 0.0
 
@@ -92,11 +92,11 @@ class EngineDesk:
         Raises:
             EngineError: if it cannot be.
         """
-        _result_of("restore", self._lane.submit(lambda: self._engine.restore(history)))
+        _result_of("restore", self._serial_executor.submit(lambda: self._engine.restore(history)))
 
     def ask(self, number: int) -> None:
         """Ask for what to do next; `take_proposal` has the answer when `on_answer` was called."""
-        self._asked = self._lane.submit(lambda: self._ask(number))
+        self._asked = self._serial_executor.submit(lambda: self._ask(number))
         self._asked.add_done_callback(lambda _: self._on_answer())
 
     def take_proposal(self) -> Proposal | None:
@@ -119,25 +119,25 @@ class EngineDesk:
         ask_s, self._ask_s = self._ask_s, 0.0
         return round(ask_s, 6)
 
-    def judge(self, number: int, report: EpochReport) -> Verdict:
+    def judge(self, number: int, report: EpochReport) -> PruningDecision:
         """Return the engine's verdict on a report, or GO if it takes too long.
 
         Raises:
             EngineError: if the engine failed.
         """
-        verdict = self._lane.submit(lambda: self._engine.report(number, report))
-        verdicts = [*self._late.pop(number, []), verdict]
+        decision = self._serial_executor.submit(lambda: self._engine.report(number, report))
+        decisions = [*self._late.pop(number, []), decision]
         try:
-            verdict.exception(self._patience_s)
+            decision.exception(self._patience_s)
         except concurrent.futures.TimeoutError:
-            self._late[number] = verdicts
-            return Verdict.GO
-        return max((_result_of("report", each) for each in verdicts), key=_STRICTNESS.index)
+            self._late[number] = decisions
+            return PruningDecision.GO
+        return max((_result_of("report", each) for each in decisions), key=_STRICTNESS.index)
 
     def tell(self, number: int, result: TrialResult) -> None:
         """Tell the engine how a trial, or a part of it, ended; does not wait."""
         self._late.pop(number, None)
-        self._told.append(self._lane.submit(lambda: self._engine.tell(number, result)))
+        self._told.append(self._serial_executor.submit(lambda: self._engine.tell(number, result)))
 
     def check(self) -> None:
         """Raise what a tell left behind.
@@ -152,7 +152,7 @@ class EngineDesk:
 
     def close(self) -> None:
         """Let the engine's thread end when it is through with what it has."""
-        self._lane.close()
+        self._serial_executor.close()
 
     def _ask(self, number: int) -> Proposal:
         started_s = time.perf_counter()

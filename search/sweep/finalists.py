@@ -10,7 +10,7 @@ go on where they were, also when more repeats are asked for later.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from core.errors import ComparisonError
+from core.lines.reading import ProgressCallback
 from core.networks.hyperparameters import seed_recipe
 from core.space import Point
 from search.experiment.settings import BudgetSettings
@@ -231,7 +232,6 @@ def _read(sweep: KnownSweep, number: int) -> Finalist:
 
 
 _SEED_STREAM = 6  # keeps the seeds of repeats apart from those of the sweep's trials
-OnLines = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,11 @@ class FinalistChoice:
 
 
 def train_finalists(
-    name: str, workspace: Workspace, choice: FinalistChoice, progress: Progress, on_lines: OnLines | None = None
+    name: str,
+    workspace: Workspace,
+    choice: FinalistChoice,
+    progress: Progress,
+    on_progress: ProgressCallback | None = None,
 ) -> FinalistRanking:
     """Fit the sweep's best trials under fresh seeds, or go on with that, and rank them.
 
@@ -270,7 +274,7 @@ def train_finalists(
         workspace: where.
         choice: of trials and repeats.
         progress: shows the fits.
-        on_lines: called with (images done, images in all) while the line store is built.
+        on_progress: called with (images done, images in all) while the line store is built.
 
     Raises:
         LedgerError: if there is no such sweep.
@@ -280,7 +284,7 @@ def train_finalists(
     sweep = read_sweep(name, workspace)
     trials = choose_finalists(sweep, choice)
     store = open_store(sweep.experiment.tracking, workspace.root)
-    corpus = prepare_corpus(sweep.experiment, workspace, on_lines)
+    corpus = prepare_corpus(sweep.experiment, workspace, on_progress)
     task = replace(patch_task(sweep.experiment, corpus, sweep.folder), keeps_model=False)
     for trial in trials:
         _train(sweep, workspace, trial, choice.n_repeats, task, corpus, store, progress)
@@ -305,7 +309,7 @@ def choose_finalists(sweep: KnownSweep, choice: FinalistChoice) -> list[TrialRec
         )
     numbers = [summary.number for summary in ranked[: choice.n_finalists]]
     if choice.with_seed_recipe:
-        seed = seed_trial(sweep)
+        seed = baseline_trial(sweep)
         if seed is None:
             raise ComparisonError(
                 f"The seed recipe can be a finalist if it was tried, but no completed trial of {sweep.created.name!r} "
@@ -315,7 +319,7 @@ def choose_finalists(sweep: KnownSweep, choice: FinalistChoice) -> list[TrialRec
     return [sweep.state.trials[number] for number in numbers]
 
 
-def seed_trial(sweep: KnownSweep) -> TrialRecord | None:
+def baseline_trial(sweep: KnownSweep) -> TrialRecord | None:
     """The sweep's completed trial of the published seed recipe, if there is one."""
     recipe = seed_recipe().as_dict()
     for trial in sweep.state.trials.values():

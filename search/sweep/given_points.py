@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from core.space import Point
 from search.engines.base import Event, Exhausted, Proposal, Start
-from search.ledger.trial import EpochReport, TrialResult, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 
 class FixedEngine:
@@ -20,9 +20,9 @@ class FixedEngine:
         """Start the point with this number."""
         return Start(self._points[number]) if number < len(self._points) else Exhausted()
 
-    def report(self, number: int, report: EpochReport) -> Verdict:
+    def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Let every trial go on."""
-        return Verdict.GO
+        return PruningDecision.GO
 
     def tell(self, number: int, result: TrialResult) -> None:
         """Nothing to learn."""

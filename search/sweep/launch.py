@@ -1,12 +1,12 @@
 """From an experiment to a running sweep: prepares the corpus, opens ledger, engine, workers and tracking."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.crash_points import crash_point
 from core.errors import SplitError
+from core.lines.reading import ProgressCallback
 from core.networks.hyperparameters import Hyperparameters
 from core.space import Point
 from core.training.plan import Monitor, choose_precision
@@ -18,11 +18,11 @@ from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.objectives.tasks import PatchTask
-from search.sweep.disk import check_room, measure_disk
+from search.sweep.disk import check_disk_space, measure_disk
 from search.sweep.loop import run_sweep
 from search.sweep.plan import SweepOutcome, SweepPlan
 from search.sweep.preparation import (
-    CENSUS_FILE,
+    CORPUS_REPORT_FILE,
     QUARANTINE_FILE,
     SPLIT_FILE,
     PreparedCorpus,
@@ -35,8 +35,6 @@ from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, open_store
 from search.tracking.tracker import MlflowTracker
 
-OnLines = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class LaunchedSweep:
@@ -48,7 +46,7 @@ class LaunchedSweep:
 
 
 def launch_sweep(
-    experiment: Experiment, workspace: Workspace, progress: Progress, on_lines: OnLines | None = None
+    experiment: Experiment, workspace: Workspace, progress: Progress, on_progress: ProgressCallback | None = None
 ) -> LaunchedSweep:
     """Launch the experiment's sweep, or go on with it where it was left.
 
@@ -59,7 +57,7 @@ def launch_sweep(
         experiment: what to do.
         workspace: where.
         progress: shows the sweep.
-        on_lines: called with (images done, images in all) while the line store is built.
+        on_progress: called with (images done, images in all) while the line store is built.
 
     Raises:
         WhosehandError: says what is wrong and how to mend it.
@@ -79,7 +77,7 @@ def launch_sweep(
         if not ledger.state.launches:
             (folder / SPLIT_FILE).unlink(missing_ok=True)  # of a launch that a crash ended before it began
         try:
-            return _launch(experiment, workspace, ledger, progress, on_lines)
+            return _launch(experiment, workspace, ledger, progress, on_progress)
         except BaseException:
             if not ledger.state.launches:
                 # It never began: the mistake can be mended in the file, and the next launch begins with that.
@@ -89,12 +87,16 @@ def launch_sweep(
 
 
 def _launch(
-    experiment: Experiment, workspace: Workspace, ledger: Ledger, progress: Progress, on_lines: OnLines | None
+    experiment: Experiment,
+    workspace: Workspace,
+    ledger: Ledger,
+    progress: Progress,
+    on_progress: ProgressCallback | None,
 ) -> LaunchedSweep:
     check_can_train(experiment)
-    check_room(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
+    check_disk_space(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
     store = open_store(experiment.tracking, workspace.root)
-    corpus = prepare_corpus(experiment, workspace, on_lines, reports=ledger.folder)
+    corpus = prepare_corpus(experiment, workspace, on_progress, reports=ledger.folder)
     if corpus.shortcomings:
         progress.say(f"{corpus.shortcomings}; `whosehand data stats` lists them.")
     if corpus.manifest.warning:
@@ -108,7 +110,7 @@ def _launch(
         experiment.tracking,
         engine=experiment.engine.label,
         datasets=tracked_datasets(corpus),
-        sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CENSUS_FILE, QUARANTINE_FILE)},
+        sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CORPUS_REPORT_FILE, QUARANTINE_FILE)},
         remark=lambda: str(measure_disk(ledger.folder, artifact_folder(store, experiment.name))),
         warning=corpus.manifest.warning,
     )

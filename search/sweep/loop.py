@@ -17,18 +17,18 @@ from core.crash_points import crash_point
 from core.errors import EngineError
 from search.engines.base import Continue, Engine, Exhausted, Start, Wait
 from search.executors.base import Executor, WorkerReported
-from search.executors.machine import AwakeClock
+from search.executors.machine import ActiveTimeClock
 from search.ledger.events import Launched, Slept, SweepClosed, SweepStatus, TrialContinued, TrialProposed, TrialTracked
 from search.ledger.ledger import Ledger
 from search.ledger.state import SweepState
 from search.ledger.trial import TrialState
 from search.sweep.attempts import TrialRunner
-from search.sweep.disk import RoomGate
-from search.sweep.engine_thread import EngineDesk
+from search.sweep.disk import DiskSpaceGuard
+from search.sweep.engine_thread import EngineThread
 from search.sweep.observer import NullObserver, SweepEnded, SweepObserver, SweepStarted
-from search.sweep.plan import BudgetUse, SweepOutcome, SweepPlan, remove_checkpoints, trial_seed
+from search.sweep.plan import BudgetUse, SweepOutcome, SweepPlan, remove_checkpoints, trial_rng_seed
 from search.sweep.progress import EngineShare, Progress, SilentProgress, SweepView
-from search.sweep.tracking_queue import RecordKeeper
+from search.sweep.tracking_queue import TrackingQueue
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -129,11 +129,13 @@ class _Sweep:
         self.plan = plan
         self.executor = executor
         self.progress = progress
-        self.desk = EngineDesk(engine, executor.wake)
-        self.keeper = RecordKeeper(observer, progress.say, executor.wake)
-        self.gate = RoomGate(ledger.folder, plan.min_free_bytes, progress.say)
-        self.runner = TrialRunner(plan, ledger, executor, self.desk, self.keeper, self.gate, progress.say)
-        self.clock = AwakeClock(time.time)  # like the ledger's times
+        self.engine_thread = EngineThread(engine, executor.wake)
+        self.tracking_queue = TrackingQueue(observer, progress.say, executor.wake)
+        self.gate = DiskSpaceGuard(ledger.folder, plan.min_free_bytes, progress.say)
+        self.runner = TrialRunner(
+            plan, ledger, executor, self.engine_thread, self.tracking_queue, self.gate, progress.say
+        )
+        self.clock = ActiveTimeClock(time.time)  # like the ledger's times
         self.stop = StopRequest()
         self.is_stopping = False
         self.is_exhausted = False
@@ -155,8 +157,8 @@ class _Sweep:
             raise
         finally:
             self.executor.close()
-            self.desk.close()
-            self.keeper.close()
+            self.engine_thread.close()
+            self.tracking_queue.close()
 
     @property
     def state(self) -> SweepState:
@@ -165,13 +167,13 @@ class _Sweep:
     # The beginning of a launch.
 
     def _launch(self) -> None:
-        self.desk.restore(tuple(self.state.history))
+        self.engine_thread.restore(tuple(self.state.history))
         n_workers, threads, precision = self.executor.n_workers, self.executor.threads, self.plan.precision
         host, pid = socket.gethostname(), os.getpid()
         self.ledger.append(lambda at_ms: Launched(at_ms, host, pid, n_workers, threads, precision))
         crash_point("launch-recorded")
         created = self.ledger.created
-        self.keeper.start_sweep(
+        self.tracking_queue.start_sweep(
             SweepStarted(
                 sweep_id=created.sweep_id,
                 name=created.name,
@@ -198,7 +200,7 @@ class _Sweep:
         trials = list(self.state.trials.values())
         for trial in trials:
             if not trial.is_tracked:
-                self.keeper.replay(trial)
+                self.tracking_queue.replay(trial)
             else:
                 remove_checkpoints(trial, self.ledger.folder)  # a crash may have come before it
         for trial in trials:
@@ -219,7 +221,7 @@ class _Sweep:
         is_paused = self._has_work() and not self.gate.is_open()
         if not is_paused:
             self._start_work()
-        if not self.runner.running and (self.is_stopping or not (is_paused or self.desk.is_asking)):
+        if not self.runner.running and (self.is_stopping or not (is_paused or self.engine_thread.is_asking)):
             return False
         if self.runner.running or not is_paused:
             self._note_sleep()
@@ -230,8 +232,8 @@ class _Sweep:
             elif trial.state is not TrialState.RUNNING:
                 self.progress.trial_ended(self._view(), trial)
         self._mark_tracked()
-        for number in self.keeper.take_overdue():
-            self.keeper.replay(self.state.trials[number])
+        for number in self.tracking_queue.take_overdue():
+            self.tracking_queue.replay(self.state.trials[number])
         self._show()
         return True
 
@@ -242,8 +244,8 @@ class _Sweep:
         while self.runner.to_resume and self.runner.has_free_worker and not self.is_stopping:
             self.runner.start_part(self.runner.to_resume.popleft())
         if self._may_ask():
-            self.news_at_ask = self.runner.n_news
-            self.desk.ask(len(self.state.trials))
+            self.news_at_ask = self.runner.state_version
+            self.engine_thread.ask(len(self.state.trials))
 
     def _note_sleep(self) -> None:
         """Take down a laptop's sleep, a SIGSTOP or a pause for want of room, so that no budget of time counts it."""
@@ -275,11 +277,11 @@ class _Sweep:
             self.progress.say(f"Giving up: {self.runner.giving_up}")
 
     def _may_ask(self) -> bool:
-        if self.is_stopping or self.is_exhausted or self.desk.is_asking:
+        if self.is_stopping or self.is_exhausted or self.engine_thread.is_asking:
             return False
         if self.runner.to_resume or not self.runner.has_free_worker:
             return False
-        if self.waits_since_news == self.runner.n_news:
+        if self.waits_since_news == self.runner.state_version:
             return False
         use = self._budget_use()
         # Beyond the limit on trials an engine is only asked for what it has paused.
@@ -288,7 +290,7 @@ class _Sweep:
     # Proposals.
 
     def _take_proposal(self) -> None:
-        proposal = self.desk.take_proposal()
+        proposal = self.engine_thread.take_proposal()
         if proposal is None or self.is_stopping:
             return
         crash_point("proposal-made")
@@ -306,14 +308,14 @@ class _Sweep:
     def _wait(self, proposal: Start | Wait) -> None:
         """Ask no more before something new happened since the ask."""
         self.waits_since_news = self.news_at_ask
-        if isinstance(proposal, Wait) and not self.runner.running and self.news_at_ask == self.runner.n_news:
+        if isinstance(proposal, Wait) and not self.runner.running and self.news_at_ask == self.runner.state_version:
             raise EngineError("An engine may answer Wait only while a trial is running, but none is.")
 
     def _propose(self, proposal: Start) -> None:
         number, horizon, until_epoch = len(self.state.trials), self.plan.horizon_epochs, proposal.until_epoch
         self._check_until(number, 0, until_epoch)
-        hyperparameters, seed = self.plan.complete(proposal.point), trial_seed(self.plan.seed, number)
-        point, ask_s = proposal.point, self.desk.take_ask_s()
+        hyperparameters, seed = self.plan.complete(proposal.point), trial_rng_seed(self.plan.seed, number)
+        point, ask_s = proposal.point, self.engine_thread.take_ask_s()
         self.ledger.append(
             lambda at_ms: TrialProposed(at_ms, number, point, hyperparameters, seed, until_epoch, horizon, ask_s)
         )
@@ -326,7 +328,7 @@ class _Sweep:
             state = "unknown" if trial is None else trial.state.value
             raise EngineError(f"Only a paused trial can go on, but trial {proposal.number} is {state}.")
         self._check_until(trial.number, trial.n_epochs, proposal.until_epoch)
-        ask_s = self.desk.take_ask_s()
+        ask_s = self.engine_thread.take_ask_s()
         self.ledger.append(lambda at_ms: TrialContinued(at_ms, proposal.number, proposal.until_epoch, ask_s))
         crash_point("continuation-recorded")
         self.runner.start_part(proposal.number)
@@ -371,9 +373,9 @@ class _Sweep:
         self._mark_tracked()
         untracked = [trial for trial in self.state.trials.values() if trial.state.is_final and not trial.is_tracked]
         if untracked and not self.stop.is_urgent:
-            self.keeper.try_again_at_once()
+            self.tracking_queue.try_again_at_once()
             for trial in untracked:
-                self.keeper.replay(trial)
+                self.tracking_queue.replay(trial)
             self._drain()
             self._mark_tracked()
 
@@ -381,14 +383,14 @@ class _Sweep:
         best = self.state.best(self.plan.direction)
         trials = tuple(trial.summary for trial in self.state.trials.values())
         number = None if best is None else best.number
-        self.keeper.end_sweep(SweepEnded(status, reason, trials, number, self.state.last_ms))
+        self.tracking_queue.end_sweep(SweepEnded(status, reason, trials, number, self.state.last_ms))
         self._drain()
         self._mark_tracked()
 
     def _drain(self) -> None:
         """Wait for the observer; when the user is in a hurry, for seconds only."""
         started_s = time.monotonic()
-        self.keeper.drain(lambda: self.stop.is_urgent and time.monotonic() - started_s > _URGENT_DRAIN_S)
+        self.tracking_queue.drain(lambda: self.stop.is_urgent and time.monotonic() - started_s > _URGENT_DRAIN_S)
 
     def _close_after(self, error: BaseException) -> None:
         """Leave ledger and record in order when a launch ends by an exception; what fails now becomes a note to it."""
@@ -403,7 +405,7 @@ class _Sweep:
             error.add_note(f"Then the sweep could not be closed in order: {second}")
 
     def _mark_tracked(self) -> None:
-        for number in self.keeper.take_tracked():
+        for number in self.tracking_queue.take_tracked():
             self.ledger.append(lambda at_ms, number=number: TrialTracked(at_ms, number))  # type: ignore[misc]
             crash_point("tracked-recorded")
             remove_checkpoints(self.state.trials[number], self.ledger.folder)

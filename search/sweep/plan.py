@@ -75,7 +75,7 @@ class SweepOutcome:
     n_by_state: Counter[TrialState]
 
 
-def trial_seed(sweep_seed: int, number: int) -> int:
+def trial_rng_seed(sweep_seed: int, number: int) -> int:
     """Derive a trial's own seed, 0 to 2**31 - 1, from the sweep's seed and the trial's number."""
     return int(np.random.SeedSequence([sweep_seed, number]).generate_state(1)[0]) & 0x7FFFFFFF
 

@@ -1,25 +1,25 @@
 """From an experiment to what its trials read: the index, the line store, the census of both, and the split."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.corpus_report import Census, check_share, take_census, write_quarantine
+from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_quarantine
 from core.corpora.index import Choice, CorpusIndex, SetAside, set_odd_names_aside
 from core.corpora.writer_choice import choose_writers
 from core.errors import SplitError
+from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore, build_line_store
 from core.splits.division import divide
-from core.splits.manifest import PARTS, SplitManifest
+from core.splits.manifest import SUBSETS, SplitManifest
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 
-Progress = Callable[[int, int], None]
 SPLIT_FILE = "split.json"
 QUARANTINE_FILE = "quarantine.csv"
-CENSUS_FILE = "census.json"
+CORPUS_REPORT_FILE = "corpus_report.json"
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class ReadCorpus:
         index: what of the corpus takes part; whom `writers` leaves out is in its `left_out`.
         choice: the rule by which writers and pages take part; `None` where there is no rule.
         store: the text lines of its images.
-        census: what became of everything that was found.
+        corpus_report: what became of everything that was found.
     """
 
     index: CorpusIndex
     choice: Choice | None
     store: LineStore
-    census: Census
+    corpus_report: CorpusReport
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,19 @@ class PreparedCorpus:
         index: what of the corpus takes part; whom `writers` leaves out is in its `left_out`.
         manifest: which images are for training, validation and test.
         store: their text lines.
-        census: what became of everything that was found; images that the split has no part for are left out.
+        corpus_report: what became of everything that was found; images that the split has no part for are left out.
     """
 
     index: CorpusIndex
     manifest: SplitManifest
     store: LineStore
-    census: Census
+    corpus_report: CorpusReport
 
     @property
     def shortcomings(self) -> str:
         """How many images were set aside and how many writers left out, in words; empty if none."""
         counts = {
-            "images set aside": self.census.n_quarantined,
+            "images set aside": self.corpus_report.n_quarantined,
             "writers left out": len(self.manifest.left_out),
         }
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
@@ -68,14 +68,16 @@ class PreparedCorpus:
 def prepare_corpus(
     experiment: Experiment,
     workspace: Workspace,
-    on_progress: Progress | None = None,
+    on_progress: ProgressCallback | None = None,
     reports: Path | None = None,
 ) -> PreparedCorpus:
     """Read the corpus and divide it; see `read_corpus` and `divide_corpus`."""
     return divide_corpus(read_corpus(experiment, workspace, on_progress), experiment, reports)
 
 
-def read_corpus(experiment: Experiment, workspace: Workspace, on_progress: Progress | None = None) -> ReadCorpus:
+def read_corpus(
+    experiment: Experiment, workspace: Workspace, on_progress: ProgressCallback | None = None
+) -> ReadCorpus:
     """Read the corpus and build its line store, or open what is there already.
 
     Args:
@@ -95,7 +97,7 @@ def read_corpus(experiment: Experiment, workspace: Workspace, on_progress: Progr
     # Only who takes part is read. By ink all others are read first; the second store reads no image again.
     chosen = choose_writers(found, experiment.writers, count_ink=lambda index: _count_ink(build(index)))
     store = build(chosen.index)
-    return ReadCorpus(chosen.index, chosen.choice, store, take_census(chosen.index, store))
+    return ReadCorpus(chosen.index, chosen.choice, store, report_corpus(chosen.index, store))
 
 
 def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | None = None) -> PreparedCorpus:
@@ -110,27 +112,27 @@ def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | No
         CorpusError: if too many images are unusable (`quarantine.max_share`).
         SplitError: if the pages cannot be divided as asked.
     """
-    files = write_reports(corpus.census, reports) if reports is not None else {}
-    check_share(corpus.census, experiment.quarantine, files.get(QUARANTINE_FILE))
+    files = write_reports(corpus.corpus_report, reports) if reports is not None else {}
+    check_share(corpus.corpus_report, experiment.quarantine, files.get(QUARANTINE_FILE))
     unusable = {str(entry.image_id) for entry in corpus.store.set_aside}
     manifest = replace(divide(corpus.index, experiment.split, unusable), choice=corpus.choice)
     manifest.check_fits(corpus.index)
-    census = take_census(corpus.index, corpus.store, _in_no_part(corpus.index, manifest))
+    corpus_report = report_corpus(corpus.index, corpus.store, _in_no_part(corpus.index, manifest))
     if reports is not None:
-        write_reports(census, reports)
-    return PreparedCorpus(corpus.index, manifest, corpus.store, census)
+        write_reports(corpus_report, reports)
+    return PreparedCorpus(corpus.index, manifest, corpus.store, corpus_report)
 
 
-def write_reports(census: Census, folder: Path) -> Mapping[str, Path]:
+def write_reports(corpus_report: CorpusReport, folder: Path) -> Mapping[str, Path]:
     """Write what became of a corpus into a folder: the counts as JSON, what is set aside as a table in CSV.
 
     Returns:
         The files by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / name for name in (CENSUS_FILE, QUARANTINE_FILE)}
-    census.write(files[CENSUS_FILE])
-    write_quarantine(census.quarantined, files[QUARANTINE_FILE])
+    files = {name: folder / name for name in (CORPUS_REPORT_FILE, QUARANTINE_FILE)}
+    corpus_report.write(files[CORPUS_REPORT_FILE])
+    write_quarantine(corpus_report.quarantined, files[QUARANTINE_FILE])
     return files
 
 
@@ -169,7 +171,7 @@ def _count_ink(store: LineStore) -> Counter[str]:
 
 def _in_no_part(index: CorpusIndex, manifest: SplitManifest) -> list[SetAside]:
     """The images of the index that the split has no part for, and why."""
-    divided = {image_id for part in PARTS for image_id in manifest.image_ids(part)}
+    divided = {image_id for part in SUBSETS for image_id in manifest.image_ids(part)}
     why = {writer.writer_id: f"writer {writer.writer_id!r} {writer.reason}" for writer in manifest.left_out}
     return [
         SetAside(image.path, why.get(image.writer_id, "is in no part of the split"), image.image_id)

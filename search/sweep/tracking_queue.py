@@ -17,8 +17,8 @@ from core.crash_points import crash_point
 from core.errors import WhosehandError
 from search.ledger.events import AttemptStarted, EpochReported
 from search.ledger.state import TrialRecord
-from search.ledger.trial import Verdict
-from search.sweep.engine_thread import Lane
+from search.ledger.trial import PruningDecision
+from search.sweep.engine_thread import SerialExecutor
 from search.sweep.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
 
 _QUIET_S = 10.0
@@ -33,7 +33,7 @@ class _Told:
     has_failed: bool = False
 
 
-class RecordKeeper:
+class TrackingQueue:
     """Tells an observer all that it must know, in order, and knows what it did not take down.
 
     When the observer fails on a trial, that trial counts as untracked until all of it is told again; for the next
@@ -59,7 +59,7 @@ class RecordKeeper:
         self._observer = observer
         self._warn = warn
         self._on_tracked = on_tracked
-        self._lane = Lane("observer")
+        self._serial_executor = SerialExecutor("observer")
         self._pending: deque[Future[_Told]] = deque()
         self._incomplete: set[int] = set()
         self._quiet_s = quiet_s
@@ -70,7 +70,7 @@ class RecordKeeper:
 
     def start_sweep(self, event: SweepStarted) -> None:
         """Tell of the launch and wait for it, so that a store that cannot be used ends the sweep before it begins."""
-        self._lane.submit(lambda: self._observer.start_sweep(event)).result()
+        self._serial_executor.submit(lambda: self._observer.start_sweep(event)).result()
 
     def start_attempt(self, trial: TrialRecord, start: AttemptStarted) -> None:
         """Tell of a started attempt of `trial`."""
@@ -92,7 +92,7 @@ class RecordKeeper:
         """Tell all of a trial again, with the times of then."""
         number = trial.number
         self._overdue_at_s.pop(number, None)
-        self._lane.submit(lambda: self._incomplete.discard(number))
+        self._serial_executor.submit(lambda: self._incomplete.discard(number))
         for start in trial.starts:
             self.start_attempt(trial, start)
         for reported in trial.reports:
@@ -110,7 +110,7 @@ class RecordKeeper:
                 return _Told(warning=f"The end of the sweep could not be tracked: {error}")
             return _Told()
 
-        self._pending.append(self._lane.submit(end))
+        self._pending.append(self._serial_executor.submit(end))
 
     def take_tracked(self) -> list[int]:
         """Return the trials that were tracked since the last call; hand over warnings, raise what was no warning."""
@@ -145,7 +145,7 @@ class RecordKeeper:
 
     def close(self) -> None:
         """Let the observer's thread end when it is through with what it has."""
-        self._lane.close()
+        self._serial_executor.close()
 
     def _submit(self, number: int, call: Callable[[], None], *, is_last: bool = False) -> None:
         def tell() -> _Told:
@@ -164,7 +164,7 @@ class RecordKeeper:
                 crash_point("trial-tracked")
             return _Told(tracked=number if is_last else None, warning=self._note_back())
 
-        told = self._lane.submit(tell)
+        told = self._serial_executor.submit(tell)
         self._pending.append(told)
         if is_last:
             told.add_done_callback(lambda _: self._on_tracked())
@@ -194,8 +194,8 @@ class RecordKeeper:
 
 def _is_pause(trial: TrialRecord, reported: EpochReported) -> bool:
     """Whether the trial waits after this epoch: by the engine's verdict, or at the end of a part before the horizon."""
-    if reported.verdict is not Verdict.GO:
-        return reported.verdict is Verdict.PAUSE
+    if reported.decision is not PruningDecision.GO:
+        return reported.decision is PruningDecision.PAUSE
     part_ends = next(start.until_epoch for start in trial.starts if start.attempt == reported.attempt)
     return reported.report.epoch >= part_ends and part_ends < trial.proposed.horizon_epochs
 

@@ -61,7 +61,7 @@ class HistoryEntry:
     version_tags: tuple[tuple[str, str], ...]
 
 
-def crown(store: TrackingStore, name: str, version: int, instead_of: int | None) -> RegisteredVersion | None:
+def set_champion(store: TrackingStore, name: str, version: int, instead_of: int | None) -> RegisteredVersion | None:
     """Make a version the champion; the former one becomes `previous`.
 
     Args:

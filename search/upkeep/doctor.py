@@ -66,18 +66,18 @@ def _check_corpus(subject: Subject, experiment: Experiment) -> Iterator[Finding]
     try:
         corpus = read_corpus(experiment, subject.workspace)
         corpus.store.verify()
-        census = corpus.census
+        report = corpus.corpus_report
         text = (
-            f"{census.corpus}: {census.n_found:,} images found, {census.n_used:,} used, {census.n_left_out:,} left "
-            f"out, {census.n_quarantined:,} set aside; {len(corpus.store):,} lines, all as they were written"
+            f"{report.corpus}: {report.n_found:,} images found, {report.n_used:,} used, {report.n_left_out:,} left "
+            f"out, {report.n_quarantined:,} set aside; {len(corpus.store):,} lines, all as they were written"
         )
         yield Finding(Level.OK, "corpus", text)
         manifest = divide_corpus(corpus, experiment).manifest
     except WhosehandError as error:
         yield Finding(Level.PROBLEM, "corpus", str(error))
         return
-    if census.n_quarantined:
-        text = f"{census.n_quarantined:,} images cannot be used"
+    if report.n_quarantined:
+        text = f"{report.n_quarantined:,} images cannot be used"
         yield Finding(Level.NOTE, "corpus", text, "`whosehand data stats` lists them")
     counts = f"{len(manifest.train):,} + {len(manifest.validation):,} + {len(manifest.test):,} images"
     yield Finding(Level.OK, "split", f"{counts} of {len(manifest.writer_ids)} writers, hash {manifest.hash[:12]}")
@@ -139,8 +139,8 @@ def _check_sweep(subject: Subject, folder: Path) -> Iterator[Finding]:
     if state.launches and state.closed is None:
         n_running = state.count(TrialState.RUNNING)
         what = f"{text}; its driver was killed ({lock.holder or 'not named'}), {n_running} trials can go on"
-        mend = "launch it again, or `whosehand reconcile` closes its records as they are"
-        yield Finding(Level.NOTE, "sweeps", what, mend)
+        fix = "launch it again, or `whosehand reconcile` closes its records as they are"
+        yield Finding(Level.NOTE, "sweeps", what, fix)
     else:
         status = state.closed.status if state.closed else "not begun"
         yield Finding(Level.OK, "sweeps", f"{text}; {status}")
@@ -189,11 +189,11 @@ def _check_server(subject: Subject) -> Finding:
 
 def _check_file(database: Path) -> Finding | None:
     """What is wrong with the file, or `None`."""
-    mend = "move it away; `whosehand reconcile SWEEP --apply` makes a sweep's records anew from its ledger"
+    fix = "move it away; `whosehand reconcile SWEEP --apply` makes a sweep's records anew from its ledger"
     try:
         with database.open("rb") as file:
             if file.read(16) not in (b"", b"SQLite format 3\x00"):
-                return Finding(Level.PROBLEM, _TOPIC, f"{database} is no SQLite database", mend)
+                return Finding(Level.PROBLEM, _TOPIC, f"{database} is no SQLite database", fix)
         with closing(sqlite3.connect(database, timeout=_LOCK_PATIENCE_S, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
@@ -204,9 +204,9 @@ def _check_file(database: Path) -> Finding | None:
             return Finding(Level.PROBLEM, _TOPIC, text, f"end that process: `fuser {database}` names it")
         return Finding(Level.PROBLEM, _TOPIC, f"{database} cannot be written: {error}", "mend its permissions")
     except (sqlite3.DatabaseError, OSError) as error:
-        return Finding(Level.PROBLEM, _TOPIC, f"{database} is damaged: {error}", mend)
+        return Finding(Level.PROBLEM, _TOPIC, f"{database} is damaged: {error}", fix)
     if said != "ok":
-        return Finding(Level.PROBLEM, _TOPIC, f"{database} is damaged: {said}", mend)
+        return Finding(Level.PROBLEM, _TOPIC, f"{database} is damaged: {said}", fix)
     return None
 
 
@@ -261,9 +261,9 @@ def _check_models(database: Path) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "models", text_, "`whosehand reconcile SWEEP` takes them from the sweep's folder")
 
 
-def check_openings(subject: Subject) -> Iterator[Finding]:
+def check_access_log(subject: Subject) -> Iterator[Finding]:
     """Read every line: a promotion refuses to count with a damaged one."""
-    path = subject.workspace.openings_file
+    path = subject.workspace.access_log
     if not path.exists():
         yield Finding(Level.OK, "test pages", "never opened in this project")
         return
@@ -289,7 +289,7 @@ CHECKS: Mapping[str, Callable[[Subject], Iterable[Finding]]] = {
     "stray files": check_stray_files,
     "servers": check_servers,
     "sweeps": check_sweeps,
-    "test pages": check_openings,
+    "test pages": check_access_log,
     "corpora": check_corpora,
 }
 """A check a topic. A new one is a file and a line here."""

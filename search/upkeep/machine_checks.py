@@ -52,13 +52,13 @@ class Finding:
         level: how bad it is.
         topic: what was looked at, one or two words.
         text: what is so.
-        mend: what to do about it; empty if nothing is to be done.
+        fix: what to do about it; empty if nothing is to be done.
     """
 
     level: Level
     topic: str
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ def check_disk(subject: Subject) -> Iterator[Finding]:
     records = measure_disk(root / "mlruns", None).total_bytes
     data = measure_disk(subject.workspace.generated, None).total_bytes
     text = f"{decimal(free_bytes)} free; mlruns takes {decimal(records)}, data {decimal(data)}"
-    mend = "`whosehand gc` says what can go"
+    fix = "`whosehand gc` says what can go"
     if free_bytes < PROBLEM_BYTES:
-        yield Finding(Level.PROBLEM, "disk", f"{text}; a sweep should have {decimal(PROBLEM_BYTES)}", mend)
+        yield Finding(Level.PROBLEM, "disk", f"{text}; a sweep should have {decimal(PROBLEM_BYTES)}", fix)
     elif free_bytes < NOTE_BYTES:
-        yield Finding(Level.NOTE, "disk", text, mend)
+        yield Finding(Level.NOTE, "disk", text, fix)
     else:
         yield Finding(Level.OK, "disk", text)
 
@@ -200,15 +200,15 @@ def check_versions(_: Subject) -> Iterator[Finding]:
 
 
 def _wrong_distribution(requirement: Requirement) -> list[Finding]:
-    mend = f'python -m pip install "{requirement.name}{requirement.specifier}"'
+    fix = f'python -m pip install "{requirement.name}{requirement.specifier}"'
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
-        return [Finding(Level.PROBLEM, "versions", f"{requirement.name} is not installed", mend)]
-    return _wrong(requirement.name, version, requirement.specifier, mend)
+        return [Finding(Level.PROBLEM, "versions", f"{requirement.name} is not installed", fix)]
+    return _wrong(requirement.name, version, requirement.specifier, fix)
 
 
-def _wrong(name: str, version: str, allowed: SpecifierSet, mend: str) -> list[Finding]:
+def _wrong(name: str, version: str, allowed: SpecifierSet, fix: str) -> list[Finding]:
     if allowed.contains(version, prereleases=True):
         return []
-    return [Finding(Level.PROBLEM, "versions", f"{name} must be {allowed}, but is {version}", mend)]
+    return [Finding(Level.PROBLEM, "versions", f"{name} must be {allowed}, but is {version}", fix)]

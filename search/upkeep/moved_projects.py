@@ -81,7 +81,7 @@ def find_moved_addresses(store: TrackingStore) -> MovedAddresses | None:
     return MovedAddresses(moves, found) if found else None
 
 
-def mend_addresses(store: TrackingStore, moved: MovedAddresses) -> Path:
+def fix_addresses(store: TrackingStore, moved: MovedAddresses) -> Path:
     """Rewrite the addresses in one transaction, after a backup of the database.
 
     Returns:

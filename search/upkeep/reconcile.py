@@ -24,8 +24,8 @@ from search.sweep.disk import measure_disk
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.launch import engine_settings
 from search.sweep.observer import SweepEnded, SweepStarted
-from search.sweep.preparation import CENSUS_FILE, QUARANTINE_FILE, SPLIT_FILE
-from search.sweep.tracking_queue import RecordKeeper
+from search.sweep.preparation import CORPUS_REPORT_FILE, QUARANTINE_FILE, SPLIT_FILE
+from search.sweep.tracking_queue import TrackingQueue
 from search.tracking.models import KnownModel, artifact_folder, delete_model, local_folder, place_model
 from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, locate_store, open_store, tracking_errors
@@ -87,7 +87,7 @@ class CatchUpEngine:
     """Replay the ledger into the engine's study."""
 
 
-Mend = Retell | RetellSweep | EndRun | DeleteRun | DeleteModel | RestoreFiles | RemoveFolder | CatchUpEngine
+Fix = Retell | RetellSweep | EndRun | DeleteRun | DeleteModel | RestoreFiles | RemoveFolder | CatchUpEngine
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,14 @@ class Difference:
     Attributes:
         trial: its number; `None` for the sweep as a whole.
         what: is wrong.
-        remedy: in words: what `mend` does, or what the user can do.
-        mend: `None` if nothing here can mend it.
+        remedy: in words: what `fix` does, or what the user can do.
+        fix: `None` if nothing here can mend it.
     """
 
     trial: int | None
     what: str
     remedy: str
-    mend: Mend | None
+    fix: Fix | None
 
 
 def find_differences(sweep: KnownSweep, rows: Sequence[SweepRow], records: SweepRecords) -> list[Difference]:
@@ -209,9 +209,9 @@ def _of_models(row: SweepRow, is_kept: bool) -> Iterator[Difference]:
         yield Difference(row.number, "its model is no output of its run", "make it one", Retell(row.number))
 
 
-def _missing(row: SweepRow, what: str, mend: Mend) -> Difference:
+def _missing(row: SweepRow, what: str, fix: Fix) -> Difference:
     if row.folder is not None:
-        return Difference(row.number, what, "take it from the sweep's folder", mend)
+        return Difference(row.number, what, "take it from the sweep's folder", fix)
     remedy = f"it cannot be restored; `whosehand promote SWEEP --trial {row.number}` trains the point again"
     return Difference(row.number, f"{what}, nor in the sweep's folder", remedy, None)
 
@@ -294,7 +294,7 @@ def reconcile_sweep(name: str, workspace: Workspace, is_dry_run: bool) -> Reconc
         ledger = held.enter_context(Ledger(sweep.folder))
         sweep = replace(sweep, state=ledger.state)
         _, found = _compare(sweep, workspace)
-        warnings = _Mender(sweep, workspace, ledger).mend(found) if found else []
+        warnings = _Fixer(sweep, workspace, ledger).fix(found) if found else []
         rows, left = _compare(sweep, workspace)
         return Reconciliation(rows, found, left, warnings)
 
@@ -313,7 +313,7 @@ def _read(sweep: KnownSweep, workspace: Workspace) -> SweepRecords:
     return read_records(store, sweep.created.name, sweep.created.sweep_id, sweep.experiment.objective.metric)
 
 
-class _Mender:
+class _Fixer:
     """Carries mends out, those that delete before those that tell anew."""
 
     def __init__(self, sweep: KnownSweep, workspace: Workspace, ledger: Ledger) -> None:
@@ -323,23 +323,23 @@ class _Mender:
         self._client = self._store.client()
         self._warnings: list[str] = []
 
-    def mend(self, found: Sequence[Difference]) -> list[str]:
-        mends = [difference.mend for difference in found if difference.mend is not None]
-        for mend in mends:
+    def fix(self, found: Sequence[Difference]) -> list[str]:
+        fixes = [difference.fix for difference in found if difference.fix is not None]
+        for fix in fixes:
             with tracking_errors("mend the records", self._store):
-                self._mend_in_mlflow(mend)
-        told = sorted({mend.number for mend in mends if isinstance(mend, Retell)})
-        if told or any(isinstance(mend, RetellSweep) for mend in mends):
+                self._fix_in_mlflow(fix)
+        told = sorted({fix.number for fix in fixes if isinstance(fix, Retell)})
+        if told or any(isinstance(fix, RetellSweep) for fix in fixes):
             self._retell(told)
-        for mend in mends:
-            if isinstance(mend, RemoveFolder):
-                shutil.rmtree(mend.path, ignore_errors=True)
-        if any(isinstance(mend, CatchUpEngine) for mend in mends):
+        for fix in fixes:
+            if isinstance(fix, RemoveFolder):
+                shutil.rmtree(fix.path, ignore_errors=True)
+        if any(isinstance(fix, CatchUpEngine) for fix in fixes):
             self._catch_up_engine()
         return self._warnings
 
-    def _mend_in_mlflow(self, mend: Mend) -> None:
-        match mend:
+    def _fix_in_mlflow(self, fix: Fix) -> None:
+        match fix:
             case DeleteRun(run_id):
                 self._client.delete_run(run_id)
             case EndRun(run_id):
@@ -366,24 +366,24 @@ class _Mender:
             warning=_warning(self._sweep),
             remark=lambda: str(measure_disk(self._sweep.folder, artifacts)),
         )
-        keeper = RecordKeeper(tracker, self._warnings.append, lambda: None)
+        tracking_queue = TrackingQueue(tracker, self._warnings.append, lambda: None)
         try:
-            keeper.start_sweep(_started(self._sweep))
+            tracking_queue.start_sweep(_started(self._sweep))
             for number in numbers:
-                keeper.replay(self._tellable(state.trials[number]))
+                tracking_queue.replay(self._tellable(state.trials[number]))
             summaries = tuple(trial.summary for trial in state.trials.values())
             best = state.best(experiment.objective.resolved_direction)
             status = state.closed.status if state.closed else "interrupted"
             reason = state.closed.reason if state.closed else "its driver was killed"
             number_of_best = None if best is None else best.number
-            keeper.end_sweep(SweepEnded(status, reason, summaries, number_of_best, state.last_ms))
-            keeper.drain(lambda: False)
-            for number in keeper.take_tracked():
+            tracking_queue.end_sweep(SweepEnded(status, reason, summaries, number_of_best, state.last_ms))
+            tracking_queue.drain(lambda: False)
+            for number in tracking_queue.take_tracked():
                 if not state.trials[number].is_tracked:
                     # At the time of the last event: a launch counts as working time until its last one.
                     self._ledger.append(lambda _, number=number: TrialTracked(state.last_ms, number))  # type: ignore[misc]
         finally:
-            keeper.close()
+            tracking_queue.close()
 
     def _tellable(self, trial: TrialRecord) -> TrialRecord:
         """The trial without files that are gone: what is left of it can be told still."""
@@ -407,7 +407,7 @@ class _Mender:
             self._warnings.append(str(error))
 
 
-_FILES = (SPLIT_FILE, CENSUS_FILE, QUARANTINE_FILE)
+_FILES = (SPLIT_FILE, CORPUS_REPORT_FILE, QUARANTINE_FILE)
 
 
 def _started(sweep: KnownSweep) -> SweepStarted:

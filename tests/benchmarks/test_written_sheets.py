@@ -97,7 +97,7 @@ def differs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def test_a_photograph_on_a_dark_desk_is_a_page(plain: WrittenSheet) -> None:
-    desk = np.random.default_rng(0).normal(60, 6, (plain.pixels.shape[0] + 600, plain.pixels.shape[1] + 600))
-    desk[300:-300, 300:-300] = plain.pixels
-    page = read_page(desk.clip(0, 255).astype(np.uint8), "auto", InkSettings())
+    engine_thread = np.random.default_rng(0).normal(60, 6, (plain.pixels.shape[0] + 600, plain.pixels.shape[1] + 600))
+    engine_thread[300:-300, 300:-300] = plain.pixels
+    page = read_page(engine_thread.clip(0, 255).astype(np.uint8), "auto", InkSettings())
     assert len(page.lines) == len(plain.texts)

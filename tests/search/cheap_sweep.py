@@ -17,7 +17,7 @@ from search.engines.base import Event, Proposal, Start
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.settings import BudgetSettings
 from search.ledger.ledger import Ledger, open_ledger
-from search.ledger.trial import EpochReport, TrialResult, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 from search.objectives.cheap import METRIC, CheapSettings
 from search.sweep.loop import run_sweep
 from search.sweep.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
@@ -31,8 +31,8 @@ def propose_by_number(number: int) -> Proposal:
     return Start({"x": (0.5 + number * 0.618) % 1.0})
 
 
-def always_go(number: int, report: EpochReport) -> Verdict:
-    return Verdict.GO
+def always_go(number: int, report: EpochReport) -> PruningDecision:
+    return PruningDecision.GO
 
 
 @dataclass
@@ -40,7 +40,7 @@ class ScriptedEngine:
     """Answers what its functions say, and keeps what it is told."""
 
     on_ask: Callable[[int], Proposal] = propose_by_number
-    on_report: Callable[[int, EpochReport], Verdict] = always_go
+    on_report: Callable[[int, EpochReport], PruningDecision] = always_go
     history: list[Event] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
     reported: list[tuple[int, int]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class ScriptedEngine:
         self.asked.append(number)
         return self.on_ask(number)
 
-    def report(self, number: int, report: EpochReport) -> Verdict:
+    def report(self, number: int, report: EpochReport) -> PruningDecision:
         self.reported.append((number, report.epoch))
         return self.on_report(number, report)
 

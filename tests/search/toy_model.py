@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from core.identification.calibration import Calibration, make_stranger_test
+from core.identification.calibration import Calibration, fit_unknown_writer_test
 from core.identification.gallery import GALLERY_FILE, Gallery
 from core.identification.model_record import ModelRecord
 from core.networks.hyperparameters import Hyperparameters
@@ -39,7 +39,7 @@ def save_toy_model(folder: Path) -> Path:
 def calibrated_record() -> ModelRecord:
     """With a temperature and strangers that fit nothing in particular, another one for pages."""
     spread = np.linspace(0.3, 0.6, 40)
-    test = make_stranger_test("class_removed", spread, spread + 0.2, 0.1)
+    test = fit_unknown_writer_test("class_removed", spread, spread + 0.2, 0.1)
     return replace(RECORD, calibrations=(Calibration("image", 0.8, 40, test), Calibration("page", 0.5, 40, test)))
 
 

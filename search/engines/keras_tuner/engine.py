@@ -24,7 +24,7 @@ from search.engines.base import (
 )
 from search.engines.keras_tuner.oracles import HyperbandOracle, open_oracle
 from search.experiment.engine_settings import KerasTunerSettings
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 
 class KerasTunerEngine:
@@ -84,14 +84,14 @@ class KerasTunerEngine:
             return Start(point, self._take_up(number, point))
         return self._propose(number)
 
-    def report(self, number: int, report: EpochReport) -> Verdict:
+    def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Let every trial go on to the end of its rung.
 
         Raises:
             EngineError: if the trial is not running, or the objective is not among the epoch's scores.
         """
         self._take_down(number, report)
-        return Verdict.GO
+        return PruningDecision.GO
 
     def tell(self, number: int, result: TrialResult) -> None:
         """Learn how a trial, or a part of it, ended.
@@ -124,16 +124,16 @@ class KerasTunerEngine:
         taken = self._oracle.take_up(self._oracle.form.to_keras(point)) if is_for_oracle else None
         return self._start(number, point, taken)
 
-    def _start(self, number: int, point: Point, part: Any) -> int | None:
+    def _start(self, number: int, point: Point, segment: Any) -> int | None:
         trial = self._trials[number] = _Trial(point)
-        self._begin(number, trial, part)
+        self._begin(number, trial, segment)
         return trial.until_epoch
 
     def _go_on(self, number: int) -> int | None:
         """Let a paused trial go on in its rung, or in the next; return the epoch of the rung's end."""
         trial = self._trials[number]
         if trial.is_between_rungs and isinstance(self._oracle, HyperbandOracle):
-            self._begin(number, trial, self._oracle.promote(trial.part.trial_id))
+            self._begin(number, trial, self._oracle.promote(trial.segment.trial_id))
         trial.state = TrialState.RUNNING
         self._settle()
         return trial.until_epoch
@@ -152,11 +152,11 @@ class KerasTunerEngine:
                 f"until {asked.until_epoch}. It was begun with another version of KerasTuner; start a new sweep."
             )
 
-    def _begin(self, number: int, trial: "_Trial", part: Any) -> None:
-        trial.part = part
-        if part is not None:
-            self._owners[part.trial_id] = number
-            trial.until_epoch = part.hyperparameters.values.get("tuner/epochs")
+    def _begin(self, number: int, trial: "_Trial", segment: Any) -> None:
+        trial.segment = segment
+        if segment is not None:
+            self._owners[segment.trial_id] = number
+            trial.until_epoch = segment.hyperparameters.values.get("tuner/epochs")
 
     def _next_to_go_on(self) -> int | None:
         paused = [number for number, trial in self._trials.items() if trial.state is TrialState.PAUSED]
@@ -173,9 +173,9 @@ class KerasTunerEngine:
             return
         if trial.state is not TrialState.RUNNING or trial.n_epochs:
             raise EngineError(f"A new trial must have a new number, but {number} was proposed and used already.")
-        if trial.part is not None:
-            del self._owners[trial.part.trial_id]
-            self._oracle.forget(trial.part)
+        if trial.segment is not None:
+            del self._owners[trial.segment.trial_id]
+            self._oracle.forget(trial.segment)
         del self._trials[number]
 
     # What became of them.
@@ -195,7 +195,7 @@ class KerasTunerEngine:
         if state is TrialState.RUNNING:
             raise EngineError(f"A trial must end as completed, paused, pruned or failed, but {number} ends as {state}.")
         trial.state = state
-        if trial.part is None or (state is TrialState.PAUSED and not trial.is_between_rungs):
+        if trial.segment is None or (state is TrialState.PAUSED and not trial.is_between_rungs):
             return
         match state:
             case TrialState.COMPLETED:
@@ -204,7 +204,7 @@ class KerasTunerEngine:
                 score = None
             case _:
                 score = trial.best if trial.best is not None else self._better(None, reached)
-        self._finish(trial.part, score)
+        self._finish(trial.segment, score)
         self._settle()
 
     def _settle(self) -> None:
@@ -216,17 +216,17 @@ class KerasTunerEngine:
             trial = self._trials[number]
             if trial.state is TrialState.PAUSED:
                 return
-            score = None if trial.part in self._scoreless else trial.part.score
+            score = None if trial.segment in self._scoreless else trial.segment.score
             self._begin(number, trial, self._oracle.promote(parent_id))
-            self._finish(trial.part, score)
+            self._finish(trial.segment, score)
 
-    def _finish(self, part: Any, score: float | None) -> None:
+    def _finish(self, segment: Any, score: float | None) -> None:
         """End KerasTuner's trial with its score, or with the sweep's worst one, which is kept up to date."""
         if score is None:
-            self._scoreless.append(part)
+            self._scoreless.append(segment)
         elif self._worst is None or self._better(self._worst, score) == self._worst:
             self._worst = score
-        self._oracle.finish(part, score if score is not None else self._worst or 0.0)
+        self._oracle.finish(segment, score if score is not None else self._worst or 0.0)
         for scoreless in self._scoreless:
             scoreless.score = self._worst or 0.0
 
@@ -249,7 +249,7 @@ class _Trial:
 
     Attributes:
         point: as it was proposed.
-        part: KerasTuner's trial for the rung that it is in; `None` if KerasTuner does not know of it.
+        segment: KerasTuner's trial for the rung that it is in; `None` if KerasTuner does not know of it.
         until_epoch: where that rung ends; `None` for the horizon.
         state: ours.
         n_epochs: done.
@@ -257,7 +257,7 @@ class _Trial:
     """
 
     point: Point
-    part: Any = field(default=None, repr=False)
+    segment: Any = field(default=None, repr=False)
     until_epoch: int | None = None
     state: TrialState = TrialState.RUNNING
     n_epochs: int = 0

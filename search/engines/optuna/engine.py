@@ -16,12 +16,12 @@ from core.errors import EngineError
 from core.space import Point
 from core.space.search_space import PointKey, key_of, list_points
 from search.engines.base import Asked, Continue, EngineSettings, Event, Exhausted, Proposal, Reported, Start, Told
-from search.engines.optuna.pruning import Judge
+from search.engines.optuna.pruning import TrialPruner
 from search.engines.optuna.sampling import PointSampler
-from search.engines.optuna.study import Part, StudyRecord, distributions_of, open_storage, storage_errors, to_optuna
+from search.engines.optuna.study import Segment, StudyRecord, distributions_of, open_storage, storage_errors, to_optuna
 from search.engines.rungs import RungLadder, rung_epochs
 from search.experiment.engine_settings import OptunaSettings
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 _DRAWS = 8  # tries to get a new point from the sampler, and as many at random
 _OPTUNA_STATES = {
@@ -54,7 +54,7 @@ class OptunaEngine:
         storage = InMemoryStorage()
         self._memory = StudyRecord(storage, settings)
         self._sampler = PointSampler(choice, settings, storage, settings.sweep_id)
-        self._judge = Judge(choice, settings, storage, settings.sweep_id)
+        self._judge = TrialPruner(choice, settings, storage, settings.sweep_id)
         self._ladder = _ladder_of(choice, settings)
         self._mirror: StudyRecord | None = None
         if choice.storage is not None:
@@ -106,7 +106,7 @@ class OptunaEngine:
         self._start(number, point)
         return Start(point)
 
-    def report(self, number: int, report: EpochReport) -> Verdict:
+    def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Judge a trial by its latest epoch.
 
         Raises:
@@ -160,11 +160,11 @@ class OptunaEngine:
             self._ladder.forget(number)
         if not trial.is_in_space:
             return
-        part = Part(number, 0)
-        self._memory.forget(part)
+        segment = Segment(number, 0)
+        self._memory.forget(segment)
         if self._mirror is not None:
             with storage_errors():
-                self._mirror.forget(part)
+                self._mirror.forget(segment)
 
     def _list_left(self, proposed: Collection[PointKey]) -> dict[PointKey, Point] | None:
         """The points of a small space that were not proposed, in its order; `None` if the space is large."""
@@ -192,22 +192,22 @@ class OptunaEngine:
             return
         params = {name: to_optuna(self._settings.space[name], value) for name, value in trial.point.items()}
         distributions = {name: self._distributions[name] for name in params}
-        part = Part(number, trial.n_parts - 1)
-        self._memory.start(part, params, distributions, trial.scores, trial.notes)
+        segment = Segment(number, trial.n_parts - 1)
+        self._memory.start(segment, params, distributions, trial.scores, trial.notes)
         if self._mirror is not None:
             with storage_errors():
-                self._mirror.start(part, params, distributions, trial.scores)
+                self._mirror.start(segment, params, distributions, trial.scores)
 
-    def _judge_report(self, number: int, report: EpochReport, is_replay: bool = False) -> Verdict:
+    def _judge_report(self, number: int, report: EpochReport, is_replay: bool = False) -> PruningDecision:
         """Take a report down and judge it; in a replay only so far as what follows depends on it."""
         frozen, trial = self._take_down(number, report), self._trials[number]
         is_judged = self._ladder is not None and trial.scores and report.epoch < self._settings.horizon_epochs
         if self._ladder is not None and is_judged:
             best = trial.best(self._settings.direction)
-            return Verdict.GO if self._ladder.may_go_on(number, report.epoch, best) else Verdict.PAUSE
+            return PruningDecision.GO if self._ladder.may_go_on(number, report.epoch, best) else PruningDecision.PAUSE
         if frozen is None or (is_replay and not self._judge.keeps_notes):
-            return Verdict.GO
-        return Verdict.STOP if self._judge.is_hopeless(frozen) else Verdict.GO
+            return PruningDecision.GO
+        return PruningDecision.STOP if self._judge.should_prune(frozen) else PruningDecision.GO
 
     def _take_down(self, number: int, report: EpochReport) -> FrozenTrial | None:
         """Take a report down; return Optuna's trial, if it can be judged."""
@@ -224,11 +224,11 @@ class OptunaEngine:
         trial.scores[report.epoch] = value
         if not trial.is_in_space:
             return None
-        part = Part(number, trial.n_parts - 1)
+        segment = Segment(number, trial.n_parts - 1)
         if self._mirror is not None:
             with storage_errors():
-                self._mirror.report(part, report.epoch, value)
-        return self._memory.report(part, report.epoch, value)
+                self._mirror.report(segment, report.epoch, value)
+        return self._memory.report(segment, report.epoch, value)
 
     def _end(self, number: int, state: TrialState, value: float | None) -> None:
         trial = self._running_trial(number)
@@ -243,12 +243,12 @@ class OptunaEngine:
             return
         is_scored = state is TrialState.COMPLETED and value is not None and math.isfinite(value)
         optuna_state = _OPTUNA_STATES[state] if is_scored or state is not TrialState.COMPLETED else OptunaState.FAIL
-        part = Part(number, trial.n_parts - 1)
-        trial.notes = self._memory.notes(part)  # if it goes on, its next part is judged where this one was
-        self._memory.end(part, optuna_state, value if is_scored else None)
+        segment = Segment(number, trial.n_parts - 1)
+        trial.notes = self._memory.notes(segment)  # if it goes on, its next part is judged where this one was
+        self._memory.end(segment, optuna_state, value if is_scored else None)
         if self._mirror is not None:
             with storage_errors():
-                self._mirror.end(part, optuna_state, value if is_scored else None)
+                self._mirror.end(segment, optuna_state, value if is_scored else None)
 
     def _running_trial(self, number: int) -> "_Trial":
         if number not in self._running:

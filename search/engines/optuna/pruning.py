@@ -23,7 +23,7 @@ from search.engines.rungs import rung_epochs
 from search.experiment.engine_settings import OptunaSettings
 
 
-class Judge:
+class TrialPruner:
     """Says whether a running trial is worth its further epochs.
 
     Attributes:
@@ -44,7 +44,7 @@ class Judge:
         self._pruner = _pruner_of(choice, settings)
         self.keeps_notes = choice.pruner in ("successive_halving", "hyperband")
 
-    def is_hopeless(self, trial: FrozenTrial) -> bool:
+    def should_prune(self, trial: FrozenTrial) -> bool:
         """Whether the trial should end, judged at its latest score."""
         if self._pruner is None:
             return False

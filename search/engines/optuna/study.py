@@ -73,11 +73,11 @@ def _place_of(dimension: Categorical, value: Value) -> int:
 
 
 TRIAL_KEY = "whosehand_trial"
-PART_KEY = "whosehand_part"
+SEGMENT_KEY = "whosehand_part"
 LEFT_OVER = "left over"
 
 
-class Part(NamedTuple):
+class Segment(NamedTuple):
     """What Optuna counts as one trial: one of ours, or a part of it if it was paused.
 
     Attributes:
@@ -143,11 +143,11 @@ class StudyRecord:
             )
         self._study_id = storage.get_study_id_from_name(settings.sweep_id)
         self._found = self._study.get_trials(deepcopy=False)
-        self._ids: dict[Part, int] = {}
+        self._ids: dict[Segment, int] = {}
 
     def start(
         self,
-        part: Part,
+        segment: Segment,
         params: Point,
         distributions: Mapping[str, BaseDistribution],
         values: Mapping[int, float],
@@ -156,7 +156,7 @@ class StudyRecord:
         """Take down that a part runs.
 
         Args:
-            part: ours.
+            segment: ours.
             params: the point in Optuna's values.
             distributions: of the names in `params`.
             values: the trial's scores so far, by epoch.
@@ -165,49 +165,49 @@ class StudyRecord:
         Raises:
             EngineError: if the study has this part with other parameters.
         """
-        known = next((trial for trial in self._found if _part_of(trial) == part), None)
+        known = next((trial for trial in self._found if _segment_of(trial) == segment), None)
         if known is None:
             template = create_trial(
                 state=OptunaState.RUNNING,
                 params=dict(params),
                 distributions=dict(distributions),
                 intermediate_values=dict(values),
-                user_attrs={TRIAL_KEY: part.number, PART_KEY: part.place},
+                user_attrs={TRIAL_KEY: segment.number, SEGMENT_KEY: segment.place},
                 system_attrs=dict(notes),
             )
-            self._ids[part] = self._storage.create_new_trial(self._study_id, template_trial=template)
+            self._ids[segment] = self._storage.create_new_trial(self._study_id, template_trial=template)
             return
         if known.params != dict(params):
             raise EngineError(
-                f"Trial {part.number} in the study {self._study.study_name!r} must have the ledger's parameters "
+                f"Trial {segment.number} in the study {self._study.study_name!r} must have the ledger's parameters "
                 f"{dict(params)}, but it has {known.params}. Name another database in `engine.storage`."
             )
         self._found.remove(known)
-        self._ids[part] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, known.number)
+        self._ids[segment] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, known.number)
 
-    def report(self, part: Part, epoch: int, value: float) -> FrozenTrial:
+    def report(self, segment: Segment, epoch: int, value: float) -> FrozenTrial:
         """Take down a score; return the trial with all of its scores."""
-        trial_id = self._ids[part]
+        trial_id = self._ids[segment]
         trial = self._storage.get_trial(trial_id)
         if epoch in trial.intermediate_values or trial.state.is_finished():
             return trial
         self._storage.set_trial_intermediate_value(trial_id, epoch, value)
         return self._storage.get_trial(trial_id)
 
-    def end(self, part: Part, state: OptunaState, value: float | None) -> None:
+    def end(self, segment: Segment, state: OptunaState, value: float | None) -> None:
         """Take down how a part ended."""
-        trial = self._storage.get_trial(self._ids.pop(part))
+        trial = self._storage.get_trial(self._ids.pop(segment))
         if not trial.state.is_finished():
             self._study.tell(trial.number, value, state)
 
-    def notes(self, part: Part) -> dict[str, Any]:
+    def notes(self, segment: Segment) -> dict[str, Any]:
         """What samplers and pruners have written into a part that runs."""
-        return dict(self._storage.get_trial(self._ids[part]).system_attrs)
+        return dict(self._storage.get_trial(self._ids[segment]).system_attrs)
 
-    def forget(self, part: Part) -> None:
+    def forget(self, segment: Segment) -> None:
         """Take back a part that was never used: Optuna deletes no trials, but looks at no failed ones."""
-        trial_id = self._ids.pop(part)
-        self._storage.set_trial_user_attr(trial_id, PART_KEY, LEFT_OVER)
+        trial_id = self._ids.pop(segment)
+        self._storage.set_trial_user_attr(trial_id, SEGMENT_KEY, LEFT_OVER)
         self._study.tell(self._storage.get_trial(trial_id).number, state=OptunaState.FAIL)
 
     def close_leftovers(self) -> None:
@@ -219,9 +219,9 @@ class StudyRecord:
         for trial in self._found:
             if not trial.state.is_finished():
                 trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-                self._storage.set_trial_user_attr(trial_id, PART_KEY, LEFT_OVER)
+                self._storage.set_trial_user_attr(trial_id, SEGMENT_KEY, LEFT_OVER)
                 self._study.tell(trial.number, state=OptunaState.FAIL)
-            elif _part_of(trial) is not None:
+            elif _segment_of(trial) is not None:
                 raise EngineError(
                     f"The study {self._study.study_name!r} must hold no finished trials of a sweep but the ledger's, "
                     f"but trial {trial.number} is none of them. Name another database in `engine.storage`."
@@ -229,10 +229,10 @@ class StudyRecord:
         self._found = []
 
 
-def _part_of(trial: FrozenTrial) -> Part | None:
+def _segment_of(trial: FrozenTrial) -> Segment | None:
     """The part that a trial in the study stands for; `None` for left-overs and trials of somebody else's."""
-    number, place = trial.user_attrs.get(TRIAL_KEY), trial.user_attrs.get(PART_KEY)
-    return Part(number, place) if isinstance(number, int) and isinstance(place, int) else None
+    number, place = trial.user_attrs.get(TRIAL_KEY), trial.user_attrs.get(SEGMENT_KEY)
+    return Segment(number, place) if isinstance(number, int) and isinstance(place, int) else None
 
 
 STATES: Mapping[TrialState, str] = {
@@ -264,8 +264,8 @@ def study_states(experiment: Experiment, sweep_id: str) -> Mapping[int, str] | N
         trials = storage.get_all_trials(studies[sweep_id], deepcopy=False) if sweep_id in studies else []
     # Of the parts of a paused trial the last one counts; what was left over and closed has a text for its part.
     parts = [
-        (trial.user_attrs[TRIAL_KEY], trial.user_attrs[PART_KEY], trial.state.name.lower())
+        (trial.user_attrs[TRIAL_KEY], trial.user_attrs[SEGMENT_KEY], trial.state.name.lower())
         for trial in trials
-        if isinstance(trial.user_attrs.get(PART_KEY), int)
+        if isinstance(trial.user_attrs.get(SEGMENT_KEY), int)
     ]
     return {number: state for number, _, state in sorted(parts)}

@@ -26,8 +26,8 @@ from core.crash_points import armed
 from search.executors.base import LOG_NAME, ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported
 from search.executors.local.processes import OomKills, start_in_fork_server
 from search.executors.local.worker import WorkerSetup, run_worker
-from search.executors.machine import AwakeClock
-from search.ledger.trial import EpochReport, FailureKind, TrialResult, TrialSpec, Verdict
+from search.executors.machine import ActiveTimeClock
+from search.ledger.trial import EpochReport, FailureKind, PruningDecision, TrialResult, TrialSpec
 
 _EXIT_PATIENCE_S = 10.0
 _LOG_TAIL_BYTES = 4000
@@ -81,7 +81,7 @@ class LocalExecutor:
         self._free_gpus = list(gpus)
         self._has_gpus = bool(gpus)
         self._silent_s = silent_s
-        self._clock = AwakeClock()
+        self._clock = ActiveTimeClock()
         self._oom_kills = OomKills()
         self._looked_at_s = 0.0
         self._context = multiprocessing.get_context("forkserver")
@@ -152,12 +152,12 @@ class LocalExecutor:
         ]
         return [message for message in heard if message is not None]
 
-    def answer(self, number: int, verdict: Verdict) -> None:
+    def answer(self, number: int, decision: PruningDecision) -> None:
         """Answer the report of trial `number`; without effect if its worker died meanwhile."""
         if number in self._workers:
             self._workers[number].heard_at_s = self._clock.now_s
             with contextlib.suppress(OSError):
-                self._workers[number].link.send(verdict)
+                self._workers[number].link.send(decision)
 
     def kill(self, number: int) -> None:
         """End the worker of trial `number` at once; no message follows."""

@@ -130,7 +130,7 @@ class OomKills:
         return 0
 
 
-def offer_myself() -> None:
+def raise_oom_score() -> None:
     """Ask the kernel to end this process first when memory runs out, rather than the driver."""
     with contextlib.suppress(OSError):
         _OOM_SCORE.write_text("1000")

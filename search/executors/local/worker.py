@@ -22,16 +22,16 @@ import psutil
 
 from core.crash_points import arm_worker, crash_point
 from core.errors import WhosehandError
-from search.executors.local.processes import offer_myself
+from search.executors.local.processes import raise_oom_score
 from search.ledger.trial import (
     EpochReport,
     FailureKind,
     Objective,
+    PruningDecision,
     ReportEpoch,
     TrialResult,
     TrialSpec,
     TrialState,
-    Verdict,
     kind_of,
 )
 
@@ -100,8 +100,8 @@ class WorkerSetup:
 def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     """Train the trial whose spec comes through `connection`, and leave the process.
 
-    Sends an `EpochReport` after every epoch and waits for a `Verdict`; at the end sends a `TrialResult`. Ctrl-C and
-    SIGTERM, which reach the whole process group, are left to the driver. When the connection closes because the
+    Sends an `EpochReport` after every epoch and waits for a `PruningDecision`; at the end sends a `TrialResult`. Ctrl-C
+    and SIGTERM, which reach the whole process group, are left to the driver. When the connection closes because the
     driver died or gave the trial up, the process exits at once, so that no orphan trains beside a resumed sweep.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,7 +109,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     _redirect_output(setup.log)
     os.environ.update(setup.environment)
-    offer_myself()
+    raise_oom_score()
     messages = _listen(connection)
     spec = messages.get()
     if not isinstance(spec, TrialSpec):
@@ -118,13 +118,13 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     crash_point("worker-ready")
     with LoadSampler() as sampler:
 
-        def report_epoch(report: EpochReport) -> Verdict:
+        def report_epoch(report: EpochReport) -> PruningDecision:
             metrics = {name: float(value) for name, value in report.metrics.items()}
             connection.send(replace(report, metrics=metrics | sampler.read()))
             crash_point("report-sent")
-            verdict = Verdict(str(messages.get()))
+            decision = PruningDecision(str(messages.get()))
             crash_point("verdict-heard")
-            return verdict
+            return decision
 
         result = _train(spec, report_epoch)
     crash_point("result-made")

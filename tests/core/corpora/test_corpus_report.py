@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.corpus_report import Census, check_share, take_census, write_quarantine
+from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_quarantine
 from core.corpora.folder import FolderCorpus
 from core.corpora.hands import HandsCorpus
 from core.corpora.index import CorpusIndex, SetAside
@@ -45,18 +45,18 @@ def index_of(root: Path) -> CorpusIndex:
     return FolderCorpus(FolderSettings(root=root)).index()
 
 
-def take(index: CorpusIndex, folder: Path) -> tuple[Census, LineStore]:
+def take(index: CorpusIndex, folder: Path) -> tuple[CorpusReport, LineStore]:
     store = build_line_store(index, InkSettings(height_px=40), folder / "lines")
-    return take_census(index, store), store
+    return report_corpus(index, store), store
 
 
 def entry(number: int) -> SetAside:
     return SetAside(Path(f"{number}.png"), f"{number}.png: is blank", f"{number}")
 
 
-def census(n_used: int, n_quarantined: int) -> Census:
+def corpus_report(n_used: int, n_quarantined: int) -> CorpusReport:
     bad = tuple(entry(number) for number in range(n_quarantined))
-    return Census("scans", n_used + n_quarantined, n_used, (), bad)
+    return CorpusReport("scans", n_used + n_quarantined, n_used, (), bad)
 
 
 class TestEachKindOfBadFile:
@@ -84,7 +84,7 @@ class TestEachKindOfBadFile:
         n_scans = multiply(scans, 4)  # more than are read ahead
         index, last = index_of(scans), scans / "002" / "002-03.png"
         store = build_line_store(index, InkSettings(height_px=40), tmp_path / "lines", lambda *_: last.unlink(True))
-        counted = take_census(index, store)
+        counted = report_corpus(index, store)
         assert (counted.n_found, counted.n_used, counted.n_quarantined) == (n_scans, n_scans - 1, 1)
         assert re.search(r"there is no .*002-03\.png|002-03\.png was changed", counted.quarantined[0].reason)
 
@@ -228,18 +228,18 @@ class TestTheCensus:
         unwanted = [
             SetAside(image.path, "too few", image.image_id) for image in index.images if image.writer_id == "000"
         ]
-        counted = take_census(index, store, unwanted)
+        counted = report_corpus(index, store, unwanted)
         assert (counted.n_found, counted.n_used, counted.n_left_out, counted.n_quarantined) == (13, 8, 3, 2)
 
     def test_a_store_of_another_index_is_refused(self, scans: Path, tmp_path: Path) -> None:
         index = index_of(scans)
         _, store = take(index, tmp_path)
         with pytest.raises(LineStoreError, match=r"1 are neither, both or unknown: 000/000-00\.png"):
-            take_census(dataclasses.replace(index, images=index.images[1:]), store)
+            report_corpus(dataclasses.replace(index, images=index.images[1:]), store)
 
     def test_counts_that_do_not_add_up_are_refused(self) -> None:
         with pytest.raises(LineStoreError, match=r"of 5 in 'x' 3 \+ 0 \+ 1 = 4 are"):
-            Census("x", 5, 3, (), (entry(0),))
+            CorpusReport("x", 5, 3, (), (entry(0),))
 
     def test_the_table_has_a_row_for_each_with_odd_names_and_all(self, tmp_path: Path) -> None:
         rows = [SetAside(Path('a "b",\nc.png'), "is blank"), SetAside(Path("d.png"), "d.png: has, 0 bytes", "d")]
@@ -255,26 +255,26 @@ class TestTheCensus:
 class TestTheShare:
     @pytest.mark.parametrize(("n_used", "n_bad"), [(95, 5), (1000, 0), (9, 3), (3, 3), (1, 1), (20, 3)])
     def test_a_few_are_allowed(self, n_used: int, n_bad: int) -> None:
-        check_share(census(n_used, n_bad), QuarantineSettings())
+        check_share(corpus_report(n_used, n_bad), QuarantineSettings())
 
     @pytest.mark.parametrize(("n_used", "n_bad"), [(94, 6), (2, 3), (1, 2), (0, 1), (0, 12), (60, 4)])
     def test_too_many_are_refused(self, n_used: int, n_bad: int) -> None:
         with pytest.raises(CorpusError, match=rf"5\.0% .*but {n_bad} of {n_used + n_bad} of 'scans' are"):
-            check_share(census(n_used, n_bad), QuarantineSettings())
+            check_share(corpus_report(n_used, n_bad), QuarantineSettings())
 
     def test_none_is_allowed_where_the_share_is_zero(self) -> None:
-        check_share(census(5, 0), QuarantineSettings(max_share=0.0))
+        check_share(corpus_report(5, 0), QuarantineSettings(max_share=0.0))
         with pytest.raises(CorpusError, match="but 1 of 1000"):
-            check_share(census(999, 1), QuarantineSettings(max_share=0.0))
+            check_share(corpus_report(999, 1), QuarantineSettings(max_share=0.0))
 
     def test_all_are_allowed_where_the_share_is_one_as_long_as_something_is_left(self) -> None:
-        check_share(census(1, 99), QuarantineSettings(max_share=1.0))
+        check_share(corpus_report(1, 99), QuarantineSettings(max_share=1.0))
         with pytest.raises(CorpusError):
-            check_share(census(0, 99), QuarantineSettings(max_share=1.0))
+            check_share(corpus_report(0, 99), QuarantineSettings(max_share=1.0))
 
     def test_the_error_names_the_first_ones_with_reasons_and_the_table(self) -> None:
         with pytest.raises(CorpusError) as raised:
-            check_share(census(2, 7), QuarantineSettings(), Path("sweeps/x/quarantine.csv"))
+            check_share(corpus_report(2, 7), QuarantineSettings(), Path("sweeps/x/quarantine.csv"))
         lines = str(raised.value).splitlines()
         assert lines[1:6] == [f"  {number}.png ({number}): is blank" for number in range(5)]
         assert lines[6:] == ["  ... and 2 more", "All of them, with reasons: sweeps/x/quarantine.csv"]

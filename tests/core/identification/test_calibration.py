@@ -49,8 +49,11 @@ def test_a_calibration_of_pages_pools_their_patches() -> None:
     answers = np.log(np.tile([0.7, 0.2, 0.1], (40, 1)))
     labels = np.zeros(40, dtype=np.int64)
     by_page = calibrate(answers, labels, [k // 4 for k in range(40)], "page", 0.1)
-    assert (by_page.unit, by_page.n_items, by_page.strangers.n_strangers) == ("page", 10, 10)
-    assert by_page.strangers.method == "class_removed"
-    with_strangers = calibrate(answers, labels, list(range(40)), "image", 0.1, np.log(np.full((30, 3), 1 / 3)))
-    assert (with_strangers.strangers.method, with_strangers.strangers.n_strangers) == ("left_out_writers", 30)
-    assert with_strangers.strangers.false_reject_rate == 0
+    assert (by_page.unit, by_page.n_items, by_page.unknown_writers.n_unknown_writers) == ("page", 10, 10)
+    assert by_page.unknown_writers.method == "class_removed"
+    with_unknown_writers = calibrate(answers, labels, list(range(40)), "image", 0.1, np.log(np.full((30, 3), 1 / 3)))
+    assert (with_unknown_writers.unknown_writers.method, with_unknown_writers.unknown_writers.n_unknown_writers) == (
+        "left_out_writers",
+        30,
+    )
+    assert with_unknown_writers.unknown_writers.false_reject_rate == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import PIL.Image
 
-from core.corpora.corpus_report import take_census
+from core.corpora.corpus_report import report_corpus
 from core.corpora.folder import FolderCorpus
 from core.corpora.settings import FolderSettings
 from core.errors import WhosehandError
@@ -40,9 +40,11 @@ def main() -> None:
         time.sleep(chosen.pause)
 
     index = FolderCorpus(FolderSettings(root=chosen.root)).index()
-    census = take_census(index, build_line_store(index, InkSettings(height_px=40), chosen.cache_dir, tell))
-    print(f"{census.n_found} = {census.n_used} + {census.n_left_out} + {census.n_quarantined}")
-    for entry in census.quarantined:
+    corpus_report = report_corpus(index, build_line_store(index, InkSettings(height_px=40), chosen.cache_dir, tell))
+    print(
+        f"{corpus_report.n_found} = {corpus_report.n_used} + {corpus_report.n_left_out} + {corpus_report.n_quarantined}"
+    )
+    for entry in corpus_report.quarantined:
         print(entry.path, entry.reason)
 
 

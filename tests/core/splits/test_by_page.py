@@ -12,7 +12,7 @@ from core.corpora.index import CorpusIndex, OfficialSplit, TextImage
 from core.corpora.settings import DhsdSettings
 from core.errors import SplitError
 from core.splits.by_page import split_pages
-from core.splits.manifest import PARTS, SplitManifest
+from core.splits.manifest import SUBSETS, SplitManifest
 from core.splits.settings import SplitSettings
 
 
@@ -38,7 +38,7 @@ def official(*rows: tuple[str, int, OfficialSplit | None]) -> CorpusIndex:
 
 
 def parts_of_pages(index: CorpusIndex, manifest: SplitManifest) -> dict[str, set[str]]:
-    part_of_image = {image_id: part for part in PARTS for image_id in manifest.image_ids(part)}
+    part_of_image = {image_id: part for part in SUBSETS for image_id in manifest.image_ids(part)}
     parts: dict[str, set[str]] = defaultdict(set)
     for image in index.images:
         if image.image_id in part_of_image:
@@ -55,7 +55,7 @@ def test_no_page_is_in_two_splits() -> None:
 
 def test_every_writer_has_pages_in_every_part() -> None:
     manifest = split_pages(corpus({"a": 3, "b": 4, "c": 12}), SplitSettings())
-    for part in PARTS:
+    for part in SUBSETS:
         assert {image_id.split("-")[0] for image_id in manifest.image_ids(part)} == {"a", "b", "c"}
 
 
@@ -64,13 +64,13 @@ def test_every_writer_has_pages_in_every_part() -> None:
 )
 def test_the_shares_are_met_to_the_nearest_page(n_pages: int, expected: tuple[int, int, int]) -> None:
     manifest = split_pages(corpus({"a": n_pages, "b": 3}, n_lines=1), SplitSettings())
-    assert tuple(sum(i.startswith("a") for i in manifest.image_ids(part)) for part in PARTS) == expected
+    assert tuple(sum(i.startswith("a") for i in manifest.image_ids(part)) for part in SUBSETS) == expected
 
 
 @pytest.mark.parametrize("n_pages", range(3, 12))
 def test_large_shares_leave_a_page_to_train_on(n_pages: int) -> None:
     manifest = split_pages(corpus({"a": n_pages, "b": 3}), SplitSettings(validation=0.5, test=0.45))
-    assert all(any(i.startswith("a") for i in manifest.image_ids(part)) for part in PARTS)
+    assert all(any(i.startswith("a") for i in manifest.image_ids(part)) for part in SUBSETS)
 
 
 def test_without_a_test_part_two_pages_are_enough() -> None:
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 def test_a_new_writer_moves_nobody_elses_pages() -> None:
     few = split_pages(corpus({"a": 9, "b": 9}), SplitSettings())
     many = split_pages(corpus({"0": 5, "a": 9, "ab": 20, "b": 9}), SplitSettings())
-    for part in PARTS:
+    for part in SUBSETS:
         assert set(few.image_ids(part)) <= set(many.image_ids(part))
 
 
@@ -111,16 +111,16 @@ def test_writers_with_too_few_pages_are_left_out_and_reported() -> None:
     manifest = split_pages(corpus({"a": 5, "b": 2, "c": 5}), SplitSettings(too_few_pages="leave_out"))
     assert manifest.writer_ids == ("a", "c")
     assert [(writer.writer_id, writer.n_pages) for writer in manifest.left_out] == [("b", 2)]
-    assert not any(image_id.startswith("b") for part in PARTS for image_id in manifest.image_ids(part))
+    assert not any(image_id.startswith("b") for part in SUBSETS for image_id in manifest.image_ids(part))
 
 
 def test_images_that_cannot_be_read_are_in_no_part_and_empty_none() -> None:
     index = corpus({"a": 3, "b": 4, "c": 5}, n_lines=2)
     unusable = {"b-0-0", "b-0-1", "c-0-0"}
     manifest = split_pages(index, SplitSettings(), unusable)
-    divided = [image_id for part in PARTS for image_id in manifest.image_ids(part)]
+    divided = [image_id for part in SUBSETS for image_id in manifest.image_ids(part)]
     assert sorted(divided) == sorted(image.image_id for image in index.images if image.image_id not in unusable)
-    for part in PARTS:
+    for part in SUBSETS:
         assert {image_id.split("-")[0] for image_id in manifest.image_ids(part)} == {"a", "b", "c"}
 
 
@@ -192,7 +192,7 @@ def test_dhsd_keeps_its_official_test_words(dhsd_root: Path) -> None:
     index = DhsdCorpus(DhsdSettings(root=dhsd_root)).index()
     manifest = split_pages(index, SplitSettings())
     assert len(manifest.writer_ids) == 37
-    assert [len(manifest.image_ids(part)) for part in PARTS] == [3801, 944, 1194]
+    assert [len(manifest.image_ids(part)) for part in SUBSETS] == [3801, 944, 1194]
     manifest.check_fits(index)
 
 

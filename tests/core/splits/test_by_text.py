@@ -9,7 +9,7 @@ import pytest
 from core.corpora.index import CorpusIndex, TextImage
 from core.errors import SplitError
 from core.splits.by_text import split_texts
-from core.splits.manifest import PARTS, SplitManifest
+from core.splits.manifest import SUBSETS, SplitManifest
 from core.splits.settings import SplitSettings
 
 
@@ -32,11 +32,11 @@ def split(index: CorpusIndex, unusable: tuple[str, ...] = (), **settings: Any) -
 
 
 def texts(manifest: SplitManifest) -> list[set[str]]:
-    return [{image_id[-1] for image_id in manifest.image_ids(part)} for part in PARTS]
+    return [{image_id[-1] for image_id in manifest.image_ids(part)} for part in SUBSETS]
 
 
 def writers(manifest: SplitManifest) -> list[set[str]]:
-    return [{image_id[0] for image_id in manifest.image_ids(part)} for part in PARTS]
+    return [{image_id[0] for image_id in manifest.image_ids(part)} for part in SUBSETS]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -109,4 +109,4 @@ def test_unknown_texts_are_refused() -> None:
 def test_what_cannot_be_read_is_in_no_part() -> None:
     index = copied(dict.fromkeys("12", "a b c d"))
     manifest = split(index, unusable=("1-0-a",))
-    assert not any("1-0-a" in manifest.image_ids(part) for part in PARTS)
+    assert not any("1-0-a" in manifest.image_ids(part) for part in SUBSETS)

@@ -10,7 +10,7 @@ import pytest
 from core.corpora.index import CorpusIndex
 from core.errors import SplitError
 from core.splits.division import divide
-from core.splits.manifest import PARTS, SplitManifest
+from core.splits.manifest import SUBSETS, SplitManifest
 from core.splits.settings import SplitSettings
 from tests.core.splits.test_by_page import corpus, official, parts_of_pages
 
@@ -44,7 +44,7 @@ class TestFolds:
         index = corpus({"a": 7, "b": 9})
         manifest = split(index, folds={"n": 3, "fold": 2})
         assert all(len(parts) == 1 for parts in parts_of_pages(index, manifest).values())
-        for part in PARTS:
+        for part in SUBSETS:
             assert {image_id[0] for image_id in manifest.image_ids(part)} == {"a", "b"}
 
     def test_leaving_one_page_out_rotates_over_all_pages(self) -> None:
@@ -79,7 +79,7 @@ class TestLists:
     def test_images_go_where_the_lists_say(self, tmp_path: Path) -> None:
         for name, text in {"train": "a-0\nb-0-0\nb-0-1\n", "validation": "a-1\nb-1\n", "test": "a-2\nb-2\n"}.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
-        manifest = split(self.INDEX, lists={name: tmp_path / name for name in PARTS})
+        manifest = split(self.INDEX, lists={name: tmp_path / name for name in SUBSETS})
         assert manifest.train == ("a-0-0", "a-0-1", "b-0-0", "b-0-1")
         assert pages(manifest.validation) == {"a-1", "b-1"}
         assert pages(manifest.test) == {"a-2", "b-2"}
@@ -135,7 +135,7 @@ class TestLists:
 class TestWriters:
     def test_no_writer_is_in_two_parts(self) -> None:
         manifest = split(corpus({f"w{k}": 2 for k in range(10)}), kind="writer")
-        writers = [{image_id.split("-")[0] for image_id in manifest.image_ids(part)} for part in PARTS]
+        writers = [{image_id.split("-")[0] for image_id in manifest.image_ids(part)} for part in SUBSETS]
         assert [len(part) for part in writers] == [6, 2, 2]
         assert len(set().union(*writers)) == 10
         assert set(manifest.writer_ids) == writers[0]

@@ -194,12 +194,12 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from core.augment import augment_patches
-from core.checkpoint import latest_checkpoint
-from core.fit_plan import FitPlan, Monitor
-from core.hyperparameters import Hyperparameters
-from core.model import build_model
-from core.training import configure_tensorflow, fit
+from core.patches.feed import augment_patches
+from core.training.checkpoint import latest_checkpoint
+from core.training.plan import FitPlan, Monitor
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.model import build_model
+from core.training.fit import configure_tensorflow, fit
 
 precision, folder, killed = sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "killed"
 configure_tensorflow(threads=2, precision=precision, seed=0)
@@ -256,7 +256,7 @@ def test_tensorflow_is_configured_before_it_starts_or_not_at_all() -> None:
     program = """
 import keras, tensorflow as tf
 from core.errors import TrainingError
-from core.training import configure_tensorflow
+from core.training.fit import configure_tensorflow
 configure_tensorflow(threads=1, precision="mixed_bfloat16", seed=3)
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 assert keras.config.dtype_policy().name == "mixed_bfloat16"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from search.experiment.settings import TrackingSettings
-from search.tracking.aliases import crown
+from search.tracking.aliases import set_champion
 from search.tracking.registry import register_version
 from search.tracking.store import open_store
 from tests.command_line import Answer, Project, whosehand, write_experiment
@@ -36,7 +36,7 @@ def test_history_and_rollback_find_the_models_of_another_store(command: Command,
     store = open_store(TrackingSettings(uri=uri), tmp_path)
     for version, before in ((1, None), (2, 1)):
         register_version(store, "toy", logged_model(store, tmp_path), {})
-        crown(store, "toy", version, before)
+        set_champion(store, "toy", version, before)
     again = "champion of toy: version 1 again (before: version 2, now `previous`)"
     assert command("rollback", "--uri", uri).out.strip() == again
     assert "(rollback)" in command("promote", "--history", "--uri", uri).out

@@ -23,7 +23,7 @@ from search.engines.base import (
     Told,
     Wait,
 )
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 METRIC = "val/loss"
 HORIZON = 2
@@ -102,11 +102,11 @@ class Sweep:
         assert isinstance(proposal, Start), proposal
         return len(self.points) - 1
 
-    def report(self, number: int, epoch: int, value: float) -> Verdict:
+    def report(self, number: int, epoch: int, value: float) -> PruningDecision:
         report = EpochReport(epoch, {METRIC: value}, n_patches=1, duration_s=0.1)
-        verdict = self.engine.report(number, report)
-        self._note(Reported(number, report, verdict))
-        return verdict
+        decision = self.engine.report(number, report)
+        self._note(Reported(number, report, decision))
+        return decision
 
     def tell(self, number: int, state: TrialState, value: float | None = None) -> None:
         metrics = {} if value is None else {METRIC: value}
@@ -117,11 +117,11 @@ class Sweep:
         """Let a started trial run to the end of its part."""
         value = score(self.points[number])
         for epoch in range(self.n_epochs[number] + 1, self.until[number] + 1):
-            verdict = self.report(number, epoch, value + HORIZON - epoch)
-            if verdict is Verdict.STOP:
+            decision = self.report(number, epoch, value + HORIZON - epoch)
+            if decision is PruningDecision.STOP:
                 self.tell(number, TrialState.PRUNED)
                 return
-            if verdict is Verdict.PAUSE:
+            if decision is PruningDecision.PAUSE:
                 self.tell(number, TrialState.PAUSED)
                 return
         is_done = self.until[number] == HORIZON

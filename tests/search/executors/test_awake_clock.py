@@ -1,13 +1,13 @@
 """TODO."""
 
-from search.executors.machine import AwakeClock
+from search.executors.machine import ActiveTimeClock
 from search.ledger.events import Launched, Slept, SweepClosed
 from search.ledger.state import SweepState
 
 
 def test_it_counts_turns_and_leaves_sleep_out() -> None:
     now = [100.0]
-    clock = AwakeClock(lambda: now[0])
+    clock = ActiveTimeClock(lambda: now[0])
     slept = []
     for at_s in (100.5, 130.0, 29_000.0, 29_001.0, 28_000.0, 28_000.5):  # a night, and a clock that is put back
         now[0] = at_s

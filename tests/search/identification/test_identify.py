@@ -16,12 +16,12 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_identify_ranks_all_writers_for_each_image_and_for_all_together(model_folder: Path, tmp_path: Path) -> None:
     paths = [write_line(tmp_path / "b.png", 28), write_line(tmp_path / "a.png")]
     answer = identify([*paths, paths[0]], model_folder)
-    assert [verdict.path for verdict in answer.images] == paths
-    for ranking in (*(verdict.ranking for verdict in answer.images), answer.together):
+    assert [prediction.path for prediction in answer.images] == paths
+    for ranking in (*(prediction.ranking for prediction in answer.images), answer.together):
         assert {writer.writer_id for writer in ranking} == set(WRITER_IDS)
         assert sum(writer.probability for writer in ranking) == pytest.approx(1.0)
         assert sorted(ranking, key=lambda writer: -writer.probability) == list(ranking)
-    assert all(verdict.n_lines == 1 and 1 <= verdict.n_patches <= 6 for verdict in answer.images)
+    assert all(prediction.n_lines == 1 and 1 <= prediction.n_patches <= 6 for prediction in answer.images)
 
 
 def test_identify_names_what_it_cannot_read_and_goes_on_with_the_others(model_folder: Path, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_identify_names_what_it_cannot_read_and_goes_on_with_the_others(model_fo
     empty.touch()
     bad = [text, blank, empty, tmp_path / "missing.png"]
     answer = identify([bad[0], good, *bad[1:]], model_folder)
-    assert [verdict.path for verdict in answer.images] == [good]
+    assert [prediction.path for prediction in answer.images] == [good]
     assert [item.path for item in answer.unreadable] == bad
     assert all(str(item.path) in item.reason for item in answer.unreadable)
 

@@ -16,13 +16,13 @@ from search.ledger.events import (
     EpochReported,
     Launched,
     LedgerEvent,
-    PartEnded,
+    SegmentEnded,
     SweepClosed,
     TrialContinued,
     TrialProposed,
 )
 from search.ledger.ledger import Ledger, open_ledger, read_ledger
-from search.ledger.trial import EpochReport, FileReference, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, FileReference, PruningDecision, TrialResult, TrialState
 
 
 def begin(folder: Path) -> Ledger:
@@ -38,7 +38,7 @@ def fill(ledger: Ledger) -> list[LedgerEvent]:
         ledger.append(lambda ms: Launched(ms, "host", 1, 1, 2, "float32")),
         ledger.append(lambda ms: TrialProposed(ms, 0, {"flag": True, "n": 1, "rate": 1.0}, {}, 5, None, 10)),
         ledger.append(lambda ms: AttemptStarted(ms, 0, 1, 0, 10, 2, "float32", 99)),
-        ledger.append(lambda ms: EpochReported(ms, 0, 1, report, Verdict.GO)),
+        ledger.append(lambda ms: EpochReported(ms, 0, 1, report, PruningDecision.GO)),
     ]
 
 
@@ -184,9 +184,9 @@ def test_events_that_do_not_follow_are_refused_and_not_written(tmp_path: Path) -
         size = (tmp_path / "ledger.jsonl").stat().st_size
         for wrong in (
             lambda ms: TrialProposed(ms, 7, {}, {}, 0, None, 10),
-            lambda ms: PartEnded(ms, 7, 1, ended),
+            lambda ms: SegmentEnded(ms, 7, 1, ended),
             lambda ms: TrialContinued(ms, 0, None),
-            lambda ms: EpochReported(ms, 0, 1, EpochReport(1, {}, 1, 1.0), Verdict.GO),
+            lambda ms: EpochReported(ms, 0, 1, EpochReport(1, {}, 1, 1.0), PruningDecision.GO),
         ):
             with pytest.raises(LedgerError, match="must hold"):
                 ledger.append(wrong)

@@ -12,7 +12,7 @@ from search.ledger.events import (
     EpochReported,
     Launched,
     LedgerEvent,
-    PartEnded,
+    SegmentEnded,
     SweepClosed,
     SweepCreated,
     TrialContinued,
@@ -20,7 +20,7 @@ from search.ledger.events import (
     TrialTracked,
 )
 from search.ledger.state import SweepState
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 CREATED = SweepCreated(0, "s-1", "s", {}, "", "", "")
 
@@ -33,16 +33,18 @@ def proposed(number: int) -> TrialProposed:
     return TrialProposed(0, number, {"x": 1}, {"x": 1}, 0, None, 4)
 
 
-def reported(number: int, epoch: int, attempt: int = 1, verdict: Verdict = Verdict.GO) -> EpochReported:
-    return EpochReported(0, number, attempt, EpochReport(epoch, {"loss": epoch}, 10, 2.0), verdict)
+def reported(
+    number: int, epoch: int, attempt: int = 1, decision: PruningDecision = PruningDecision.GO
+) -> EpochReported:
+    return EpochReported(0, number, attempt, EpochReport(epoch, {"loss": epoch}, 10, 2.0), decision)
 
 
 def started(number: int, attempt: int, start_epoch: int = 0) -> AttemptStarted:
     return AttemptStarted(0, number, attempt, start_epoch, 4, 1, "float32", 1)
 
 
-def ended(number: int, value: float | None = None, state: TrialState = TrialState.COMPLETED) -> PartEnded:
-    return PartEnded(0, number, 1, TrialResult(state, value))
+def ended(number: int, value: float | None = None, state: TrialState = TrialState.COMPLETED) -> SegmentEnded:
+    return SegmentEnded(0, number, 1, TrialResult(state, value))
 
 
 def test_elapsed_time_leaves_out_the_pauses_between_launches() -> None:
@@ -60,7 +62,7 @@ def test_elapsed_time_can_be_asked_for_any_moment_of_the_past() -> None:
 
 
 def test_the_time_of_asking_is_summed_over_a_trial_s_parts() -> None:
-    pause: list[LedgerEvent] = [reported(0, 1, verdict=Verdict.PAUSE), ended(0, None, TrialState.PAUSED)]
+    pause: list[LedgerEvent] = [reported(0, 1, decision=PruningDecision.PAUSE), ended(0, None, TrialState.PAUSED)]
     proposal = TrialProposed(0, 0, {"x": 1}, {"x": 1}, 0, 1, 4, ask_s=1.5)
     state = SweepState.fold([CREATED, proposal, started(0, 1), *pause, TrialContinued(0, 0, None, ask_s=0.25)])
     assert state.trials[0].ask_s == 1.75
@@ -81,17 +83,17 @@ def test_the_best_trial_is_by_direction_and_the_lower_number_wins_a_tie() -> Non
 
 
 def test_a_part_s_pause_does_not_end_the_next_part() -> None:
-    pause: list[LedgerEvent] = [reported(0, 1, verdict=Verdict.PAUSE), ended(0, None, TrialState.PAUSED)]
+    pause: list[LedgerEvent] = [reported(0, 1, decision=PruningDecision.PAUSE), ended(0, None, TrialState.PAUSED)]
     events: list[LedgerEvent] = [CREATED, proposed(0), started(0, 1), *pause, TrialContinued(0, 0, None)]
     state = SweepState.fold(events)
     assert state.trials[0].state is TrialState.RUNNING
-    assert state.trials[0].pending_verdict is Verdict.GO
+    assert state.trials[0].pending_decision is PruningDecision.GO
     for event in (started(0, 2, 1), AttemptLost(0, 0, 2, -9, "killed"), started(0, 3, 1)):
         state.apply(event)
-        assert state.trials[0].pending_verdict is Verdict.GO
-    state.apply(reported(0, 2, attempt=3, verdict=Verdict.STOP))
+        assert state.trials[0].pending_decision is PruningDecision.GO
+    state.apply(reported(0, 2, attempt=3, decision=PruningDecision.STOP))
     trial = state.trials[0]
-    assert trial.pending_verdict is Verdict.STOP
+    assert trial.pending_decision is PruningDecision.STOP
 
 
 def test_the_history_has_what_the_engine_saw_and_nothing_of_attempts() -> None:

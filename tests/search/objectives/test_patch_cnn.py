@@ -14,7 +14,7 @@ from core.settings import PatchSettings
 from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.files import is_intact
-from search.ledger.trial import EpochReport, TrialResult, TrialSpec, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialSpec, TrialState
 from search.objectives.patch_cnn import score_patch_cnn, train_patch_cnn
 from search.objectives.tasks import PatchTask, ScoringTask
 from search.sweep.launch import patch_task
@@ -60,13 +60,13 @@ def _spec(task: PatchTask, work_dir: Path) -> TrialSpec:
 class Reports(list[EpochReport]):
     """Keeps reports and answers them by epoch; GO where nothing is said."""
 
-    def __init__(self, verdicts: Mapping[int, Verdict] | None = None) -> None:
+    def __init__(self, decisions: Mapping[int, PruningDecision] | None = None) -> None:
         super().__init__()
-        self._verdicts = verdicts or {}
+        self._decisions = decisions or {}
 
-    def __call__(self, report: EpochReport) -> Verdict:
+    def __call__(self, report: EpochReport) -> PruningDecision:
         self.append(report)
-        return self._verdicts.get(report.epoch, Verdict.GO)
+        return self._decisions.get(report.epoch, PruningDecision.GO)
 
     @property
     def scores(self) -> list[float]:
@@ -108,9 +108,13 @@ def test_every_file_that_a_person_looks_at_is_there(whole: Trained) -> None:
     assert all(is_intact(reference) for reference in result.artifacts.values())
 
 
-@pytest.mark.parametrize(("verdict", "state"), [(Verdict.STOP, TrialState.PRUNED), (Verdict.PAUSE, TrialState.PAUSED)])
-def test_a_verdict_ends_the_trial_without_a_model(verdict: Verdict, state: TrialState, spec: TrialSpec) -> None:
-    reports = Reports({2: verdict})
+@pytest.mark.parametrize(
+    ("decision", "state"), [(PruningDecision.STOP, TrialState.PRUNED), (PruningDecision.PAUSE, TrialState.PAUSED)]
+)
+def test_a_verdict_ends_the_trial_without_a_model(
+    decision: PruningDecision, state: TrialState, spec: TrialSpec
+) -> None:
+    reports = Reports({2: decision})
     result = train_patch_cnn(spec, reports)
     assert result.state is state
     assert len(reports) == 2
@@ -126,7 +130,7 @@ def test_a_part_that_ends_before_the_horizon_is_paused(spec: TrialSpec) -> None:
 def test_going_on_from_a_checkpoint_equals_never_having_stopped(
     whole: Trained, spec: TrialSpec, tmp_path: Path
 ) -> None:
-    first = Reports({1: Verdict.PAUSE})
+    first = Reports({1: PruningDecision.PAUSE})
     train_patch_cnn(spec, first)
     later = Reports()
     result = train_patch_cnn(
@@ -181,7 +185,7 @@ def test_a_saved_model_scores_as_it_did_at_the_end_of_its_training(
     }
 
 
-def _never(report: EpochReport) -> Verdict:
+def _never(report: EpochReport) -> PruningDecision:
     raise AssertionError("Scoring has no epochs.")
 
 

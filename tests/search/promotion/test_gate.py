@@ -24,24 +24,26 @@ GOOD, WEAK = _answers(np.linspace(0.9, 0.99, 12).tolist()), _answers(np.linspace
 
 
 def test_the_first_model_passes_without_a_champion() -> None:
-    verdict = judge(GateSettings(), GOOD_SMOKE, 10_000_000, score_product(GOOD, "page"), None)
-    assert verdict.is_passed
-    assert len(verdict.remarks) == 5
+    gate_result = judge(GateSettings(), GOOD_SMOKE, 10_000_000, score_product(GOOD, "page"), None)
+    assert gate_result.is_passed
+    assert len(gate_result.remarks) == 5
 
 
 def test_a_better_model_passes_and_the_weaker_one_stays_outside_with_a_reason() -> None:
     for first, second, passes in ((GOOD, WEAK, True), (WEAK, GOOD, False)):
         comparison = Comparison(3, COMMON, compare_answers(first, second))
-        verdict = judge(GateSettings(), GOOD_SMOKE, 1, score_product(first, "page"), comparison)
-        said = "; ".join(verdict.reasons + verdict.remarks)
+        gate_result = judge(GateSettings(), GOOD_SMOKE, 1, score_product(first, "page"), comparison)
+        said = "; ".join(gate_result.reasons + gate_result.remarks)
         assert ("not shown to be better than the champion, version 3" in said) is not passes
-        assert ("not shown to be better" in "; ".join(verdict.reasons)) is not passes
+        assert ("not shown to be better" in "; ".join(gate_result.reasons)) is not passes
 
 
 def test_a_comparison_that_is_refused_is_a_reason() -> None:
     refused = Comparison(3, CommonPages((), 0, 0, "the champion knows other writers"), None)
-    verdict = judge(GateSettings(), GOOD_SMOKE, 1, score_product(GOOD, "page"), refused)
-    assert verdict.reasons == ("it cannot be compared with the champion, version 3: the champion knows other writers",)
+    gate_result = judge(GateSettings(), GOOD_SMOKE, 1, score_product(GOOD, "page"), refused)
+    assert gate_result.reasons == (
+        "it cannot be compared with the champion, version 3: the champion knows other writers",
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,14 +55,14 @@ def test_a_comparison_that_is_refused_is_a_reason() -> None:
     ],
 )
 def test_each_threshold_can_fail_and_names_its_key(settings: GateSettings, reason: str) -> None:
-    verdict = judge(settings, GOOD_SMOKE, 1_000_000, score_product(WEAK, "page"), None)
-    assert [line for line in verdict.reasons if reason in line] != []
+    gate_result = judge(settings, GOOD_SMOKE, 1_000_000, score_product(WEAK, "page"), None)
+    assert [line for line in gate_result.reasons if reason in line] != []
 
 
 def test_probabilities_that_are_wrong_beyond_chance_fail_and_a_few_unlucky_ones_do_not() -> None:
     bold = _answers([0.95] * 20 + [0.05] * 20, lines=3)
-    verdict = judge(GateSettings(), GOOD_SMOKE, 1, score_product(bold, "page"), None)
-    assert [line for line in verdict.reasons if "max_calibration_error" in line] != []
+    gate_result = judge(GateSettings(), GOOD_SMOKE, 1, score_product(bold, "page"), None)
+    assert [line for line in gate_result.reasons if "max_calibration_error" in line] != []
     unlucky = score_product(_answers([0.9] * 4 + [0.2], lines=1), "page")
     assert unlucky.calibration_p > 0.05
     assert judge(GateSettings(max_calibration_error=0.01), GOOD_SMOKE, 1, unlucky, None).is_passed
@@ -68,8 +70,8 @@ def test_probabilities_that_are_wrong_beyond_chance_fail_and_a_few_unlucky_ones_
 
 def test_a_model_that_answers_otherwise_than_before_fails() -> None:
     smoke = SmokeTest(8, 0.4, 1e-3, 0.1, "its probabilities differ from the network's by 0.4, more than 0.001")
-    verdict = judge(GateSettings(), smoke, 1, None, None)
-    assert "does not answer as before: its probabilities differ" in verdict.reasons[0]
+    gate_result = judge(GateSettings(), smoke, 1, None, None)
+    assert "does not answer as before: its probabilities differ" in gate_result.reasons[0]
 
 
 def test_a_page_is_decided_by_the_mean_over_its_lines_weighed_by_patches() -> None:

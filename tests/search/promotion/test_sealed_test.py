@@ -8,7 +8,7 @@ from core.splits.manifest import SplitManifest
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
-from search.ledger.access_log import SealedPages
+from search.ledger.access_log import SealedTestSet
 from search.objectives.tasks import PatchTask
 from search.promotion.examination import SCORE_PATCH_CNN, kept_scores, open_test_pages
 from search.sweep.launch import patch_task
@@ -32,7 +32,7 @@ def test_an_opening_counts_even_if_the_scoring_fails(task: PatchTask, tmp_path: 
             open_test_pages(
                 tmp_path / "no model",
                 task,
-                SealedPages(openings, "f00d", "a test"),
+                SealedTestSet(openings, "f00d", "a test"),
                 folder,
                 LocalExecutor(1, 1, preload=modules_to_preload(SCORE_PATCH_CNN)),
                 "float32",

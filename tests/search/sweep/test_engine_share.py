@@ -1,8 +1,8 @@
 """TODO."""
 
-from search.ledger.events import EpochReported, PartEnded, TrialProposed
+from search.ledger.events import EpochReported, SegmentEnded, TrialProposed
 from search.ledger.state import TrialRecord
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 from search.sweep.progress import WINDOW, EngineShare
 
 
@@ -12,8 +12,8 @@ def trial(number: int, ask_s: float, trial_s: float = 10.0, state: TrialState = 
         TrialProposed(0, number, {}, {}, 0, None, 1, ask_s),
         None,
         state,
-        reports=(EpochReported(0, number, 1, report, Verdict.GO),),
-        ended=PartEnded(0, number, 1, TrialResult(state)),
+        reports=(EpochReported(0, number, 1, report, PruningDecision.GO),),
+        ended=SegmentEnded(0, number, 1, TrialResult(state)),
         ask_s=ask_s,
     )
 

@@ -19,7 +19,7 @@ from search.sweep.finalists import (
     read_finalists,
 )
 from search.sweep.known_sweeps import KnownSweep, read_sweep
-from search.sweep.plan import trial_seed
+from search.sweep.plan import trial_rng_seed
 from tests.command_line import Project, records_of
 
 pytest_plugins = ["tests.search.comparison.reported_project"]
@@ -36,7 +36,7 @@ def test_the_best_trials_points_are_fitted_under_the_same_fresh_seeds(sweep: Kno
     best = choose_finalists(sweep, FinalistChoice(2, 2))
     for trial in best:
         repeats = read_ledger(finalist_folder(sweep.folder, trial.number)).trials
-        assert [r.proposed.seed for r in repeats.values()] == [trial_seed(finalist_seed(3), r) for r in (0, 1)]
+        assert [r.proposed.seed for r in repeats.values()] == [trial_rng_seed(finalist_seed(3), r) for r in (0, 1)]
         assert {r.state for r in repeats.values()} == {TrialState.COMPLETED}
         for repeat in repeats.values():
             assert repeat.proposed.hyperparameters == trial.proposed.hyperparameters

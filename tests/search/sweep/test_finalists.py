@@ -7,7 +7,7 @@ import pytest
 from core.errors import ComparisonError
 from search.ledger.ranking import Direction
 from search.sweep.finalists import Finalist, FinalistChoice, FinalistRanking, Spread, finalist_seed
-from search.sweep.plan import trial_seed
+from search.sweep.plan import trial_rng_seed
 
 
 def finalist(trial: int, search_value: float, repeats: Mapping[int, float], n_failed: int = 0) -> Finalist:
@@ -64,8 +64,8 @@ def test_the_searchs_favourite_is_the_one_with_the_best_value_seen() -> None:
 
 
 def test_repeats_have_seeds_that_no_trial_has() -> None:
-    trials = {trial_seed(3, number) for number in range(1000)}
-    repeats = {trial_seed(finalist_seed(3), number) for number in range(100)}
+    trials = {trial_rng_seed(3, number) for number in range(1000)}
+    repeats = {trial_rng_seed(finalist_seed(3), number) for number in range(100)}
     assert len(repeats) == 100
     assert not trials & repeats
     assert finalist_seed(3) != finalist_seed(4)

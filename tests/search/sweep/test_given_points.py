@@ -1,7 +1,7 @@
 """TODO."""
 
 from search.engines.base import Exhausted, Start
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 from search.sweep.given_points import FixedEngine
 
 
@@ -12,7 +12,7 @@ def test_points_are_started_in_order_and_then_there_is_nothing_more() -> None:
 
 def test_every_trial_trains_to_its_end() -> None:
     engine = FixedEngine([{"x": 1}])
-    assert engine.report(0, EpochReport(1, {"val/loss": float("inf")}, 10, 1.0)) is Verdict.GO
+    assert engine.report(0, EpochReport(1, {"val/loss": float("inf")}, 10, 1.0)) is PruningDecision.GO
     engine.tell(0, TrialResult(TrialState.FAILED))
     assert isinstance(engine.ask(1), Exhausted)
 

@@ -18,11 +18,11 @@ from core.errors import CheckpointError, DiskError
 from search.executors.local.processes import OomKills
 from search.experiment.settings import BudgetSettings
 from search.ledger.ledger import read_ledger
-from search.ledger.trial import EpochReport, FailureKind, TrialState, Verdict, kind_of
+from search.ledger.trial import EpochReport, FailureKind, PruningDecision, TrialState, kind_of
 from search.objectives.cheap import CheapSettings
-from search.sweep.disk import check_room
+from search.sweep.disk import check_disk_space
 from search.sweep.observer import TrialEnded, TrialStarted
-from search.sweep.tracking_queue import RecordKeeper
+from search.sweep.tracking_queue import TrackingQueue
 from tests.search.cheap_sweep import CheapSweep, KeepingObserver, ScriptedEngine
 from tests.small_disk import fill, make_room
 
@@ -146,11 +146,11 @@ class TestFullDisk:
         undisturbed = CheapSweep(tmp_path / "undisturbed", horizon_epochs=4)
         undisturbed.launch()
 
-        def fill_once(number: int, report: EpochReport) -> Verdict:
+        def fill_once(number: int, report: EpochReport) -> PruningDecision:
             if (number, report.epoch) == (1, 2):
                 fill(small_disk)
                 threading.Timer(1.0, make_room, (small_disk,)).start()
-            return Verdict.GO
+            return PruningDecision.GO
 
         sweep.folder, sweep.horizon_epochs = small_disk / "cheap", 4
         outcome = sweep.launch(ScriptedEngine(on_report=fill_once))
@@ -183,9 +183,9 @@ class TestFullDisk:
         assert said(sweep, "1000000000 MB are free") == 1
 
     def test_too_little_room_is_refused_before_the_start(self, tmp_path: Path) -> None:
-        check_room(tmp_path, 1)
+        check_disk_space(tmp_path, 1)
         with pytest.raises(DiskError, match=r"min_free_mb.*1,000,000,000 MB"):
-            check_room(tmp_path, 10**15)
+            check_disk_space(tmp_path, 10**15)
 
 
 class TestSilence:
@@ -201,12 +201,12 @@ class TestSilence:
         sweep.settings, sweep.silent_s = CheapSettings(seconds_per_epoch=0.3), 1.5
         sweep.budget = BudgetSettings(trials=1)
 
-        def stop_for_a_while(number: int, report: EpochReport) -> Verdict:
+        def stop_for_a_while(number: int, report: EpochReport) -> PruningDecision:
             if report.epoch == 1:
                 worker = psutil.Process(read_ledger(sweep.folder).trials[0].starts[0].pid)
                 worker.suspend()
                 threading.Timer(2.5, worker.resume).start()
-            return Verdict.GO
+            return PruningDecision.GO
 
         assert sweep.launch(ScriptedEngine(on_report=stop_for_a_while)).n_by_state == {TrialState.COMPLETED: 1}
         assert read_ledger(sweep.folder).trials[0].n_lost == 0
@@ -216,15 +216,15 @@ class TestStoreAway:
     def test_the_sweep_goes_on_and_the_store_is_told_as_soon_as_it_answers(
         self, sweep: CheapSweep, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(search.sweep.loop, "RecordKeeper", functools.partial(RecordKeeper, quiet_s=0.2))
+        monkeypatch.setattr(search.sweep.loop, "RecordKeeper", functools.partial(TrackingQueue, quiet_s=0.2))
         observer = KeepingObserver(is_down=True)
         told_before_the_end: list[int] = []
 
-        def come_back(number: int, report: EpochReport) -> Verdict:
+        def come_back(number: int, report: EpochReport) -> PruningDecision:
             observer.is_down = number < 1
             if (number, report.epoch) == (3, 3):
                 told_before_the_end.extend(event.number for event in observer.of(TrialEnded))
-            return Verdict.GO
+            return PruningDecision.GO
 
         sweep.budget = BudgetSettings(trials=4)
         sweep.settings = CheapSettings(seconds_per_epoch=0.2)

@@ -11,10 +11,10 @@ from search.engines.base import Asked, Continue, Exhausted, Proposal, Reported, 
 from search.experiment.settings import BudgetSettings
 from search.ledger.events import AttemptLost
 from search.ledger.ledger import read_ledger
-from search.ledger.trial import EpochReport, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialState
 from search.objectives.cheap import METRIC, CheapSettings
 from search.sweep.observer import EpochEnded, SweepEnded, TrialEnded, TrialStarted
-from search.sweep.plan import trial_seed
+from search.sweep.plan import trial_rng_seed
 from tests.search.cheap_sweep import CheapSweep, KeepingObserver, ScriptedEngine
 
 
@@ -45,8 +45,8 @@ def test_reports_carry_the_worker_s_memory_and_processor_time(sweep: CheapSweep)
 def test_trials_have_seeds_of_their_own_that_depend_on_the_sweep_s(sweep: CheapSweep) -> None:
     sweep.launch()
     seeds = [trial.proposed.seed for trial in read_ledger(sweep.folder).trials.values()]
-    assert seeds == [trial_seed(7, number) for number in range(3)]
-    assert len({*seeds, trial_seed(8, 0)}) == 4
+    assert seeds == [trial_rng_seed(7, number) for number in range(3)]
+    assert len({*seeds, trial_rng_seed(8, 0)}) == 4
 
 
 def test_several_workers_run_each_trial_once(sweep: CheapSweep) -> None:
@@ -173,8 +173,8 @@ def test_who_watches_hears_at_once_that_a_trial_waits(sweep: CheapSweep, pauses_
         script: list[Proposal] = [Start({"x": 0.1}, until_epoch), Continue(0), Exhausted()]
         return script[len(engine.asked) - 1]
 
-    def judge(number: int, report: EpochReport) -> Verdict:
-        return Verdict.PAUSE if pauses_by == "verdict" and report.epoch == 1 else Verdict.GO
+    def judge(number: int, report: EpochReport) -> PruningDecision:
+        return PruningDecision.PAUSE if pauses_by == "verdict" and report.epoch == 1 else PruningDecision.GO
 
     engine, observer = ScriptedEngine(on_ask=halving, on_report=judge), KeepingObserver()
     sweep.launch(engine, observer)
@@ -183,8 +183,12 @@ def test_who_watches_hears_at_once_that_a_trial_waits(sweep: CheapSweep, pauses_
 
 
 def test_the_engine_s_verdicts_pause_and_stop_trials(sweep: CheapSweep) -> None:
-    def judge(number: int, report: EpochReport) -> Verdict:
-        return {0: Verdict.STOP, 1: Verdict.PAUSE}.get(number, Verdict.GO) if report.epoch == 2 else Verdict.GO
+    def judge(number: int, report: EpochReport) -> PruningDecision:
+        return (
+            {0: PruningDecision.STOP, 1: PruningDecision.PAUSE}.get(number, PruningDecision.GO)
+            if report.epoch == 2
+            else PruningDecision.GO
+        )
 
     engine = ScriptedEngine(on_report=judge)
     outcome = sweep.launch(engine)
@@ -233,7 +237,7 @@ def test_an_engine_that_fails_leaves_a_ledger_that_goes_on(sweep: CheapSweep) ->
 
 
 def test_a_verdict_that_fails_does_not_lose_the_epoch(sweep: CheapSweep) -> None:
-    def fail(number: int, report: EpochReport) -> Verdict:
+    def fail(number: int, report: EpochReport) -> PruningDecision:
         raise ValueError("no verdict")
 
     with pytest.raises(EngineError, match="`report`"):
@@ -260,8 +264,8 @@ def test_a_verdict_that_came_late_counts_at_the_next_report(sweep: CheapSweep) -
         time.sleep(0.8 if number == 1 else 0)
         return Start({"x": 0.1})
 
-    def stop_first(number: int, report: EpochReport) -> Verdict:
-        return Verdict.STOP if (number, report.epoch) == (0, 1) else Verdict.GO
+    def stop_first(number: int, report: EpochReport) -> PruningDecision:
+        return PruningDecision.STOP if (number, report.epoch) == (0, 1) else PruningDecision.GO
 
     sweep.n_workers, sweep.budget, sweep.horizon_epochs = 2, BudgetSettings(trials=2), 14
     sweep.settings = CheapSettings(seconds_per_epoch=0.1)
@@ -351,8 +355,8 @@ def test_what_a_store_that_was_down_missed_is_told_at_the_next_launch(sweep: Che
 
 
 def test_a_sweep_cut_off_after_any_line_of_its_ledger_ends_the_same(sweep: CheapSweep, tmp_path: Path) -> None:
-    def stop_first(number: int, report: EpochReport) -> Verdict:
-        return Verdict.STOP if (number, report.epoch) == (0, 2) else Verdict.GO
+    def stop_first(number: int, report: EpochReport) -> PruningDecision:
+        return PruningDecision.STOP if (number, report.epoch) == (0, 2) else PruningDecision.GO
 
     def ends(folder: Path) -> list[tuple[TrialState, float | None, int, bool]]:
         trials = read_ledger(folder).trials.values()
@@ -377,7 +381,7 @@ def test_a_lost_worker_after_the_verdict_stop_is_not_started_again(sweep: CheapS
     sweep.budget = BudgetSettings(trials=1)
     with sweep.open() as ledger:
         pass
-    sweep.launch(ScriptedEngine(on_report=lambda number, report: Verdict.STOP))
+    sweep.launch(ScriptedEngine(on_report=lambda number, report: PruningDecision.STOP))
     lines = (sweep.folder / "ledger.jsonl").read_text().splitlines(keepends=True)
     n_kept = next(i for i, line in enumerate(lines) if '"kind": "ended"' in line)
     (sweep.folder / "ledger.jsonl").write_text("".join(lines[:n_kept]))

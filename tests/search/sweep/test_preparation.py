@@ -82,7 +82,7 @@ def test_every_image_is_used_or_left_out_with_a_reason(
     chosen = experiment.model_copy(update={"writers": WriterSettings(exclude=(writers[0],))})
     corpus = prepare_corpus(chosen, workspace)
     assert {entry.reason for entry in corpus.index.left_out} == {f"writer {writers[0]!r} is in writers.exclude"}
-    assert corpus.census.n_left_out == len(list((folder_root / writers[0]).iterdir()))
+    assert corpus.corpus_report.n_left_out == len(list((folder_root / writers[0]).iterdir()))
 
 
 def test_a_missing_corpus_is_an_error(experiment: Experiment, workspace: Workspace, folder_root: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import RegistryError
-from search.tracking.aliases import crown, restore_previous
+from search.tracking.aliases import restore_previous, set_champion
 from search.tracking.registry import champion, download_model, find_model, register_version, registered_names
 from search.tracking.store import TrackingStore
 from tests.search.promotion.logged_model import logged_model
@@ -32,7 +32,7 @@ def test_registering_the_same_model_again_makes_no_second_version(store: Trackin
 
 def test_a_model_is_found_by_alias_version_id_run_and_folder(store: TrackingStore, tmp_path: Path) -> None:
     version = register_version(store, NAME, logged_model(store, tmp_path), {})
-    crown(store, NAME, 1, None)
+    set_champion(store, NAME, 1, None)
     names = [f"models:/{NAME}@champion", f"models:/{NAME}/1", f"models:/{version.model_id}", str(tmp_path / "saved")]
     for name in names:
         assert (find_model(store, name) / "MLmodel").exists(), name

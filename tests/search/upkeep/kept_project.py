@@ -16,7 +16,7 @@ from search.sweep.loop import run_sweep
 from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, locate_store, open_store
 from search.tracking.tracker import MlflowTracker
-from search.upkeep.moved_projects import find_moved_addresses, mend_addresses
+from search.upkeep.moved_projects import find_moved_addresses, fix_addresses
 from tests.command_line import write_experiment
 from tests.search.cheap_sweep import CHEAP
 
@@ -61,7 +61,7 @@ def copy_project(original: Path, folder: Path) -> TrackingStore:
     store = locate_store(root=folder)
     moved = find_moved_addresses(store)
     assert moved is not None
-    mend_addresses(store, moved).unlink()
+    fix_addresses(store, moved).unlink()
     assert find_moved_addresses(store) is None
     return open_store(root=folder)
 

@@ -21,12 +21,12 @@ from core.settings import InkSettings
 from search.experiment.experiment import load_experiment
 from search.experiment.settings import TrackingSettings
 from search.experiment.workspace import Workspace
-from search.ledger.access_log import Opening, record_opening
+from search.ledger.access_log import TestAccess, record_test_access
 from search.ledger.events import Launched
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.ledger.lock import LOCK_NAME
 from search.tracking.store import TrackingStore, locate_store
-from search.upkeep.doctor import CHECKS, check_corpora, check_openings, check_sweeps, check_tracking, examine
+from search.upkeep.doctor import CHECKS, check_access_log, check_corpora, check_sweeps, check_tracking, examine
 from search.upkeep.machine_checks import (
     Finding,
     Level,
@@ -81,7 +81,7 @@ def test_a_library_out_of_range_or_missing_is_a_problem(tmp_path: Path, monkeypa
     old, missing = check_versions(_subject(tmp_path))
     assert (old.level, missing.level) == (Level.PROBLEM, Level.PROBLEM)
     assert f"numpy must be >=99, but is {metadata.version('numpy')}" in old.text
-    assert 'pip install "no-such-library>=1"' in missing.mend
+    assert 'pip install "no-such-library>=1"' in missing.fix
 
 
 def test_the_precision_comes_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,13 +130,13 @@ def test_a_whole_store_is_fine(store: TrackingStore, tmp_path: Path) -> None:
     ],
 )
 def test_a_schema_of_another_mlflow_is_a_problem(
-    revision: str, words: str, mend: str, database: Path, tmp_path: Path
+    revision: str, words: str, fix: str, database: Path, tmp_path: Path
 ) -> None:
     _execute(database, f"UPDATE alembic_version SET version_num = '{revision}'")
     found = _problem(check_tracking(_subject(tmp_path)))
     assert found.level is Level.PROBLEM
     assert words in found.text
-    assert mend in found.mend
+    assert fix in found.fix
 
 
 def test_a_database_of_somebody_elses_is_a_problem(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_locked_store_is_a_problem(database: Path, tmp_path: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
         found = _problem(check_tracking(_subject(tmp_path)))
     assert "is locked by another process" in found.text
-    assert "fuser" in found.mend
+    assert "fuser" in found.fix
 
 
 @pytest.mark.parametrize("damage", ["head", "middle"])
@@ -161,7 +161,7 @@ def test_a_damaged_store_is_a_problem(damage: str, database: Path, tmp_path: Pat
     database.write_bytes(content)
     found = _problem(check_tracking(_subject(tmp_path)))
     assert "damaged" in found.text or "no SQLite database" in found.text
-    assert "whosehand reconcile SWEEP --apply" in found.mend
+    assert "whosehand reconcile SWEEP --apply" in found.fix
 
 
 def test_a_server_that_is_away_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,14 +182,14 @@ def test_after_a_move_the_addresses_are_a_problem(original: Path, tmp_path: Path
     assert found.level is Level.PROBLEM
     assert f"{original} (now {root})" in found.text
     assert "5 runs, 4 models" in found.text
-    assert "--mend" in found.mend
+    assert "--mend" in found.fix
 
 
 def test_models_without_files_are_a_problem(project: TrackingStore, workspace: Workspace) -> None:
     shutil.rmtree(workspace.root / "mlruns" / "artifacts" / "tiny" / "models")
     found = _problem(check_tracking(_subject(workspace.root)))
     assert "the files of 4 of 4 models are gone" in found.text
-    assert "whosehand reconcile" in found.mend
+    assert "whosehand reconcile" in found.fix
 
 
 def test_old_records_in_plain_files_are_a_problem(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_old_records_in_plain_files_are_a_problem(tmp_path: Path) -> None:
     (tmp_path / "mlruns" / "0").mkdir(parents=True)
     assert list(check_stray_files(_subject(tmp_path))) == []
     (tmp_path / "mlruns" / "0" / "meta.yaml").write_text("name: Default\n")
-    assert "mv mlruns/0" in _problem(check_stray_files(_subject(tmp_path))).mend
+    assert "mv mlruns/0" in _problem(check_stray_files(_subject(tmp_path))).fix
 
 
 def test_a_server_on_the_store_is_told_and_an_old_one_is_a_note(
@@ -213,7 +213,7 @@ def test_a_server_on_the_store_is_told_and_an_old_one_is_a_note(
             found = _only(check_servers(subject))
             assert (found.level, f"process {server.pid}" in found.text) == (Level.OK, True)
             monkeypatch.setattr("search.upkeep.machine_checks.OLD_S", -1.0)
-            assert f"kill {server.pid}" in _problem(check_servers(subject)).mend
+            assert f"kill {server.pid}" in _problem(check_servers(subject)).fix
         finally:
             server.kill()
 
@@ -240,7 +240,7 @@ def test_a_killed_sweep_is_a_note_that_says_how_to_go_on(sweep: Path, tmp_path: 
     found = _problem(check_sweeps(_subject(tmp_path)))
     assert found.level is Level.NOTE
     assert "its driver was killed (process 7 on host there)" in found.text
-    assert "whosehand reconcile" in found.mend
+    assert "whosehand reconcile" in found.fix
 
 
 def test_a_lock_whose_holder_is_dead_but_whose_child_lives_is_a_problem(sweep: Path, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_lock_whose_holder_is_dead_but_whose_child_lives_is_a_problem(sweep: P
         fcntl.flock(file, fcntl.LOCK_EX)
         found = _problem(check_sweeps(_subject(tmp_path)))
     assert (found.level, found.topic) == (Level.PROBLEM, "locks")
-    assert "fuser" in found.mend
+    assert "fuser" in found.fix
 
 
 def test_a_torn_ledger_is_a_note_and_a_damaged_one_a_problem(sweep: Path, tmp_path: Path) -> None:
@@ -270,13 +270,13 @@ def test_a_project_without_sweeps_is_fine(tmp_path: Path) -> None:
 
 # Test pages and corpora.
 def test_openings_are_counted_and_a_damaged_line_is_a_problem(tmp_path: Path) -> None:
-    assert "never opened" in _only(check_openings(_subject(tmp_path))).text
-    path = Workspace(tmp_path).openings_file
+    assert "never opened" in _only(check_access_log(_subject(tmp_path))).text
+    path = Workspace(tmp_path).access_log
     for test_hash in ("a", "a", "b"):
-        record_opening(path, Opening(test_hash, 0, "test"))
-    assert "3 openings of 2 sets of test pages, at most 2 of one" in _only(check_openings(_subject(tmp_path))).text
+        record_test_access(path, TestAccess(test_hash, 0, "test"))
+    assert "3 openings of 2 sets of test pages, at most 2 of one" in _only(check_access_log(_subject(tmp_path))).text
     path.write_text(path.read_text() + "torn\n")
-    assert "line 4" in _problem(check_openings(_subject(tmp_path))).text
+    assert "line 4" in _problem(check_access_log(_subject(tmp_path))).text
 
 
 def test_the_corpus_of_an_experiment_is_read_and_its_lines_verified(tmp_path: Path) -> None:

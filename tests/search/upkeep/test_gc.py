@@ -10,7 +10,7 @@ from core.settings import InkSettings
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, Ledger, read_ledger
 from search.ledger.trial import TrialState
-from search.tracking.aliases import crown
+from search.tracking.aliases import set_champion
 from search.tracking.registry import register_version
 from search.tracking.store import TrackingStore
 from search.upkeep.gc import Collection, collect_garbage
@@ -71,7 +71,7 @@ def test_a_dry_run_deletes_nothing(project: TrackingStore, workspace: Workspace)
 def test_a_registered_model_is_kept_with_an_alias_or_without(project: TrackingStore, workspace: Workspace) -> None:
     ranked, models = _ranked(workspace), _models(project)
     registered = register_version(project, "whosehand-tiny", models[ranked[3]].model_id, {})
-    crown(project, "whosehand-tiny", registered.version, None)
+    set_champion(project, "whosehand-tiny", registered.version, None)
     register_version(project, "whosehand-tiny", models[ranked[2]].model_id, {})
     _apply(workspace, 1, NAME)
     assert set(_models(project)) == {ranked[0], ranked[2], ranked[3]}

@@ -5,10 +5,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from search.tracking.aliases import crown
+from search.tracking.aliases import set_champion
 from search.tracking.registry import champion, download_model, register_version
 from search.tracking.store import TrackingStore, locate_store, open_store
-from search.upkeep.moved_projects import find_moved_addresses, mend_addresses
+from search.upkeep.moved_projects import find_moved_addresses, fix_addresses
 from tests.search.upkeep.kept_project import NAME
 
 pytest_plugins = ["tests.search.upkeep.copied_project"]
@@ -21,7 +21,9 @@ def _addresses(database: Path) -> list[str]:
 
 def test_a_moved_project_finds_its_files_again(project: TrackingStore, tmp_path: Path) -> None:
     model = project.client().search_logged_models(["1"])[0]
-    crown(project, "whosehand-tiny", register_version(project, "whosehand-tiny", model.model_id, {}).version, None)
+    set_champion(
+        project, "whosehand-tiny", register_version(project, "whosehand-tiny", model.model_id, {}).version, None
+    )
     shutil.move(tmp_path / "project", tmp_path / "elsewhere")
     store = open_store(root=tmp_path / "elsewhere")
     moved = find_moved_addresses(store)
@@ -29,7 +31,7 @@ def test_a_moved_project_finds_its_files_again(project: TrackingStore, tmp_path:
     assert moved.counts["runs"] == 5
     assert moved.counts["models"] == moved.counts["folders of models"] == 4
     before = _addresses(tmp_path / "elsewhere" / "mlruns" / "mlflow.db")
-    backup = mend_addresses(store, moved)
+    backup = fix_addresses(store, moved)
     assert _addresses(backup) == before
     assert not any(f"{tmp_path / 'project'}/" in line for line in _addresses(Path(store.uri[10:])))
     assert find_moved_addresses(store) is None
@@ -51,7 +53,7 @@ def test_a_project_that_was_moved_into_its_own_old_folder_is_rewritten_once(
     for _ in range(2):
         moved = find_moved_addresses(store)
         if moved is not None:
-            mend_addresses(store, moved)
+            fix_addresses(store, moved)
     assert f"{inner}/mlruns/artifacts/{NAME}" in "".join(_addresses(Path(store.uri[10:])))
     assert "inner/inner" not in "".join(_addresses(Path(store.uri[10:])))
 

@@ -49,14 +49,14 @@ def _words(found: list[Difference] | tuple[Difference, ...]) -> list[str]:
 
 
 @pytest.fixture
-def mend(workspace: Workspace) -> Callable[[], list[str]]:
+def fix(workspace: Workspace) -> Callable[[], list[str]]:
     """Looks, mends, looks again, and returns what was found."""
 
     def run() -> list[str]:
         looked = reconcile_sweep(NAME, workspace, is_dry_run=True)
-        mended = reconcile_sweep(NAME, workspace, is_dry_run=False)
-        assert mended.found == looked.found
-        assert (list(mended.left), list(mended.warnings)) == ([], [])
+        fixed_rows = reconcile_sweep(NAME, workspace, is_dry_run=False)
+        assert fixed_rows.found == looked.found
+        assert (list(fixed_rows.left), list(fixed_rows.warnings)) == ([], [])
         return _words(list(looked.found))
 
     return run
@@ -73,7 +73,7 @@ def test_a_whole_sweep_has_nothing_to_mend(workspace: Workspace) -> None:
 
 
 def test_runs_that_are_missing_open_short_double_or_of_no_trial_are_mended(
-    project: TrackingStore, workspace: Workspace, mend: Callable[[], list[str]]
+    project: TrackingStore, workspace: Workspace, fix: Callable[[], list[str]]
 ) -> None:
     client = project.client()
     experiment_id, before = _experiment_id(client), _runs(client)
@@ -82,7 +82,7 @@ def test_runs_that_are_missing_open_short_double_or_of_no_trial_are_mended(
     client.create_run(experiment_id, tags=_tags(workspace, 2), run_name="again")
     client.create_run(experiment_id, tags=_tags(workspace, 17), run_name="lost")
     client.update_run(_sweep_run(client).info.run_id, status="RUNNING")
-    assert mend() == [
+    assert fix() == [
         "None: the sweep's run is RUNNING, but no driver is on it",
         "0: it has no run in MLflow",
         "1: it is completed, but its run is RUNNING",
@@ -105,7 +105,7 @@ def test_runs_that_are_missing_open_short_double_or_of_no_trial_are_mended(
 
 
 def test_models_that_are_pending_double_missing_or_without_files_are_mended(
-    project: TrackingStore, workspace: Workspace, mend: Callable[[], list[str]]
+    project: TrackingStore, workspace: Workspace, fix: Callable[[], list[str]]
 ) -> None:
     client = project.client()
     experiment_id, models = _experiment_id(client), _models(client)
@@ -114,7 +114,7 @@ def test_models_that_are_pending_double_missing_or_without_files_are_mended(
     shutil.rmtree(models[2].artifact_location)
     double = client.create_logged_model(experiment_id, name="again", tags=_tags(workspace, 3))
     orphan = client.create_logged_model(experiment_id, name="orphan", tags=_tags(workspace, 9))
-    assert mend() == [
+    assert fix() == [
         "0: its model in MLflow is FAILED",
         "1: it has no model in MLflow",
         "2: the files of its model are gone from MLflow",
@@ -143,17 +143,17 @@ def test_what_cannot_be_restored_is_reported_and_left_alone(project: TrackingSto
         "3: it has no model in MLflow, nor in the sweep's folder",
         f"8: model 'tiny-003' ({models[3].model_id}) has no trial in the ledger",
     ]
-    assert [difference.mend for difference in found.left] == [None] * 3
+    assert [difference.fix for difference in found.left] == [None] * 3
     assert "--trial 2" in found.left[0].remedy
     assert "champions 1" in found.left[2].remedy
 
 
-def test_leftovers_on_the_disk_are_removed(workspace: Workspace, mend: Callable[[], list[str]]) -> None:
+def test_leftovers_on_the_disk_are_removed(workspace: Workspace, fix: Callable[[], list[str]]) -> None:
     trials = workspace.sweep(NAME) / "trials"
     for folder in ("0/attempt-1/checkpoints", "1/attempt-2", "7/attempt-1"):
         (trials / folder).mkdir(parents=True, exist_ok=True)
         (trials / folder / "epoch-00001.npz").write_bytes(bytes(100))
-    assert mend() == [
+    assert fix() == [
         "0: it has ended, but its checkpoints are still there",
         "1: attempt-2 is an attempt that the ledger does not know",
         f"7: {trials / '7' / 'attempt-1'} is of no trial in the ledger",
@@ -162,7 +162,7 @@ def test_leftovers_on_the_disk_are_removed(workspace: Workspace, mend: Callable[
 
 
 def test_a_killed_sweep_is_closed_and_its_unfinished_trial_waits(
-    project: TrackingStore, workspace: Workspace, mend: Callable[[], list[str]]
+    project: TrackingStore, workspace: Workspace, fix: Callable[[], list[str]]
 ) -> None:
     path = workspace.sweep(NAME) / LEDGER_NAME
     lines = path.read_bytes().splitlines(keepends=True)
@@ -173,7 +173,7 @@ def test_a_killed_sweep_is_closed_and_its_unfinished_trial_waits(
     client = project.client()
     client.update_run(_runs(client)[3].info.run_id, status="RUNNING")
     client.update_run(_sweep_run(client).info.run_id, status="RUNNING")
-    found = mend()
+    found = fix()
     assert found[0] == "None: the sweep's run is RUNNING, but no driver is on it"
     assert "3: it waits to go on, but its run is RUNNING" in found
     assert _runs(client)[3].info.status == "SCHEDULED"
@@ -183,18 +183,18 @@ def test_a_killed_sweep_is_closed_and_its_unfinished_trial_waits(
 
 
 def test_a_trial_that_the_ledger_has_not_as_tracked_is_told_again(
-    workspace: Workspace, mend: Callable[[], list[str]]
+    workspace: Workspace, fix: Callable[[], list[str]]
 ) -> None:
     path = workspace.sweep(NAME) / LEDGER_NAME
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(line for line in lines if not _is(line, "tracked", 2)))
-    assert mend() == ["2: the ledger does not know whether MLflow has all of it"]
+    assert fix() == ["2: the ledger does not know whether MLflow has all of it"]
     assert read_ledger(workspace.sweep(NAME)).trials[2].is_tracked
 
 
-def test_the_engines_study_catches_up_with_the_ledger(workspace: Workspace, mend: Callable[[], list[str]]) -> None:
+def test_the_engines_study_catches_up_with_the_ledger(workspace: Workspace, fix: Callable[[], list[str]]) -> None:
     (workspace.root / "optuna.db").unlink()
-    assert mend() == [f"{number}: it is completed, but in the engine's study not there" for number in range(N_TRIALS)]
+    assert fix() == [f"{number}: it is completed, but in the engine's study not there" for number in range(N_TRIALS)]
     (study,) = optuna.get_all_study_summaries("sqlite:///optuna.db")
     assert study.n_trials == N_TRIALS
 
@@ -205,15 +205,15 @@ def test_a_study_that_is_ahead_of_the_ledger_is_reported(workspace: Workspace) -
     path.write_bytes(b"".join(lines[: next(n for n, line in enumerate(lines) if _is(line, "ended", N_TRIALS - 1))]))
     found = reconcile_sweep(NAME, workspace, is_dry_run=True)
     ahead = next(difference for difference in found.left if "study" in difference.what)
-    assert (ahead.trial, ahead.mend) == (N_TRIALS - 1, None)
+    assert (ahead.trial, ahead.fix) == (N_TRIALS - 1, None)
 
 
 def test_a_refit_that_nobody_is_on_is_closed(
-    project: TrackingStore, workspace: Workspace, mend: Callable[[], list[str]]
+    project: TrackingStore, workspace: Workspace, fix: Callable[[], list[str]]
 ) -> None:
     client = project.client()
     run = client.create_run(_experiment_id(client), tags=_tags(workspace, 1, "refit-6"))
-    assert mend() == ["1: the run of its refit-6 is RUNNING, but nobody is on it"]
+    assert fix() == ["1: the run of its refit-6 is RUNNING, but nobody is on it"]
     assert client.get_run(run.info.run_id).info.status == "KILLED"
 
 

@@ -13,9 +13,9 @@ from core.networks.hyperparameters import default_space
 from core.space import Integer, Real, SearchSpace
 from search.engines.base import Engine, EngineSettings, Event
 from search.engines.optuna.engine import OptunaEngine
-from search.engines.optuna.study import PART_KEY, TRIAL_KEY
+from search.engines.optuna.study import SEGMENT_KEY, TRIAL_KEY
 from search.experiment.engine_settings import OptunaSettings
-from search.ledger.trial import EpochReport, TrialResult, TrialState, Verdict
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 from tests.search.engines.contract import METRIC, SPACES, EngineContract, Sweep
 
 
@@ -121,11 +121,15 @@ def test_the_median_pruner_stops_a_bad_trial_after_startup_and_warm_up_only() ->
     sweep = make(OptunaSettings(sampler="random", pruner="median", pruner_startup_trials=3, pruner_warmup_epochs=2))
     for _ in range(3):
         number = sweep.start()
-        assert [sweep.report(number, epoch, 1.0) for epoch in (1, 2, 3)] == [Verdict.GO] * 3
+        assert [sweep.report(number, epoch, 1.0) for epoch in (1, 2, 3)] == [PruningDecision.GO] * 3
         sweep.tell(number, TrialState.COMPLETED, 1.0)
     bad, good = sweep.start(), sweep.start()
-    assert [sweep.report(bad, epoch, 9.0) for epoch in (1, 2, 3)] == [Verdict.GO, Verdict.GO, Verdict.STOP]
-    assert [sweep.report(good, epoch, 0.5) for epoch in (1, 2, 3)] == [Verdict.GO] * 3
+    assert [sweep.report(bad, epoch, 9.0) for epoch in (1, 2, 3)] == [
+        PruningDecision.GO,
+        PruningDecision.GO,
+        PruningDecision.STOP,
+    ]
+    assert [sweep.report(good, epoch, 0.5) for epoch in (1, 2, 3)] == [PruningDecision.GO] * 3
 
 
 @pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "asha"])
@@ -137,23 +141,23 @@ def test_a_pruner_whose_first_rung_is_no_earlier_than_the_end_is_refused(pruner:
 
 def test_the_patient_pruner_asks_the_median_only_of_a_trial_that_gets_no_better() -> None:
     options = {"sampler": "random", "pruner_startup_trials": 3, "pruner_warmup_epochs": 0, "pruner_patience": 1}
-    verdicts = {}
+    decisions = {}
     for pruner in ("patient", "median"):
         sweep = make(OptunaSettings.model_validate({**options, "pruner": pruner}))
         for _ in range(3):
             number = sweep.start()
-            assert {sweep.report(number, epoch, 1.0) for epoch in range(1, 6)} == {Verdict.GO}
+            assert {sweep.report(number, epoch, 1.0) for epoch in range(1, 6)} == {PruningDecision.GO}
             sweep.tell(number, TrialState.COMPLETED, 1.0)
         better, stuck, good = sweep.start(), sweep.start(), sweep.start()
-        verdicts[pruner] = [sweep.report(better, epoch, 9.0 - epoch) for epoch in range(1, 5)]
+        decisions[pruner] = [sweep.report(better, epoch, 9.0 - epoch) for epoch in range(1, 5)]
         if pruner == "patient":
             assert [sweep.report(stuck, *report) for report in ((1, 5.0), (2, 6.0), (3, 6.0))] == [
-                *(Verdict.GO, Verdict.GO),
-                Verdict.STOP,
+                *(PruningDecision.GO, PruningDecision.GO),
+                PruningDecision.STOP,
             ]
-            assert {sweep.report(good, epoch, 0.1 * epoch) for epoch in range(1, 5)} == {Verdict.GO}
-    assert set(verdicts["patient"]) == {Verdict.GO}
-    assert verdicts["median"][0] is Verdict.STOP, "though it will get better"
+            assert {sweep.report(good, epoch, 0.1 * epoch) for epoch in range(1, 5)} == {PruningDecision.GO}
+    assert set(decisions["patient"]) == {PruningDecision.GO}
+    assert decisions["median"][0] is PruningDecision.STOP, "though it will get better"
 
 
 def test_the_threshold_pruner_stops_what_leaves_the_range_after_warm_up() -> None:
@@ -162,9 +166,11 @@ def test_the_threshold_pruner_stops_what_leaves_the_range_after_warm_up() -> Non
     )
     sweep = make(choice)
     within, above, below = sweep.start(), sweep.start(), sweep.start()
-    assert [sweep.report(within, epoch, value) for epoch, value in ((1, 9.0), (2, 2.0), (3, 0.5))] == [Verdict.GO] * 3
-    assert [sweep.report(above, epoch, 2.1) for epoch in (1, 2)] == [Verdict.GO, Verdict.STOP]
-    assert [sweep.report(below, epoch, 0.4) for epoch in (1, 2)] == [Verdict.GO, Verdict.STOP]
+    assert [sweep.report(within, epoch, value) for epoch, value in ((1, 9.0), (2, 2.0), (3, 0.5))] == [
+        PruningDecision.GO
+    ] * 3
+    assert [sweep.report(above, epoch, 2.1) for epoch in (1, 2)] == [PruningDecision.GO, PruningDecision.STOP]
+    assert [sweep.report(below, epoch, 0.4) for epoch in (1, 2)] == [PruningDecision.GO, PruningDecision.STOP]
 
 
 @pytest.mark.parametrize(
@@ -182,16 +188,16 @@ def test_thresholds_that_mean_nothing_are_refused(bounds: dict[str, float], comp
 def test_successive_halving_stops_at_a_rung_who_is_not_among_the_best() -> None:
     sweep = make(OptunaSettings(sampler="random", pruner="successive_halving", rung_factor=2))
     first, second, third = sweep.start(), sweep.start(), sweep.start()
-    assert sweep.report(first, 1, 1.0) is Verdict.GO
-    assert sweep.report(second, 1, 2.0) is Verdict.STOP
-    assert sweep.report(third, 1, 0.5) is Verdict.GO
+    assert sweep.report(first, 1, 1.0) is PruningDecision.GO
+    assert sweep.report(second, 1, 2.0) is PruningDecision.STOP
+    assert sweep.report(third, 1, 0.5) is PruningDecision.GO
 
 
 def test_without_a_pruner_no_trial_is_stopped() -> None:
     sweep = make(OptunaSettings(sampler="random", pruner="none"))
     sweep.run(8)
     number = sweep.start()
-    assert {sweep.report(number, epoch, 1e9) for epoch in range(1, 6)} == {Verdict.GO}
+    assert {sweep.report(number, epoch, 1e9) for epoch in range(1, 6)} == {PruningDecision.GO}
 
 
 def test_a_users_database_shows_the_ledger(tmp_path: Path) -> None:
@@ -206,7 +212,7 @@ def test_a_users_database_shows_the_ledger(tmp_path: Path) -> None:
     sweep.ask()
     trials = study_at(url).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3 + ["FAIL", "PRUNED", "RUNNING"]
-    assert [(trial.user_attrs[TRIAL_KEY], trial.user_attrs[PART_KEY]) for trial in trials[-2:]] == [(4, 0), (4, 1)]
+    assert [(trial.user_attrs[TRIAL_KEY], trial.user_attrs[SEGMENT_KEY]) for trial in trials[-2:]] == [(4, 0), (4, 1)]
     assert trials[0].params == sweep.points[0]
     assert trials[-1].intermediate_values == {1: 0.5}
 

@@ -13,7 +13,7 @@ import pytest
 
 from search.executors.base import ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported
 from search.executors.local.executor import LocalExecutor, modules_to_preload
-from search.ledger.trial import TrialSpec, TrialState, Verdict
+from search.ledger.trial import PruningDecision, TrialSpec, TrialState
 from search.objectives.cheap import CheapSettings
 from tests.search.cheap_sweep import CHEAP
 
@@ -42,7 +42,7 @@ def test_a_trial_reports_waits_for_its_answers_and_ends(spec: TrialSpec) -> None
         report = next_message(executor)
         assert isinstance(report, WorkerReported)
         assert executor.poll(0.1) == []
-        executor.answer(0, Verdict.STOP)
+        executor.answer(0, PruningDecision.STOP)
         end = next_message(executor)
         assert isinstance(end, WorkerEnded)
         assert end.result.state is TrialState.PRUNED
@@ -61,7 +61,7 @@ def test_a_killed_worker_is_lost_with_its_signal_and_the_end_of_its_log(spec: Tr
     with LocalExecutor(1, 1) as executor:
         executor.start(replace(spec, settings=CheapSettings(dying=frozenset({0}))))
         next_message(executor)
-        executor.answer(0, Verdict.GO)
+        executor.answer(0, PruningDecision.GO)
         lost = next_message(executor)
         assert isinstance(lost, WorkerLost)
         assert lost.exit_code == -signal.SIGKILL
@@ -140,7 +140,7 @@ def test_workers_leave_ctrl_c_and_sigterm_to_the_driver(spec: TrialSpec) -> None
         next_message(executor)
         os.kill(pid, signal.SIGINT)
         os.kill(pid, signal.SIGTERM)
-        executor.answer(0, Verdict.GO)
+        executor.answer(0, PruningDecision.GO)
         assert isinstance(next_message(executor), WorkerReported)
 
 
@@ -149,7 +149,7 @@ def test_a_killed_trial_says_nothing_more(spec: TrialSpec) -> None:
         pid = executor.start(spec)
         next_message(executor)
         executor.kill(0)
-        executor.answer(0, Verdict.GO)
+        executor.answer(0, PruningDecision.GO)
         assert executor.poll(0.1) == []
         executor.start(replace(spec, number=1))
         assert isinstance(next_message(executor), WorkerReported)
