@@ -89,8 +89,7 @@ def _write_pages(folder: Path, n_lines: int) -> tuple[list[Path], list[Path]]:
         pages.append(folder / f"page{number}.png")
         Image.fromarray(page.pixels).save(pages[-1])
         for place, line in enumerate(page.lines):
-            region = line.region
-            box = (region.left, region.top, region.left + region.width, region.top + region.height)
+            box = (line.left_px, line.top_px, line.left_px + line.width_px, line.top_px + line.height_px)
             cut.append(folder / f"line{number}-{place}.png")
             Image.fromarray(page.pixels).crop(box).save(cut[-1])
     return pages, [cut[k % len(cut)] for k in range(n_lines)]

@@ -157,8 +157,8 @@ def _line(pages: dict[str, tuple[Form, WrittenPage]], image_id: str) -> NDArray[
     """The image of the part of a sentence on one line; here each line is one part of one sentence."""
     form_id, _, part = image_id.rsplit("-", 2)
     page = pages[form_id][1]
-    box = page.lines[int(part)].region
-    return page.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
+    line = page.lines[int(part)]
+    return page.pixels[line.top_px : line.top_px + line.height_px, line.left_px : line.left_px + line.width_px]
 
 
 def _between_print(form: Form, page: WrittenPage) -> NDArray[np.uint8]:

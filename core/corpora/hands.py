@@ -106,7 +106,9 @@ def _write(page: WrittenPage, folder: Path, writer_id: str, page_id: str) -> dic
     if not encoded:
         raise OSError(f"page {page_id} could not be encoded as PNG")
     (folder / f"{page_id}.png").write_bytes(png.tobytes())
-    lines = [{"text": line.text, "region": [*vars(line.region).values()]} for line in page.lines]
+    lines = [
+        {"text": line.text, "region": [line.left_px, line.top_px, line.width_px, line.height_px]} for line in page.lines
+    ]
     return {"writer_id": writer_id, "page_id": page_id, "n_bytes": len(png), "lines": lines}
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.index import Region
 from core.handwriting.pen import Ink, Pen, draw_paths, rasterise, scan
 from core.handwriting.penmanship import Penmanship, draw_mood
 from core.handwriting.skeletons import FloatArray
@@ -18,10 +17,13 @@ _MARGIN_PX = 90
 
 @dataclass(frozen=True)
 class WrittenLine:
-    """One line of a page: its text and the box around its ink."""
+    """One line of a page: its text, and the box around its ink in pixels of the page."""
 
     text: str
-    region: Region
+    left_px: int
+    top_px: int
+    width_px: int
+    height_px: int
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def write_page(hand: Penmanship, n_lines: int, generator: np.random.Generator) -
     ink = Ink(ink.starts + shift, ink.ends + shift, ink.widths, ink.paths)
     pixels = scan(rasterise(ink, height, width), hand.darkness, generator)
     boxes = _boxes(ink, line_of_path, height, width)
-    lines = (WrittenLine(" ".join(line.words), box) for line, box in zip(laid, boxes, strict=True))
+    lines = (WrittenLine(" ".join(line.words), *box) for line, box in zip(laid, boxes, strict=True))
     return WrittenPage(pixels, tuple(lines))
 
 
@@ -117,7 +119,8 @@ def place_lines(
     return paths, np.array(line_of_path)
 
 
-def _boxes(ink: Ink, line_of_path: NDArray[np.intp], height: int, width: int) -> list[Region]:
+def _boxes(ink: Ink, line_of_path: NDArray[np.intp], height: int, width: int) -> list[tuple[int, int, int, int]]:
+    """Left, top, width and height of the box around each line's ink."""
     boxes = []
     line = line_of_path[ink.paths]
     reach = ink.widths[:, None] / 2 + 2
@@ -125,5 +128,5 @@ def _boxes(ink: Ink, line_of_path: NDArray[np.intp], height: int, width: int) ->
     for number in range(int(line.max()) + 1):
         left, top = np.maximum(np.floor(low[line == number].min(axis=0)).astype(int), 0)
         right, bottom = np.minimum(np.ceil(high[line == number].max(axis=0)).astype(int), [width, height])
-        boxes.append(Region(int(left), int(top), int(right - left), int(bottom - top)))
+        boxes.append((int(left), int(top), int(right - left), int(bottom - top)))
     return boxes

@@ -35,7 +35,7 @@ def test_the_paper_is_light_and_the_margins_are_empty(pages: list[WrittenPage]) 
 def test_most_lines_are_parted_by_rows_with_little_ink(pages: list[WrittenPage]) -> None:
     for written in pages:
         ink_of_row = (written.pixels < 128).sum(axis=1)
-        middles = [line.region.top + line.region.height // 2 for line in written.lines]
+        middles = [line.top_px + line.height_px // 2 for line in written.lines]
         busy = np.median([ink_of_row[middle - 25 : middle + 25].max() for middle in middles])
         gaps = [ink_of_row[a:b].min() for a, b in pairwise(middles)]
         assert np.median(gaps) < 0.1 * busy
@@ -43,7 +43,7 @@ def test_most_lines_are_parted_by_rows_with_little_ink(pages: list[WrittenPage])
 
 def test_line_ends_are_uneven(pages: list[WrittenPage]) -> None:
     for written in pages:
-        assert len({line.region.left + line.region.width for line in written.lines}) > 2
+        assert len({line.left_px + line.width_px for line in written.lines}) > 2
 
 
 def test_pages_of_one_writer_have_different_texts_and_tones() -> None:
