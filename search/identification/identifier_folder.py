@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which is imported below, late: it takes a second)
+import search.tracking  # noqa: F401  (throws MLflow's switches before MLflow is imported)
 from core.errors import RegistryError
 from core.handwriting.page import write_page
 from core.handwriting.penmanship import draw_penmanship

@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 
 from core.errors import RegistryError
 from search.identification import model_child
-from search.tracking.mlflow_environment import MLFLOW_SWITCHES
+from search.tracking import MLFLOW_SWITCHES
 
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 _SHOWN_CHARACTERS = 2000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which is imported below, late: it takes a second)
+import search.tracking  # noqa: F401  (throws MLflow's switches before MLflow is imported)
 from core.errors import RegistryError
 from core.identification.model_record import ModelRecord
 

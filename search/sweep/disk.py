@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from core.errors import DiskError
-from search.tracking.models import MODELS_FOLDER
+from search.tracking import MODELS_FOLDER
 
 _CHECK_EVERY_S = 1.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 300.0

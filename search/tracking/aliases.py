@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
-
-# isort: split
 from filelock import FileLock, Timeout
 
 from core.errors import RegistryError

@@ -14,19 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
-
-# isort: split
-
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput
 
 from core.crash_points import crash_point
 from core.errors import TrackingError
 from search.experiment.settings import SERVER_SCHEMES
+from search.tracking import MODELS_FOLDER
 from search.tracking.store import TrackingStore, all_pages
 
-MODELS_FOLDER = "models"
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
 
 

@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
-
-# isort: split
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion

@@ -10,17 +10,12 @@ one that does not know the tag shows its own table).
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
-
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
-
-# isort: split
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
 

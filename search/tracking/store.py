@@ -4,15 +4,10 @@ MLflow answers a search in pages; nobody wants to miss the second one.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
-
-# isort: split
-from collections.abc import Callable
 from typing import Any
 
 import mlflow

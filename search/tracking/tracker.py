@@ -9,9 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
-
-# isort: split
 from mlflow.entities import Param, Run, RunTag
 
 from core.crash_points import crash_point

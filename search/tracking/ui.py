@@ -14,7 +14,7 @@ from typing import IO
 import requests
 
 from core.errors import TrackingError
-from search.tracking.mlflow_environment import MLFLOW_SWITCHES
+from search.tracking import MLFLOW_SWITCHES
 from search.tracking.runs import view_address
 from search.tracking.store import TrackingStore, tracking_errors
 

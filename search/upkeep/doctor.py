@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
+import search.tracking  # noqa: F401  (throws MLflow's switches before MLflow is imported)
 from core.corpora.resemblance import resembling_layout
 from core.errors import LedgerError, LineStoreError, WhosehandError
 from core.lines.store import LIST, LineStore

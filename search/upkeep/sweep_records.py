@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import search.tracking.mlflow_environment  # noqa: F401  (before MLflow, which reads its switches when it is imported)
+import search.tracking  # noqa: F401  (throws MLflow's switches before MLflow is imported)
 
 # isort: split
 import re

@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 
 from search.ledger.ledger import LEDGER_NAME, read_ledger
-from search.tracking.mlflow_environment import MLFLOW_SWITCHES
+from search.tracking import MLFLOW_SWITCHES
 from tests.chaos.audit import audit
 from tests.chaos.drivers import DriverServer
 from tests.chaos.experiments import METRIC, TINY_METRIC, write_cheap, write_tiny
