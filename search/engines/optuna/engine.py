@@ -18,18 +18,20 @@ from core.space.search_space import PointKey, key_of, list_points
 from search.engines.base import Asked, Continue, EngineSettings, Event, Exhausted, Proposal, Reported, Start, Told
 from search.engines.optuna.pruning import TrialPruner
 from search.engines.optuna.sampling import PointSampler
-from search.engines.optuna.study import Segment, StudyRecord, distributions_of, open_storage, storage_errors, to_optuna
+from search.engines.optuna.study import (
+    OPTUNA_STATES,
+    Segment,
+    StudyRecord,
+    distributions_of,
+    open_storage,
+    storage_errors,
+    to_optuna,
+)
 from search.engines.rungs import RungLadder, rung_epochs
 from search.experiment.engine_settings import OptunaSettings
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 _DRAWS = 8  # tries to get a new point from the sampler, and as many at random
-_OPTUNA_STATES = {
-    TrialState.COMPLETED: OptunaState.COMPLETE,
-    TrialState.PRUNED: OptunaState.PRUNED,
-    TrialState.PAUSED: OptunaState.PRUNED,
-    TrialState.FAILED: OptunaState.FAIL,
-}
 
 
 class OptunaEngine:
@@ -242,7 +244,7 @@ class OptunaEngine:
         if not trial.is_in_space:
             return
         is_scored = state is TrialState.COMPLETED and value is not None and math.isfinite(value)
-        optuna_state = _OPTUNA_STATES[state] if is_scored or state is not TrialState.COMPLETED else OptunaState.FAIL
+        optuna_state = OPTUNA_STATES[state] if is_scored or state is not TrialState.COMPLETED else OptunaState.FAIL
         segment = Segment(number, trial.n_parts - 1)
         trial.notes = self._memory.notes(segment)  # if it goes on, its next part is judged where this one was
         self._memory.end(segment, optuna_state, value if is_scored else None)

@@ -1,16 +1,18 @@
-"""One Optuna study as a projection of the sweep's ledger: in memory, or in a database of the user's.
+"""A sweep's ledger as an Optuna study, whichever engine searched: its values, its states, its trials.
 
-Our dimensions in Optuna's words, and its values in ours.
-
-What a sweep's engine holds in a database of the user's, for those who compare it with the ledger.
+`StudyRecord` is written while the engine runs, in memory and in a database of the user's.
+`study_from_ledger` converts a whole ledger at once, for figures and importances. `study_states`
+reads back what the user's database holds, for those who compare it with the ledger.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -20,12 +22,13 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.errors import EngineError
+from core.errors import EngineError, SpaceError
 from core.space import Categorical, Dimension, Integer, Point, SearchSpace, Value
 from core.space.adapters import on_grid, words_of
 from search.engines.base import EngineSettings
 from search.experiment.engine_settings import OptunaSettings
 from search.experiment.experiment import Experiment
+from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
 
 _LARGEST_INTEGER = 2**53  # Optuna keeps integers as floats, which are exact up to here
@@ -235,14 +238,47 @@ def _segment_of(trial: FrozenTrial) -> Segment | None:
     return Segment(number, place) if isinstance(number, int) and isinstance(place, int) else None
 
 
-STATES: Mapping[TrialState, str] = {
-    TrialState.RUNNING: "running",
-    TrialState.PAUSED: "pruned",  # a trial that is left RUNNING would count among TPE's bad ones
-    TrialState.COMPLETED: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAILED: "fail",
+OPTUNA_STATES: Mapping[TrialState, OptunaState] = {
+    TrialState.RUNNING: OptunaState.RUNNING,
+    TrialState.PAUSED: OptunaState.PRUNED,  # left RUNNING, it would count among TPE's bad ones
+    TrialState.COMPLETED: OptunaState.COMPLETE,
+    TrialState.PRUNED: OptunaState.PRUNED,
+    TrialState.FAILED: OptunaState.FAIL,
 }
+"""Optuna's state for each state of ours."""
+STATES: Mapping[TrialState, str] = {state: optuna_state.name.lower() for state, optuna_state in OPTUNA_STATES.items()}
 """Optuna's word for each state of ours."""
+
+
+def study_from_ledger(
+    state: SweepState, space: SearchSpace, metric: str, direction: Literal["minimize", "maximize"]
+) -> optuna.Study:
+    """Convert a ledger to a study in memory, whichever engine proposed its trials.
+
+    Each trial of the ledger is one trial of the study under the same number, also one that was
+    paused and went on. It has its point, its scores by epoch, its final value and its times.
+    A trial whose point lies outside of the space, such as an enqueued recipe, has no parameters;
+    Optuna's own figures of parameters leave such a trial out.
+
+    Args:
+        state: of the sweep; it may be running.
+        space: with fixed values as dimensions of one choice.
+        metric: name of the score in the epochs' reports.
+        direction: whether low or high values are better.
+
+    Raises:
+        EngineError: if Optuna cannot hold the space.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would print a line for each study
+    distributions = distributions_of(space)
+    study = optuna.create_study(
+        study_name=state.created.sweep_id if state.created else None,
+        direction=direction,
+        sampler=optuna.samplers.RandomSampler(seed=0),  # never asked
+        pruner=optuna.pruners.NopPruner(),
+    )
+    study.add_trials([_frozen(trial, space, distributions, metric) for trial in state.trials.values()])
+    return study
 
 
 def study_states(experiment: Experiment, sweep_id: str) -> Mapping[int, str] | None:
@@ -256,16 +292,41 @@ def study_states(experiment: Experiment, sweep_id: str) -> Mapping[int, str] | N
         return None
     if settings.storage.startswith("sqlite:///") and not Path(settings.storage.removeprefix("sqlite:///")).exists():
         return {}
-    pass  # IMPORT_GONE
-
     storage = open_storage(settings.storage)
     with storage_errors():
         studies = {study.study_name: study._study_id for study in storage.get_all_studies()}
         trials = storage.get_all_trials(studies[sweep_id], deepcopy=False) if sweep_id in studies else []
-    # Of the parts of a paused trial the last one counts; what was left over and closed has a text for its part.
-    parts = [
+    # Of the segments of a paused trial the last one counts; what was left over has a text for its segment.
+    segments = [
         (trial.user_attrs[TRIAL_KEY], trial.user_attrs[SEGMENT_KEY], trial.state.name.lower())
         for trial in trials
         if isinstance(trial.user_attrs.get(SEGMENT_KEY), int)
     ]
-    return {number: state for number, _, state in sorted(parts)}
+    return {number: state for number, _, state in sorted(segments)}
+
+
+def _frozen(
+    trial: TrialRecord, space: SearchSpace, distributions: Mapping[str, BaseDistribution], metric: str
+) -> FrozenTrial:
+    """One trial of the ledger as Optuna keeps it."""
+    try:
+        point = space.restrict(trial.proposed.point)
+    except SpaceError:
+        point = {}
+    value = trial.result.value if trial.result is not None and trial.state is TrialState.COMPLETED else None
+    is_scored = value is not None and math.isfinite(value)
+    state = OPTUNA_STATES[trial.state] if is_scored or trial.state is not TrialState.COMPLETED else OptunaState.FAIL
+    scores = {event.report.epoch: event.report.metrics.get(metric, math.nan) for event in trial.reports}
+    frozen = create_trial(
+        state=state,
+        value=value if is_scored else None,
+        params={name: to_optuna(space[name], each) for name, each in point.items()},
+        distributions={name: distributions[name] for name in point},
+        user_attrs={TRIAL_KEY: trial.number},
+        intermediate_values={epoch: score for epoch, score in scores.items() if math.isfinite(score)},
+    )
+    began_ms = trial.starts[0].at_ms if trial.starts else trial.proposed.at_ms
+    frozen.datetime_start = datetime.fromtimestamp(began_ms / 1000)  # without a zone, as Optuna's own
+    if state.is_finished():
+        frozen.datetime_complete = datetime.fromtimestamp((trial.ended.at_ms if trial.ended else began_ms) / 1000)
+    return frozen
