@@ -65,7 +65,7 @@ def stats(folder: Path, name: str, *more: str) -> Answer:
 
 
 @pytest.mark.slow
-def test_stats_count_the_writers_with_most_forms_and_name_what_was_set_aside(folder: Path) -> None:
+def test_stats_count_the_writers_with_most_forms_and_name_what_is_unusable(folder: Path) -> None:
     answer = stats(folder, "iam50.yaml")
     assert re.search(r"iam +data/iam", answer.out)
     assert count(answer, "train") == (3, 9)  # of 6, 5 and 4 forms, one each for validation and test

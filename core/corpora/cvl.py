@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.corpora.image_walk import one_file_each, walk_images, walk_pruned
-from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
+from core.corpora.index import CorpusIndex, Excluded, OfficialSplit, TextImage, Unit
 from core.corpora.named_files import check_writers
 from core.corpora.resemblance import layout_error
 from core.corpora.settings import CvlSettings, CvlUnit
@@ -52,7 +52,7 @@ class CvlCorpus:
         """List the images in the natural order of their paths.
 
         Of each page its cropped image is used, else the full one, whose print is to be cut off (unit `form`). Images
-        that are named or placed in another way are set aside; files that are no images are passed over.
+        that are named or placed in another way are unusable; files that are no images are passed over.
 
         Raises:
             CorpusError: if the folder is missing or of another layout, if there are no images of the unit, or if
@@ -69,8 +69,8 @@ class CvlCorpus:
             "cvl",
             root,
             images,
-            set_aside=(*found.set_aside, *twice),
-            left_out=(*found.left_out, *copies),
+            unusable=(*found.unusable, *twice),
+            not_chosen=(*found.not_chosen, *copies),
         )
 
 
@@ -88,23 +88,23 @@ class _Image:
 @dataclass(frozen=True)
 class _Found:
     images: list[_Image]
-    set_aside: list[SetAside]
-    left_out: list[SetAside]
+    unusable: list[Excluded]
+    not_chosen: list[Excluded]
 
 
 def _find_images(root: Path, unit: CvlUnit) -> _Found:
-    """Look for the images of one unit. Folders of other units are left out unwalked: there are 99,000 words."""
+    """Look for the images of one unit. Folders of other units are excluded unwalked: there are 99,000 words."""
     foreign = {root / part / folder: kind for part in _PARTS for folder, kind in _FOLDERS.items() if kind != unit}
     found = _Found([], [], [])
-    for place in walk_pruned(root, foreign, found.set_aside):
+    for place in walk_pruned(root, foreign, found.unusable):
         part, folder, *_ = *place.relative_to(root).parts[:-1], "", ""
         name = _NAMES[unit].fullmatch(place.stem)
         if place in foreign:
-            found.left_out.append(SetAside(place, f"holds images of {foreign[place]}s; `corpus.unit` is {unit}"))
+            found.not_chosen.append(Excluded(place, f"holds images of {foreign[place]}s; `corpus.unit` is {unit}"))
         elif part not in _PARTS or _FOLDERS.get(folder) != unit:
-            found.set_aside.append(SetAside(place, f"lies elsewhere than {_EXAMPLES[unit]}"))
+            found.unusable.append(Excluded(place, f"lies elsewhere than {_EXAMPLES[unit]}"))
         elif name is None:
-            found.set_aside.append(SetAside(place, f"is not named like {_EXAMPLES[unit].rpartition('/')[2]}"))
+            found.unusable.append(Excluded(place, f"is not named like {_EXAMPLES[unit].rpartition('/')[2]}"))
         else:
             found.images.append(_Image(place, name, _PARTS[part]))
     return found
@@ -118,10 +118,10 @@ def _no_images(root: Path, unit: CvlUnit) -> CorpusError:
     return error
 
 
-def _one_image_each(images: Iterable[_Image]) -> tuple[list[_Image], list[SetAside]]:
+def _one_image_each(images: Iterable[_Image]) -> tuple[list[_Image], list[Excluded]]:
     """Choose among converted copies the original, and among pages the cropped one."""
     by_file = {image.file: image for image in images}
-    chosen, left_out = one_file_each(by_file, lambda file: by_file[file].name[0], ".tif")
+    chosen, not_chosen = one_file_each(by_file, lambda file: by_file[file].name[0], ".tif")
     has_cropped = {image.name["id"] for file in chosen.values() if (image := by_file[file]).is_cropped}
     kept = []
     for file in chosen.values():
@@ -129,20 +129,20 @@ def _one_image_each(images: Iterable[_Image]) -> tuple[list[_Image], list[SetAsi
         if image.is_cropped or image.name["id"] not in has_cropped:
             kept.append(image)
         else:
-            left_out.append(SetAside(file, "shows the page with its print; the cropped image is used"))
-    return kept, left_out
+            not_chosen.append(Excluded(file, "shows the page with its print; the cropped image is used"))
+    return kept, not_chosen
 
 
-def _one_number_each(images: Iterable[_Image]) -> tuple[tuple[TextImage, ...], list[SetAside]]:
+def _one_number_each(images: Iterable[_Image]) -> tuple[tuple[TextImage, ...], list[Excluded]]:
     """Refuse words that say another thing under the number of an earlier one."""
     text_images: dict[str, TextImage] = {}
-    set_aside = []
+    unusable = []
     for image in images:
         text_image = _text_image(image)
         first = text_images.setdefault(text_image.image_id, text_image)
         if first is not text_image:
-            set_aside.append(SetAside(image.file, f"has the number of {first.path}, which is used, but another text"))
-    return tuple(text_images.values()), set_aside
+            unusable.append(Excluded(image.file, f"has the number of {first.path}, which is used, but another text"))
+    return tuple(text_images.values()), unusable
 
 
 def _text_image(image: _Image) -> TextImage:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from core.corpora.image_walk import walk_images
-from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage
+from core.corpora.index import CorpusIndex, Excluded, OfficialSplit, TextImage
 from core.corpora.resemblance import layout_error
 from core.corpora.settings import DhsdSettings
 from core.errors import CorpusError
@@ -29,7 +29,7 @@ class DhsdCorpus:
     def index(self) -> CorpusIndex:
         """List the images of `train.csv`, then those of `test.csv`, in the order of the tables.
 
-        Rows of an image that is not there, or that an earlier row has, and rows that lack a cell are set aside; so
+        Rows of an image that is not there, or that an earlier row has, and rows that lack a cell are unusable; so
         are images that neither table names.
 
         Raises:
@@ -40,22 +40,22 @@ class DhsdCorpus:
         if not any((self._root / f"{part}.csv").is_file() for part in _PARTS):
             raise layout_error("dhsd", self._root, "the tables train.csv and test.csv")
         images: dict[str, TextImage] = {}
-        set_aside: list[SetAside] = []
+        unusable: list[Excluded] = []
         for part in _PARTS:
             for line_number, row in self._read_table(part):
                 found = self._read_row(part, line_number, row, images)
-                if isinstance(found, SetAside):
-                    set_aside.append(found)
+                if isinstance(found, Excluded):
+                    unusable.append(found)
                 else:
                     images[found.image_id] = found
-        named = {image.path for image in images.values()} | {entry.path for entry in set_aside}
-        set_aside += [
-            SetAside(file, "neither train.csv nor test.csv names it")
-            for file in walk_images(self._root, set_aside)
+        named = {image.path for image in images.values()} | {entry.path for entry in unusable}
+        unusable += [
+            Excluded(file, "neither train.csv nor test.csv names it")
+            for file in walk_images(self._root, unusable)
             if file not in named
         ]
-        self._check_writers(images, set_aside)
-        return CorpusIndex("dhsd", self._root, tuple(images.values()), set_aside=tuple(set_aside))
+        self._check_writers(images, unusable)
+        return CorpusIndex("dhsd", self._root, tuple(images.values()), unusable=tuple(unusable))
 
     def _read_table(self, part: OfficialSplit) -> Iterator[tuple[int, dict[str, str | None]]]:
         path = self._root / f"{part}.csv"
@@ -74,16 +74,16 @@ class DhsdCorpus:
 
     def _read_row(
         self, part: OfficialSplit, line_number: int, row: dict[str, str | None], earlier: Mapping[str, TextImage]
-    ) -> TextImage | SetAside:
+    ) -> TextImage | Excluded:
         table = self._root / f"{part}.csv"
         file_name, text, writer_id = (row[column] for column in _COLUMNS)
         if not file_name or text is None or not writer_id:
-            return SetAside(table, f"line {line_number} must name a file, a text and a writer, but is {row}")
+            return Excluded(table, f"line {line_number} must name a file, a text and a writer, but is {row}")
         image_id, path = Path(file_name).stem, self._root / file_name
         if image_id in earlier:
-            return SetAside(table, f"line {line_number} lists {file_name} twice; its first row counts")
+            return Excluded(table, f"line {line_number} lists {file_name} twice; its first row counts")
         if not path.is_file():
-            return SetAside(path, f"is not there, but line {line_number} of {table} names it", writer_id=writer_id)
+            return Excluded(path, f"is not there, but line {line_number} of {table} names it", writer_id=writer_id)
         return TextImage(
             image_id=image_id,
             path=path,
@@ -93,10 +93,10 @@ class DhsdCorpus:
             official_split=part,
         )
 
-    def _check_writers(self, images: Mapping[str, TextImage], set_aside: Sequence[SetAside]) -> None:
+    def _check_writers(self, images: Mapping[str, TextImage], unusable: Sequence[Excluded]) -> None:
         n_writers = len({image.writer_id for image in images.values()})
         if n_writers < 2:
-            lost = f"; {len(set_aside)} rows are set aside, such as: {set_aside[0].reason}" if set_aside else ""
+            lost = f"; {len(unusable)} rows are unusable, such as: {unusable[0].reason}" if unusable else ""
             raise CorpusError(
                 f"There must be images of two writers or more, but of those that the tables of {self._root} name "
                 f"there are {n_writers}{lost}. {_FIX}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.corpora.image_walk import cannot_be_listed, is_image_name, walk_images
-from core.corpora.index import CorpusIndex, SetAside, TextImage, Unit, natural_key
+from core.corpora.index import CorpusIndex, Excluded, TextImage, Unit, natural_key
 from core.corpora.resemblance import found_below, layout_error, resemblance_hint
 from core.corpora.settings import FolderSettings
 from core.errors import CorpusError
@@ -36,7 +36,7 @@ class FolderCorpus:
         """List the images, writer by writer and page by page, numbers in names in the order of their value.
 
         Hidden files and files that are no images are passed over. Folders without images, and images that lie
-        too high or too deep, are set aside.
+        too high or too deep, are unusable.
 
         Raises:
             CorpusError: if the root is not a folder, holds the parts of a known corpus where writers should be, or
@@ -50,15 +50,15 @@ class FolderCorpus:
             )
         found = _Found()
         entries = list(_entries(root, found))
-        if found.set_aside:
+        if found.unusable:
             raise CorpusError(
-                f"`corpus.root` must be a folder that can be read, but {root}: {found.set_aside[0].reason}."
+                f"`corpus.root` must be a folder that can be read, but {root}: {found.unusable[0].reason}."
             )
         for entry in entries:
             if entry.is_dir():
                 self._read_writer(entry, found)
             elif is_image_name(entry.name):
-                found.set_aside.append(SetAside(entry, "lies outside any writer's folder"))
+                found.unusable.append(Excluded(entry, "lies outside any writer's folder"))
         writer_ids = sorted({image.writer_id for image in found.images})
         if writer_ids and _PARTS_OF_CORPORA.issuperset(writer_ids):
             raise layout_error("folder", root, "one sub-folder a writer, named after the writer,")
@@ -69,7 +69,7 @@ class FolderCorpus:
                 f"{root}/<writer>/<page>.png. " + resemblance_hint("folder", root)
             )
         return CorpusIndex(
-            name=root.resolve().name, root=root, images=tuple(found.images), set_aside=tuple(found.set_aside)
+            name=root.resolve().name, root=root, images=tuple(found.images), unusable=tuple(found.unusable)
         )
 
     def _read_writer(self, folder: Path, found: "_Found") -> None:
@@ -81,21 +81,21 @@ class FolderCorpus:
                 unit = self._settings.unit
                 found.images.append(self._text_image(entry, folder.name, page=entry.stem, unit=unit))
         if found.n_entries == n_before:
-            found.set_aside.append(SetAside(folder, "the writer's folder holds no images"))
+            found.unusable.append(Excluded(folder, "the writer's folder holds no images"))
 
     def _read_page(self, writer_id: str, folder: Path, found: "_Found") -> None:
         n_before = found.n_entries
         for entry in _entries(folder, found):
             if entry.is_dir():
-                found.set_aside += [
-                    SetAside(place, "lies deeper than <writer>/<page>/<line>")
-                    for place in walk_images(entry, found.set_aside)
-                ] or [SetAside(entry, "lies deeper than <writer>/<page>/<line>")]
+                found.unusable += [
+                    Excluded(place, "lies deeper than <writer>/<page>/<line>")
+                    for place in walk_images(entry, found.unusable)
+                ] or [Excluded(entry, "lies deeper than <writer>/<page>/<line>")]
             elif is_image_name(entry.name):
                 unit: Unit = "line" if self._settings.unit == "auto" else self._settings.unit
                 found.images.append(self._text_image(entry, writer_id, page=folder.name, unit=unit))
         if found.n_entries == n_before:
-            found.set_aside.append(SetAside(folder, "the page's folder holds no images"))
+            found.unusable.append(Excluded(folder, "the page's folder holds no images"))
 
     def _text_image(self, path: Path, writer_id: str, page: str, unit: Unit) -> TextImage:
         return TextImage(
@@ -110,17 +110,17 @@ class FolderCorpus:
 @dataclass
 class _Found:
     images: list[TextImage] = field(default_factory=list)
-    set_aside: list[SetAside] = field(default_factory=list)
+    unusable: list[Excluded] = field(default_factory=list)
 
     @property
     def n_entries(self) -> int:
-        return len(self.images) + len(self.set_aside)
+        return len(self.images) + len(self.unusable)
 
 
 def _entries(folder: Path, found: _Found) -> Iterator[Path]:
     try:
         visible = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
     except OSError as error:
-        found.set_aside.append(cannot_be_listed(folder, error))
+        found.unusable.append(cannot_be_listed(folder, error))
         return
     yield from sorted(visible, key=lambda path: natural_key(path.name))

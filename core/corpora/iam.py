@@ -24,7 +24,7 @@ from pathlib import Path
 
 from core.corpora.iam_tables import FORM_ID, IamForm, IamPart, IamTable, read_forms, read_parts
 from core.corpora.image_walk import one_file_each, walk_pruned
-from core.corpora.index import AmountName, CorpusIndex, SetAside, TextImage
+from core.corpora.index import AmountName, CorpusIndex, Excluded, TextImage
 from core.corpora.named_files import check_writers
 from core.corpora.resemblance import layout_error, resembling_layout
 from core.corpora.settings import IamSettings, IamUnit
@@ -58,14 +58,14 @@ class IamFiles:
     Attributes:
         by_id: the file of each IAM id of the unit that was asked for, in natural order.
         other_units: of which there are images too.
-        set_aside: images that bear no name of IAM's.
-        left_out: images of other units (a folder of IAM's as a whole), and second files of one image.
+        unusable: images that bear no name of IAM's.
+        not_chosen: images of other units (a folder of IAM's as a whole), and second files of one image.
     """
 
     by_id: dict[str, Path]
     other_units: tuple[IamUnit, ...]
-    set_aside: tuple[SetAside, ...]
-    left_out: tuple[SetAside, ...]
+    unusable: tuple[Excluded, ...]
+    not_chosen: tuple[Excluded, ...]
 
 
 def find_iam_files(root: Path, unit: IamUnit) -> IamFiles:
@@ -75,21 +75,21 @@ def find_iam_files(root: Path, unit: IamUnit) -> IamFiles:
     """
     foreign = _folders_of_others(root, unit)
     fitting: list[Path] = []
-    set_aside: list[SetAside] = []
-    left_out: list[SetAside] = []
+    unusable: list[Excluded] = []
+    not_chosen: list[Excluded] = []
     other_units: dict[IamUnit, None] = {}
-    for place in walk_pruned(root, foreign, set_aside):
+    for place in walk_pruned(root, foreign, unusable):
         shown = foreign.get(place) or _unit_of_name(place.stem)
         if shown == unit:
             fitting.append(place)
         elif shown is None:
-            set_aside.append(SetAside(place, f"is not named like {EXAMPLES[unit].rpartition('/')[2]}"))
+            unusable.append(Excluded(place, f"is not named like {EXAMPLES[unit].rpartition('/')[2]}"))
         else:
             other_units[shown] = None
             shows = f"holds images of {shown}s" if place in foreign else f"shows a {shown}"
-            left_out.append(SetAside(place, f"{shows}; `corpus.unit` is {unit}"))
+            not_chosen.append(Excluded(place, f"{shows}; `corpus.unit` is {unit}"))
     by_id, others = one_file_each(fitting, lambda file: file.stem, ".png")
-    return IamFiles(by_id, tuple(other_units), tuple(set_aside), (*left_out, *others))
+    return IamFiles(by_id, tuple(other_units), tuple(unusable), (*not_chosen, *others))
 
 
 def _folders_of_others(root: Path, unit: IamUnit) -> dict[Path, IamUnit]:
@@ -113,7 +113,7 @@ class IamCorpus:
     def index(self) -> CorpusIndex:
         """List the images in the order of the unit's table.
 
-        Set aside are faulty rows of the tables, rows without an image (one entry a form), and images that the tables
+        Unusable are faulty rows of the tables, rows without an image (one entry a form), and images that the tables
         do not know. Hidden files and files that are no images are passed over.
 
         Raises:
@@ -132,17 +132,17 @@ class IamCorpus:
             "iam",
             root,
             tuple(joined.images),
-            set_aside=(*forms.faults, *parts.faults, *files.set_aside, *joined.set_aside),
+            unusable=(*forms.faults, *parts.faults, *files.unusable, *joined.unusable),
             amounts=_amounts(forms.rows.values(), {image.writer_id for image in joined.images}),
-            left_out=(*files.left_out, *joined.left_out),
+            not_chosen=(*files.not_chosen, *joined.not_chosen),
         )
 
 
 @dataclass
 class _Joined:
     images: list[TextImage] = field(default_factory=list)
-    set_aside: list[SetAside] = field(default_factory=list)
-    left_out: list[SetAside] = field(default_factory=list)
+    unusable: list[Excluded] = field(default_factory=list)
+    not_chosen: list[Excluded] = field(default_factory=list)
 
 
 def _join(
@@ -156,20 +156,20 @@ def _join(
         if file is None:
             lacking[part.form_id].append(part.image_id)
         elif form is None:
-            joined.set_aside.append(SetAside(file, f"is of form {part.form_id}, which {forms.path} does not name"))
+            joined.unusable.append(Excluded(file, f"is of form {part.form_id}, which {forms.path} does not name"))
         elif settings.segmentation == "ok" and not part.is_ok:
-            joined.left_out.append(SetAside(file, f"is marked err in {parts.path}; `corpus.segmentation` is ok"))
+            joined.not_chosen.append(Excluded(file, f"is marked err in {parts.path}; `corpus.segmentation` is ok"))
         else:
             joined.images.append(_text_image(file, part, form, settings.unit))
-    joined.set_aside += [
-        SetAside(file, f"has no row in {parts.path}") for image_id, file in files.items() if image_id not in parts.rows
+    joined.unusable += [
+        Excluded(file, f"has no row in {parts.path}") for image_id, file in files.items() if image_id not in parts.rows
     ]
     n_rows = Counter(part.form_id for part in parts.rows.values())
     for form_id, ids in lacking.items():
         reason = _lack(form_id, ids, n_rows[form_id], settings.unit)
         form = forms.rows.get(form_id)
         unknown = "" if form else f", and {forms.path} does not name the form"
-        joined.set_aside.append(SetAside(parts.path, reason + unknown, writer_id=form.writer_id if form else None))
+        joined.unusable.append(Excluded(parts.path, reason + unknown, writer_id=form.writer_id if form else None))
     return joined
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from core.corpora.index import SetAside
+from core.corpora.index import Excluded
 from core.errors import CorpusError
 
 PartUnit = Literal["line", "sentence", "word"]
@@ -101,7 +101,7 @@ class IamTable(Generic[Row]):
 
     path: Path
     rows: dict[str, Row]
-    faults: tuple[SetAside, ...]
+    faults: tuple[Excluded, ...]
 
 
 def read_forms(path: Path) -> IamTable[IamForm]:
@@ -137,17 +137,17 @@ def _read(
     path: Path, pattern: re.Pattern[str], example: str, make: Callable[[re.Match[str]], tuple[str, Row]]
 ) -> IamTable[Row]:
     rows: dict[str, Row] = {}
-    faults: list[SetAside] = []
+    faults: list[Excluded] = []
     n_unlike = 0
     for number, line in _lines(path):
         found = pattern.fullmatch(line)
         if found is None:
             n_unlike += 1
-            faults.append(SetAside(path, f"line {number} must be like {example!r}, but is {line[:80]!r}"))
+            faults.append(Excluded(path, f"line {number} must be like {example!r}, but is {line[:80]!r}"))
             continue
         key, row = make(found)
         if key in rows:
-            faults.append(SetAside(path, f"line {number} names {key} again; its first row counts"))
+            faults.append(Excluded(path, f"line {number} names {key} again; its first row counts"))
         else:
             rows[key] = row
     if n_unlike > len(rows):

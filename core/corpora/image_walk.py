@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from core.corpora.index import SetAside, natural_key
+from core.corpora.index import Excluded, natural_key
 from core.errors import ImageError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""In lower case; what cannot be decoded after all is set aside when it is read."""
+"""In lower case; what cannot be decoded after all is found unusable when it is read."""
 
 
-def walk_pruned(folder: Path, pruned: Collection[Path], faults: list[SetAside] | None = None) -> Iterator[Path]:
+def walk_pruned(folder: Path, pruned: Collection[Path], faults: list[Excluded] | None = None) -> Iterator[Path]:
     """Like `walk_images`, but a pruned folder that holds images stands for them all.
 
     It is looked into only as far as to its first image: words come by the hundred thousand.
@@ -51,8 +51,8 @@ def walk_pruned(folder: Path, pruned: Collection[Path], faults: list[SetAside] |
 Key = TypeVar("Key", bound=Hashable)
 
 
-def walk_images(folder: Path, faults: list[SetAside] | None = None) -> Iterator[Path]:
-    """The image files below a folder, however deep, in natural order, hidden ones left out.
+def walk_images(folder: Path, faults: list[Excluded] | None = None) -> Iterator[Path]:
+    """The image files below a folder, however deep, in natural order, without hidden ones.
 
     Links to folders are followed, each folder is walked once. An empty folder that is named like an image comes, too:
     what should be a page is not lost.
@@ -92,7 +92,7 @@ def expand_folders(paths: Iterable[Path]) -> tuple[Path, ...]:
         if not path.is_dir():
             found.append(path)
             continue
-        faults: list[SetAside] = []
+        faults: list[Excluded] = []
         below = list(walk_images(path, faults))
         if faults:
             raise ImageError(f"{faults[0].path}: {faults[0].reason}")
@@ -107,14 +107,14 @@ def is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (a Path costs ten times as much)
 
 
-def cannot_be_listed(folder: Path, error: OSError) -> SetAside:
+def cannot_be_listed(folder: Path, error: OSError) -> Excluded:
     """A folder of which nobody can say what it holds."""
-    return SetAside(folder, f"the folder cannot be listed ({error.strerror or error}); mend its permissions")
+    return Excluded(folder, f"the folder cannot be listed ({error.strerror or error}); mend its permissions")
 
 
 def one_file_each(
     files: Iterable[Path], key: Callable[[Path], Key], suffix: str
-) -> tuple[dict[Key, Path], list[SetAside]]:
+) -> tuple[dict[Key, Path], list[Excluded]]:
     """Choose one file for each image: the one of the original's kind, else the first.
 
     Args:
@@ -126,7 +126,7 @@ def one_file_each(
         The chosen file of each image, in the order in which the images were met; and the others, with the reason.
     """
     chosen: dict[Key, Path] = {}
-    others: list[SetAside] = []
+    others: list[Excluded] = []
     for file in files:
         first = chosen.setdefault(key(file), file)
         if first is file:
@@ -134,7 +134,7 @@ def one_file_each(
         is_better = file.suffix.lower() == suffix and first.suffix.lower() != suffix
         kept, other = (file, first) if is_better else (first, file)
         chosen[key(file)] = kept
-        others.append(SetAside(other, f"shows the same as {kept}, which is used"))
+        others.append(Excluded(other, f"shows the same as {kept}, which is used"))
     return chosen, others
 
 

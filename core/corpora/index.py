@@ -1,6 +1,6 @@
 """The one index that every corpus layout is read into.
 
-What of a corpus is left out, and why: by the choice of writers and pages, or because a split cannot use it.
+What of a corpus is excluded, and why: by the choice of writers and pages, or because a split cannot use it.
 
 The order in which people expect names with numbers: `page 2` before `page 10`.
 
@@ -66,12 +66,12 @@ class TextImage:
 
 
 @dataclass(frozen=True)
-class SetAside:
+class Excluded:
     """Something found in a corpus that is not used, and why.
 
     Attributes:
         path: of the file or folder.
-        reason: what is wrong with it, or why it was left out.
+        reason: what is wrong with it, or why it was not chosen.
         image_id: of the text image, where it is one of an index; `None` for what never became one.
         writer_id: whose it would have been, where the corpus's tables tell that of what never became an image.
     """
@@ -91,9 +91,9 @@ class CorpusIndex:
         root: its folder.
         images: in a fixed order.
         generated: whether it is no real handwriting.
-        set_aside: what lies in the folder and could not become a text image.
+        unusable: what lies in the folder and could not become a text image.
         amounts: how much each writer wrote, where the corpus's own tables say so: `{"forms": {"000": 59}}`.
-        left_out: what lies in the folder and was left out on purpose, by the settings or because another file stands
+        not_chosen: what lies in the folder and was excluded on purpose, by the settings or because another file stands
             for it; nothing is wrong with it.
     """
 
@@ -101,9 +101,9 @@ class CorpusIndex:
     root: Path
     images: tuple[TextImage, ...]
     generated: bool = False
-    set_aside: tuple[SetAside, ...] = field(default=())
+    unusable: tuple[Excluded, ...] = field(default=())
     amounts: Mapping[AmountName, Mapping[str, int]] = field(default_factory=dict)
-    left_out: tuple[SetAside, ...] = ()
+    not_chosen: tuple[Excluded, ...] = ()
 
     @property
     def writer_ids(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ class Corpus(Protocol):
 
 
 @dataclass(frozen=True)
-class LeftOutWriter:
+class ExcludedWriter:
     """A writer who is in no part, and why, such as `has 2, needs 3`."""
 
     writer_id: str
@@ -138,8 +138,8 @@ class LeftOutWriter:
 
 
 @dataclass(frozen=True)
-class LeftOutPage:
-    """A page (or image, where the corpus has no pages) that is left out of a writer who takes part."""
+class ExcludedPage:
+    """A page (or image, where the corpus has no pages) that is excluded of a writer who takes part."""
 
     page_id: str
     writer_id: str
@@ -152,18 +152,19 @@ class Choice:
 
     Attributes:
         rule: in words; a sentence for each setting that chose.
-        writers: those left out, in natural order.
-        pages: those left out of the other writers, in the order of the corpus.
+        writers: those excluded, in natural order.
+        pages: those excluded of the other writers, in the order of the corpus.
     """
 
     rule: str
-    writers: tuple[LeftOutWriter, ...] = ()
-    pages: tuple[LeftOutPage, ...] = ()
+    writers: tuple[ExcludedWriter, ...] = ()
+    pages: tuple[ExcludedPage, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "rule": self.rule,
+            # These two keys are 0.1's: they are part of the hash of a split.
             "left_out_writers": [asdict(writer) for writer in self.writers],
             "left_out_pages": [asdict(page) for page in self.pages],
         }
@@ -173,8 +174,8 @@ class Choice:
         """From plain values; KeyError or TypeError if they are others."""
         return cls(
             rule=content["rule"],
-            writers=tuple(LeftOutWriter(**writer) for writer in content["left_out_writers"]),
-            pages=tuple(LeftOutPage(**page) for page in content["left_out_pages"]),
+            writers=tuple(ExcludedWriter(**writer) for writer in content["left_out_writers"]),
+            pages=tuple(ExcludedPage(**page) for page in content["left_out_pages"]),
         )
 
 
@@ -191,24 +192,24 @@ def natural_key(name: str) -> NaturalKey:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part], name
 
 
-def set_odd_names_aside(index: CorpusIndex) -> CorpusIndex:
-    """Set aside the images whose names cannot be written down, and make what is set aside or left out printable.
+def exclude_odd_names(index: CorpusIndex) -> CorpusIndex:
+    """Exclude the images whose names cannot be written down, and make the names of all that is excluded printable.
 
     Returns:
         The index, the same one where nothing is odd.
     """
     odd = [image for image in index.images if _is_odd(image)]
-    others = (*index.set_aside, *index.left_out)
+    others = (*index.unusable, *index.not_chosen)
     if not odd and not any(_has_surrogates(f"{entry.path}{entry.reason}") for entry in others):
         return index
     reason = "its name holds bytes that are no UTF-8; rename it"
     images = tuple(image for image in index.images if not _is_odd(image))
-    set_aside = (*index.set_aside, *(SetAside(image.path, reason, writer_id=image.writer_id) for image in odd))
+    unusable = (*index.unusable, *(Excluded(image.path, reason, writer_id=image.writer_id) for image in odd))
     return replace(
         index,
         images=images,
-        set_aside=tuple(map(_printable, set_aside)),
-        left_out=tuple(map(_printable, index.left_out)),
+        unusable=tuple(map(_printable, unusable)),
+        not_chosen=tuple(map(_printable, index.not_chosen)),
     )
 
 
@@ -220,7 +221,7 @@ def _has_surrogates(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _printable(entry: SetAside) -> SetAside:
+def _printable(entry: Excluded) -> Excluded:
     return replace(entry, path=Path(_escape(str(entry.path))), reason=_escape(entry.reason))
 
 

@@ -4,7 +4,7 @@
     scans/1.png,ann,p1,letter,train
     scans/2.png,bob,,,test
 
-`path` starts at the table's folder. `page`, `text` and `split` may be left out; a text is an id or the text itself.
+`path` starts at the table's folder. `page`, `text` and `split` are optional; a text is an id or the text itself.
 Commas, semicolons or tabs; UTF-8, with or without a byte order mark.
 """
 
@@ -12,7 +12,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage
+from core.corpora.index import CorpusIndex, Excluded, OfficialSplit, TextImage
 from core.corpora.named_files import check_writers, page_of
 from core.corpora.resemblance import resemblance_hint
 from core.corpora.settings import ManifestSettings
@@ -22,7 +22,7 @@ _WANTED = ("path", "writer")
 _COLUMNS = (*_WANTED, "page", "text", "split")
 _DELIMITERS = (",", ";", "\t")
 _OFFICIAL: dict[str, OfficialSplit] = {"train": "train", "test": "test"}
-_FIX = f"Its first line must be such as `{','.join(_COLUMNS)}`, of which `page`, `text` and `split` may be left out."
+_FIX = f"Its first line must be such as `{','.join(_COLUMNS)}`, of which `page`, `text` and `split` are optional."
 
 
 class ManifestCorpus:
@@ -50,22 +50,22 @@ class ManifestCorpus:
                 + (resemblance_hint("manifest", self._file) if self._file.is_dir() else "")
             )
         images: dict[Path, TextImage] = {}
-        set_aside: list[SetAside] = []
+        unusable: list[Excluded] = []
         for number, row in self._rows():
             path, fault = self._check(row, images)
             if fault is None:
                 images[path] = self._text_image(path, number, row)
             else:
-                set_aside.append(SetAside(path, f"line {number} of {self._file}: {fault}"))
-        if 2 * len(images) < len(images) + len(set_aside):
+                unusable.append(Excluded(path, f"line {number} of {self._file}: {fault}"))
+        if 2 * len(images) < len(images) + len(unusable):
             raise CorpusError(
                 f"Half of the rows of {self._file} or more must be of use, but only {len(images)} of "
-                f"{len(images) + len(set_aside)} are: {set_aside[0].reason} ({set_aside[0].path}). "
+                f"{len(images) + len(unusable)} are: {unusable[0].reason} ({unusable[0].path}). "
                 f"Paths start at the table's folder, {self._file.parent}."
             )
         found = tuple(images.values())
         check_writers(found, "manifest", self._file)
-        return CorpusIndex(self._file.stem, self._file.parent, found, set_aside=tuple(set_aside))
+        return CorpusIndex(self._file.stem, self._file.parent, found, unusable=tuple(unusable))
 
     def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         try:

@@ -1,7 +1,7 @@
 r"""Corpora whose file names say everything: who wrote, which page, which text.
 
 A layout gives a `Naming`, and gets the index: every image below the root, the ones that another copy stands for left
-out, and the ones that are named in another way set aside.
+out, and the ones that are named in another way unusable.
 
 Any naming, told by a regular expression with named groups.
 
@@ -42,7 +42,7 @@ Firemaker: four pages each by 250 writers, in Dutch, at 300 dpi.
 
 Pages 1 to 3 were copied (in the natural hand, in capitals, and in an attempt to write like somebody else), page 4 is
 in the writer's own words about a cartoon. So pages 1 to 3 have the same texts for everybody, and each page 4 has its
-own. Usual in the field is page 1 against page 4; `writers.exclude` leaves the other two out.
+own. Usual in the field is page 1 against page 4; `writers.exclude` excludes the other two.
 
 Source: Bulacu, Schomaker, Vuurpijl, "Writer identification using edge-based directional features", ICDAR 2003;
 https://zenodo.org/record/1194612
@@ -86,7 +86,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.corpora.image_walk import one_file_each, walk_images
-from core.corpora.index import CorpusIndex, OfficialSplit, SetAside, TextImage, Unit
+from core.corpora.index import CorpusIndex, Excluded, OfficialSplit, TextImage, Unit
 from core.corpora.resemblance import layout_error
 from core.corpora.settings import (
     CerugSettings,
@@ -147,14 +147,14 @@ def index_named_files(root: Path, naming: Naming) -> CorpusIndex:
         CorpusError: if the root is no folder, if at most half of its images are named like that, or if fewer than
             two writers have images.
     """
-    faults: list[SetAside] = []
+    faults: list[Excluded] = []
     files = list(walk_images(root, faults))
     names = {file: naming.read(file.relative_to(root).with_suffix("").as_posix()) for file in files}
     fitting = [file for file in files if names[file] is not None]
     if not fitting or 2 * len(fitting) < len(files):
         raise layout_error(naming.layout, root, f"images that are named like {naming.example}")
-    set_aside = [
-        SetAside(file, f"is not named like {naming.example}, as `corpus.layout: {naming.layout}` wants")
+    unusable = [
+        Excluded(file, f"is not named like {naming.example}, as `corpus.layout: {naming.layout}` wants")
         for file in files
         if names[file] is None
     ]
@@ -167,7 +167,7 @@ def index_named_files(root: Path, naming: Naming) -> CorpusIndex:
     chosen, others = one_file_each(fitting, lambda file: named(file).image_id, naming.suffix)
     images = tuple(_text_image(file, named(file)) for file in chosen.values())
     check_writers(images, naming.layout, root)
-    return CorpusIndex(naming.layout, root, images, set_aside=(*set_aside, *faults), left_out=tuple(others))
+    return CorpusIndex(naming.layout, root, images, unusable=(*unusable, *faults), not_chosen=tuple(others))
 
 
 def check_writers(images: Iterable[TextImage], layout: str, root: Path) -> None:

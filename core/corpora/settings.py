@@ -1,4 +1,4 @@
-"""What an experiment file can say about a corpus: its layout, its writers, what is left out."""
+"""What an experiment file can say about a corpus: its layout, its writers, what is excluded."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,11 @@ from core.corpora.index import Unit
 from core.settings import IdList, Settings
 
 
-class QuarantineSettings(Settings):
+class UnusableSettings(Settings):
     """What to do about images that cannot be used."""
 
     max_share: float = Field(default=0.05, ge=0.0, le=1.0)
-    """The share of a corpus's images that may be set aside; beyond it nothing is trained. In a small corpus up to three
+    """The share of a corpus's images that may be unusable; beyond it nothing is trained. In a small corpus up to three
     may be, but not more than half of it; with 0 not a single one."""
 
 
@@ -48,7 +48,7 @@ class WriterSettings(Settings):
     """Not these pages (images, where the corpus has no pages): their ids in quotes, or a file with one id a line."""
 
     min_pages: int = Field(default=1, ge=1)
-    """Writers with fewer pages are left out (images, where the corpus has no pages)."""
+    """Writers with fewer pages are excluded (images, where the corpus has no pages)."""
 
     top_writers: TopWriters | None = None
     """Only the writers with most of something, among those that all other rules leave."""
@@ -160,7 +160,7 @@ class IamSettings(Settings):
     """What one image shows: `form` (a page; the handwriting is cut out between its printed parts), `line`, `sentence`
     (the part of a sentence that stands on one line), or `word`."""
     segmentation: Literal["all", "ok"] = "all"
-    """`ok` leaves out lines, sentences and words that IAM's own division got wrong (`err` in its tables); forms have
+    """`ok` excludes lines, sentences and words that IAM's own division got wrong (`err` in its tables); forms have
     no such mark."""
 
 

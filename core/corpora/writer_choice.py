@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from core.corpora.index import Choice, CorpusIndex, LeftOutPage, LeftOutWriter, SetAside, TextImage, natural_key
+from core.corpora.index import Choice, CorpusIndex, Excluded, ExcludedPage, ExcludedWriter, TextImage, natural_key
 from core.corpora.settings import TopWriters, WriterSettings
 from core.errors import CorpusError, WhosehandError
 from core.settings import IdList
@@ -26,9 +26,9 @@ class ChosenCorpus:
     """A corpus, and what of it takes part.
 
     Attributes:
-        index: those who take part; all other images are in its `left_out`, with reasons, and so is what is missing of
+        index: those who take part; all other images are in its `not_chosen`, with reasons, and so is what is missing of
             writers who take no part.
-        choice: the rule, and what it left out; `None` where there is no rule.
+        choice: the rule, and what it excluded; `None` where there is no rule.
     """
 
     index: CorpusIndex
@@ -36,7 +36,7 @@ class ChosenCorpus:
 
 
 def choose_writers(index: CorpusIndex, settings: WriterSettings, count_ink: CountInk) -> ChosenCorpus:
-    """Leave out what shall not take part.
+    """Exclude what shall not take part.
 
     Args:
         index: the corpus.
@@ -72,7 +72,7 @@ class _Choosing:
         return "page" if self.index.has_pages else "image"
 
     def reason(self, image: TextImage) -> str | None:
-        """Why an image is left out; `None` if it takes part."""
+        """Why an image is excluded; `None` if it takes part."""
         if image.writer_id in self.writers:
             return f"writer {image.writer_id!r} {self.writers[image.writer_id]}"
         if image.group_id in self.pages:
@@ -87,7 +87,8 @@ class _Choosing:
         counts = Counter(writer_id for _, writer_id in {(i.group_id, i.writer_id) for i in index.images})
         return Counter({writer_id: counts[writer_id] for writer_id in self.index.writer_ids})
 
-    def leave_out(self, writers: Mapping[str, str], rule: str) -> None:
+    def exclude(self, writers: Mapping[str, str], rule: str) -> None:
+        # The wording is 0.1's: the rule is part of the hash of a split.
         self.rules.append(f"{rule}: {len(writers)} writers left out." if writers else f"{rule}: nobody left out.")
         self.writers.update(writers)
 
@@ -100,7 +101,7 @@ class _Choosing:
                 f"{self.index.name!r}. {' '.join(self.rules)}"
             )
         reasons = [(image, self.reason(image)) for image in self.index.images]
-        left_out = tuple(SetAside(image.path, reason, image.image_id) for image, reason in reasons if reason)
+        not_chosen = tuple(Excluded(image.path, reason, image.image_id) for image, reason in reasons if reason)
         n_pages = self.n_pages(self.index)
         writers = sorted(self.writers, key=natural_key)
         pages = dict.fromkeys(
@@ -108,19 +109,19 @@ class _Choosing:
         )
         choice = Choice(
             rule=" ".join(self.rules),
-            writers=tuple(LeftOutWriter(writer, n_pages[writer], self.writers[writer]) for writer in writers),
-            pages=tuple(LeftOutPage(page, writer, self.pages[page]) for page, writer in pages),
+            writers=tuple(ExcludedWriter(writer, n_pages[writer], self.writers[writer]) for writer in writers),
+            pages=tuple(ExcludedPage(page, writer, self.pages[page]) for page, writer in pages),
         )
-        set_aside, beside = self._divide_set_aside(set(kept.writer_ids))
+        unusable, beside = self._divide_unusable(set(kept.writer_ids))
         return ChosenCorpus(
-            replace(kept, set_aside=set_aside, left_out=(*self.index.left_out, *left_out, *beside)), choice
+            replace(kept, unusable=unusable, not_chosen=(*self.index.not_chosen, *not_chosen, *beside)), choice
         )
 
-    def _divide_set_aside(self, kept: set[str]) -> tuple[tuple[SetAside, ...], tuple[SetAside, ...]]:
-        """What is set aside of those who take part, or of nobody known; and of others, whose lack harms nobody."""
-        wanted: list[SetAside] = []
-        beside: list[SetAside] = []
-        for entry in self.index.set_aside:
+    def _divide_unusable(self, kept: set[str]) -> tuple[tuple[Excluded, ...], tuple[Excluded, ...]]:
+        """What is unusable of those who take part, or of nobody known; and of others, whose lack harms nobody."""
+        wanted: list[Excluded] = []
+        beside: list[Excluded] = []
+        for entry in self.index.unusable:
             if entry.writer_id is None or entry.writer_id in kept:
                 wanted.append(entry)
             else:
@@ -138,9 +139,9 @@ def _by_name(choosing: _Choosing, settings: WriterSettings) -> None:
         check_known(named, known, key, "writers", CorpusError)
         if key == "writers.include":
             unwanted = {writer_id: "is not in writers.include" for writer_id in known if writer_id not in set(named)}
-            choosing.leave_out(unwanted, f"Only the {len(named)} writers of writers.include")
+            choosing.exclude(unwanted, f"Only the {len(named)} writers of writers.include")
         else:
-            choosing.leave_out(dict.fromkeys(named, "is in writers.exclude"), "Not those of writers.exclude")
+            choosing.exclude(dict.fromkeys(named, "is in writers.exclude"), "Not those of writers.exclude")
 
 
 def _pages_by_name(choosing: _Choosing, settings: WriterSettings) -> None:
@@ -165,7 +166,7 @@ def _pages_by_name(choosing: _Choosing, settings: WriterSettings) -> None:
 
 
 def _with_enough_pages(choosing: _Choosing, min_pages: int) -> None:
-    """Those without any page are left out also where nobody asked for a minimum: their pages were."""
+    """Those without any page are excluded also where nobody asked for a minimum: their pages were."""
     unit = choosing.unit
     counts = choosing.n_pages(choosing.kept())
     few = {
@@ -174,7 +175,7 @@ def _with_enough_pages(choosing: _Choosing, min_pages: int) -> None:
         if n < min_pages and writer_id not in choosing.writers
     }
     if min_pages > 1 or few:
-        choosing.leave_out(few, f"Only writers with {min_pages} {unit}{'' if min_pages == 1 else 's'} or more")
+        choosing.exclude(few, f"Only writers with {min_pages} {unit}{'' if min_pages == 1 else 's'} or more")
 
 
 def _with_most(choosing: _Choosing, top: TopWriters, count_ink: CountInk) -> None:
@@ -199,7 +200,7 @@ def _with_most(choosing: _Choosing, top: TopWriters, count_ink: CountInk) -> Non
         amount = amounts.get(writer_id, 0)
         tie = ", as the last one in, and a higher id" if amount == least else f", and the top {top.n} {least} or more"
         unwanted[writer_id] = f"has {amount} {what}{tie} (writers.top_writers)"
-    choosing.leave_out(unwanted, rule)
+    choosing.exclude(unwanted, rule)
 
 
 def _amounts(index: CorpusIndex, top: TopWriters, count_ink: CountInk) -> tuple[Mapping[str, int], str]:

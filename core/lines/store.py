@@ -1,6 +1,6 @@
 """Every text line of a corpus, decoded and scaled once, in memory-mapped files that all processes share.
 
-    <cache_dir>/<key>/lines.json      which line is whose, and what was set aside: `core.lines.store`
+    <cache_dir>/<key>/lines.json      which line is whose, and what is unusable: `core.lines.store`
     <cache_dir>/pool-<key>/           the pixels, by content of the image files: `core.lines.pool`
     <cache_dir>/.files-<key>.json     which file has which content: `core.lines.reading`
 
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.index import CorpusIndex, SetAside
+from core.corpora.index import CorpusIndex, Excluded
 from core.errors import CorpusError, ImageError, LineStoreError
 from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key, record_bytes
 from core.lines.reading import Fingerprint, GatheredLines, ProgressCallback, fingerprint_files, gather_lines
@@ -63,13 +63,13 @@ class LineList:
         pool: folder of the records.
         height_px: of every line.
         images: those with lines, in the order of the corpus.
-        set_aside: those without, in the same order.
+        unusable: those without, in the same order.
     """
 
     pool: Path
     height_px: int
     images: tuple[StoredImage, ...]
-    set_aside: tuple[SetAside, ...]
+    unusable: tuple[Excluded, ...]
 
 
 def line_store_key(
@@ -105,16 +105,16 @@ def write_list(index: CorpusIndex, settings: InkSettings, pool: Pool, gathered: 
     number = {pack: k for k, pack in enumerate(packs)}
     least_bytes = dict.fromkeys(packs, 0)
     images: list[list[object]] = []
-    set_aside: list[list[str]] = []
+    unusable: list[list[str]] = []
     for image in index.images:
         if image.image_id in gathered.unusable:
-            set_aside.append([str(image.path), gathered.unusable[image.image_id].reason, image.image_id])
+            unusable.append([str(image.path), gathered.unusable[image.image_id].reason, image.image_id])
             continue
         place = gathered.places[image.image_id]
         least_bytes[place.pack] = max(least_bytes[place.pack], place.end(settings.height_px))
         row = [image.image_id, image.writer_id, image.group_id]
         images.append([*row, number[place.pack], place.offset, place.widths_px, place.checksum])
-    body = _to_json({"packs": list(least_bytes.items()), "images": images, "set_aside": set_aside})
+    body = _to_json({"packs": list(least_bytes.items()), "images": images, "set_aside": unusable})  # 0.1's key
     head = {
         "format": FORMAT_VERSION,
         "corpus": index.name,
@@ -142,8 +142,8 @@ def read_list(folder: Path) -> LineList:
             StoredImage(image_id, writer_id, group_id, Place(names[pack], offset, tuple(widths), checksum))
             for image_id, writer_id, group_id, pack, offset, widths, checksum in content["images"]
         )
-        set_aside = tuple(SetAside(Path(path), reason, image_id) for path, reason, image_id in content["set_aside"])
-        return LineList(pool, int(head["settings"]["height_px"]), images, set_aside)
+        unusable = tuple(Excluded(Path(path), reason, image_id) for path, reason, image_id in content["set_aside"])
+        return LineList(pool, int(head["settings"]["height_px"]), images, unusable)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise LineStoreError(
             f"{folder / LIST} must list the lines of a store, but does not ({error!r}). {FIX}"
@@ -206,7 +206,7 @@ def build_line_store(
     """Open the store of these lines; what of it is not there, or damaged, is read first.
 
     Safe to call from several processes at once, and to kill: what was read is kept, and the next call goes on with the
-    rest. Images without readable ink are set aside with a reason; how many are too many is for
+    rest. Images without readable ink are unusable, with a reason; how many are too many is for
     `core.corpora.corpus_report`.
 
     Args:
@@ -241,14 +241,14 @@ class LineStore:
         folder: where its list lies; the pool is a neighbour of it.
         height_px: the height of every line.
         lines: what is known about each line, in the order of the corpus.
-        set_aside: the images that gave no line, and why.
+        unusable: the images that gave no line, and why.
     """
 
     def __init__(self, folder: Path, content: LineList) -> None:
         self.folder = folder
         self.height_px = content.height_px
         self.lines = tuple(line for image in content.images for line in _lines_of(image))
-        self.set_aside = content.set_aside
+        self.unusable = content.unusable
         self._content = content
         self._places = [place for image in content.images for place in _places_of(image, content.height_px)]
         self._packs: dict[str, NDArray[np.uint8]] = {}
@@ -337,7 +337,7 @@ def _open_of(index: CorpusIndex, folder: Path) -> LineStore:
     """
     store = LineStore.open(folder)
     path_of = {image.image_id: image.path for image in index.images}
-    if any(path_of[str(entry.image_id)] != entry.path for entry in store.set_aside):
+    if any(path_of[str(entry.image_id)] != entry.path for entry in store.unusable):
         raise LineStoreError(f"A store must name the files as they lie now, but {folder} names earlier places.")
     return store
 

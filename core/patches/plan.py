@@ -90,7 +90,7 @@ class PatchSampler:
         """Test the ink of all offsets.
 
         Args:
-            store: holds the lines; images without a line in it are passed over (the store says why: `store.set_aside`).
+            store: holds the lines; images without a line in it are passed over (the store says why: `store.unusable`).
             image_ids: to draw from; their order has no influence.
             writer_ids: class k of a model is writer_ids[k].
             settings: of the patches.
@@ -168,7 +168,7 @@ def evaluation_plan(
     that every image with a line gets a decision.
 
     Args:
-        store: holds the lines; images without a line in it are passed over (the store says why: `store.set_aside`).
+        store: holds the lines; images without a line in it are passed over (the store says why: `store.unusable`).
         image_ids: to evaluate; their order has no influence.
         writer_ids: class k of a model is writer_ids[k]; `None` where the writers are not known.
         settings: of the patches.

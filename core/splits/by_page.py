@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from core.corpora.index import CorpusIndex, LeftOutWriter, OfficialSplit, TextImage, natural_key
+from core.corpora.index import CorpusIndex, ExcludedWriter, OfficialSplit, TextImage, natural_key
 from core.errors import SplitError
 from core.splits.manifest import SplitManifest, Subset
 from core.splits.settings import FoldSettings, SplitSettings
@@ -58,13 +58,13 @@ def images_of_part(images: Iterable[TextImage], part_of_page: Mapping[str, Subse
     return tuple(image.image_id for image in images if part_of_page.get(image.group_id) == part)
 
 
-def name_writers(writers: Collection[LeftOutWriter]) -> str:
+def name_writers(writers: Collection[ExcludedWriter]) -> str:
     """The first of them with their reasons, and how many more there are."""
     first = "; ".join(f"writer {writer.writer_id!r} {writer.reason}" for writer in list(writers)[:_SHOWN])
     return f"{first}; and {len(writers) - _SHOWN} more" if len(writers) > _SHOWN else first
 
 
-__all__ = ["LeftOutWriter", "SplitManifest", "SplitSettings", "split_pages"]
+__all__ = ["ExcludedWriter", "SplitManifest", "SplitSettings", "split_pages"]
 
 
 def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:
@@ -77,7 +77,7 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
         index: the corpus.
         settings: how to divide it.
         unusable: ids of images that cannot be read. They are in no part, so that no part is empty for a writer whose
-            only page of it is broken; a writer who has too few pages for that reason alone is left out, which is no
+            only page of it is broken; a writer who has too few pages for that reason alone is excluded, which is no
             error.
 
     Returns:
@@ -92,8 +92,8 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
     pages_of_writer = _group(index, uses_official=_uses_official(index, settings))
     usable_pages = {image.group_id for image in usable}
     dealt: dict[str, dict[Subset, list[_Page]]] = {}
-    left_out: list[LeftOutWriter] = []
-    faults: list[LeftOutWriter] = []  # of them those who would have too few pages if all could be read
+    excluded_writers: list[ExcludedWriter] = []
+    faults: list[ExcludedWriter] = []  # of them those who would have too few pages if all could be read
     _check_fold(pages_of_writer, settings)
     for writer_id, pages in sorted(pages_of_writer.items(), key=lambda item: natural_key(item[0])):
         good = [page for page in pages if page.group_id in usable_pages]
@@ -102,10 +102,10 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
             dealt[writer_id] = _deal(writer_id, good, settings)
             continue
         lost = f" ({len(pages) - len(good)} cannot be read)" if len(good) < len(pages) else ""
-        left_out.append(LeftOutWriter(writer_id, len(good), f"{lack}{lost}"))
+        excluded_writers.append(ExcludedWriter(writer_id, len(good), f"{lack}{lost}"))
         if _lack(pages, settings) is not None:
-            faults.append(left_out[-1])
-    _check_left_out(left_out, faults, n_kept=len(dealt), settings=settings, unit=_unit(index))
+            faults.append(excluded_writers[-1])
+    _check_excluded(excluded_writers, faults, n_kept=len(dealt), settings=settings, unit=_unit(index))
     part_of_page = {page.group_id: part for parts in dealt.values() for part, pages in parts.items() for page in pages}
     return SplitManifest(
         corpus=index.name,
@@ -114,7 +114,7 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
         train=_image_ids(usable, part_of_page, "train"),
         validation=_image_ids(usable, part_of_page, "validation"),
         test=_image_ids(usable, part_of_page, "test"),
-        left_out=tuple(left_out),
+        excluded_writers=tuple(excluded_writers),
         settings=settings.as_json(),
     )
 
@@ -222,9 +222,9 @@ def _share(share: float, n: int) -> int:
     return max(1, round(share * n))
 
 
-def _check_left_out(
-    left_out: list[LeftOutWriter],
-    faults: list[LeftOutWriter],
+def _check_excluded(
+    excluded_writers: list[ExcludedWriter],
+    faults: list[ExcludedWriter],
     n_kept: int,
     settings: SplitSettings,
     unit: Literal["page", "image"],
@@ -237,11 +237,11 @@ def _check_left_out(
     if n_kept < 2:
         raise SplitError(
             f"There must be two writers or more with enough {unit}s, but there are {n_kept}: "
-            f"{_name(left_out)}. Add {unit}s."
+            f"{_name(excluded_writers)}. Add {unit}s."
         )
 
 
-def _name(writers: list[LeftOutWriter]) -> str:
+def _name(writers: list[ExcludedWriter]) -> str:
     first = "; ".join(f"writer {writer.writer_id!r} {writer.reason}" for writer in writers[:10])
     return f"{first}; and {len(writers) - 10} more" if len(writers) > 10 else first
 

@@ -15,7 +15,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array, hstack, identity, kron, vstack
 from scipy.sparse.csgraph import connected_components
 
-from core.corpora.index import CorpusIndex, LeftOutWriter, TextImage
+from core.corpora.index import CorpusIndex, ExcludedWriter, TextImage
 from core.errors import SplitError
 from core.splits.by_page import images_of_part, name_writers, pages_of_writers, split_unit, usable_images
 from core.splits.manifest import SUBSETS, SplitManifest, Subset
@@ -38,7 +38,7 @@ def split_texts(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
 
     Raises:
         SplitError: if the text of an image is not known, a writer has too few texts and `too_few_pages` is `error`
-            (one of whose pages cannot be read is left out), or the texts cannot be dealt so that every writer is in
+            (one of whose pages cannot be read is excluded), or the texts cannot be dealt so that every writer is in
             every part.
     """
     images = usable_images(index, unusable)
@@ -46,19 +46,19 @@ def split_texts(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
     pages = pages_of_writers(images, index.name)
     bundle_of_page = _bundle(images)
     parts = SUBSETS if settings.test > 0 else SUBSETS[:2]
-    left_out, faults = [], []  # faults: those who would have too few texts if all could be read
+    excluded_writers, faults = [], []  # faults: those who would have too few texts if all could be read
     with_unreadable = pages_of_writers(index.images, index.name)
     for writer_id, all_pages in with_unreadable.items():
         own = pages.get(writer_id, [])
         n_bundles = len({bundle_of_page[page] for page in own})
         if n_bundles < len(parts):
-            left_out.append(LeftOutWriter(writer_id, len(own), _lack(n_bundles, len(parts))))
-            faults += left_out[-1:] if len(own) == len(all_pages) else []
-    kept = [writer_id for writer_id in pages if writer_id not in {writer.writer_id for writer in left_out}]
+            excluded_writers.append(ExcludedWriter(writer_id, len(own), _lack(n_bundles, len(parts))))
+            faults += excluded_writers[-1:] if len(own) == len(all_pages) else []
+    kept = [writer_id for writer_id in pages if writer_id not in {writer.writer_id for writer in excluded_writers}]
     if (faults and settings.too_few_pages == "error") or len(kept) < 2:
         raise SplitError(
             f"A division by text needs {len(parts)} texts or more of every writer, none of them on a page with another "
-            f"one, but in {index.name!r} {name_writers(left_out)}. If everybody copied the same text, take "
+            f"one, but in {index.name!r} {name_writers(excluded_writers)}. If everybody copied the same text, take "
             "`split.kind: page`; otherwise set `split.too_few_pages: leave_out`."
         )
     chosen = {page: bundle_of_page[page] for writer_id in kept for page in pages[writer_id]}
@@ -71,7 +71,7 @@ def split_texts(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
         train=images_of_part(images, part_of_page, "train"),
         validation=images_of_part(images, part_of_page, "validation"),
         test=images_of_part(images, part_of_page, "test"),
-        left_out=tuple(left_out),
+        excluded_writers=tuple(excluded_writers),
         settings=settings.as_json(),
     )
 

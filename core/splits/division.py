@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from core.corpora.index import CorpusIndex, LeftOutWriter, TextImage, natural_key
+from core.corpora.index import CorpusIndex, ExcludedWriter, TextImage, natural_key
 from core.corpora.writer_choice import check_known, read_ids
 from core.errors import SplitError
 from core.splits.by_page import name_writers, pages_of_writers, split_pages, split_unit, usable_images
@@ -45,23 +45,25 @@ def split_by_lists(
     usable = [image for image in usable_images(index, unusable) if image.image_id in listed]
     found = Counter((image.writer_id, listed[image.image_id]) for image in usable)
     wanted = Counter((image.writer_id, listed[image.image_id]) for image in index.images if image.image_id in listed)
-    kept, left_out, faults = [], [], []
+    kept, excluded_writers, faults = [], [], []
     for writer_id in sorted({writer_id for writer_id, _ in wanted}, key=natural_key):
         lacking = [part for part in parts if not found[writer_id, part]]
         if not lacking:
             kept.append(writer_id)
             continue
         n_pages = len({image.group_id for image in usable if image.writer_id == writer_id})
-        left_out.append(LeftOutWriter(writer_id, n_pages, f"has nothing in {' and '.join(lacking)}"))
+        excluded_writers.append(ExcludedWriter(writer_id, n_pages, f"has nothing in {' and '.join(lacking)}"))
         if any(not wanted[writer_id, part] for part in lacking):
-            faults.append(left_out[-1])
+            faults.append(excluded_writers[-1])
     if faults and settings.too_few_pages == "error":
         raise SplitError(
             f"Every writer of the lists must be in all of them, because a network names those whom it was trained on, "
             f"but {name_writers(faults)}. Add pages to the lists, or set `split.too_few_pages: leave_out`."
         )
     if len(kept) < 2:
-        raise SplitError(f"Two writers or more must be in all lists, but {len(kept)} are: {name_writers(left_out)}.")
+        raise SplitError(
+            f"Two writers or more must be in all lists, but {len(kept)} are: {name_writers(excluded_writers)}."
+        )
     return SplitManifest(
         corpus=index.name,
         unit=split_unit(index),
@@ -69,7 +71,7 @@ def split_by_lists(
         train=_ids(usable, listed, kept, "train"),
         validation=_ids(usable, listed, kept, "validation"),
         test=_ids(usable, listed, kept, "test"),
-        left_out=tuple(left_out),
+        excluded_writers=tuple(excluded_writers),
         settings=settings.as_json(),
     )
 
@@ -208,6 +210,6 @@ def _by_lists(
     dealt = split_pages(only_listed(index, lists, "train"), within, unusable)
     full = ListSettings(train=dealt.train, validation=dealt.validation, test=lists.test)
     manifest = split_by_lists(index, full, settings, unusable)
-    named = {writer.writer_id for writer in manifest.left_out}
-    others = tuple(writer for writer in dealt.left_out if writer.writer_id not in named)
-    return replace(manifest, left_out=(*manifest.left_out, *others))
+    named = {writer.writer_id for writer in manifest.excluded_writers}
+    others = tuple(writer for writer in dealt.excluded_writers if writer.writer_id not in named)
+    return replace(manifest, excluded_writers=(*manifest.excluded_writers, *others))

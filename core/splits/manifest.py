@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.index import Choice, CorpusIndex, LeftOutWriter
+from core.corpora.index import Choice, CorpusIndex, ExcludedWriter
 from core.errors import SplitError
 from core.splits.settings import LeakyUnit
 
@@ -131,9 +131,9 @@ class SplitManifest:
         train: image ids, in the order of the corpus.
         validation: likewise.
         test: likewise; sealed until promotion.
-        left_out: the writers that are in no part, because they have too few pages for all parts.
+        excluded_writers: the writers that are in no part, because they have too few pages for all parts.
         settings: the settings that the division was made with.
-        choice: who takes part, and whom and what that leaves out; `None` where all do.
+        choice: who takes part, and whom and what that excludes; `None` where all do.
         leaky: how lines or patches of the same images are dealt out; then `train` and `validation` are the same
             images. `None` for every honest division.
 
@@ -147,7 +147,7 @@ class SplitManifest:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
-    left_out: tuple[LeftOutWriter, ...] = ()
+    excluded_writers: tuple[ExcludedWriter, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     choice: Choice | None = None
     leaky: LeakyDeal | None = None
@@ -258,7 +258,7 @@ class SplitManifest:
                 train=tuple(content["train"]),
                 validation=tuple(content["validation"]),
                 test=tuple(content["test"]),
-                left_out=tuple(LeftOutWriter(**writer) for writer in content["left_out"]),
+                excluded_writers=tuple(ExcludedWriter(**writer) for writer in content["left_out"]),
                 settings=content["settings"],
                 choice=Choice.from_json(content["choice"]) if "choice" in content else None,
                 leaky=LeakyDeal(**content["leaky"]) if "leaky" in content else None,
@@ -289,7 +289,7 @@ class SplitManifest:
             **({} if self.choice is None else {"choice": self.choice.as_json()}),
             **({} if self.leaky is None else {"warning": self.warning, "leaky": self.leaky.as_json()}),
             "writer_ids": list(self.writer_ids),
-            "left_out": [asdict(writer) for writer in self.left_out],
+            "left_out": [asdict(writer) for writer in self.excluded_writers],  # 0.1's key: it is hashed
             **{part: list(self.image_ids(part)) for part in SUBSETS},
         }
 

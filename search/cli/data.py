@@ -30,7 +30,7 @@ from search.cli.common import (
 
 if TYPE_CHECKING:
     from core.corpora.corpus_report import CorpusReport
-    from core.corpora.index import SetAside
+    from core.corpora.index import Excluded
     from core.lines.source import StoredLine
     from core.patches.plan import PatchSampler
     from search.experiment.experiment import Experiment
@@ -132,10 +132,10 @@ def stats(
     experiment: ExperimentFile,
     overrides: Overrides = [],  # noqa: B006  (typer copies it)
     reports: Annotated[
-        Path | None, typer.Option(help="A folder for the counts (JSON) and the table of all that was set aside (CSV).")
+        Path | None, typer.Option(help="A folder for the counts (JSON) and the table of all that is unusable (CSV).")
     ] = None,
 ) -> None:
-    """Count writers, pages, images, lines and patches, and list what was set aside."""
+    """Count writers, pages, images, lines and patches, and list what is not used, and why."""
     from search.sweep.preparation import divide_corpus
 
     settings = read_experiment(experiment, overrides)
@@ -167,7 +167,7 @@ def stats(
 @app.command()
 def preview(
     experiment: Annotated[
-        Path | None, typer.Argument(metavar="EXPERIMENT", help="Its YAML file; may be left out with --page.")
+        Path | None, typer.Argument(metavar="EXPERIMENT", help="Its YAML file; optional with --page.")
     ] = None,
     overrides: Overrides = [],  # noqa: B006
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
@@ -287,19 +287,19 @@ def _lines(corpus: "PreparedCorpus", part: Subset) -> "list[StoredLine]":
 def _print_corpus_report(corpus_report: "CorpusReport") -> None:
     """The sum that must come out even, and the reasons behind it."""
     output.print(
-        f"found {corpus_report.n_found:,} = {corpus_report.n_used:,} used + {corpus_report.n_left_out:,} left out + "
-        f"{corpus_report.n_quarantined:,} quarantined"
+        f"found {corpus_report.n_found:,} = {corpus_report.n_used:,} used + "
+        f"{corpus_report.n_not_chosen:,} not chosen + {corpus_report.n_unusable:,} unusable"
     )
-    by_reason: dict[str, list[SetAside]] = {}
-    for entry in corpus_report.left_out:
+    by_reason: dict[str, list[Excluded]] = {}
+    for entry in corpus_report.not_chosen:
         by_reason.setdefault(entry.reason, []).append(entry)
     for reason, entries in list(by_reason.items())[:_SHOWN_PROBLEMS]:
         more = f" and {len(entries) - 1:,} more" if len(entries) > 1 else ""
-        notes.print(f"left out: {reason} ({entries[0].path}{more})", markup=False)
-    for problem in corpus_report.quarantined[:_SHOWN_PROBLEMS]:
+        notes.print(f"not chosen: {reason} ({entries[0].path}{more})", markup=False)
+    for problem in corpus_report.unusable[:_SHOWN_PROBLEMS]:
         reason = problem.reason.removeprefix(f"{problem.path}: ")
-        notes.print(f"set aside: {problem.path}: {reason}", markup=False)
-    n_more = max(0, len(by_reason) - _SHOWN_PROBLEMS), max(0, corpus_report.n_quarantined - _SHOWN_PROBLEMS)
-    for count, what in zip(n_more, ("other reasons to leave out", "more set aside"), strict=True):
+        notes.print(f"unusable: {problem.path}: {reason}", markup=False)
+    n_more = max(0, len(by_reason) - _SHOWN_PROBLEMS), max(0, corpus_report.n_unusable - _SHOWN_PROBLEMS)
+    for count, what in zip(n_more, ("other reasons not to choose an image", "more unusable"), strict=True):
         if count:
             notes.print(f"... and {count:,} {what}")

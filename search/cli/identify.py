@@ -14,7 +14,7 @@ from search.cli.common import ImageUnit, current_workspace, notes, output, progr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from core.corpora.index import SetAside
+    from core.corpora.index import Excluded
     from search.identification.identify import Identification, Prediction, RankedWriter
     from search.tracking.store import TrackingStore
 
@@ -100,8 +100,8 @@ def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: Im
 
 
 def _counted(
-    found: "Iterator[Prediction | SetAside]", n_images: int, advance: "Callable[[int, int], None]"
-) -> "Iterator[Prediction | SetAside]":
+    found: "Iterator[Prediction | Excluded]", n_images: int, advance: "Callable[[int, int], None]"
+) -> "Iterator[Prediction | Excluded]":
     for number, item in enumerate(found, start=1):
         yield item
         advance(number, n_images)

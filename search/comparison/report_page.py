@@ -163,8 +163,8 @@ def _corpus_report_text(report: SweepReport) -> str:
         return ""
     corpus_report = report.corpus.corpus_report
     text = f"Found {corpus_report.n_found:,} images: {corpus_report.n_used:,} used"
-    text += f", {corpus_report.n_left_out:,} left out on purpose" if corpus_report.n_left_out else ""
-    return text + (f", {corpus_report.n_quarantined:,} set aside as unusable." if corpus_report.n_quarantined else ".")
+    text += f", {corpus_report.n_not_chosen:,} excluded on purpose" if corpus_report.n_not_chosen else ""
+    return text + (f", {corpus_report.n_unusable:,} unusable." if corpus_report.n_unusable else ".")
 
 
 def _facts(report: SweepReport) -> dict[str, str]:
@@ -181,7 +181,7 @@ def _facts(report: SweepReport) -> dict[str, str]:
         "patches": f"{state.n_patches:,}",
         "flattery": flattery_text(report),
         "outside": ", ".join(f"{number:03d}" for number in report.searched.outside),
-        "census": _corpus_report_text(report),
+        "corpus_report": _corpus_report_text(report),
         "disk": report.disk,
         "paired": paired_text(report.paired, report.item) if report.paired else "",
         "goal": "lower is better" if report.direction == "minimize" else "higher is better",

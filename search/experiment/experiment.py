@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from core.corpora.settings import CorpusSettings, QuarantineSettings, WriterSettings
+from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
 from core.errors import ConfigError
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.splits.settings import SplitSettings
@@ -53,7 +53,7 @@ class Experiment(Settings):
     writers: WriterSettings = Field(default_factory=WriterSettings)
     """Which writers and pages take part."""
 
-    quarantine: QuarantineSettings = Field(default_factory=QuarantineSettings)
+    quarantine: UnusableSettings = Field(default_factory=UnusableSettings)
     """What to do about images that cannot be used."""
 
     split: SplitSettings = Field(default_factory=SplitSettings)

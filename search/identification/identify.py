@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.corpora.index import SetAside, Unit
+from core.corpora.index import Excluded, Unit
 from core.errors import CorpusError, ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord
@@ -70,7 +70,7 @@ class Identification:
 
     images: tuple[Prediction, ...]
     together: tuple[RankedWriter, ...]
-    unreadable: tuple[SetAside, ...]
+    unreadable: tuple[Excluded, ...]
     record: ModelRecord
 
 
@@ -108,7 +108,7 @@ def identify(
     record = read_record(model_folder)
     wanted = tuple(dict.fromkeys(paths))
     predictions: list[Prediction] = []
-    unreadable: list[SetAside] = []
+    unreadable: list[Excluded] = []
     for number, found in enumerate(identify_each(wanted, model_folder, read_as=read_as), start=1):
         if isinstance(found, Prediction):
             predictions.append(found)
@@ -124,7 +124,7 @@ def identify(
 
 def identify_each(
     paths: Iterable[Path], model_folder: Path, n_writers: int = 0, read_as: Unit = "auto"
-) -> Iterator[Prediction | SetAside]:
+) -> Iterator[Prediction | Excluded]:
     """Rank the writers of one image after the other; nothing is kept, so that a folder may be of any size.
 
     Args:
@@ -146,7 +146,7 @@ def identify_each(
     with ModelProcess(model_folder) as model:
         for path in chain((first,), coming):
             row = model.ask(path, {"top": n_writers, "read_as": read_as})
-            yield _prediction(path, row) if row["error"] is None else SetAside(path, _named(path, row["error"]))
+            yield _prediction(path, row) if row["error"] is None else Excluded(path, _named(path, row["error"]))
 
 
 def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "auto") -> ExplainedPrediction:
@@ -236,7 +236,7 @@ class Tally:
     n_unreadable: int = 0
 
 
-def write_predictions(found: Iterable[Prediction | SetAside], path: Path) -> Tally:
+def write_predictions(found: Iterable[Prediction | Excluded], path: Path) -> Tally:
     """Write a row for each image, at once: what is written stays when the command is stopped.
 
     Args:
@@ -255,14 +255,14 @@ def write_predictions(found: Iterable[Prediction | SetAside], path: Path) -> Tal
             for item in found:
                 table.writerow(_row(item))
                 tally.n_answered += isinstance(item, Prediction)
-                tally.n_unreadable += isinstance(item, SetAside)
+                tally.n_unreadable += isinstance(item, Excluded)
     except OSError as error:
         raise CorpusError(f"The table must be writable, but {path} is not: {error.strerror or error}.") from error
     return tally
 
 
-def _row(item: Prediction | SetAside) -> list[object]:
-    if isinstance(item, SetAside):
+def _row(item: Prediction | Excluded) -> list[object]:
+    if isinstance(item, Excluded):
         return [item.path, *[""] * (len(COLUMNS) - 2), item.reason]
     ranked = [value for writer in item.ranking[:N_RANKED] for value in (writer.writer_id, f"{writer.probability:.6g}")]
     ranked += [""] * (2 * N_RANKED - len(ranked))

@@ -29,7 +29,7 @@ class CommonPages:
     Attributes:
         images: to compare on.
         n_pages: of them.
-        n_seen: test pages left out, because the champion was trained or validated on them.
+        n_seen: test pages excluded, because the champion was trained or validated on them.
         refusal: why there can be no comparison; empty if there can.
     """
 
@@ -254,6 +254,6 @@ def _comparison(comparison: Comparison, unit: str) -> tuple[bool, str]:
     if comparison.test is None:
         return False, f"it cannot be compared with {champion}: {comparison.pages.refusal}"
     how = "better" if comparison.test.is_better else "not shown to be better"
-    left_out = f" ({comparison.pages.n_seen} more were seen by the champion)" if comparison.pages.n_seen else ""
-    where = f"on {comparison.pages.n_pages} test {unit}s that neither has seen{left_out}"
+    seen = f" ({comparison.pages.n_seen} more were seen by the champion)" if comparison.pages.n_seen else ""
+    where = f"on {comparison.pages.n_pages} test {unit}s that neither has seen{seen}"
     return comparison.test.is_better, f"{how} than {champion}, {where}: {comparison.test}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.index import TextImage, Unit, set_odd_names_aside
+from core.corpora.index import TextImage, Unit, exclude_odd_names
 from core.errors import RegistryError
 from core.lines.store import build_line_store
 from core.training.plan import choose_precision
@@ -97,7 +97,7 @@ _MOST_IMAGES = 400
 
 
 def lines_of_unknown_writers(experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus) -> Path | None:
-    """The line store of images by writers whom the experiment left out, or who had too few pages for the split.
+    """The line store of images by writers whom the experiment excluded, or who had too few pages for the split.
 
     Args:
         experiment: names the corpus.
@@ -108,7 +108,7 @@ def lines_of_unknown_writers(experiment: Experiment, workspace: Workspace, corpu
         The store's folder, of at most 400 images, evenly chosen; `None` if fewer than twenty can be used.
     """
     known = set(corpus.manifest.writer_ids)
-    found = set_odd_names_aside(open_corpus(experiment.corpus, workspace.generated).index())
+    found = exclude_odd_names(open_corpus(experiment.corpus, workspace.generated).index())
     images = [image for image in found.images if image.writer_id not in known]
     if len(images) < FEWEST_IMAGES:
         return None

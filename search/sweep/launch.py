@@ -23,8 +23,8 @@ from search.sweep.loop import run_sweep
 from search.sweep.plan import SweepOutcome, SweepPlan
 from search.sweep.preparation import (
     CORPUS_REPORT_FILE,
-    QUARANTINE_FILE,
     SPLIT_FILE,
+    UNUSABLE_FILE,
     PreparedCorpus,
     prepare_corpus,
     save_split,
@@ -110,7 +110,7 @@ def _launch(
         experiment.tracking,
         engine=experiment.engine.label,
         datasets=tracked_datasets(corpus),
-        sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CORPUS_REPORT_FILE, QUARANTINE_FILE)},
+        sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE)},
         remark=lambda: str(measure_disk(ledger.folder, artifact_folder(store, experiment.name))),
         warning=corpus.manifest.warning,
     )

@@ -1,13 +1,13 @@
-"""From an experiment to what its trials read: the index, the line store, the census of both, and the split."""
+"""From an experiment to what its trials read: the index, the line store, the report on both, and the split."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_quarantine
-from core.corpora.index import Choice, CorpusIndex, SetAside, set_odd_names_aside
+from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_unusable
+from core.corpora.index import Choice, CorpusIndex, Excluded, exclude_odd_names
 from core.corpora.writer_choice import choose_writers
 from core.errors import SplitError
 from core.lines.reading import ProgressCallback
@@ -18,7 +18,7 @@ from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 
 SPLIT_FILE = "split.json"
-QUARANTINE_FILE = "quarantine.csv"
+UNUSABLE_FILE = "unusable.csv"
 CORPUS_REPORT_FILE = "corpus_report.json"
 
 
@@ -27,7 +27,7 @@ class ReadCorpus:
     """A corpus whose lines were read, but that is not divided yet.
 
     Attributes:
-        index: what of the corpus takes part; whom `writers` leaves out is in its `left_out`.
+        index: what of the corpus takes part; whom `writers` excludes is in its `not_chosen`.
         choice: the rule by which writers and pages take part; `None` where there is no rule.
         store: the text lines of its images.
         corpus_report: what became of everything that was found.
@@ -44,10 +44,10 @@ class PreparedCorpus:
     """A corpus that is ready to be trained on.
 
     Attributes:
-        index: what of the corpus takes part; whom `writers` leaves out is in its `left_out`.
+        index: what of the corpus takes part; whom `writers` excludes is in its `not_chosen`.
         manifest: which images are for training, validation and test.
         store: their text lines.
-        corpus_report: what became of everything that was found; images that the split has no part for are left out.
+        corpus_report: what became of everything that was found; images that the split has no part for are not chosen.
     """
 
     index: CorpusIndex
@@ -57,12 +57,12 @@ class PreparedCorpus:
 
     @property
     def shortcomings(self) -> str:
-        """How many images were set aside and how many writers left out, in words; empty if none."""
+        """How many images are unusable and how many writers excluded, in words; empty if none."""
         counts = {
-            "images set aside": self.corpus_report.n_quarantined,
-            "writers left out": len(self.manifest.left_out),
+            "unusable image": self.corpus_report.n_unusable,
+            "excluded writer": len(self.manifest.excluded_writers),
         }
-        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        return ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items() if n)
 
 
 def prepare_corpus(
@@ -93,11 +93,11 @@ def read_corpus(
     def build(index: CorpusIndex) -> LineStore:
         return build_line_store(index, experiment.ink, workspace.line_stores, on_progress)
 
-    found = set_odd_names_aside(open_corpus(experiment.corpus, workspace.generated).index())
+    found = exclude_odd_names(open_corpus(experiment.corpus, workspace.generated).index())
     # Only who takes part is read. By ink all others are read first; the second store reads no image again.
     chosen = choose_writers(found, experiment.writers, count_ink=lambda index: _count_ink(build(index)))
     store = build(chosen.index)
-    return ReadCorpus(chosen.index, chosen.choice, store, report_corpus(chosen.index, store))
+    return ReadCorpus(chosen.index, chosen.choice, store, _report(chosen.index, store))
 
 
 def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | None = None) -> PreparedCorpus:
@@ -106,33 +106,33 @@ def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | No
     Args:
         corpus: as it was read.
         experiment: says how much may be unusable, and how to divide.
-        reports: a folder where the census and the table of what is set aside are written, also if it is too much.
+        reports: a folder where the counts and the table of what is unusable are written, also if it is too much.
 
     Raises:
         CorpusError: if too many images are unusable (`quarantine.max_share`).
         SplitError: if the pages cannot be divided as asked.
     """
     files = write_reports(corpus.corpus_report, reports) if reports is not None else {}
-    check_share(corpus.corpus_report, experiment.quarantine, files.get(QUARANTINE_FILE))
-    unusable = {str(entry.image_id) for entry in corpus.store.set_aside}
+    check_share(corpus.corpus_report, experiment.quarantine, files.get(UNUSABLE_FILE))
+    unusable = {str(entry.image_id) for entry in corpus.store.unusable}
     manifest = replace(divide(corpus.index, experiment.split, unusable), choice=corpus.choice)
     manifest.check_fits(corpus.index)
-    corpus_report = report_corpus(corpus.index, corpus.store, _in_no_part(corpus.index, manifest))
+    corpus_report = _report(corpus.index, corpus.store, _in_no_part(corpus.index, manifest))
     if reports is not None:
         write_reports(corpus_report, reports)
     return PreparedCorpus(corpus.index, manifest, corpus.store, corpus_report)
 
 
 def write_reports(corpus_report: CorpusReport, folder: Path) -> Mapping[str, Path]:
-    """Write what became of a corpus into a folder: the counts as JSON, what is set aside as a table in CSV.
+    """Write what became of a corpus into a folder: the counts as JSON, what is unusable as a table in CSV.
 
     Returns:
         The files by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / name for name in (CORPUS_REPORT_FILE, QUARANTINE_FILE)}
+    files = {name: folder / name for name in (CORPUS_REPORT_FILE, UNUSABLE_FILE)}
     corpus_report.write(files[CORPUS_REPORT_FILE])
-    write_quarantine(corpus_report.quarantined, files[QUARANTINE_FILE])
+    write_unusable(corpus_report.unusable, files[UNUSABLE_FILE])
     return files
 
 
@@ -161,6 +161,10 @@ def _counts(manifest: SplitManifest) -> str:
     return f"{len(manifest.train)} + {len(manifest.validation)} + {len(manifest.test)} images"
 
 
+def _report(index: CorpusIndex, store: LineStore, not_chosen: Sequence[Excluded] = ()) -> CorpusReport:
+    return report_corpus(index, {line.image_id for line in store.lines}, store.unusable, not_chosen)
+
+
 def _count_ink(store: LineStore) -> Counter[str]:
     """Ink pixels of each writer's lines."""
     counts: Counter[str] = Counter()
@@ -169,12 +173,12 @@ def _count_ink(store: LineStore) -> Counter[str]:
     return counts
 
 
-def _in_no_part(index: CorpusIndex, manifest: SplitManifest) -> list[SetAside]:
+def _in_no_part(index: CorpusIndex, manifest: SplitManifest) -> list[Excluded]:
     """The images of the index that the split has no part for, and why."""
     divided = {image_id for part in SUBSETS for image_id in manifest.image_ids(part)}
-    why = {writer.writer_id: f"writer {writer.writer_id!r} {writer.reason}" for writer in manifest.left_out}
+    why = {writer.writer_id: f"writer {writer.writer_id!r} {writer.reason}" for writer in manifest.excluded_writers}
     return [
-        SetAside(image.path, why.get(image.writer_id, "is in no part of the split"), image.image_id)
+        Excluded(image.path, why.get(image.writer_id, "is in no part of the split"), image.image_id)
         for image in index.images
         if image.image_id not in divided
     ]

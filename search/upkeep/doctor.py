@@ -68,16 +68,16 @@ def _check_corpus(subject: Subject, experiment: Experiment) -> Iterator[Finding]
         corpus.store.verify()
         report = corpus.corpus_report
         text = (
-            f"{report.corpus}: {report.n_found:,} images found, {report.n_used:,} used, {report.n_left_out:,} left "
-            f"out, {report.n_quarantined:,} set aside; {len(corpus.store):,} lines, all as they were written"
+            f"{report.corpus}: {report.n_found:,} images found, {report.n_used:,} used, {report.n_not_chosen:,} not "
+            f"chosen, {report.n_unusable:,} unusable; {len(corpus.store):,} lines, all as they were written"
         )
         yield Finding(Level.OK, "corpus", text)
         manifest = divide_corpus(corpus, experiment).manifest
     except WhosehandError as error:
         yield Finding(Level.PROBLEM, "corpus", str(error))
         return
-    if report.n_quarantined:
-        text = f"{report.n_quarantined:,} images cannot be used"
+    if report.n_unusable:
+        text = f"{report.n_unusable:,} images cannot be used"
         yield Finding(Level.NOTE, "corpus", text, "`whosehand data stats` lists them")
     counts = f"{len(manifest.train):,} + {len(manifest.validation):,} + {len(manifest.test):,} images"
     yield Finding(Level.OK, "split", f"{counts} of {len(manifest.writer_ids)} writers, hash {manifest.hash[:12]}")

@@ -24,7 +24,7 @@ from search.sweep.disk import measure_disk
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.launch import engine_settings
 from search.sweep.observer import SweepEnded, SweepStarted
-from search.sweep.preparation import CORPUS_REPORT_FILE, QUARANTINE_FILE, SPLIT_FILE
+from search.sweep.preparation import CORPUS_REPORT_FILE, SPLIT_FILE, UNUSABLE_FILE
 from search.sweep.tracking_queue import TrackingQueue
 from search.tracking.models import KnownModel, artifact_folder, delete_model, local_folder, place_model
 from search.tracking.runs import TrackedDataset
@@ -407,7 +407,7 @@ class _Fixer:
             self._warnings.append(str(error))
 
 
-_FILES = (SPLIT_FILE, CORPUS_REPORT_FILE, QUARANTINE_FILE)
+_FILES = (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE)
 
 
 def _started(sweep: KnownSweep) -> SweepStarted:

@@ -71,5 +71,5 @@ def rows(index: CorpusIndex) -> set[tuple[str, str, str | None, str | None, str]
 
 
 def reasons(index: CorpusIndex) -> dict[str, str]:
-    """Why each file was set aside."""
-    return {entry.path.relative_to(index.root).as_posix(): entry.reason for entry in index.set_aside}
+    """Why each file was excluded."""
+    return {entry.path.relative_to(index.root).as_posix(): entry.reason for entry in index.unusable}

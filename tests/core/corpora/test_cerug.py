@@ -11,7 +11,7 @@ def test_the_index_is_what_was_generated(tmp_path: Path) -> None:
 
     assert rows(index) == {(name, writer, name[:-4], None, "page") for name, writer in CERUG.items()}
     assert [image.image_id for image in index.images] == [Path(name).stem for name in CERUG]
-    assert (index.name, index.root, index.generated, index.set_aside, index.left_out) == ("cerug", root, False, (), ())
+    assert (index.name, index.root, index.generated, index.unusable, index.not_chosen) == ("cerug", root, False, (), ())
     assert index.has_pages
 
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""What becomes of everything in a corpus: used, not chosen or unusable; and how much may be unusable."""
 
 import csv
 import dataclasses
@@ -7,18 +7,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_quarantine
+from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_unusable
 from core.corpora.folder import FolderCorpus
 from core.corpora.hands import HandsCorpus
-from core.corpora.index import CorpusIndex, SetAside
-from core.corpora.settings import CorpusSettings, FolderSettings, HandsSettings, QuarantineSettings
+from core.corpora.index import CorpusIndex, Excluded
+from core.corpora.settings import CorpusSettings, FolderSettings, HandsSettings, UnusableSettings
 from core.errors import CorpusError, LineStoreError
 from core.lines.store import LineStore, build_line_store
 from core.settings import InkSettings
@@ -45,33 +45,37 @@ def index_of(root: Path) -> CorpusIndex:
     return FolderCorpus(FolderSettings(root=root)).index()
 
 
+def report(index: CorpusIndex, store: LineStore, not_chosen: Sequence[Excluded] = ()) -> CorpusReport:
+    return report_corpus(index, {line.image_id for line in store.lines}, store.unusable, not_chosen)
+
+
 def take(index: CorpusIndex, folder: Path) -> tuple[CorpusReport, LineStore]:
     store = build_line_store(index, InkSettings(height_px=40), folder / "lines")
-    return report_corpus(index, store), store
+    return report(index, store), store
 
 
-def entry(number: int) -> SetAside:
-    return SetAside(Path(f"{number}.png"), f"{number}.png: is blank", f"{number}")
+def entry(number: int) -> Excluded:
+    return Excluded(Path(f"{number}.png"), f"{number}.png: is blank", f"{number}")
 
 
-def corpus_report(n_used: int, n_quarantined: int) -> CorpusReport:
-    bad = tuple(entry(number) for number in range(n_quarantined))
-    return CorpusReport("scans", n_used + n_quarantined, n_used, (), bad)
+def corpus_report(n_used: int, n_unusable: int) -> CorpusReport:
+    bad = tuple(entry(number) for number in range(n_unusable))
+    return CorpusReport("scans", n_used + n_unusable, n_used, (), bad)
 
 
 class TestEachKindOfBadFile:
     @pytest.mark.parametrize("kind", BAD)
-    def test_it_is_set_aside_with_path_and_reason_and_the_rest_is_used(
+    def test_it_is_unusable_with_path_and_reason_and_the_rest_is_used(
         self, scans: Path, tmp_path: Path, kind: str
     ) -> None:
         bad = scans / "001" / "001-02.png"
         make, said = BAD[kind]
         make(bad)
         counted, store = take(index_of(scans), tmp_path)
-        assert (counted.n_found, counted.n_used, counted.n_left_out, counted.n_quarantined) == (12, 11, 0, 1)
-        assert counted.quarantined[0].path == bad
-        assert re.search(said, counted.quarantined[0].reason), counted.quarantined[0].reason
-        assert "Traceback" not in counted.quarantined[0].reason
+        assert (counted.n_found, counted.n_used, counted.n_not_chosen, counted.n_unusable) == (12, 11, 0, 1)
+        assert counted.unusable[0].path == bad
+        assert re.search(said, counted.unusable[0].reason), counted.unusable[0].reason
+        assert "Traceback" not in counted.unusable[0].reason
         assert len({line.image_id for line in store.lines}) == 11
 
     def test_a_wrong_suffix_harms_nobody(self, scans: Path, tmp_path: Path) -> None:
@@ -80,16 +84,16 @@ class TestEachKindOfBadFile:
         counted, _ = take(index_of(scans), tmp_path)
         assert (counted.n_found, counted.n_used) == (12, 12)
 
-    def test_a_file_that_vanishes_while_others_are_read_is_set_aside(self, scans: Path, tmp_path: Path) -> None:
+    def test_a_file_that_vanishes_while_others_are_read_is_unusable(self, scans: Path, tmp_path: Path) -> None:
         n_scans = multiply(scans, 4)  # more than are read ahead
         index, last = index_of(scans), scans / "002" / "002-03.png"
         store = build_line_store(index, InkSettings(height_px=40), tmp_path / "lines", lambda *_: last.unlink(True))
-        counted = report_corpus(index, store)
-        assert (counted.n_found, counted.n_used, counted.n_quarantined) == (n_scans, n_scans - 1, 1)
-        assert re.search(r"there is no .*002-03\.png|002-03\.png was changed", counted.quarantined[0].reason)
+        counted = report(index, store)
+        assert (counted.n_found, counted.n_used, counted.n_unusable) == (n_scans, n_scans - 1, 1)
+        assert re.search(r"there is no .*002-03\.png|002-03\.png was changed", counted.unusable[0].reason)
 
     @pytest.mark.parametrize("what", ["000/000-01.png", "000"])
-    def test_what_must_not_be_read_is_set_aside(self, scans: Path, tmp_path: Path, what: str) -> None:
+    def test_what_must_not_be_read_is_unusable(self, scans: Path, tmp_path: Path, what: str) -> None:
         (scans / what).chmod(0)
         (tmp_path / "lines").mkdir(mode=0o777)
         try:
@@ -187,9 +191,9 @@ def test_no_page_of_a_messy_corpus_is_lost_in_any_layout(layout: str, scans: Pat
     assert len(files) == len(pages)
     spoil_all_kinds(files)
     counted, store = take(open_corpus(settings, tmp_path).index(), tmp_path)
-    assert counted.n_found == len(files) == counted.n_used + counted.n_left_out + counted.n_quarantined
-    assert counted.n_quarantined == len(BAD)
-    assert {str(entry.path) for entry in counted.quarantined} | {
+    assert counted.n_found == len(files) == counted.n_used + counted.n_not_chosen + counted.n_unusable
+    assert counted.n_unusable == len(BAD)
+    assert {str(entry.path) for entry in counted.unusable} | {
         str(image.path) for image in open_corpus(settings, tmp_path).index().images
     } >= {str(file) for file in files}
     assert len({line.image_id for line in store.lines}) == 12
@@ -217,8 +221,8 @@ def test_links_to_folders_are_followed_and_a_link_back_ends(scans: Path, tmp_pat
     assert (counted.n_found, counted.n_used) == (6, 6)
 
 
-class TestTheCensus:
-    def test_what_is_left_out_counts_once_and_what_is_unusable_besides_is_quarantined(
+class TestTheCounts:
+    def test_what_is_excluded_counts_once_and_what_cannot_be_read_besides_is_unusable(
         self, scans: Path, tmp_path: Path
     ) -> None:
         (scans / "000" / "000-00.png").write_bytes(b"")
@@ -226,24 +230,24 @@ class TestTheCensus:
         index = index_of(scans)
         _, store = take(index, tmp_path)
         unwanted = [
-            SetAside(image.path, "too few", image.image_id) for image in index.images if image.writer_id == "000"
+            Excluded(image.path, "too few", image.image_id) for image in index.images if image.writer_id == "000"
         ]
-        counted = report_corpus(index, store, unwanted)
-        assert (counted.n_found, counted.n_used, counted.n_left_out, counted.n_quarantined) == (13, 8, 3, 2)
+        counted = report(index, store, unwanted)
+        assert (counted.n_found, counted.n_used, counted.n_not_chosen, counted.n_unusable) == (13, 8, 3, 2)
 
     def test_a_store_of_another_index_is_refused(self, scans: Path, tmp_path: Path) -> None:
         index = index_of(scans)
         _, store = take(index, tmp_path)
         with pytest.raises(LineStoreError, match=r"1 are neither, both or unknown: 000/000-00\.png"):
-            report_corpus(dataclasses.replace(index, images=index.images[1:]), store)
+            report(dataclasses.replace(index, images=index.images[1:]), store)
 
     def test_counts_that_do_not_add_up_are_refused(self) -> None:
         with pytest.raises(LineStoreError, match=r"of 5 in 'x' 3 \+ 0 \+ 1 = 4 are"):
             CorpusReport("x", 5, 3, (), (entry(0),))
 
     def test_the_table_has_a_row_for_each_with_odd_names_and_all(self, tmp_path: Path) -> None:
-        rows = [SetAside(Path('a "b",\nc.png'), "is blank"), SetAside(Path("d.png"), "d.png: has, 0 bytes", "d")]
-        write_quarantine(rows, tmp_path / "q.csv")
+        rows = [Excluded(Path('a "b",\nc.png'), "is blank"), Excluded(Path("d.png"), "d.png: has, 0 bytes", "d")]
+        write_unusable(rows, tmp_path / "q.csv")
         with (tmp_path / "q.csv").open(newline="", encoding="utf-8") as file:
             assert list(csv.reader(file)) == [
                 ["path", "image_id", "reason"],
@@ -255,33 +259,33 @@ class TestTheCensus:
 class TestTheShare:
     @pytest.mark.parametrize(("n_used", "n_bad"), [(95, 5), (1000, 0), (9, 3), (3, 3), (1, 1), (20, 3)])
     def test_a_few_are_allowed(self, n_used: int, n_bad: int) -> None:
-        check_share(corpus_report(n_used, n_bad), QuarantineSettings())
+        check_share(corpus_report(n_used, n_bad), UnusableSettings())
 
     @pytest.mark.parametrize(("n_used", "n_bad"), [(94, 6), (2, 3), (1, 2), (0, 1), (0, 12), (60, 4)])
     def test_too_many_are_refused(self, n_used: int, n_bad: int) -> None:
         with pytest.raises(CorpusError, match=rf"5\.0% .*but {n_bad} of {n_used + n_bad} of 'scans' are"):
-            check_share(corpus_report(n_used, n_bad), QuarantineSettings())
+            check_share(corpus_report(n_used, n_bad), UnusableSettings())
 
     def test_none_is_allowed_where_the_share_is_zero(self) -> None:
-        check_share(corpus_report(5, 0), QuarantineSettings(max_share=0.0))
+        check_share(corpus_report(5, 0), UnusableSettings(max_share=0.0))
         with pytest.raises(CorpusError, match="but 1 of 1000"):
-            check_share(corpus_report(999, 1), QuarantineSettings(max_share=0.0))
+            check_share(corpus_report(999, 1), UnusableSettings(max_share=0.0))
 
     def test_all_are_allowed_where_the_share_is_one_as_long_as_something_is_left(self) -> None:
-        check_share(corpus_report(1, 99), QuarantineSettings(max_share=1.0))
+        check_share(corpus_report(1, 99), UnusableSettings(max_share=1.0))
         with pytest.raises(CorpusError):
-            check_share(corpus_report(0, 99), QuarantineSettings(max_share=1.0))
+            check_share(corpus_report(0, 99), UnusableSettings(max_share=1.0))
 
     def test_the_error_names_the_first_ones_with_reasons_and_the_table(self) -> None:
         with pytest.raises(CorpusError) as raised:
-            check_share(corpus_report(2, 7), QuarantineSettings(), Path("sweeps/x/quarantine.csv"))
+            check_share(corpus_report(2, 7), UnusableSettings(), Path("sweeps/x/unusable.csv"))
         lines = str(raised.value).splitlines()
         assert lines[1:6] == [f"  {number}.png ({number}): is blank" for number in range(5)]
-        assert lines[6:] == ["  ... and 2 more", "All of them, with reasons: sweeps/x/quarantine.csv"]
+        assert lines[6:] == ["  ... and 2 more", "All of them, with reasons: sweeps/x/unusable.csv"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_not_waited_for(scans: Path, tmp_path: Path) -> None:
     os.mkfifo(scans / "000" / "pipe.png")
     counted, _ = take(index_of(scans), tmp_path)
-    assert (counted.n_used, counted.n_quarantined) == (12, 1)
+    assert (counted.n_used, counted.n_unusable) == (12, 1)

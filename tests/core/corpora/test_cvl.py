@@ -23,10 +23,10 @@ def index(root: Path, **settings: Any) -> CorpusIndex:
 
 
 def assert_nothing_is_lost(found: CorpusIndex) -> None:
-    """Every image file is used, left out or set aside, once; a folder stands for what lies in it."""
+    """Every image file is used, not chosen or unusable, once; a folder stands for what lies in it."""
     files = [file for file in found.root.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
     named = Counter(
-        [image.path for image in found.images] + [entry.path for entry in (*found.set_aside, *found.left_out)]
+        [image.path for image in found.images] + [entry.path for entry in (*found.unusable, *found.not_chosen)]
     )
     assert {file: named[file] + sum(named[folder] for folder in file.parents) for file in files} == dict.fromkeys(
         files, 1
@@ -51,17 +51,17 @@ def test_the_index_is_what_was_generated(tmp_path: Path, unit: CvlUnit) -> None:
         *("0431-1", "0431-5", "0431-6", "0431-7"),
     }
     assert {image.unit for image in found.images} == {"line"}
-    assert (found.name, found.root, found.set_aside, found.left_out) == ("cvl", tmp_path, (), ())
+    assert (found.name, found.root, found.unusable, found.not_chosen) == ("cvl", tmp_path, (), ())
     assert found.has_pages
 
 
-def test_of_each_page_the_cropped_image_is_used_and_the_other_left_out(tmp_path: Path) -> None:
+def test_of_each_page_the_cropped_image_is_used_and_the_other_is_not(tmp_path: Path) -> None:
     found = index(write_cvl(tmp_path, "page"), unit="page")
     assert said(found) == {name: row for name, row in file_names("page").items() if "cropped" in name}
     assert {image.unit for image in found.images} == {"page"}
-    assert len(found.left_out) == len(found.images) == 10
-    assert {entry.reason for entry in found.left_out} == {"shows the page with its print; the cropped image is used"}
-    assert found.set_aside == ()
+    assert len(found.not_chosen) == len(found.images) == 10
+    assert {entry.reason for entry in found.not_chosen} == {"shows the page with its print; the cropped image is used"}
+    assert found.unusable == ()
 
 
 def test_a_page_without_cropped_image_is_a_form(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_page_without_cropped_image_is_a_form(tmp_path: Path) -> None:
     (root / "testset/pages/0052-2-cropped.tif").unlink()
     found = index(root, unit="page")
     assert {image.image_id: image.unit for image in found.images if image.unit != "page"} == {"0052-2": "form"}
-    assert "0052-2" not in {entry.path.stem for entry in found.left_out}
+    assert "0052-2" not in {entry.path.stem for entry in found.not_chosen}
 
 
 def test_what_words_say_is_read_from_their_names(tmp_path: Path) -> None:
@@ -93,20 +93,20 @@ def test_a_name_that_was_spoilt_in_unpacking_leaves_an_image_without_text(tmp_pa
     spoilt.touch()
     found = index(root, unit="word")
     assert {image.image_id: image.text for image in found.images}["0002-8-0-1"] is None
-    assert found.set_aside == ()
+    assert found.unusable == ()
 
 
-def test_a_second_text_under_one_number_is_set_aside(tmp_path: Path) -> None:
+def test_a_second_text_under_one_number_is_unusable(tmp_path: Path) -> None:
     root = make_tree(write_cvl(tmp_path, "word"), ["trainset/words/0002/0002-8-0-0-other.tif"])
     found = index(root, unit="word")
     assert "has the number of" in reasons(found)["trainset/words/0002/0002-8-0-0-other.tif"]
     assert len(found.images) == len(file_names("word"))
 
 
-def test_folders_of_other_units_are_left_out_whole(tmp_path: Path) -> None:
+def test_folders_of_other_units_are_excluded_whole(tmp_path: Path) -> None:
     found = index(write_cvl(tmp_path, "page", "line", "word"))
     assert said(found) == file_names("line")
-    assert [(entry.path.relative_to(tmp_path).as_posix(), entry.reason) for entry in found.left_out] == [
+    assert [(entry.path.relative_to(tmp_path).as_posix(), entry.reason) for entry in found.not_chosen] == [
         (f"{part}/{folder}", f"holds images of {folder}; `corpus.unit` is line")
         for part in ("testset", "trainset")
         for folder in ("pages", "words")
@@ -120,11 +120,11 @@ def test_of_converted_copies_the_original_is_used(tmp_path: Path) -> None:
     (root / "trainset/lines/0001/0001-1-1.tif").unlink()
     lines = index(root)
     assert {"trainset/lines/0001/0001-1-0.tif", copies[1]} <= set(said(lines))
-    assert copies[0] in {entry.path.relative_to(root).as_posix() for entry in lines.left_out}
+    assert copies[0] in {entry.path.relative_to(root).as_posix() for entry in lines.not_chosen}
     assert "trainset/pages/0001-1-cropped.tif" in said(index(root, unit="page"))
 
 
-def test_what_lies_elsewhere_or_is_named_otherwise_is_set_aside(tmp_path: Path) -> None:
+def test_what_lies_elsewhere_or_is_named_otherwise_is_unusable(tmp_path: Path) -> None:
     strays = ["trainset/lines/0001/scan.tif", "0003-1-0.tif", "trainset/0001-1-5.tif", "more/lines/0001/0009-1-0.tif"]
     found = index(make_tree(write_cvl(tmp_path, "line"), strays))
     assert said(found) == file_names("line")

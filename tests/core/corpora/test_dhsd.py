@@ -35,7 +35,7 @@ def test_the_whole_data_set_is_indexed_with_its_official_split(dhsd_root: Path) 
     assert len(index.writer_ids) == 37
     assert len({image.image_id for image in index.images}) == 5939
     assert not index.has_pages
-    assert index.set_aside == index.left_out == ()
+    assert index.unusable == index.not_chosen == ()
     first = index.images[0]
     assert (first.image_id, first.writer_id, first.text, first.unit) == ("1_65", "1", "Mörsdorf", "line")
     assert first.text_id == first.text
@@ -52,18 +52,18 @@ def test_a_missing_table_is_refused(small_root: Path) -> None:
         DhsdCorpus(DhsdSettings(root=small_root)).index()
 
 
-def test_a_missing_image_is_set_aside_by_name_and_the_rest_is_used(small_root: Path) -> None:
+def test_a_missing_image_is_unusable_by_name_and_the_rest_is_used(small_root: Path) -> None:
     gone = small_root / (small_root / "train.csv").read_text(encoding="utf-8").splitlines()[2].split(",")[0]
     gone.unlink()
     index = DhsdCorpus(DhsdSettings(root=small_root)).index()
     assert len(index.images) == 40
-    (lost,) = index.set_aside
+    (lost,) = index.unusable
     assert (lost.path, lost.reason) == (gone, f"is not there, but line 3 of {small_root / 'train.csv'} names it")
 
 
-def test_an_image_that_no_table_names_is_set_aside(small_root: Path) -> None:
+def test_an_image_that_no_table_names_is_unusable(small_root: Path) -> None:
     shutil.copy(small_root / "german_hw_data/writer2/2_0.png", small_root / "german_hw_data/writer2/extra.png")
-    (lost,) = DhsdCorpus(DhsdSettings(root=small_root)).index().set_aside
+    (lost,) = DhsdCorpus(DhsdSettings(root=small_root)).index().unusable
     assert (lost.path.name, lost.reason) == ("extra.png", "neither train.csv nor test.csv names it")
 
 
@@ -85,16 +85,16 @@ def test_of_an_image_in_both_tables_the_first_row_counts(small_root: Path) -> No
     index = DhsdCorpus(DhsdSettings(root=small_root)).index()
     assert len(index.images) == 41
     assert index.images[0].official_split == "train"
-    assert "lists german_hw_data/writer1/" in index.set_aside[0].reason
-    assert "twice; its first row counts" in index.set_aside[0].reason
+    assert "lists german_hw_data/writer1/" in index.unusable[0].reason
+    assert "twice; its first row counts" in index.unusable[0].reason
 
 
-def test_a_row_that_lacks_its_writer_is_set_aside_by_line(small_root: Path) -> None:
+def test_a_row_that_lacks_its_writer_is_unusable_by_line(small_root: Path) -> None:
     with (small_root / "train.csv").open("a", encoding="utf-8") as file:
         file.write("\na.png,Ort\n")
     index = DhsdCorpus(DhsdSettings(root=small_root)).index()
     assert len(index.images) == 41
-    assert index.set_aside[0].reason.startswith("line 22 must name a file, a text and a writer, but is ")
+    assert index.unusable[0].reason.startswith("line 22 must name a file, a text and a writer, but is ")
 
 
 def test_one_writer_only_is_refused(small_root: Path) -> None:

@@ -14,7 +14,7 @@ def test_the_index_is_what_was_generated(tmp_path: Path) -> None:
         for name, writer in FIREMAKER.items()
     }
     assert [image.image_id for image in index.images] == [Path(name).stem for name in FIREMAKER]
-    assert (index.name, index.root, index.generated, index.set_aside, index.left_out) == (
+    assert (index.name, index.root, index.generated, index.unusable, index.not_chosen) == (
         "firemaker",
         root,
         False,
@@ -46,7 +46,7 @@ def test_the_parts_of_one_page_stay_together(tmp_path: Path) -> None:
     assert [image.page_id for image in index.images] == ["00101-1", "00101-1", "00102-4"]
 
 
-def test_other_names_are_set_aside(tmp_path: Path) -> None:
+def test_other_names_are_unusable(tmp_path: Path) -> None:
     index = open_corpus(
         FiremakerSettings(root=make_tree(tmp_path, [*FIREMAKER, "a01-000u.png", "1.png"])), tmp_path
     ).index()

@@ -62,12 +62,12 @@ def test_hidden_files_and_other_files_are_passed_over(tmp_path: Path) -> None:
     root = touch(tmp_path, "ann/p1.png", "ann/.p2.png", "ann/notes.txt", "bob/p1.png", ".git/x.png", "README.md")
     index = index_of(root)
     assert [image.image_id for image in index.images] == ["ann/p1.png", "bob/p1.png"]
-    assert index.set_aside == ()
+    assert index.unusable == ()
 
 
-def test_what_cannot_be_placed_is_set_aside_with_a_reason(tmp_path: Path) -> None:
+def test_what_cannot_be_placed_is_unusable_with_a_reason(tmp_path: Path) -> None:
     root = touch(tmp_path, "ann/p1.png", "bob/p1.png", "stray.png", "carl/notes.txt", "bob/p2/deep/x.png")
-    reasons = {entry.path.relative_to(root).as_posix(): entry.reason for entry in index_of(root).set_aside}
+    reasons = {entry.path.relative_to(root).as_posix(): entry.reason for entry in index_of(root).unusable}
     assert reasons == {
         "bob/p2/deep/x.png": "lies deeper than <writer>/<page>/<line>",
         "carl": "the writer's folder holds no images",

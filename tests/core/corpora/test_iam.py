@@ -50,11 +50,11 @@ def index(root: Path, **settings: Any) -> CorpusIndex:
 
 
 def assert_nothing_is_lost(found: CorpusIndex) -> None:
-    """Every image file is used, left out or set aside, once; a folder stands for what lies in it."""
+    """Every image file is used, not chosen or unusable, once; a folder stands for what lies in it."""
     files = [file for file in found.root.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
     named = Counter(
         [image.path for image in found.images]
-        + [entry.path for entry in (*found.set_aside, *found.left_out) if entry.path.suffix != ".txt"]
+        + [entry.path for entry in (*found.unusable, *found.not_chosen) if entry.path.suffix != ".txt"]
     )
     assert {file: named[file] + sum(named[folder] for folder in file.parents) for file in files} == dict.fromkeys(
         files, 1
@@ -72,7 +72,7 @@ def test_sentences_are_joined_with_their_writers_pages_prompts_and_texts(tmp_pat
     assert [(i.image_id, i.writer_id, i.page_id, i.text_id, i.text) for i in found.images] == SENTENCES
     assert {image.unit for image in found.images} == {"line"}
     assert found.images[0].path == tmp_path / "sentences" / "a01" / "a01-000u" / "a01-000u-s00-00.png"
-    assert (found.name, found.root, found.set_aside, found.left_out) == ("iam", tmp_path, (), ())
+    assert (found.name, found.root, found.unusable, found.not_chosen) == ("iam", tmp_path, (), ())
     assert found.has_pages
     assert not found.generated
 
@@ -126,7 +126,7 @@ def test_flat_images_give_the_same_index_as_nested_ones(tmp_path: Path, unit: Ia
     nested = index(corpus(tmp_path / "nested", unit), unit=unit)
     flat = index(corpus(tmp_path / "flat", unit, place=place), unit=unit)
     assert said(nested) == said(flat) != []
-    assert flat.set_aside == flat.left_out == ()
+    assert flat.unusable == flat.not_chosen == ()
 
 
 def test_amounts_are_the_tables_for_writers_with_images(tmp_path: Path) -> None:
@@ -144,22 +144,22 @@ def test_only_what_was_segmented_well_is_used_if_so_wished(tmp_path: Path) -> No
     root = corpus(tmp_path, "sentence", "form")
     found = index(root, segmentation="ok")
     assert ids(found) == [row[0] for row in SENTENCES if row[0] not in ("a01-000u-s00-01", "a01-000u-s01-00")]
-    left_out = {entry.path.name: entry.reason for entry in found.left_out}
-    assert set(left_out) == {"a01-000u-s00-01.png", "a01-000u-s01-00.png", "formsA-D", "formsE-H", "formsI-Z"}
-    assert "marked err" in left_out["a01-000u-s01-00.png"]
+    not_chosen = {entry.path.name: entry.reason for entry in found.not_chosen}
+    assert set(not_chosen) == {"a01-000u-s00-01.png", "a01-000u-s01-00.png", "formsA-D", "formsE-H", "formsI-Z"}
+    assert "marked err" in not_chosen["a01-000u-s01-00.png"]
     assert len(index(root, unit="form", segmentation="ok").images) == len(FORMS)
 
 
-def test_images_of_other_units_are_left_out_by_folder_or_by_file(tmp_path: Path) -> None:
+def test_images_of_other_units_are_excluded_by_folder_or_by_file(tmp_path: Path) -> None:
     root = corpus(tmp_path, *UNITS)
     write_images(root, FORMS[:1], "word", place="root")
     found = index(root, unit="line")
-    left_out = {entry.path.name: entry.reason for entry in found.left_out}
+    not_chosen = {entry.path.name: entry.reason for entry in found.not_chosen}
     assert len(found.images) == 8
-    assert found.set_aside == ()
-    assert left_out.pop("words") == "holds images of words; `corpus.unit` is line"
-    assert left_out.pop("a01-000u-00-00.png") == "shows a word; `corpus.unit` is line"
-    assert {name for name in left_out if not name.endswith(".png")} == {
+    assert found.unusable == ()
+    assert not_chosen.pop("words") == "holds images of words; `corpus.unit` is line"
+    assert not_chosen.pop("a01-000u-00-00.png") == "shows a word; `corpus.unit` is line"
+    assert {name for name in not_chosen if not name.endswith(".png")} == {
         "sentences",
         "formsA-D",
         "formsE-H",
@@ -175,11 +175,11 @@ def test_of_converted_copies_one_is_used_and_hidden_files_are_passed_over(tmp_pa
     found = index(root)
     assert ids(found) == [row[0] for row in SENTENCES]
     assert [image.path.suffix for image in found.images[:2]] == [".png", ".TIF"]
-    assert [entry.path.name for entry in found.left_out] == ["a01-000u-s00-00.jpg"]
-    assert found.set_aside == ()
+    assert [entry.path.name for entry in found.not_chosen] == ["a01-000u-s00-00.jpg"]
+    assert found.unusable == ()
 
 
-def test_images_that_no_table_knows_and_rows_of_unknown_forms_are_set_aside(tmp_path: Path) -> None:
+def test_images_that_no_table_knows_and_rows_of_unknown_forms_are_unusable(tmp_path: Path) -> None:
     root = corpus(tmp_path, "sentence")
     stray = ["sentences/z99/z99-000-s00-00.png", "sentences/scan.png", "sentences/a01/a01-000v/a01-000v-s00-00.png"]
     make_tree(root, stray)
@@ -195,29 +195,29 @@ def test_images_that_no_table_knows_and_rows_of_unknown_forms_are_set_aside(tmp_
     assert said == {}
 
 
-def test_rows_without_images_are_set_aside_form_by_form(tmp_path: Path) -> None:
+def test_rows_without_images_are_unusable_form_by_form(tmp_path: Path) -> None:
     root = corpus(tmp_path)
     paths = write_images(root, FORMS[:2], "sentence")
     paths[0].unlink()
     found = index(root)
     assert ids(found) == [row[0] for row in SENTENCES[1:5]]
-    assert [entry.reason for entry in found.set_aside] == [
+    assert [entry.reason for entry in found.unusable] == [
         "1 of 3 sentences of form a01-000u have no image: a01-000u-s00-00",
         "1 of 1 sentences of form a01-117 have no image: a01-117-s00-00",
         "3 of 3 sentences of form g06-011a have no image: g06-011a-s00-00, g06-011a-s01-00, g06-011a-s01-01",
         "1 of 1 sentences of form r06-022 have no image: r06-022-s00-00",
     ]
-    assert {entry.path for entry in found.set_aside} == {root / "ascii" / "sentences.txt"}
+    assert {entry.path for entry in found.unusable} == {root / "ascii" / "sentences.txt"}
 
 
-def test_a_form_without_image_is_set_aside(tmp_path: Path) -> None:
+def test_a_form_without_image_is_unusable(tmp_path: Path) -> None:
     root = corpus(tmp_path, "form")
     (root / "formsE-H" / "g06-011a.png").unlink()
     found = index(root, unit="form")
-    assert [entry.reason for entry in found.set_aside] == ["form g06-011a has no image"]
+    assert [entry.reason for entry in found.unusable] == ["form g06-011a has no image"]
 
 
-def test_faulty_rows_of_both_tables_are_set_aside(tmp_path: Path) -> None:
+def test_faulty_rows_of_both_tables_are_unusable(tmp_path: Path) -> None:
     root = corpus(tmp_path, "sentence")
     append_row(root / "ascii" / "forms.txt", "b01-000 torn")
     append_row(root / "ascii" / "sentences.txt", "a01-000u-s00-00 0 ok 154 19 408 746 1661 89 again")
@@ -227,7 +227,7 @@ def test_faulty_rows_of_both_tables_are_set_aside(tmp_path: Path) -> None:
     assert "a01-000u-s00-00 again" in reasons(found)["ascii/sentences.txt"]
 
 
-def test_the_two_broken_words_of_the_download_are_listed_for_the_line_store_to_set_aside(tmp_path: Path) -> None:
+def test_the_two_broken_words_of_the_download_are_listed_for_the_line_store_to_report(tmp_path: Path) -> None:
     forms = (
         Form("a01-117", "000", (((),),) * 5 + ((("a", "b", "c"),),)),
         Form("r06-022", "007", (((),),) * 3 + ((("a", "b", "c", "d", "e", "f"),),)),

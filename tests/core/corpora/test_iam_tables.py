@@ -111,7 +111,7 @@ def test_a_row_is_read(tmp_path: Path, case: str) -> None:
     assert part(tmp_path, unit, row) == expected
 
 
-def test_a_faulty_row_is_set_aside_with_its_number_and_a_repeated_one_counts_once(tmp_path: Path) -> None:
+def test_a_faulty_row_is_unusable_with_its_number_and_a_repeated_one_counts_once(tmp_path: Path) -> None:
     text = FORMS + "torn row\n\na01-000u 999 2 prt 7 5 52 36\n"
     forms = read_forms(table(tmp_path, text))
     assert len(forms.rows) == 3

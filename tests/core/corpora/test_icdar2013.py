@@ -11,7 +11,7 @@ def test_the_index_is_what_was_generated(tmp_path: Path) -> None:
 
     assert rows(index) == {(name, writer, name[:-4], name[4], "page") for name, writer in ICDAR2013.items()}
     assert [image.image_id for image in index.images] == [Path(name).stem for name in ICDAR2013]
-    assert (index.name, index.root, index.generated, index.set_aside, index.left_out) == (
+    assert (index.name, index.root, index.generated, index.unusable, index.not_chosen) == (
         "icdar2013",
         root,
         False,

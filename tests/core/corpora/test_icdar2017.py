@@ -14,7 +14,7 @@ def test_the_index_is_what_was_generated(tmp_path: Path) -> None:
     assert [image.image_id for image in index.images] == [
         Path(name).stem for name in sorted(ICDAR2017, key=natural_key)
     ]
-    assert (index.name, index.root, index.generated, index.set_aside, index.left_out) == (
+    assert (index.name, index.root, index.generated, index.unusable, index.not_chosen) == (
         "icdar2017",
         root,
         False,
@@ -34,8 +34,8 @@ def test_the_colour_image_is_used_where_a_bilevel_one_lies_beside(tmp_path: Path
     colour = [f"color/{name}" for name in ICDAR2017]
     index = open_corpus(Icdar2017Settings(root=make_tree(tmp_path, [*bilevel, *colour])), tmp_path).index()
     assert {path for path, *_ in rows(index)} == set(colour)
-    assert {entry.path.relative_to(tmp_path).as_posix() for entry in index.left_out} == set(bilevel)
-    assert all("color" in entry.reason for entry in index.left_out)
+    assert {entry.path.relative_to(tmp_path).as_posix() for entry in index.not_chosen} == set(bilevel)
+    assert all("color" in entry.reason for entry in index.not_chosen)
 
 
 def test_writers_without_zeros_are_read_too(tmp_path: Path) -> None:

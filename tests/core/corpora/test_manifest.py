@@ -36,7 +36,7 @@ def test_the_index_is_what_the_table_says(tmp_path: Path) -> None:
         ("scans/bob2.tif", "1", "scans/bob2.tif", None, None, None, "auto"),
     ]
     assert [image.path for image in index.images] == [tmp_path / name for name in IMAGES]
-    assert (index.name, index.root, index.set_aside) == ("people", tmp_path, ())
+    assert (index.name, index.root, index.unusable) == ("people", tmp_path, ())
 
 
 @pytest.mark.parametrize(
@@ -59,20 +59,20 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, content: str) -> None:
     ]
 
 
-def test_rows_that_cannot_be_used_are_set_aside_with_their_line(tmp_path: Path) -> None:
+def test_rows_that_cannot_be_used_are_unusable_with_their_line(tmp_path: Path) -> None:
     index = index_of(
         tmp_path,
         "path,writer\nscans/ann 1.png,ann\nscans/ann 1.png,bob\nscans/ann2.png,\ngone.png,ann\n,ann\n"
         "scans/bob1.tif,bob\nscans/bob2.tif,bob\nscans/ann2.png,ann\n",
     )
     assert [image.writer_id for image in index.images] == ["ann", "bob", "bob", "ann"]
-    assert [(entry.path.name, entry.reason.split(": ")[1]) for entry in index.set_aside] == [
+    assert [(entry.path.name, entry.reason.split(": ")[1]) for entry in index.unusable] == [
         ("ann 1.png", "names a file that an earlier line has"),
         ("ann2.png", "names no writer"),
         ("gone.png", "names a file that is not there"),
         ("people.csv", "names no path"),
     ]
-    assert [entry.reason.split(" of ")[0] for entry in index.set_aside] == ["line 3", "line 4", "line 5", "line 6"]
+    assert [entry.reason.split(" of ")[0] for entry in index.unusable] == ["line 3", "line 4", "line 5", "line 6"]
 
 
 def test_lines_without_a_page_have_none(tmp_path: Path) -> None:

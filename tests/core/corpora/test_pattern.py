@@ -34,7 +34,7 @@ def test_the_groups_say_writer_page_line_text_and_split(tmp_path: Path) -> None:
     assert rows(index) == expected
     assert {image.official_split for image in index.images if image.writer_id == "001"} == {"train"}
     assert {image.official_split for image in index.images if image.writer_id == "01"} == {"test"}
-    assert index.set_aside == ()
+    assert index.unusable == ()
 
 
 def test_a_writer_alone_makes_each_file_a_page(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_the_pattern_is_for_the_whole_path(tmp_path: Path) -> None:
     assert set(reasons(index)) == {"2_1_old.png", "sub/3_1.png", "3_1.v2.png"}
 
 
-def test_a_part_that_is_neither_train_nor_test_is_set_aside(tmp_path: Path) -> None:
+def test_a_part_that_is_neither_train_nor_test_is_unusable(tmp_path: Path) -> None:
     root = make_tree(tmp_path, ["train/1.png", "test/2.png", "val/3.png"])
     assert list(reasons(index_of(root, r"(?P<split>\w+)/(?P<writer>\d)"))) == ["val/3.png"]
 

@@ -2,7 +2,7 @@
 
 python -m tests.core.lines.build_store ROOT CACHE_DIR [--pause S] [--limit BYTES] [--as-nobody]
 
-It prints `read N of M` as it goes on, then the sum of the census and a line for each image set aside.
+It prints `read N of M` as it goes on, then the counts of the corpus report and a line for each unusable image.
 """
 
 import argparse
@@ -40,11 +40,12 @@ def main() -> None:
         time.sleep(chosen.pause)
 
     index = FolderCorpus(FolderSettings(root=chosen.root)).index()
-    corpus_report = report_corpus(index, build_line_store(index, InkSettings(height_px=40), chosen.cache_dir, tell))
+    store = build_line_store(index, InkSettings(height_px=40), chosen.cache_dir, tell)
+    corpus_report = report_corpus(index, {line.image_id for line in store.lines}, store.unusable)
     print(
-        f"{corpus_report.n_found} = {corpus_report.n_used} + {corpus_report.n_left_out} + {corpus_report.n_quarantined}"
+        f"{corpus_report.n_found} = {corpus_report.n_used} + {corpus_report.n_not_chosen} + {corpus_report.n_unusable}"
     )
-    for entry in corpus_report.quarantined:
+    for entry in corpus_report.unusable:
         print(entry.path, entry.reason)
 
 

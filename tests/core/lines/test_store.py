@@ -191,7 +191,7 @@ def test_a_moved_corpus_is_not_read_again_and_names_its_new_places(folder_root: 
     calls, moved = Calls(), folder_root.rename(tmp_path / "moved")
     second = build_line_store(scans(moved), InkSettings(), tmp_path / "lines", calls)
     assert second.folder == first.folder
-    assert [entry.path for entry in second.set_aside] == [moved / "000/000-00.png"]
+    assert [entry.path for entry in second.unusable] == [moved / "000/000-00.png"]
     assert len(packs(tmp_path / "lines")) == 1
 
 
@@ -209,40 +209,40 @@ def test_a_changed_image_is_read_anew_though_size_and_time_stay(folder_root: Pat
     assert len(packs(tmp_path / "lines")) == 1, "the same content under another name is there already"
 
 
-def test_unreadable_images_are_set_aside_and_the_rest_is_built(folder_root: Path, tmp_path: Path) -> None:
+def test_unreadable_images_are_unusable_and_the_rest_is_built(folder_root: Path, tmp_path: Path) -> None:
     (folder_root / "000/000-00.png").write_bytes(b"")
     (folder_root / "001/001-03.png").write_text("no image")
     index = scans(folder_root)
     (folder_root / "002/002-01.png").unlink()
     store = build_line_store(index, InkSettings(), tmp_path / "lines")
     assert len(store) == 9 * 4
-    assert [entry.path.name for entry in store.set_aside] == ["000-00.png", "001-03.png", "002-01.png"]
-    assert [entry.image_id for entry in store.set_aside] == ["000/000-00.png", "001/001-03.png", "002/002-01.png"]
-    assert "has 0 bytes" in store.set_aside[0].reason
-    assert "there is no" in store.set_aside[2].reason
-    assert LineStore.open(store.folder).set_aside == store.set_aside
+    assert [entry.path.name for entry in store.unusable] == ["000-00.png", "001-03.png", "002-01.png"]
+    assert [entry.image_id for entry in store.unusable] == ["000/000-00.png", "001/001-03.png", "002/002-01.png"]
+    assert "has 0 bytes" in store.unusable[0].reason
+    assert "there is no" in store.unusable[2].reason
+    assert LineStore.open(store.folder).unusable == store.unusable
 
 
 def test_a_mended_image_is_used_and_only_it_is_read(folder_root: Path, tmp_path: Path) -> None:
     page = folder_root / "000/000-00.png"
     whole = page.read_bytes()
     page.write_bytes(whole[: len(whole) // 2])
-    assert len(build_line_store(scans(folder_root), InkSettings(), tmp_path / "lines").set_aside) == 1
+    assert len(build_line_store(scans(folder_root), InkSettings(), tmp_path / "lines").unusable) == 1
     page.write_bytes(whole)
     calls = Calls()
     store = build_line_store(scans(folder_root), InkSettings(), tmp_path / "lines", calls)
-    assert (len(store), store.set_aside, calls.done) == (48, (), [(12, 12)])
+    assert (len(store), store.unusable, calls.done) == (48, (), [(12, 12)])
 
 
 def test_an_image_that_comes_back_is_used(folder_root: Path, tmp_path: Path) -> None:
     index, page = scans(folder_root), folder_root / "000/000-00.png"
     away = page.rename(tmp_path / "away.png")
-    assert len(build_line_store(index, InkSettings(), tmp_path / "lines").set_aside) == 1
+    assert len(build_line_store(index, InkSettings(), tmp_path / "lines").unusable) == 1
     away.rename(page)
-    assert build_line_store(index, InkSettings(), tmp_path / "lines").set_aside == ()
+    assert build_line_store(index, InkSettings(), tmp_path / "lines").unusable == ()
 
 
-def test_one_content_under_many_names_is_read_once_and_if_unusable_set_aside_each(
+def test_one_content_under_many_names_is_read_once_and_if_unusable_reported_each(
     folder_root: Path, tmp_path: Path
 ) -> None:
     for path in sorted(folder_root.rglob("*-0[123].png")):
@@ -253,7 +253,7 @@ def test_one_content_under_many_names_is_read_once_and_if_unusable_set_aside_eac
     calls = Calls()
     store = build_line_store(scans(folder_root), InkSettings(), tmp_path / "lines", calls)
     assert len(store) == 8 * 4
-    assert [f"blank-{n}.png" in entry.reason for n, entry in enumerate(store.set_aside)] == [True] * 5
+    assert [f"blank-{n}.png" in entry.reason for n, entry in enumerate(store.unusable)] == [True] * 5
     assert calls.done[0] == (6, 13), "six images for one reading"
     assert calls.done[-1] == (13, 13)
 
@@ -262,7 +262,7 @@ def test_a_corpus_of_unreadable_images_is_a_store_without_lines(folder_root: Pat
     for path in folder_root.rglob("*.png"):
         path.write_bytes(b"")
     store = build_line_store(scans(folder_root), InkSettings(), tmp_path / "lines")
-    assert (len(store), len(store.set_aside)) == (0, 12)
+    assert (len(store), len(store.unusable)) == (0, 12)
 
 
 def test_a_corpus_without_images_is_refused(tmp_path: Path) -> None:

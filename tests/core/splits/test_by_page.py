@@ -107,10 +107,10 @@ def test_too_few_pages_are_refused_with_the_number_needed() -> None:
         split_pages(corpus({"a": 5, "b": 2, "c": 5}), SplitSettings())
 
 
-def test_writers_with_too_few_pages_are_left_out_and_reported() -> None:
+def test_writers_with_too_few_pages_are_excluded_and_reported() -> None:
     manifest = split_pages(corpus({"a": 5, "b": 2, "c": 5}), SplitSettings(too_few_pages="leave_out"))
     assert manifest.writer_ids == ("a", "c")
-    assert [(writer.writer_id, writer.n_pages) for writer in manifest.left_out] == [("b", 2)]
+    assert [(writer.writer_id, writer.n_pages) for writer in manifest.excluded_writers] == [("b", 2)]
     assert not any(image_id.startswith("b") for part in SUBSETS for image_id in manifest.image_ids(part))
 
 
@@ -124,12 +124,12 @@ def test_images_that_cannot_be_read_are_in_no_part_and_empty_none() -> None:
         assert {image_id.split("-")[0] for image_id in manifest.image_ids(part)} == {"a", "b", "c"}
 
 
-def test_a_writer_with_too_few_pages_because_one_cannot_be_read_is_left_out_and_no_error() -> None:
+def test_a_writer_with_too_few_pages_because_one_cannot_be_read_is_excluded_and_no_error() -> None:
     index = corpus({"a": 3, "b": 4, "c": 5}, n_lines=1)
     manifest = split_pages(index, SplitSettings(), {"a-1-0"})
     assert manifest.writer_ids == ("b", "c")
-    (left_out,) = manifest.left_out
-    assert (left_out.writer_id, left_out.reason) == ("a", "has 2, needs 3 (1 cannot be read)")
+    (excluded_writers,) = manifest.excluded_writers
+    assert (excluded_writers.writer_id, excluded_writers.reason) == ("a", "has 2, needs 3 (1 cannot be read)")
     with pytest.raises(SplitError, match=r"1 have too few pages: writer 'd' has 2, needs 3\. Add"):
         split_pages(corpus({"a": 3, "b": 4, "c": 5, "d": 2}, n_lines=1), SplitSettings(), {"a-1-0"})
 

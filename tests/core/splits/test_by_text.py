@@ -83,13 +83,13 @@ def test_one_text_that_all_copied_is_refused_with_the_way_out() -> None:
         split(copied({"1": "a a a", "2": "a a a"}))
 
 
-def test_writers_with_too_few_texts_can_be_left_out() -> None:
+def test_writers_with_too_few_texts_can_be_excluded() -> None:
     index = copied({"1": "a b c", "2": "a b c", "3": "a a a"})
     with pytest.raises(SplitError, match=r"too_few_pages: leave_out"):
         split(index)
     manifest = split(index, too_few_pages="leave_out")
     assert manifest.writer_ids == ("1", "2")
-    assert [writer.writer_id for writer in manifest.left_out] == ["3"]
+    assert [writer.writer_id for writer in manifest.excluded_writers] == ["3"]
 
 
 def test_texts_that_cannot_be_dealt_are_refused() -> None:

@@ -120,7 +120,9 @@ class TestLists:
         with pytest.raises(SplitError, match=r"'c' has nothing in train.*too_few_pages: leave_out"):
             split(self.INDEX, lists=lists)
         manifest = split(self.INDEX, lists=lists, too_few_pages="leave_out")
-        assert [(writer.writer_id, writer.reason) for writer in manifest.left_out] == [("c", "has nothing in train")]
+        assert [(writer.writer_id, writer.reason) for writer in manifest.excluded_writers] == [
+            ("c", "has nothing in train")
+        ]
         assert pages(manifest.validation) == {"a-1", "b-1"}
 
     def test_an_image_that_cannot_be_read_is_in_no_part(self) -> None:
@@ -129,7 +131,7 @@ class TestLists:
 
     def test_a_writer_with_too_few_pages_for_validation_is_told(self) -> None:
         manifest = split(self.INDEX, lists={"train": ["a-0", "a-1", "b-0", "b-1", "c-0"]}, too_few_pages="leave_out")
-        assert [writer.writer_id for writer in manifest.left_out] == ["c"]
+        assert [writer.writer_id for writer in manifest.excluded_writers] == ["c"]
 
 
 class TestWriters:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.corpora.index import Choice, CorpusIndex, LeftOutPage, LeftOutWriter, TextImage
+from core.corpora.index import Choice, CorpusIndex, ExcludedPage, ExcludedWriter, TextImage
 from core.errors import SplitError
 from core.splits.manifest import SplitManifest
 
@@ -20,7 +20,7 @@ def manifest() -> SplitManifest:
         train=("a1", "ü1"),
         validation=("a2", "ü2"),
         test=("a3", "ü3"),
-        left_out=(LeftOutWriter("c", 1, "has 1, needs 3"),),
+        excluded_writers=(ExcludedWriter("c", 1, "has 1, needs 3"),),
         settings={"seed": 0},
     )
 
@@ -38,7 +38,7 @@ def test_a_saved_manifest_is_read_back_equal(manifest: SplitManifest, tmp_path: 
 
 
 def test_the_choice_of_writers_stands_in_the_file(manifest: SplitManifest, tmp_path: Path) -> None:
-    choice = Choice("The 2 with most.", (LeftOutWriter("d", 4, "has 4"),), (LeftOutPage("p", "a", "is blotted"),))
+    choice = Choice("The 2 with most.", (ExcludedWriter("d", 4, "has 4"),), (ExcludedPage("p", "a", "is blotted"),))
     chosen = dataclasses.replace(manifest, choice=choice)
     chosen.save(tmp_path / "split.json")
     assert SplitManifest.load(tmp_path / "split.json") == chosen

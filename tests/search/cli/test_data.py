@@ -30,7 +30,7 @@ def test_images_that_cannot_be_used_are_listed_with_reasons(scans: Path, command
     (tmp_path / "scans" / "empty").mkdir()
     answer = command("data", "stats", scans, "--set", "quarantine.max_share=0.3")
     assert answer.code == 0, answer.err
-    listed = [line for line in answer.err.splitlines() if line.startswith("set aside: ")]
+    listed = [line for line in answer.err.splitlines() if line.startswith("unusable: ")]
     assert len(listed) == 5
     for name, reason in {
         "zero.png": "0 bytes",
@@ -61,7 +61,7 @@ def test_too_few_pages_say_how_many_are_needed(scans: Path, command: Command, tm
     assert "3" in command("data", "split", scans).error
     answer = command("data", "split", scans, "--set", "split.too_few_pages=leave_out")
     assert answer.code == 0, answer.err
-    assert f"left out: writer '{first.name}' has 2, needs 3" in answer.err
+    assert f"not chosen: writer '{first.name}' has 2, needs 3" in answer.err
 
 
 def test_a_damaged_line_store_is_built_again(scans: Path, command: Command, tmp_path: Path) -> None:
@@ -74,22 +74,22 @@ def test_a_damaged_line_store_is_built_again(scans: Path, command: Command, tmp_
         assert command("data", "stats", scans) == before
 
 
-def test_what_was_found_is_used_or_left_out_or_quarantined(scans: Path, command: Command, tmp_path: Path) -> None:
+def test_what_was_found_is_used_or_not_chosen_or_unusable(scans: Path, command: Command, tmp_path: Path) -> None:
     writers = sorted((tmp_path / "scans").iterdir())
     (writers[0] / "zero.png").touch()
     for page in sorted(writers[1].iterdir())[2:]:
         page.unlink()
     answer = command("data", "stats", scans, "--set", "split.too_few_pages=leave_out", "--reports", "reports")
     assert answer.code == 0, answer.err
-    assert "found 11 = 8 used + 2 left out + 1 quarantined" in answer.out
-    counts = json.loads((tmp_path / "reports" / "census.json").read_text())
-    assert counts == {"corpus": "scans", "n_found": 11, "n_used": 8, "n_left_out": 2, "n_quarantined": 1}
-    (row,) = list(csv.DictReader((tmp_path / "reports" / "quarantine.csv").open()))
+    assert "found 11 = 8 used + 2 not chosen + 1 unusable" in answer.out
+    counts = json.loads((tmp_path / "reports" / "corpus_report.json").read_text())
+    assert counts == {"corpus": "scans", "n_found": 11, "n_used": 8, "n_not_chosen": 2, "n_unusable": 1}
+    (row,) = list(csv.DictReader((tmp_path / "reports" / "unusable.csv").open()))
     assert (row["path"], row["image_id"]) == ("scans/000/zero.png", "000/zero.png")
     assert "0 bytes" in row["reason"]
 
 
-def test_a_writer_whose_page_is_broken_is_left_out_and_ends_nothing(
+def test_a_writer_whose_page_is_broken_is_excluded_and_ends_nothing(
     scans: Path, command: Command, tmp_path: Path
 ) -> None:
     pages = sorted(sorted((tmp_path / "scans").iterdir())[0].iterdir())
@@ -97,7 +97,7 @@ def test_a_writer_whose_page_is_broken_is_left_out_and_ends_nothing(
     pages[2].write_bytes(b"torn")
     answer = command("data", "stats", scans)
     assert answer.code == 0, answer.err
-    assert "left out: writer '000' has 2, needs 3 (1 cannot be read) (scans/000/000-00.png and 1 more)" in answer.err
+    assert "not chosen: writer '000' has 2, needs 3 (1 cannot be read) (scans/000/000-00.png and 1 more)" in answer.err
 
 
 @pytest.mark.parametrize("verb", ["stats", "split"])
@@ -110,7 +110,7 @@ def test_more_than_the_allowed_share_of_broken_images_stops_and_says_so(
     message = answer.error
     assert "At most 5.0% of a corpus's images may be unusable (quarantine.max_share), but 4 of 12 of 'scans'" in message
     assert "000-00.png" in answer.err
-    assert "found 12 = 8 used + 0 left out + 4 quarantined" in answer.out or verb == "split"
+    assert "found 12 = 8 used + 0 not chosen + 4 unusable" in answer.out or verb == "split"
     allowed = command("data", verb, scans, "--set", "quarantine.max_share=0.4")
     assert allowed.code == 0, allowed.err
 

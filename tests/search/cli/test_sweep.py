@@ -73,7 +73,7 @@ def test_a_mistake_before_the_first_trial_can_be_mended_in_the_file(
     other_split = ("--set", "corpus={layout: folder, root: scans}", "--set", "split.seed=5")
     assert "no module" in command("sweep", tiny, *other_split, "--set", "objective.run=search.nothing:here").error
     left = {path.name for path in (tmp_path / "mlruns" / "sweeps" / "tiny").iterdir()}
-    assert left == {"lock", "census.json", "quarantine.csv"}, "what was found stays to be read; nothing was begun"
+    assert left == {"lock", "corpus_report.json", "unusable.csv"}, "what was found stays to be read; nothing was begun"
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_spoilt_images_and_a_network_that_cannot_be_built_stop_no_sweep(folder_r
     )
     answer = whosehand(tmp_path, "sweep", experiment)
     assert answer.code == 0, answer.err
-    assert "4 images set aside; `whosehand data stats` lists them." in answer.err
+    assert "4 unusable images; `whosehand data stats` lists them." in answer.err
     assert "Traceback" not in answer.err
     assert "trial 0 failed: ModelError: " in answer.err
     state = read_ledger(tmp_path / "mlruns" / "sweeps" / "tiny")

@@ -30,7 +30,7 @@ def test_models_of_the_same_split_are_compared_on_all_test_pages() -> None:
     assert {image.image_id for image in common.images} == set(CANDIDATE.test)
 
 
-def test_pages_that_the_champion_trained_or_validated_on_are_left_out() -> None:
+def test_pages_that_the_champion_trained_or_validated_on_are_excluded() -> None:
     champion = _split(range(5, 7), range(0, 3), range(3, 5))
     common = common_pages(IMAGES, CANDIDATE, champion, same_corpus=True)
     assert (common.n_pages, common.n_seen, common.refusal) == (6, 2, "")

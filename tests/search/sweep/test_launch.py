@@ -13,7 +13,7 @@ from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, open_ledger
 from search.sweep.launch import launch_sweep, local_executor, patch_task, sweep_plan, tracked_datasets
-from search.sweep.preparation import CORPUS_REPORT_FILE, QUARANTINE_FILE, SPLIT_FILE, PreparedCorpus, prepare_corpus
+from search.sweep.preparation import CORPUS_REPORT_FILE, SPLIT_FILE, UNUSABLE_FILE, PreparedCorpus, prepare_corpus
 from search.sweep.progress import PlainProgress, SilentProgress
 from tests.command_line import records_of, write_experiment
 from tests.search.cheap_sweep import CHEAP
@@ -89,18 +89,18 @@ def test_a_launch_that_never_began_leaves_no_ledger_and_no_split(read: Read, tmp
     assert [path.name for path in workspace.sweep("tiny").iterdir()] == ["lock"]
 
 
-def test_too_much_in_quarantine_begins_no_sweep_and_leaves_the_table(read: Read, folder_root: Path) -> None:
+def test_too_many_unusable_images_begin_no_sweep_and_leaves_the_table(read: Read, folder_root: Path) -> None:
     workspace = Workspace(folder_root.parent)
     for page in sorted(folder_root.rglob("*.png"))[:4]:
         page.write_bytes(b"torn")
-    with pytest.raises(CorpusError, match=r"(?s)quarantine\.max_share\), but 4 of 12.*\n.*sweeps/tiny/quarantine\.csv"):
+    with pytest.raises(CorpusError, match=r"(?s)quarantine\.max_share\), but 4 of 12.*\n.*sweeps/tiny/unusable\.csv"):
         launch_sweep(read(f"corpus={{layout: folder, root: {folder_root}}}"), workspace, SilentProgress())
     left = {path.name for path in workspace.sweep("tiny").iterdir()}
-    assert left == {"lock", CORPUS_REPORT_FILE, QUARANTINE_FILE}
-    assert len((workspace.sweep("tiny") / QUARANTINE_FILE).read_text().splitlines()) == 5
+    assert left == {"lock", CORPUS_REPORT_FILE, UNUSABLE_FILE}
+    assert len((workspace.sweep("tiny") / UNUSABLE_FILE).read_text().splitlines()) == 5
 
 
-def test_what_was_set_aside_is_told_and_recorded_with_the_sweep(
+def test_what_is_unusable_is_told_and_recorded_with_the_sweep(
     read: Read, folder_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace = Workspace(folder_root.parent)
@@ -111,14 +111,14 @@ def test_what_was_set_aside_is_told_and_recorded_with_the_sweep(
         "budget.trials=1",
     )
     launched = launch_sweep(experiment, workspace, PlainProgress(Console()))
-    assert "1 images set aside; `whosehand data stats` lists them." in capsys.readouterr().out
+    assert "1 unusable image; `whosehand data stats` lists them." in capsys.readouterr().out
     with records_of(folder_root.parent) as client:
         (sweep,) = client.search_runs(["1"], "tags.kind = 'sweep'")
         recorded = client.download_artifacts(sweep.info.run_id, ".", str(folder_root))
-    for name in (SPLIT_FILE, CORPUS_REPORT_FILE, QUARANTINE_FILE):
+    for name in (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE):
         assert (Path(recorded) / name).read_bytes() == (launched.folder / name).read_bytes()
-    assert "zero.png,000/zero.png," in (launched.folder / QUARANTINE_FILE).read_text()
-    assert json.loads((launched.folder / CORPUS_REPORT_FILE).read_text())["n_quarantined"] == 1
+    assert "zero.png,000/zero.png," in (launched.folder / UNUSABLE_FILE).read_text()
+    assert json.loads((launched.folder / CORPUS_REPORT_FILE).read_text())["n_unusable"] == 1
 
 
 def test_a_launch_beside_another_one_is_refused_and_harms_nothing(read: Read, tmp_path: Path) -> None:

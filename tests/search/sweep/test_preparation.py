@@ -52,7 +52,7 @@ def test_shortcomings_are_counted_in_words(experiment: Experiment, workspace: Wo
     changed = experiment.model_copy(
         update={"split": experiment.split.model_copy(update={"too_few_pages": "leave_out"})}
     )
-    assert prepare_corpus(changed, workspace).shortcomings == "1 images set aside, 1 writers left out"
+    assert prepare_corpus(changed, workspace).shortcomings == "1 unusable image, 1 excluded writer"
 
 
 def test_by_ink_all_are_read_once_and_other_writers_rebuild_nothing(
@@ -75,14 +75,14 @@ def test_by_ink_all_are_read_once_and_other_writers_rebuild_nothing(
     assert reads == []
 
 
-def test_every_image_is_used_or_left_out_with_a_reason(
+def test_every_image_is_used_or_excluded_with_a_reason(
     experiment: Experiment, workspace: Workspace, folder_root: Path
 ) -> None:
     writers = sorted(path.name for path in folder_root.iterdir())
     chosen = experiment.model_copy(update={"writers": WriterSettings(exclude=(writers[0],))})
     corpus = prepare_corpus(chosen, workspace)
-    assert {entry.reason for entry in corpus.index.left_out} == {f"writer {writers[0]!r} is in writers.exclude"}
-    assert corpus.corpus_report.n_left_out == len(list((folder_root / writers[0]).iterdir()))
+    assert {entry.reason for entry in corpus.index.not_chosen} == {f"writer {writers[0]!r} is in writers.exclude"}
+    assert corpus.corpus_report.n_not_chosen == len(list((folder_root / writers[0]).iterdir()))
 
 
 def test_a_missing_corpus_is_an_error(experiment: Experiment, workspace: Workspace, folder_root: Path) -> None:
