@@ -1,6 +1,6 @@
 # Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint check chaos bench ui clean
+.PHONY: help install quickstart test test-long lint check chaos bench ui clean
 
 # The first interpreter that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
@@ -9,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 help:  ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "whosehand needs Python 3.11, 3.12 or 3.13 with venv; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
@@ -33,10 +33,19 @@ quickstart: $(STAMP)  ## the main job end to end on the embedded corpus
 test: $(STAMP)  ## all tests
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-lint: $(STAMP)  ## ruff, format check, mypy strict
+.venv/.installed-gp: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[gp]" \
+		|| echo "PyTorch could not be installed here: the tests of engine.sampler gp are skipped." >&2
+	@touch $@
+
+test-long: .venv/.installed-gp  ## the long tests: fuzz, chaos, executed documents, Gaussian processes
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m long
+
+lint: $(STAMP)  ## ruff, format check, mypy strict, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache --no-logo
 
 check: lint test  ## what CI runs
 
