@@ -11,30 +11,17 @@ from core.corpora.hands import HandsCorpus
 from core.corpora.iam import IamCorpus
 from core.corpora.index import Corpus
 from core.corpora.manifest import ManifestCorpus
-from core.corpora.named_files import (
-    CerugCorpus,
-    CsafeCorpus,
-    FiremakerCorpus,
-    Hisir19Corpus,
-    Icdar2013Corpus,
-    Icdar2017Corpus,
-    PatternCorpus,
-)
+from core.corpora.named_files import PRESETS, PatternCorpus, PresetCorpus
 from core.corpora.settings import CorpusSettings, HandsSettings
 
 _READERS: dict[str, Callable[[Any], Corpus]] = {
-    "cerug": CerugCorpus,
-    "csafe": CsafeCorpus,
     "cvl": CvlCorpus,
     "dhsd": DhsdCorpus,
-    "firemaker": FiremakerCorpus,
     "folder": FolderCorpus,
-    "hisir19": Hisir19Corpus,
     "iam": IamCorpus,
-    "icdar2013": Icdar2013Corpus,
-    "icdar2017": Icdar2017Corpus,
     "manifest": ManifestCorpus,
     "pattern": PatternCorpus,
+    **dict.fromkeys(PRESETS, PresetCorpus),
 }
 
 

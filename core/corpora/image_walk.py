@@ -1,9 +1,4 @@
-"""Which image files lie below a folder, and which one counts where an image is there more than once.
-
-Which files are taken for images.
-
-Which image files lie below a folder, some of whose folders are known to hold something else.
-"""
+"""Which image files lie below a folder, and which one counts where an image is there more than once."""
 
 import os
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator

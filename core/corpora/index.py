@@ -1,12 +1,8 @@
-"""The one index that every corpus layout is read into.
+"""The one index that every corpus layout is read into, and what is excluded from it, with reasons.
 
-What of a corpus is excluded, and why: by the choice of writers and pages, or because a split cannot use it.
-
-The order in which people expect names with numbers: `page 2` before `page 10`.
-
-File names that are no text: bytes that are no UTF-8, as old archives and foreign disks leave them.
-
-Python reads them (with surrogates in their place), but no manifest, table or terminal can hold them.
+Nobody can write down a file name that is no text: bytes that are no UTF-8, as old archives and
+foreign disks leave them. Python reads them (with surrogates in their place), but no manifest, table
+or terminal can hold them: such files are excluded.
 """
 
 import os

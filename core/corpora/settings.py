@@ -54,28 +54,6 @@ class WriterSettings(Settings):
     """Only the writers with most of something, among those that all other rules leave."""
 
 
-class CerugSettings(Settings):
-    """Where the images lie."""
-
-    layout: Literal["cerug"] = "cerug"
-    """CERUG."""
-    root: Path
-    """The folder with the images of one of its parts, such as CERUG-EN; sub-folders are looked into."""
-    unit: Unit = "page"
-    """What one file holds: `page` (its lines are found first), or `line` for files that were cut before."""
-
-
-class CsafeSettings(Settings):
-    """Where the images lie."""
-
-    layout: Literal["csafe"] = "csafe"
-    """The CSAFE Handwriting Database."""
-    root: Path
-    """The folder with the scans; sub-folders are looked into."""
-    unit: Unit = "page"
-    """What one file holds: `page` (its lines are found first), or `line` for files that were cut before."""
-
-
 CvlUnit = Literal["page", "line", "word"]
 
 
@@ -96,17 +74,6 @@ class DhsdSettings(Settings):
     layout: Literal["dhsd"] = "dhsd"
     root: Path = Path("data/dhsd")
     """The folder that holds train.csv, test.csv and german_hw_data."""
-
-
-class FiremakerSettings(Settings):
-    """Where the images lie."""
-
-    layout: Literal["firemaker"] = "firemaker"
-    """Firemaker."""
-    root: Path
-    """The folder with the images, or with p1 to p4."""
-    unit: Unit = "page"
-    """What one file holds: `page` (its lines are found first), or `line` for files that were cut before."""
 
 
 class FolderSettings(Settings):
@@ -135,17 +102,6 @@ class HandsSettings(Settings):
     """Another seed gives other writers and texts."""
 
 
-class Hisir19Settings(Settings):
-    """Where the images lie."""
-
-    layout: Literal["hisir19"] = "hisir19"
-    """The data of the ICDAR 2019 competition on image retrieval (HisIR19)."""
-    root: Path
-    """The folder with the images of one part, validation or test: the parts may number other people alike."""
-    unit: Unit = "page"
-    """What one file holds: `page` (its lines are found first), or `line` for files that were cut before."""
-
-
 IamUnit = Literal["form", "line", "sentence", "word"]
 
 
@@ -164,28 +120,6 @@ class IamSettings(Settings):
     no such mark."""
 
 
-class Icdar2013Settings(Settings):
-    """Where the images lie."""
-
-    layout: Literal["icdar2013"] = "icdar2013"
-    """The data of the ICDAR 2013 competition on writer identification."""
-    root: Path
-    """The folder with the images; sub-folders are looked into."""
-    unit: Unit = "page"
-    """What one file holds: `page` (its lines are found first), or `line` for files that were cut before."""
-
-
-class Icdar2017Settings(Settings):
-    """Where the images lie."""
-
-    layout: Literal["icdar2017"] = "icdar2017"
-    """ICDAR 2017 Historical-WI."""
-    root: Path
-    """The folder with the images of one part, training or test: the parts may number other people alike."""
-    unit: Unit = "page"
-    """What one file holds: `page` (its lines are found first), or `line` for files that were cut before."""
-
-
 class ManifestSettings(Settings):
     """Where the table lies and what one file holds."""
 
@@ -195,6 +129,66 @@ class ManifestSettings(Settings):
     """The table, a CSV file with the columns `path, writer[, page, text, split]`; paths start at its folder."""
     unit: Unit = "auto"
     """What one image file holds: `line`, `page`, or `auto`: the ink tells."""
+
+
+class NamedFilesSettings(Settings):
+    """Where the images of a corpus lie whose file names say everything; see `core.corpora.named_files`."""
+
+    layout: str
+    root: Path
+    """The folder with the images; sub-folders are looked into."""
+    unit: Unit = "page"
+    """What one file holds: `page` (its lines are found first), or `line` for files that were cut before."""
+
+
+class CerugSettings(NamedFilesSettings):
+    """CERUG."""
+
+    layout: Literal["cerug"] = "cerug"
+    """CERUG."""
+    root: Path
+    """The folder with the images of one of its parts, such as CERUG-EN; sub-folders are looked into."""
+
+
+class CsafeSettings(NamedFilesSettings):
+    """The CSAFE Handwriting Database."""
+
+    layout: Literal["csafe"] = "csafe"
+    """The CSAFE Handwriting Database."""
+
+
+class FiremakerSettings(NamedFilesSettings):
+    """Firemaker."""
+
+    layout: Literal["firemaker"] = "firemaker"
+    """Firemaker."""
+    root: Path
+    """The folder with the images, or with p1 to p4."""
+
+
+class Hisir19Settings(NamedFilesSettings):
+    """HisIR19."""
+
+    layout: Literal["hisir19"] = "hisir19"
+    """The data of the ICDAR 2019 competition on image retrieval (HisIR19)."""
+    root: Path
+    """The folder with the images of one part, validation or test: the parts may number other people alike."""
+
+
+class Icdar2013Settings(NamedFilesSettings):
+    """ICDAR 2013."""
+
+    layout: Literal["icdar2013"] = "icdar2013"
+    """The data of the ICDAR 2013 competition on writer identification."""
+
+
+class Icdar2017Settings(NamedFilesSettings):
+    """ICDAR 2017."""
+
+    layout: Literal["icdar2017"] = "icdar2017"
+    """ICDAR 2017 Historical-WI."""
+    root: Path
+    """The folder with the images of one part, training or test: the parts may number other people alike."""
 
 
 _GROUPS = ("writer", "page", "line", "text", "split")
@@ -253,5 +247,4 @@ CorpusSettings = Annotated[
     | PatternSettings,
     Field(discriminator="layout"),
 ]
-"""Settings of one corpus; its `layout` says which, and `open_corpus` reads it.
-"""
+"""Settings of one corpus; its `layout` says which, and `open_corpus` reads it."""

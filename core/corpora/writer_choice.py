@@ -1,8 +1,7 @@
 """Which writers and pages of a corpus take part, by a rule that can be stated.
 
-The steps, in this order: writers by name, pages by name, writers with enough pages, writers with most of something.
-
-Lists of ids that a user names: in the experiment file itself, or in a text file with one id a line.
+The steps, in this order: writers by name, pages by name, writers with enough pages, writers with most
+of something. Names come from lists: in the experiment file itself, or in a text file, one id a line.
 """
 
 from collections import Counter
