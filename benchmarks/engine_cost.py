@@ -24,6 +24,7 @@ import typer
 from benchmarks.report import notes, print_report
 from core.networks.hyperparameters import default_space
 from core.space import Integer, SearchSpace
+from search.engines import open_engine
 from search.engines.base import Asked, Continue, Engine, EngineSettings, Event, Reported, Start, Told
 from search.experiment.engine_settings import KerasTunerSettings, OptunaSettings
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
@@ -157,9 +158,9 @@ def measure(
     space = FINITE if "optuna grid" in choice.label else default_space()
     settings = EngineSettings(space, (), 1, METRIC, "minimize", N_EPOCHS, "benchmark")
     history = _own_history(choice, settings, n_trials) if _has_plan(choice) else _random_history(space, n_trials)
-    Player(choice.open(settings), (), clock).play()  # imports what it needs
+    Player(open_engine(choice, settings), (), clock).play()  # imports what it needs
     started_s = clock()
-    player = Player(choice.open(settings), history, clock)
+    player = Player(open_engine(choice, settings), history, clock)
     yield (clock() - started_s,)
     for _ in range(N_ASKS):
         took = player.play()
@@ -227,7 +228,7 @@ class Player:
 
 
 def _own_history(choice: Choice, settings: EngineSettings, n_trials: int) -> list[Event]:
-    player = Player(choice.open(settings))
+    player = Player(open_engine(choice, settings))
     while player.n_trials < n_trials and player.play() is not None:
         pass
     return player.history

@@ -24,6 +24,7 @@ import typer
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import temporary_folder
 from core.networks.hyperparameters import default_space
+from search.engines import open_engine
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.engine_settings import OptunaSettings
@@ -136,8 +137,9 @@ def run_long_sweep(folder: Path, sampler: str, n_trials: int, epoch_s: float) ->
         RuntimeError: if a trial did not complete, or was not tracked.
     """
     name, started = f"long-{sampler}", time.perf_counter()
-    engine = OptunaSettings.model_validate({"sampler": sampler}).open(
-        EngineSettings(default_space(), (), 1, METRIC, "minimize", N_EPOCHS, name)
+    engine = open_engine(
+        OptunaSettings.model_validate({"sampler": sampler}),
+        EngineSettings(default_space(), (), 1, METRIC, "minimize", N_EPOCHS, name),
     )
     plan = SweepPlan(
         objective=CHEAP,

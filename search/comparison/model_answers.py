@@ -100,20 +100,12 @@ def _key(trial: TrialRecord, task: AnsweringTask, corpus: PreparedCorpus) -> str
 
 
 def _spec(sweep: KnownSweep, task: AnsweringTask, work_dir: Path) -> TrialSpec:
-    executor = sweep.experiment.executor
-    return TrialSpec(
-        sweep_id=sweep.created.sweep_id,
-        number=0,
-        attempt=1,
-        objective=ANSWER_PATCHES,
-        hyperparameters={},
-        seed=sweep.experiment.seed,
-        start_epoch=0,
-        until_epoch=0,
-        horizon_epochs=0,
-        threads=executor.threads if isinstance(executor.threads, int) else 2,
+    threads = sweep.experiment.executor.threads
+    return TrialSpec.of_task(
+        ANSWER_PATCHES,
+        task,
+        work_dir,
         precision=choose_precision(sweep.experiment.training.precision),
-        checkpoint=None,
-        work_dir=work_dir,
-        settings=task,
+        seed=sweep.experiment.seed,
+        threads=threads if isinstance(threads, int) else 2,
     )

@@ -1,17 +1,14 @@
-"""The protocol between a sweep and the place where its trials are trained.
+"""The protocol between a sweep and the place where its trials are trained, and one task on its own.
 
-One job for one worker outside of any sweep: started, waited for, its result returned.
-
-One piece of work in a worker process: what a promotion does besides the refit.
+What workers say to the driver are the messages here; the ledger's events are all that follows.
 """
 
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from core.errors import RegistryError, WhosehandError
+from core.errors import WhosehandError
 from search.ledger.trial import EpochReport, FailureKind, PruningDecision, TrialResult, TrialSpec, TrialState
 
 LOG_NAME = "worker.log"
@@ -114,14 +111,17 @@ _POLL_S = 1.0
 
 
 def run_task(executor: Executor, spec: TrialSpec) -> TrialResult:
-    """Run one spec that reports no epochs, to its end.
+    """Run one piece of work outside of any sweep, to its end.
 
     Args:
         executor: closed when this returns.
-        spec: what to do.
+        spec: what to do; see `TrialSpec.of_task`. It reports no epochs.
 
     Returns:
         A FAILED result also where the worker was lost; its reason is one line.
+
+    Raises:
+        ExecutorError: if no worker can be started.
     """
     with closing(executor):
         executor.start(spec)
@@ -132,63 +132,3 @@ def run_task(executor: Executor, spec: TrialSpec) -> TrialResult:
                         return result
                     case WorkerLost(reason=reason):
                         return TrialResult(TrialState.FAILED, reason=f"the worker was {reason}")
-
-
-@dataclass(frozen=True)
-class WorkerJob:
-    """What a worker is to do.
-
-    Attributes:
-        objective: import path of what does it; there are no epochs.
-        settings: for the objective.
-        work_dir: where it may write.
-        precision: of the arithmetic.
-        seed: of TensorFlow's set-up.
-        rule: what must succeed, for the error: "The model must be scored on the test pages".
-    """
-
-    objective: str
-    settings: Any
-    work_dir: Path
-    precision: str
-    seed: int
-    rule: str
-
-
-def run_job(job: WorkerJob, executor: Executor) -> TrialResult:
-    """Run it to its end.
-
-    Args:
-        job: what to do.
-        executor: closed when this returns.
-
-    Raises:
-        RegistryError: if it fails, or the worker is lost.
-    """
-    spec = TrialSpec(
-        sweep_id="promotion",
-        number=0,
-        attempt=1,
-        objective=job.objective,
-        hyperparameters={},
-        seed=job.seed,
-        start_epoch=0,
-        until_epoch=0,
-        horizon_epochs=0,
-        threads=executor.threads,
-        precision=job.precision,
-        checkpoint=None,
-        work_dir=job.work_dir,
-        settings=job.settings,
-    )
-    with closing(executor):
-        executor.start(spec)
-        while True:
-            for message in executor.poll(_POLL_S):
-                match message:
-                    case WorkerEnded(result=result) if result.state is TrialState.COMPLETED:
-                        return result
-                    case WorkerEnded(result=result):
-                        raise RegistryError(f"{job.rule}, but that failed: {result.reason}")
-                    case WorkerLost(reason=reason):
-                        raise RegistryError(f"{job.rule}, but the worker {reason}.")

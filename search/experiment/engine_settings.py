@@ -1,11 +1,6 @@
-"""What an experiment file can say about the Optuna engine; free of Optuna, so that reading a file stays fast.
+"""What an experiment file can say about each search engine: plain settings, free of the engines themselves.
 
-What an experiment file can say about the KerasTuner engine; free of KerasTuner, so that reading a file stays fast.
-
-Opening the engine imports KerasTuner, which imports TensorFlow into the driver: 3.5 s and 410 MB more than the 320 MB
-that a driver has otherwise (2 cores, TensorFlow 2.21), nearly all of it TensorFlow's own. Only `open` does it.
-
-Every search engine that an experiment file can name.
+`search.engines.open_engine` opens what they describe.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -13,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from core.settings import Settings
-from search.engines.base import Engine, EngineSettings
 
 Sampler = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
 Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
@@ -83,20 +77,6 @@ class OptunaSettings(Settings):
         """The engine in a few words, for tables and pictures."""
         return f"optuna {self.sampler}" + ("" if self.pruner == "none" else f" + {self.pruner}")
 
-    def open(self, settings: EngineSettings) -> Engine:
-        """Return a fresh engine; `restore` has to be called before it is asked.
-
-        Args:
-            settings: what every engine is given.
-
-        Raises:
-            EngineError: if the engine cannot search this space, lacks a package or cannot reach its storage.
-        """
-        # Imported here, because it costs a third of a second that `data` and `identify` need not wait for.
-        from search.engines.optuna.engine import OptunaEngine
-
-        return OptunaEngine(self, settings)
-
 
 class KerasTunerSettings(Settings):
     """Search with KerasTuner."""
@@ -132,17 +112,6 @@ class KerasTunerSettings(Settings):
         """The engine in a few words, for tables and pictures."""
         return f"keras_tuner {self.oracle}"
 
-    def open(self, settings: EngineSettings) -> Engine:
-        """Return a fresh engine; `restore` has to be called before it is asked.
-
-        Args:
-            settings: what every engine is given.
-        """
-        # Imported here, because of what it costs; see above.
-        from search.engines.keras_tuner.engine import KerasTunerEngine
-
-        return KerasTunerEngine(self, settings)
-
 
 _DEFAULT = "optuna"
 
@@ -158,5 +127,4 @@ def _with_name(engine: Any) -> Any:
 
 
 EngineChoice = Annotated[OptunaSettings | KerasTunerSettings, Field(discriminator="name"), BeforeValidator(_with_name)]
-"""Settings of one engine; its `name` says which, and `open` gives the engine. A new engine is a file and a name here.
-"""
+"""Settings of one engine; its `name` says which."""

@@ -121,6 +121,28 @@ class TrialSpec:
     work_dir: Path
     settings: Any
 
+    @classmethod
+    def of_task(
+        cls, objective: str, settings: Any, work_dir: Path, *, precision: str, seed: int, threads: int
+    ) -> "TrialSpec":
+        """Work for a worker outside of any sweep, with no epochs to report. Arguments as the attributes."""
+        return cls(
+            sweep_id="task",
+            number=0,
+            attempt=1,
+            objective=objective,
+            hyperparameters={},
+            seed=seed,
+            start_epoch=0,
+            until_epoch=0,
+            horizon_epochs=0,
+            threads=threads,
+            precision=precision,
+            checkpoint=None,
+            work_dir=work_dir,
+            settings=settings,
+        )
+
 
 @dataclass(frozen=True)
 class TrialResult:

@@ -10,15 +10,16 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage
+from core.errors import RegistryError
 from core.splits.manifest import SplitManifest
-from search.executors.base import WorkerJob, run_job
+from search.executors.base import run_task
 from search.executors.local.executor import LocalExecutor
 from search.experiment.settings import GateSettings
 from search.identification.identifier_folder import is_identifier, read_split
 from search.identification.model_process import ModelProcess
 from search.ledger.access_log import SealedTestSet
 from search.ledger.files import write_atomically
-from search.ledger.trial import TrialResult
+from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import PatchTask, ScoringTask
 from search.promotion.gate import (
     CommonPages,
@@ -89,10 +90,13 @@ def open_test_pages(
         RegistryError: if scoring fails. The opening counts nevertheless.
     """
     n_openings = pages.open()
-    rule = "The model must be scored on the test pages"
-    result = run_job(
-        WorkerJob(SCORE_PATCH_CNN, ScoringTask(model, task, "test"), folder / "test", precision, seed, rule), executor
+    settings = ScoringTask(model, task, "test")
+    spec = TrialSpec.of_task(
+        SCORE_PATCH_CNN, settings, folder / "test", precision=precision, seed=seed, threads=executor.threads
     )
+    result = run_task(executor, spec)
+    if result.state is not TrialState.COMPLETED:
+        raise RegistryError(f"The model must be scored on the test pages, but that failed: {result.reason}")
     scores = TestScores(result, n_openings, pages.opened_ms)
     write_atomically(folder / _KEPT_FILE, _KEPT.dump_json(scores, indent=2))
     return scores

@@ -21,7 +21,7 @@ from core.corpora.index import TextImage, Unit, exclude_odd_names
 from core.errors import RegistryError
 from core.lines.store import build_line_store
 from core.training.plan import choose_precision
-from search.executors.base import WorkerJob, run_job
+from search.executors.base import run_task
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
@@ -29,7 +29,7 @@ from search.ledger.events import SweepCreated
 from search.ledger.files import is_intact, write_atomically
 from search.ledger.ledger import open_ledger
 from search.ledger.state import TrialRecord
-from search.ledger.trial import TrialResult, TrialState
+from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import PatchTask
 from search.sweep.given_points import FixedEngine
 from search.sweep.launch import local_executor, sweep_plan
@@ -282,20 +282,22 @@ def _package(
 ) -> TrialResult:
     work_dir = refit.folder / _FOLDER
     shutil.rmtree(work_dir, ignore_errors=True)
-    job = PackagingTask(
+    settings = PackagingTask(
         network, task, _references(corpus), _unit(corpus), unknown_writers, experiment.promotion.false_accept_rate
     )
-    return run_job(
-        WorkerJob(
-            PACKAGE_IDENTIFIER,
-            job,
-            work_dir,
-            choose_precision(experiment.training.precision),
-            experiment.seed,
-            "The model must be calibrated and packed",
-        ),
-        local_executor(experiment, PACKAGE_IDENTIFIER, n_workers=1),
+    executor = local_executor(experiment, PACKAGE_IDENTIFIER, n_workers=1)
+    spec = TrialSpec.of_task(
+        PACKAGE_IDENTIFIER,
+        settings,
+        work_dir,
+        precision=choose_precision(experiment.training.precision),
+        seed=experiment.seed,
+        threads=executor.threads,
     )
+    result = run_task(executor, spec)
+    if result.state is not TrialState.COMPLETED:
+        raise RegistryError(f"The model must be calibrated and packed, but that failed: {result.reason}")
+    return result
 
 
 def _references(corpus: PreparedCorpus) -> tuple[TextImage, ...]:

@@ -10,6 +10,7 @@ from core.lines.reading import ProgressCallback
 from core.networks.hyperparameters import Hyperparameters
 from core.space import Point
 from core.training.plan import Monitor, choose_precision
+from search.engines import open_engine
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
@@ -103,7 +104,7 @@ def _launch(
         progress.say(corpus.manifest.warning)
     task = patch_task(experiment, corpus, ledger.folder)
     crash_point("split-saved")
-    engine = experiment.engine.open(engine_settings(experiment, ledger.created.sweep_id))
+    engine = open_engine(experiment.engine, engine_settings(experiment, ledger.created.sweep_id))
     tracker = MlflowTracker(
         store,
         experiment.name,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.errors import EngineError
 from core.splits.manifest import SplitManifest
+from search.engines import open_engine
 from search.engines.optuna.study import STATES, study_states
 from search.experiment.workspace import Workspace
 from search.ledger.events import TrialTracked
@@ -398,8 +399,8 @@ class _Fixer:
         return replace(trial, ended=replace(trial.ended, result=replace(result, artifacts=there, model=model)))
 
     def _catch_up_engine(self) -> None:
-        engine = self._sweep.experiment.engine.open(
-            engine_settings(self._sweep.experiment, self._sweep.created.sweep_id)
+        engine = open_engine(
+            self._sweep.experiment.engine, engine_settings(self._sweep.experiment, self._sweep.created.sweep_id)
         )
         try:
             engine.restore(tuple(self._ledger.state.history))

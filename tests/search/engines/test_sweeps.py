@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from core.space import Real, SearchSpace
+from search.engines import open_engine
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.engine_settings import EngineChoice
@@ -35,7 +36,7 @@ HAS_RUNGS = ("hyperband", "asha", "hyperband pruner")
 
 def launch(sweep: CheapSweep, name: str, **changes: Any) -> SweepOutcome:
     settings = EngineSettings(SPACE, (), 7, METRIC, "minimize", sweep.horizon_epochs, "cheap")
-    engine = CHOICE.validate_python({**CHOICES[name], **changes}).open(settings)
+    engine = open_engine(CHOICE.validate_python({**CHOICES[name], **changes}), settings)
     executor = LocalExecutor(sweep.n_workers, 1, preload=modules_to_preload(CHEAP))
     with sweep.open() as ledger:
         return run_sweep(ledger, sweep.plan(), engine, executor, progress=sweep.progress)

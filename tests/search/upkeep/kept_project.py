@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from search.engines import open_engine
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.workspace import Workspace
@@ -37,7 +38,7 @@ def make_project(folder: Path) -> None:
         run_sweep(
             ledger,
             replace(plan, settings=CheapSettings()),
-            experiment.engine.open(engine_settings(experiment, ledger.created.sweep_id)),
+            open_engine(experiment.engine, engine_settings(experiment, ledger.created.sweep_id)),
             LocalExecutor(1, 1, preload=modules_to_preload(CHEAP)),
             MlflowTracker(store, NAME, experiment.tracking, experiment.engine.label, (DATA,)),
         )

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_info
 
 from core.errors import EngineError
 from core.space import Categorical, Condition, Integer, Point, Real, SearchSpace
+from search.engines import open_engine
 from search.engines.base import (
     Asked,
     Continue,
@@ -35,14 +36,14 @@ class TestRandom(EngineContract):
     """Random search."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return KerasTunerSettings(oracle="random").open(settings)
+        return open_engine(KerasTunerSettings(oracle="random"), settings)
 
 
 class TestBayesian(EngineContract):
     """A Gaussian process that learns late, for its proposals take time; tests below let it learn early."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return KerasTunerSettings(oracle="bayesian", num_initial_points=22).open(settings)
+        return open_engine(KerasTunerSettings(oracle="bayesian", num_initial_points=22), settings)
 
 
 class TestGrid(EngineContract):
@@ -51,20 +52,20 @@ class TestGrid(EngineContract):
     is_seeded = False
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return KerasTunerSettings(oracle="grid", grid_values=30).open(settings)
+        return open_engine(KerasTunerSettings(oracle="grid", grid_values=30), settings)
 
 
 class TestHyperband(EngineContract):
     """Brackets of two rungs, and of one."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return KerasTunerSettings(oracle="hyperband", factor=2).open(settings)
+        return open_engine(KerasTunerSettings(oracle="hyperband", factor=2), settings)
 
 
 PLAIN = SearchSpace((Real("x", -1.0, 1.0), Integer("n", 0, 1000)))
 
 
-def open_engine(
+def restored_engine(
     oracle: str,
     space: SearchSpace = PLAIN,
     history: Sequence[Event] = (),
@@ -75,13 +76,13 @@ def open_engine(
     **options: Any,
 ) -> Engine:
     settings = EngineSettings(space, enqueued, seed, METRIC, "minimize", horizon_epochs, "sweep")
-    engine = KerasTunerSettings.model_validate({"oracle": oracle, **options}).open(settings)
+    engine = open_engine(KerasTunerSettings.model_validate({"oracle": oracle, **options}), settings)
     engine.restore(history)
     return engine
 
 
 def make(oracle: str, space: SearchSpace = PLAIN, history: Sequence[Event] = (), **options: Any) -> Sweep:
-    return Sweep.going_on(open_engine(oracle, space, history, **options), history)
+    return Sweep.going_on(restored_engine(oracle, space, history, **options), history)
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
@@ -158,7 +159,7 @@ def test_bayesian_computes_on_one_thread_whatever_the_machine_has(monkeypatch: p
 def test_bayesian_learns_upwards_too() -> None:
     space = SearchSpace((Real("x", 0.0, 1.0),))
     settings = EngineSettings(space, (), 3, METRIC, "maximize", horizon_epochs=2, sweep_id="sweep")
-    engine = KerasTunerSettings(oracle="bayesian", num_initial_points=4).open(settings)
+    engine = open_engine(KerasTunerSettings(oracle="bayesian", num_initial_points=4), settings)
     sweep = Sweep(engine)
     for _ in range(9):
         number = sweep.start()
@@ -253,7 +254,7 @@ class NineEpochs:
     """Plays Hyperband with 9 epochs and factor 3: brackets of 9, 5 and 3 trials."""
 
     def __init__(self, history: Sequence[Event] = (), **options: Any) -> None:
-        self.engine = open_engine("hyperband", history=history, horizon_epochs=9, **options)
+        self.engine = restored_engine("hyperband", history=history, horizon_epochs=9, **options)
         self.history = list(history)
         self.points: dict[int, Point] = {}
         self.n_epochs: Counter[int] = Counter()
@@ -380,17 +381,17 @@ def test_a_ledger_in_which_an_end_overtook_an_ask_is_taken_up_as_it_is() -> None
     start = next(event for event in sweep.history if event == Asked(9, sweep.points[9], 3))
     sweep.history.remove(start)
     ledger = [*sweep.history, start]
-    assert open_engine("hyperband", history=ledger, horizon_epochs=9).ask(10) == Continue(0, 3)
+    assert restored_engine("hyperband", history=ledger, horizon_epochs=9).ask(10) == Continue(0, 3)
 
 
 def test_a_hyperband_without_a_rung_is_refused() -> None:
     with pytest.raises(EngineError, match=r"`engine\.factor` is 10 and trials have 9 epochs"):
-        open_engine("hyperband", horizon_epochs=9, factor=10)
+        restored_engine("hyperband", horizon_epochs=9, factor=10)
 
 
 def test_a_ledger_with_other_rungs_is_refused() -> None:
     with pytest.raises(EngineError, match=r"trial 0 must run until epoch 1, .* but it runs until 4"):
-        open_engine("hyperband", history=[Asked(0, {"x": 0.5, "n": 1}, 4)], horizon_epochs=9)
+        restored_engine("hyperband", history=[Asked(0, {"x": 0.5, "n": 1}, 4)], horizon_epochs=9)
 
 
 def test_enqueued_points_begin_in_a_first_rung_and_others_run_to_the_end() -> None:

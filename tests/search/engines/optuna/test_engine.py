@@ -11,6 +11,7 @@ import pytest
 from core.errors import EngineError
 from core.networks.hyperparameters import default_space
 from core.space import Integer, Real, SearchSpace
+from search.engines import open_engine
 from search.engines.base import Engine, EngineSettings, Event
 from search.engines.optuna.engine import OptunaEngine
 from search.engines.optuna.study import SEGMENT_KEY, TRIAL_KEY
@@ -23,14 +24,14 @@ class TestRandom(EngineContract):
     """Random search."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return OptunaSettings(sampler="random").open(settings)
+        return open_engine(OptunaSettings(sampler="random"), settings)
 
 
 class TestTpe(EngineContract):
     """TPE that learns from the fifth trial on."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return OptunaSettings(sampler="tpe", n_startup_trials=5).open(settings)
+        return open_engine(OptunaSettings(sampler="tpe", n_startup_trials=5), settings)
 
 
 class TestTpeWithMedianPruner(EngineContract):
@@ -40,21 +41,21 @@ class TestTpeWithMedianPruner(EngineContract):
         choice = OptunaSettings(
             sampler="tpe", n_startup_trials=5, pruner="median", pruner_startup_trials=3, pruner_warmup_epochs=0
         )
-        return choice.open(settings)
+        return open_engine(choice, settings)
 
 
 class TestCmaes(EngineContract):
     """CMA-ES from the fifth trial on, in generations of its own size."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return OptunaSettings(sampler="cmaes", n_startup_trials=5).open(settings)
+        return open_engine(OptunaSettings(sampler="cmaes", n_startup_trials=5), settings)
 
 
 class TestQmc(EngineContract):
     """A Sobol sequence."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return OptunaSettings(sampler="qmc").open(settings)
+        return open_engine(OptunaSettings(sampler="qmc"), settings)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch, the extra `gp`, is not installed")
@@ -64,28 +65,30 @@ class TestGp(EngineContract):
     spaces = tuple(name for name in SPACES if name != "large integers")
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return OptunaSettings(sampler="gp", n_startup_trials=5).open(settings)
+        return open_engine(OptunaSettings(sampler="gp", n_startup_trials=5), settings)
 
 
 class TestRandomWithSuccessiveHalving(EngineContract):
     """Trials ended at the first epoch unless they are among the better half."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return OptunaSettings(sampler="random", pruner="successive_halving", rung_factor=2).open(settings)
+        return open_engine(OptunaSettings(sampler="random", pruner="successive_halving", rung_factor=2), settings)
 
 
 class TestTpeWithHyperband(EngineContract):
     """As above, with two brackets."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="hyperband", rung_factor=2).open(settings)
+        return open_engine(
+            OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="hyperband", rung_factor=2), settings
+        )
 
 
 class TestTpeWithAsha(EngineContract):
     """Trials paused at the first epoch, the best of them going on."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="asha", rung_factor=2).open(settings)
+        return open_engine(OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="asha", rung_factor=2), settings)
 
 
 PLAIN = SearchSpace((Real("x", -1.0, 1.0), Integer("n", 0, 1000)))

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState as OptunaState
@@ -101,5 +102,6 @@ def test_a_trial_outside_of_the_space_counts_without_parameters(study: optuna.St
     outside = study.trials[2]
     assert outside.value == 0.6
     assert outside.params == {}
-    figure = optuna.visualization.matplotlib.plot_slice(study)
-    assert [axes.get_xlabel() for axes in figure] == ["depth", "norm", "rate"]
+    panels = optuna.visualization.matplotlib.plot_slice(study)
+    assert isinstance(panels, np.ndarray)
+    assert [axes.get_xlabel() for axes in panels] == ["depth", "norm", "rate"]
