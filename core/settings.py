@@ -16,7 +16,8 @@ class Settings(BaseModel):
     in which unit; `search.experiment.experiment` puts them together to one experiment.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Built at their first use: one build of the whole experiment instead of one of each group besides.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 PrecisionChoice = Literal["auto", "float32", "mixed_bfloat16"]

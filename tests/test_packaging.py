@@ -2,8 +2,11 @@
 
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import tomllib
+import zipfile
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import typer.main
 
 import core
 import search
+import whosehand
 from search.cli.main import app
 from search.experiment.experiment import load_experiment
 
@@ -21,10 +25,41 @@ DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob(
 MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root"))  # written so that this file holds none itself
 
 
-@pytest.mark.parametrize("package", [core, search], ids=["core", "search"])
+@pytest.mark.parametrize("package", [core, search, whosehand], ids=["core", "search", "whosehand"])
 def test_the_packages_come_from_this_repository(package: object) -> None:
     paths = [Path(path).resolve() for path in package.__path__]  # type: ignore[attr-defined]
     assert paths == [ROOT / package.__name__]  # type: ignore[attr-defined]
+
+
+def test_the_wheel_holds_every_module_template_experiment_and_the_marks_of_types(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for path in _committed_files():
+        relative = path.relative_to(ROOT)
+        if path.is_file() and relative.parts[0] not in ("tests", "docs", "benchmarks"):
+            (source / relative).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, source / relative)
+    arguments = [
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(tmp_path),
+        str(source),
+    ]
+    subprocess.run([sys.executable, *arguments], check=True, timeout=300)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    wanted = {
+        path.relative_to(source).as_posix()
+        for package in ("core", "search", "whosehand")
+        for path in (source / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {"core/py.typed", "search/py.typed", "whosehand/py.typed"} <= wanted
+    assert held == wanted | {f"whosehand/experiments/{path.name}" for path in EXPERIMENTS}
 
 
 def test_core_imports_nothing_of_search_or_of_the_frameworks_around_it() -> None:

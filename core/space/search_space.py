@@ -6,9 +6,7 @@ Small spaces, all of whose points can be listed, so that an engine knows when it
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from core.errors import SpaceError
 from core.space.adapters import DeclaringHyperParameters, SuggestingTrial, declare, suggest
@@ -23,6 +21,9 @@ from core.space.dimensions import (
     dimension_to_plain,
     is_same_value,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Point = Mapping[str, Value]
 """Values by name; the names of inactive dimensions are absent."""
@@ -127,7 +128,7 @@ class SearchSpace:
         self.check(point)
         return point
 
-    def sample(self, generator: np.random.Generator) -> dict[str, Value]:
+    def sample(self, generator: "np.random.Generator") -> dict[str, Value]:
         """Draw a point; the number of random draws is the same for every point, whatever is active in it."""
         return self.at(generator.random(len(self.dimensions)))
 
@@ -147,7 +148,9 @@ class SearchSpace:
             n: how many points, at least 1.
             seed: the same seed gives the same points.
         """
-        from scipy.stats import qmc  # half a second to import, and only benchmarks need it
+        # Half a second to import (NumPy alone 0.1 s), and only benchmarks need it.
+        import numpy as np
+        from scipy.stats import qmc
 
         quantiles = qmc.LatinHypercube(len(self.dimensions), seed=np.random.default_rng(seed)).random(n)
         return [self.at(row) for row in quantiles]

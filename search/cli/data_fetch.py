@@ -3,13 +3,15 @@
 import dataclasses
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.filesize import decimal
 
-from core.corpora.fetch import DHSD, FetchReport, fetch_corpus
 from search.cli.common import notes, output, progress_bar
+
+if TYPE_CHECKING:
+    from core.corpora.fetch import FetchReport
 
 _SHOWN_FAILURES = 10
 
@@ -82,6 +84,9 @@ def fetch(
     ] = None,
 ) -> None:
     """Get DHSD, checked file by file; or say how to register for IAM and CVL and what to put where."""
+    # Imported here, because `requests` takes 0.1 s that every other command would wait for, too.
+    from core.corpora.fetch import DHSD, fetch_corpus
+
     folder = Path("data") / corpus.value if to is None else to
     if corpus is not Fetchable.DHSD:
         output.print((_IAM if corpus is Fetchable.IAM else _CVL).format(to=folder.as_posix()), markup=False, end="")
@@ -95,7 +100,7 @@ def fetch(
         raise typer.Exit(1)
 
 
-def _print(report: FetchReport) -> None:
+def _print(report: "FetchReport") -> None:
     output.print(
         f"{report.folder}: {report.n_files:,} files, of which {report.n_kept:,} were there, {report.n_fetched:,} came "
         f"({decimal(report.n_bytes)}) and {len(report.failures):,} are missing",

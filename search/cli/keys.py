@@ -1,12 +1,14 @@
 """`whosehand keys`: what an experiment file may say."""
 
+import textwrap
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.padding import Padding
 
 from search.cli.common import output
+
+INDENT = "    "
 
 
 def keys(
@@ -14,7 +16,7 @@ def keys(
 ) -> None:
     """List the keys of an experiment file, with their defaults and what they do."""
     from core.errors import ConfigError
-    from search.experiment.experiment import config_keys
+    from search.experiment.keys import config_keys
 
     chosen = [key for key in config_keys() if key.name.startswith(start)]
     if not chosen:
@@ -23,4 +25,4 @@ def keys(
     for key in chosen:
         output.print(f"[bold]{escape(key.name)}[/]  [cyan]{escape(key.default)}[/]", soft_wrap=True)
         if key.description:
-            output.print(Padding(escape(key.description), (0, 0, 0, 4)), soft_wrap=False)  # else it would be cut
+            typer.echo(textwrap.fill(key.description, output.width, initial_indent=INDENT, subsequent_indent=INDENT))

@@ -1,24 +1,19 @@
-"""One experiment: everything that a sweep is, as one frozen, validated value, read from one YAML file.
-
-Every key that an experiment file may have, with its default and what it does, read off the settings themselves.
-"""
+"""One experiment: everything that a sweep is, as one frozen, validated value, read from one YAML file."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
 from core.errors import ConfigError
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.splits.settings import SplitSettings
 from search.experiment.engine_settings import EngineChoice, OptunaSettings
-from search.experiment.file import explain, read_experiment_file
+from search.experiment.file import read_experiment_file
+from search.experiment.mistakes import explain
 from search.experiment.settings import (
     BudgetSettings,
     ExecutorSettings,
@@ -180,55 +175,3 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
         else:
             flat[f"{above}{key}"] = json.dumps(value, sort_keys=True)
     return flat
-
-
-@dataclass(frozen=True)
-class ConfigKey:
-    """One key of an experiment file.
-
-    Attributes:
-        name: dotted, such as `patches.fraction`; a corpus's own keys carry its layout, `corpus[dhsd].root`.
-        default: as YAML would have it; `required` where there is none.
-        description: what it does, in which unit.
-    """
-
-    name: str
-    default: str
-    description: str
-
-
-def config_keys() -> tuple[ConfigKey, ...]:
-    """All keys, in the order of the settings."""
-    return tuple(_keys_of(Experiment, ""))
-
-
-def _keys_of(settings: type[Settings], prefix: str) -> Iterator[ConfigKey]:
-    for name, field in settings.model_fields.items():
-        groups = _groups(field.annotation)
-        for group in groups:
-            layout = f"[{_layout(group)}]" if len(groups) > 1 else ""
-            yield from _keys_of(group, f"{prefix}{name}{layout}.")
-        if not groups:
-            yield ConfigKey(prefix + name, _default(field), " ".join((field.description or "").split()))
-
-
-def _groups(annotation: Any) -> tuple[type[Settings], ...]:
-    """The settings classes that an annotation is, or is a union of."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return (annotation,)
-    members = tuple(member for member in get_args(annotation) if isinstance(member, type))
-    return tuple(member for member in members if issubclass(member, Settings))
-
-
-def _layout(group: type[Settings]) -> str:
-    for field in group.model_fields.values():
-        if get_origin(field.annotation) is Literal:
-            return str(get_args(field.annotation)[0])
-    return group.__name__
-
-
-def _default(field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True)
-    if default is PydanticUndefined:
-        return "required"
-    return {"None": "null", "True": "true", "False": "false"}.get(str(default), str(default))

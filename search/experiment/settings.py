@@ -1,7 +1,4 @@
-"""The parts of an experiment file that steer the sweep itself: budget, objective, executor, promotion.
-
-What an experiment file may say about its records in MLflow.
-"""
+"""The parts of an experiment file that steer the sweep itself: budget, objective, executor, tracking, promotion."""
 
 from difflib import get_close_matches
 from typing import Literal, Self
@@ -9,9 +6,30 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.settings import Settings
-from search.experiment.file import WrongKeysError
+from search.experiment.mistakes import WrongKeysError
 
 Direction = Literal["minimize", "maximize"]
+
+
+class BudgetSettings(Settings):
+    """When the sweep ends: at the first of these limits. One must be set."""
+
+    trials: int | None = Field(default=None, ge=1)
+    """Trials to start, with pruned and failed ones; `null` for no limit."""
+
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Working time of the sweep, all its sessions together; `null` for no limit."""
+
+    patches: int | None = Field(default=None, ge=1)
+    """Patches trained in all trials together; `null` for no limit."""
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Self:
+        if self.trials is None and self.minutes is None and self.patches is None:
+            raise ValueError("must set `trials`, `minutes` or `patches`, or the sweep would never end")
+        return self
+
+
 LEVELS = {
     "patch": ("top1", "top5", "logloss"),
     "image": ("top1", "top5", "logloss", "macro_f1"),
@@ -27,25 +45,6 @@ MOVED_OBJECTIVES = {
 """Import paths as version 0.1 wrote them into files and ledgers, and what they are called today."""
 _LOW_IS_GOOD = ("loss", "error")
 _HIGH_IS_GOOD = ("top1", "top5", "f1", "accuracy")
-
-
-class BudgetSettings(Settings):
-    """When the sweep ends: at the first of these limits. One must be set."""
-
-    trials: int | None = Field(default=None, ge=1)
-    """Trials to start, pruned and failed ones among them; `null` for no limit."""
-
-    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Working time of the sweep, all its sessions together; `null` for no limit."""
-
-    patches: int | None = Field(default=None, ge=1)
-    """Patches trained in all trials together; `null` for no limit."""
-
-    @model_validator(mode="after")
-    def _has_a_limit(self) -> Self:
-        if self.trials is None and self.minutes is None and self.patches is None:
-            raise ValueError("one of `trials`, `minutes` and `patches` must be set, or the sweep would never end")
-        return self
 
 
 class ObjectiveSettings(Settings):
@@ -98,15 +97,15 @@ class ExecutorSettings(Settings):
     """Threads of each worker; `auto` divides the cores among the workers."""
 
     max_attempts: int = Field(default=3, ge=1)
-    """How often a trial is started in all when its worker is lost (killed, crashed); then it counts as failed. One that
-    ran out of memory counts as failed at once."""
+    """How often a trial is started, in all, when its worker is lost (killed or crashed); then the trial has failed. A
+    trial that ran out of memory has failed at once."""
 
     silent_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """A worker that reports no epoch for so long counts as lost, and is ended; `null` for no limit. Time in which
-    driver or worker are stopped, or the machine sleeps, does not count."""
+    """A worker that reports no epoch for this long counts as lost and is ended; `null` for no limit. Time does not
+    count while driver or worker are stopped or the machine sleeps."""
 
     min_free_mb: float = Field(default=500, ge=0, allow_inf_nan=False)
-    """Free disk, in 10^6 bytes, without which no sweep and no trial starts; a running sweep waits for it. `0` for no
+    """Free disk, in 10^6 bytes, that a sweep and each trial need to start; a running sweep waits for it. `0` for no
     limit."""
 
     @field_validator("workers", "threads", mode="before")
@@ -115,39 +114,6 @@ class ExecutorSettings(Settings):
         if value == "auto" or (type(value) is int and value >= 1):
             return value
         raise ValueError(f"must be `auto` or an integer from 1, but got {value!r}")
-
-
-class GateSettings(Settings):
-    """What a model must keep to become champion, besides being better than the champion that there is."""
-
-    min_top1: float = Field(default=0.0, ge=0, le=1)
-    """Least share of test pages (of test images where there are no pages) that are named rightly."""
-
-    max_calibration_error: float = Field(default=0.1, ge=0, le=1)
-    """By how much, on test images, stated probabilities and shares of right answers may differ in the mean, beyond what
-    chance explains."""
-
-    max_latency_s: float = Field(default=5.0, gt=0)
-    """Most seconds that the loaded model may take for an image, in the median, on the machine that promotes."""
-
-    max_size_mb: float = Field(default=500.0, gt=0)
-    """Most megabytes of the registered model, its code and files among them."""
-
-
-class PromotionSettings(Settings):
-    """How the best trial becomes a registered model."""
-
-    model: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^/:]*$")
-    """Name in the model registry; `null` for `whosehand-` and the experiment's name."""
-
-    epochs: int | None = Field(default=None, ge=1, le=100_000)
-    """Length of the refit before the test pages are opened; `null` for three times `training.epochs`."""
-
-    false_accept_rate: float = Field(default=0.05, gt=0, lt=1)
-    """Share of strangers (writers that the model does not know) that may be taken for a known one."""
-
-    gate: GateSettings = Field(default_factory=GateSettings)
-    """What the refitted model must keep to become champion; one that fails is registered as challenger."""
 
 
 KeepModels = Literal["all"] | int
@@ -160,14 +126,14 @@ class TrackingSettings(Settings):
 
     uri: str | None = None
     """Address of the MLflow store: `sqlite:///path/to.db`, another database, or `http(s)://` for a tracking server.
-    Left out, it is `mlruns/mlflow.db` in the current folder."""
+    The default is `mlruns/mlflow.db` in the current folder."""
 
     artifacts: str | None = None
-    """Folder or address for files and models. Left out, it is `artifacts` beside the SQLite file; with any other
-    database it must be said, and a tracking server decides by itself."""
+    """Folder or address for files and models. The default is `artifacts` beside the SQLite file. With another database
+    it must be given; a tracking server decides by itself."""
 
     keep_models: KeepModels = Field(default="all", union_mode="left_to_right")
-    """`all` completed trials keep their model, or only the best so many; 0 keeps none."""
+    """`all` completed trials keep their model, or only the best N; 0 keeps none."""
 
     @field_validator("uri")
     @classmethod
@@ -189,3 +155,36 @@ class TrackingSettings(Settings):
         if keep_models != "all" and keep_models < 0:
             raise ValueError(f"`keep_models` is `all` or a number from 0, but got {keep_models}")
         return keep_models
+
+
+class GateSettings(Settings):
+    """What a model must meet to become champion, besides being better than the present champion."""
+
+    min_top1: float = Field(default=0.0, ge=0, le=1)
+    """Least share of test pages (of test images where there are no pages) that must be identified correctly."""
+
+    max_calibration_error: float = Field(default=0.1, ge=0, le=1)
+    """How far stated probabilities and shares of correct answers may differ on test images, in the mean, beyond what
+    chance explains."""
+
+    max_latency_s: float = Field(default=5.0, gt=0)
+    """Most seconds that the loaded model may take for an image: the median, on the machine that promotes."""
+
+    max_size_mb: float = Field(default=500.0, gt=0)
+    """Most megabytes of the registered model, with its code and files."""
+
+
+class PromotionSettings(Settings):
+    """How the best trial becomes a registered model."""
+
+    model: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^/:]*$")
+    """Name in the model registry; `null` for `whosehand-` and the experiment's name."""
+
+    epochs: int | None = Field(default=None, ge=1, le=100_000)
+    """Length of the refit before the test pages are opened; `null` for three times `training.epochs`."""
+
+    false_accept_rate: float = Field(default=0.05, gt=0, lt=1)
+    """Share of pages by unknown writers (those that training never saw) that may be given a known writer's name."""
+
+    gate: GateSettings = Field(default_factory=GateSettings)
+    """What the refitted model must meet to become champion; one that does not is registered as challenger."""

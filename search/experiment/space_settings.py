@@ -12,7 +12,7 @@ from core.networks.hyperparameters import Hyperparameters, default_space, seed_r
 from core.settings import Settings
 from core.space import Categorical, SearchSpace, Value
 from core.space.dimensions import dimension_from_plain
-from search.experiment.file import WrongKeysError
+from search.experiment.mistakes import WrongKeysError
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Hyperparameters))
 Entry = Literal["seed_recipe"] | dict[str, Value]

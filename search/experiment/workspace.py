@@ -1,11 +1,7 @@
-"""Where a project keeps its files: everything lies below one folder, the current one by default.
-
-Which code this is.
-"""
+"""Where a project keeps its files (all below one folder, the current one by default), and which code is running."""
 
 import subprocess
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ACCESS_LOG = "test_openings.jsonl"
@@ -43,6 +39,9 @@ class Workspace:
 
 def whosehand_version() -> str:
     """The installed version; `0+unknown` if the code runs without being installed."""
+    # Imported here, because it takes 0.04 s that no other command needs.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("whosehand")
     except PackageNotFoundError:

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from search.experiment.experiment import config_keys
+from search.experiment.keys import config_keys
 from tests.command_line import Answer
 
 pytest_plugins = ["tests.finished_project"]

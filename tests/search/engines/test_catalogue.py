@@ -8,7 +8,8 @@ import pytest
 
 from core.errors import ConfigError
 from search.experiment.engine_settings import KerasTunerSettings, OptunaSettings
-from search.experiment.experiment import Experiment, config_keys, load_experiment
+from search.experiment.experiment import Experiment, load_experiment
+from search.experiment.keys import config_keys
 
 SMALL = "name: small\ncorpus: {layout: hands}\nbudget: {trials: 4}\n"
 

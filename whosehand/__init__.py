@@ -1,0 +1,1 @@
+"""Whose hand wrote this? Sweeps of patch CNNs that tell writers apart by their handwriting."""
