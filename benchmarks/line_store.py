@@ -2,10 +2,10 @@
 
     python -m benchmarks.line_store
 
-Pages of A4 at 300 dpi, generated; then as many small images as make a large store. They are drawn once and kept in
-`data/benchmarks` (3 MB a page); the stores go into a folder that is removed afterwards. Each row is a fresh process
-that imports nothing but `core`; memory is that of the process and its children together, looked at from outside every
-20 ms.
+Pages of A4 at 300 dpi, generated; then as many small images as make a large store. They are drawn
+once and kept in `data/benchmarks` (3 MB a page); the stores go into a folder that is removed
+afterwards. Each row is a fresh process that imports nothing but `core`; memory is that of the
+process and its children together, looked at from outside every 20 ms.
 """
 
 import json

@@ -1,4 +1,6 @@
-"""Generated scans for `benchmarks.line_store`: few are written, many are made of them, no two the same."""
+"""Generated scans for `benchmarks.line_store`: few are written, many are made of them, no two the
+same.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +25,8 @@ def draw_once(images: Path, n_images: int, write: Callable[[Path, int], None]) -
     """See that a folder of so many images is there, and return it.
 
     Args:
-        images: where such folders are kept; their names tell the generator's version, so that it may change.
+        images: where such folders are kept; their names tell the generator's version, so that it
+            may change.
         n_images: how many.
         write: `write_pages` or `write_words`.
     """

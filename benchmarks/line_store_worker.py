@@ -32,7 +32,8 @@ class StoreCost:
         n_images: of the corpus.
         n_read: how many had to be read.
         n_lines: in the store.
-        rss_mb: resident memory in 10^6 bytes, when a quarter, half, three quarters and all of the images were read.
+        rss_mb: resident memory in 10^6 bytes, when a quarter, half, three quarters and all of the
+            images were read.
     """
 
     index_s: float

@@ -1,10 +1,11 @@
 """What was found on a generated sheet, held against what was written on it; matched by ink.
 
-A found line is its pixels of ink: those of its rectangle that are ink after cleaning and not another line's. A true
-line is the pixels that its pen covered. Their likeness is the ink that they share over the ink of either, as in the
-ICDAR 2009 handwriting segmentation contest (Gatos, Stamatopoulos, Louloudis). A true line counts as found where one
-found line is alike by 75 % or more, so that no found line can serve two true ones. Merged are those of which a found
-line has a quarter of the ink or more.
+A found line is its pixels of ink: those of its rectangle that are ink after cleaning and not
+    another line's. A true
+line is the pixels that its pen covered. Their likeness is the ink that they share over the ink of
+either, as in the ICDAR 2009 handwriting segmentation contest (Gatos, Stamatopoulos, Louloudis). A
+true line counts as found where one found line is alike by 75 % or more, so that no found line can
+serve two true ones. Merged are those of which a found line has a quarter of the ink or more.
 """
 
 from dataclasses import dataclass
@@ -26,11 +27,12 @@ class LineTruth:
     """How the lines found on one sheet compare with those written.
 
     Attributes:
-        likeness: (n_true,) of each true line, the ink that it shares with the found line most like it over the ink of
-            either.
+        likeness: (n_true,) of each true line, the ink that it shares with the found line most like
+            it over the ink of either.
         n_merged: (n_found,) of how many true lines each found one has a quarter or more.
         n_foreign: found lines less than a quarter of which is ink of any line.
-        text_errors: of the lines found, height of the text over what it is in the pen's own ink, minus 1.
+        text_errors: of the lines found, height of the text over what it is in the pen's own ink,
+            minus 1.
         sizes: of the lines found, height of the text over the writer's x-height on the sheet.
     """
 

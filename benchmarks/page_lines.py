@@ -1,9 +1,10 @@
-"""How well text lines are found on full pages, with each thing that disturbs and with all of them, and how fast.
+"""How well text lines are found on full pages, with each thing that disturbs and with all of them,
+and how fast.
 
     python -m benchmarks.page_lines
 
-Generated sheets of A4 at 300 dpi, each by a writer of its own; what counts as found says `benchmarks.line_truth`.
-Seconds are those of one processor core for all that follows decoding.
+Generated sheets of A4 at 300 dpi, each by a writer of its own; what counts as found says
+`benchmarks.line_truth`. Seconds are those of one processor core for all that follows decoding.
 """
 
 import time
@@ -41,7 +42,9 @@ _COLUMNS = ("pages", "lines", "found", "of 2 lines", "of more", "of none", "text
 
 @dataclass(frozen=True)
 class ReadSheet:
-    """One sheet read: how it compares with the truth, and the seconds of one core; no truth where it was refused."""
+    """One sheet read: how it compares with the truth, and the seconds of one core; no truth where
+    it was refused.
+    """
 
     truth: LineTruth | None
     n_lines: int

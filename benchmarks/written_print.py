@@ -14,7 +14,8 @@ def print_text(dark: NDArray[np.float32], text: str, place: tuple[int, int], siz
     """Print a line of text on a page.
 
     Args:
-        dark: (height, width), darkness from 0 to 1, changed in place; what goes beyond its edges is lost.
+        dark: (height, width), darkness from 0 to 1, changed in place; what goes beyond its edges is
+            lost.
         text: of one line.
         place: column and row of its upper left corner.
         size_px: of the font's em.

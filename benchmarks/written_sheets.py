@@ -1,6 +1,8 @@
-"""A whole sheet of A4 at 300 dpi, as corpora and desks have it: print, rules, skew, dust, dark edges.
+"""A whole sheet of A4 at 300 dpi, as corpora and desks have it: print, rules, skew, dust, dark
+edges.
 
-It knows which pixel belongs to which line, so that what is found on it can be held against the truth.
+It knows which pixel belongs to which line, so that what is found on it can be held against the
+truth.
 """
 
 from dataclasses import dataclass
@@ -31,7 +33,8 @@ class SheetStyle:
     """What is on a sheet besides the handwriting, and what became of it in the scanner.
 
     Attributes:
-        form: `iam`: title, prompt and a place for the name in print, parted by three rules; `cvl`: title and prompt.
+        form: `iam`: title, prompt and a place for the name in print, parted by three rules; `cvl`:
+            title and prompt.
         ruling: of the paper; on ruled paper the writer keeps to the rules.
         rule_darkness: of the paper's ruling, 1 for black.
         skew_deg: how far the sheet is turned, positive against the clock.
@@ -71,7 +74,9 @@ class WrittenSheet:
 
 
 def write_sheet(hand: Penmanship, style: SheetStyle, generator: np.random.Generator) -> WrittenSheet:
-    """Let a writer fill a sheet with a text of its own; of the style only room and zoom change the handwriting."""
+    """Let a writer fill a sheet with a text of its own; of the style only room and zoom change the
+    handwriting.
+    """
     writing_seed, paper_seed = generator.spawn(2)
     printed, top, bottom = _print_form(style, paper_seed)
     mood = draw_mood(writing_seed)
@@ -105,7 +110,9 @@ def write_sheet(hand: Penmanship, style: SheetStyle, generator: np.random.Genera
 
 
 def _print_form(style: SheetStyle, generator: np.random.Generator) -> tuple[NDArray[np.float32], int, int]:
-    """The print of a form, (height, width) darkness, and the rows between which there is room to write."""
+    """The print of a form, (height, width) darkness, and the rows between which there is room to
+    write.
+    """
     height, width = SHEET_PX
     dark = np.zeros(SHEET_PX, np.float32)
     if style.form == "none":

@@ -36,7 +36,9 @@ class WrittenPage:
 
 @dataclass(frozen=True)
 class LaidLine:
-    """A line before it has its place: words, and the pen's paths in x-heights from the line's start on the baseline."""
+    """A line before it has its place: words, and the pen's paths in x-heights from the line's start
+    on the baseline.
+    """
 
     words: tuple[str, ...]
     paths: tuple[FloatArray, ...]

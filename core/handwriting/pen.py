@@ -1,6 +1,6 @@
-"""Strokes to ink: curves through waypoints, the pen's changing width, and a raster.
+"""Strokes to ink, and ink to a scan: curves through waypoints, the pen's changing width, paper.
 
-Paper and scanner: what a page looks like apart from its strokes, by page and not by writer.
+Paper and scanner change by page and not by writer.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,9 @@ class Ink:
 
 
 def draw_paths(paths: list[FloatArray], pen: Pen, generator: np.random.Generator) -> Ink:
-    """Let the pen follow each path of waypoints, arrays (n_waypoints, 2) of (x, y) in pixels, y downward."""
+    """Let the pen follow each path of waypoints, arrays (n_waypoints, 2) of (x, y) in pixels, y
+    downward.
+    """
     points, path = _sample(paths, pen)
     points = _round_off(points, path, pen.rounding_px / _STEP_PX)
     widths = _widths(points, path, pen, generator)
@@ -67,7 +69,9 @@ def rasterise(ink: Ink, height_px: int, width_px: int) -> NDArray[np.float32]:
 
 
 def _sample(paths: list[FloatArray], pen: Pen) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Points about `_STEP_PX` apart on cardinal splines through the waypoints, and the path of each."""
+    """Points about `_STEP_PX` apart on cardinal splines through the waypoints, and the path of
+    each.
+    """
     lengths = np.array([len(path) for path in paths])
     waypoints = np.concatenate(paths)
     path = np.repeat(np.arange(len(paths)), lengths)
@@ -145,7 +149,8 @@ def scan(cover: NDArray[np.float32], darkness: float, generator: np.random.Gener
     Args:
         cover: (height, width), share of each pixel that the pen covered, 0..1.
         darkness: of the ink, 1 for black.
-        generator: for the paper's tone, its slow changes, the flow of ink and the scanner's noise and blur.
+        generator: for the paper's tone, its slow changes, the flow of ink and the scanner's noise
+            and blur.
 
     Returns:
         (height, width), 0 for black to 255.

@@ -1,13 +1,14 @@
 """What stays the same in a writer's hand, and what changes from one page or letter to the next.
 
-`SPREAD_*` constants say how far writers lie apart, `WITHIN_*` how much one writer varies. Together with the numbers in
-`draw_penmanship` and `draw_mood` they set how hard the corpus is: size, pen and slant change with the page as well as
-with the writer, so that the shapes of letters must be learned.
+`SPREAD_*` constants say how far writers lie apart, `WITHIN_*` how much one writer varies. Together
+with the numbers in `draw_penmanship` and `draw_mood` they set how hard the corpus is: size, pen and
+slant change with the page as well as with the writer, so that the shapes of letters must be
+learned.
 
-They were set by trying five settings on the validation pages of 50 writers (seed 0, pages 0 and 1 to train, 2 to
-validate). As they are, the seed recipe gets 67.5 % of patches there after 200,000 patches (one run, bfloat16), and a
-logistic regression gets 31.6 % from 12 measures of ink, stroke width, slant and height, 33.5 % with 3 counts of runs
-and components more, 22.9 % with the 6 barest.
+They were set by trying five settings on the validation pages of 50 writers (seed 0, pages 0 and 1
+to train, 2 to validate). As they are, the seed recipe gets 67.5 % of patches there after 200,000
+patches (one run, bfloat16), and a logistic regression gets 31.6 % from 12 measures of ink, stroke
+width, slant and height, 33.5 % with 3 counts of runs and components more, 22.9 % with the 6 barest.
 """
 
 from collections.abc import Mapping
@@ -141,10 +142,11 @@ def draw_mood(generator: np.random.Generator) -> Mood:
 
 @cache
 def bending_modes(character: str, number: int) -> FloatArray:
-    """Smooth displacement fields over a skeleton: (n_waypoints of all strokes, N_MODES), values about -1..1.
+    """Smooth displacement fields over a skeleton: (n_waypoints of all strokes, N_MODES), values
+    about -1..1.
 
-    Seven depend on the place only and bend the letter as a rubber sheet; three depend on the way along the
-    stroke, and open or close loops.
+    Seven depend on the place only and bend the letter as a rubber sheet; three depend on the way
+    along the stroke, and open or close loops.
     """
     skeleton = allographs()[character][number]
     return np.concatenate([_modes(stroke, skeleton) for stroke in skeleton.strokes])

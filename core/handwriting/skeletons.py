@@ -4,10 +4,11 @@ Drawn for this project. One line below is one allograph, a way to write a charac
 
     character, style, advance width: strokes
 
-Lengths are hundredths of the x-height; y grows upward from the baseline. A style is `c` (joined writing), `p` (print)
-or `b` (both). Strokes are `x,y` waypoints that a curve will pass through; `!` after a waypoint makes a sharp turn.
-` | ` lifts the pen within the letter, ` / ` comes before a stroke that is added once the word is done (dots, bars),
-and a final `-` says that nothing can be joined to the end of the letter.
+Lengths are hundredths of the x-height; y grows upward from the baseline. A style is `c` (joined
+writing), `p` (print) or `b` (both). Strokes are `x,y` waypoints that a curve will pass through; `!`
+after a waypoint makes a sharp turn. ` | ` lifts the pen within the letter, ` / ` comes before a
+stroke that is added once the word is done (dots, bars), and a final `-` says that nothing can be
+joined to the end of the letter.
 """
 
 from dataclasses import dataclass
@@ -178,8 +179,8 @@ class Skeleton:
     Attributes:
         style: whether joined writers, printing ones or both use it.
         advance: width in x-heights.
-        strokes: arrays (n_waypoints, 2) of (x, y) in x-heights, in the order of writing; `n_body` of them are written
-            at once, the others once the word is done.
+        strokes: arrays (n_waypoints, 2) of (x, y) in x-heights, in the order of writing; `n_body`
+            of them are written at once, the others once the word is done.
         n_body: see `strokes`.
         opens_join: whether the next letter can be joined to the end of the last body stroke.
     """
@@ -214,6 +215,7 @@ def _parse(style: str, advance: float, text: str) -> Skeleton:
 
 
 def _waypoints(text: str) -> FloatArray:
-    # Where a waypoint is there twice, the curve turns within the little room that bending leaves between the two.
+    # Where a waypoint is there twice, the curve turns within the little room that bending leaves
+    # between the two.
     points = [point for word in text.split() for point in [word.rstrip("!")] * (2 if word.endswith("!") else 1)]
     return np.array([[float(number) for number in point.split(",")] for point in points]) / 100

@@ -1,6 +1,6 @@
-"""A writer at work: words to paths of the pen.
+"""A writer at work: sentences put together from a word list, and words as paths of the pen.
 
-Texts to be written: plain sentences put together from a word list, so that no two pages say the same.
+No two pages say the same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,9 @@ _WORDS = {kind: words.split(", ") for kind, words in _WORD_LISTS.items()}
 
 
 def compose(generator: np.random.Generator) -> Iterator[str]:
-    """Words of endless sentences, with their capitals and punctuation; every character has a skeleton."""
+    """Words of endless sentences, with their capitals and punctuation; every character has a
+    skeleton.
+    """
     while True:
         sentence = _sentence(generator)
         yield from f"{sentence[0].upper()}{sentence[1:]}".split(" ")
@@ -103,7 +105,9 @@ def _pick(kind: str, generator: np.random.Generator) -> str:
 
 @dataclass(frozen=True)
 class WrittenWord:
-    """The pen's paths through a word, arrays (n_waypoints, 2) of (x, y) in x-heights, y upward from the baseline."""
+    """The pen's paths through a word, arrays (n_waypoints, 2) of (x, y) in x-heights, y upward from
+    the baseline.
+    """
 
     paths: tuple[FloatArray, ...]
     width: float
@@ -201,7 +205,9 @@ class Writer:
         return self._hand.usual[character]
 
     def _lift(self, path: Sequence[FloatArray], has_tail: bool) -> FloatArray:
-        """A path that ends here; its last piece would have led to the next letter, and is written in part."""
+        """A path that ends here; its last piece would have led to the next letter, and is written
+        in part.
+        """
         whole = np.concatenate(path)
         if has_tail:
             share = np.clip(self._hand.tail + self._generator.normal(0, 0.15), 0, 1)

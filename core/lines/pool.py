@@ -1,13 +1,14 @@
-"""The pool behind line stores: the lines of every image ever read with the same settings, each kept once.
+"""The pool behind line stores: the lines of every image ever read with the same ink settings, once.
 
-A pool is a folder `<cache_dir>/pool-<hash of format and ink settings>`. A build adds a segment and never touches an
-older one, so that readers may map them meanwhile and a killed build can tear nothing but its own tail:
+A pool is a folder `<cache_dir>/pool-<hash of format and ink settings>`. A build adds a segment and
+never touches an older one, so that readers may map them meanwhile and a killed build can tear
+nothing but its own tail:
 
     <segment>.pack       records one after the other, each the lines of one image
-    <segment>.journal    a line for each record that is whole and on the disk: checksum, key, place, widths
+    <segment>.journal    a line for each record that is whole and on the disk: checksum, key, place
 
-A record is found by what its lines depend on: the content of the image file, region and unit. Who wrote it and where
-the file lies do not count.
+A record is found by what its lines depend on: the content of the image file, region and unit. Who
+wrote it and where the file lies do not count.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -31,40 +32,21 @@ from core.pages.text_lines import TextLine
 from core.settings import InkSettings
 
 FORMAT_VERSION = 3
-"""To be raised whenever the same images and settings would give other lines, or the same files mean others."""
+"""To be raised whenever the same files would mean other lines."""
 PACK, JOURNAL = ".pack", ".journal"
 _COMMIT_S = 2.0
 _ALIGNMENT = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """The lines of one image as they are kept.
-
-    Attributes:
-        widths_px: of the lines from top to bottom.
-        content: for each line the running count of ink per column (int32, width + 1), then for each line its pixels.
-    """
-
-    widths_px: tuple[int, ...]
-    content: bytes
-
-    @classmethod
-    def of_lines(cls, lines: Sequence[TextLine]) -> "Record":
-        """Encode lines; all have one height."""
-        parts = [running_ink(line).tobytes() for line in lines] + [line.pixels.tobytes() for line in lines]
-        return cls(tuple(line.pixels.shape[1] for line in lines), b"".join(parts))
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
-    """Where the record of one image lies.
+    """Where the lines of one image lie, as `encode_lines` makes them.
 
     Attributes:
         pack: the file's name in the pool.
-        offset: of its first byte, a multiple of 4.
-        widths_px: of its lines.
-        checksum: of its bytes.
+        offset: of the first byte, a multiple of 4.
+        widths_px: of the lines, from top to bottom.
+        checksum: of all their bytes.
     """
 
     pack: str
@@ -72,18 +54,27 @@ class Place:
     widths_px: tuple[int, ...]
     checksum: str
 
+    def n_bytes(self, height_px: int) -> int:
+        """The size of the lines on the disk.
+
+        >>> Place("a.pack", 0, (10, 20), "").n_bytes(height_px=100)  # 11 + 21 counts, 30 columns
+        3128
+        """
+        return 4 * (sum(self.widths_px) + len(self.widths_px)) + height_px * sum(self.widths_px)
+
     def end(self, height_px: int) -> int:
-        """The offset behind its last byte."""
-        return self.offset + record_bytes(self.widths_px, height_px)
+        """The offset behind the last byte."""
+        return self.offset + self.n_bytes(height_px)
 
 
-def record_bytes(widths_px: Sequence[int], height_px: int) -> int:
-    """The size of a record.
+def encode_lines(lines: Sequence[TextLine]) -> tuple[tuple[int, ...], bytes]:
+    """The widths of lines of one height, and their bytes in a pack.
 
-    >>> record_bytes((10, 20), height_px=100)  # 11 + 21 counts of 4 bytes, 30 columns of 100 pixels
-    3128
+    The bytes are for each line the running count of ink per column (int32, width + 1), then for
+    each line its pixels.
     """
-    return 4 * (sum(widths_px) + len(widths_px)) + height_px * sum(widths_px)
+    parts = [running_ink(line).tobytes() for line in lines] + [line.pixels.tobytes() for line in lines]
+    return tuple(line.pixels.shape[1] for line in lines), b"".join(parts)
 
 
 def checksum(content: bytes | memoryview) -> str:
@@ -93,16 +84,16 @@ def checksum(content: bytes | memoryview) -> str:
 
 def lines_key(image: TextImage, file_sha256: str) -> str:
     """A hash of what an image's lines depend on besides the ink settings."""
-    region = None if image.region is None else list(asdict(image.region).values())
+    region = None if image.region is None else list(astuple(image.region))
     return hashlib.sha256(json.dumps([file_sha256, region, image.unit]).encode()).hexdigest()[:32]
 
 
 class Pool:
-    """The records of one ink setting.
+    """The lines of one ink setting.
 
     Attributes:
-        folder: where it lies.
-        places: the record of each key; as it was at the last `refresh`, and with what this process has added since.
+        folder: where they lie.
+        places: those of each key, as at the last `refresh`, and what this process has added since.
     """
 
     def __init__(self, cache_dir: Path, settings: InkSettings) -> None:
@@ -110,37 +101,38 @@ class Pool:
         self.folder = cache_dir / f"pool-{hashlib.sha256(content.encode()).hexdigest()[:20]}"
         self.places: dict[str, Place] = {}
         self._height_px = settings.height_px
-        self._n_read: dict[str, int] = {}
+        self._n_read: dict[Path, int] = {}  # bytes of each journal
 
     @cached_property
     def lock(self) -> FileLock:
-        """To be held by the one process that adds records."""
+        """To be held by the one process that adds lines."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / ".lock")
 
     def refresh(self) -> None:
         """Read what the journals have gained.
 
-        A line that is torn or changed counts as not there, and so does a record that its pack is too short for.
+        A journal's line that is torn or changed counts as not there, and so does one that its pack
+        is too short for.
         """
         for journal in sorted(self.folder.glob(f"*{JOURNAL}")):
             pack = journal.with_suffix(PACK)
-            n_bytes = pack.stat().st_size if pack.is_file() else 0
-            for key, place in self._new_lines(journal, pack.name):
-                if place.end(self._height_px) <= n_bytes:
-                    self.places.setdefault(key, place)
-
-    def _new_lines(self, journal: Path, pack: str) -> list[tuple[str, Place]]:
-        with journal.open("rb") as file:
-            file.seek(self._n_read.get(journal.name, 0))
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._n_read[journal.name] = self._n_read.get(journal.name, 0) + len(whole)
-        return [read for line in whole.splitlines() if (read := _read_line(line, pack)) is not None]
+            pack_bytes = pack.stat().st_size if pack.is_file() else 0
+            with journal.open("rb") as file:
+                file.seek(self._n_read.get(journal, 0))
+                content = file.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            self._n_read[journal] = self._n_read.get(journal, 0) + len(whole)
+            for line in whole.splitlines():
+                if line[:9] == b"%08x " % zlib.crc32(line[9:]):
+                    key, offset, widths_px, found = json.loads(line[9:])
+                    place = Place(pack.name, offset, tuple(widths_px), found)
+                    if place.end(self._height_px) <= pack_bytes:
+                        self.places.setdefault(key, place)
 
 
 class Segment:
-    """What one build adds to a pool, for use in a `with` block; its files are made with its first record."""
+    """What one build adds to a pool, in a `with` block; its files are made with its first lines."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -149,36 +141,38 @@ class Segment:
         self._journal: FileIO | None = None
         self._end = 0
         self._journal_end = 0
-        self._waiting: list[tuple[int, bytes]] = []  # offset of a record, and the journal's line for it
+        self._waiting: list[tuple[int, bytes]] = []  # offset, and the journal's line for it
         self._committed_at = time.monotonic()
 
-    def add(self, key: str, record: Record) -> None:
-        """Write a record and tell the pool; every two seconds what was written is brought to the disk.
+    def add(self, key: str, widths_px: tuple[int, ...], content: bytes) -> None:
+        """Write the lines of an image; every two seconds what was written is brought to the disk.
 
         Raises:
             OSError: if the disk is full, or the like.
         """
         if self._pack is None:
             self._pack = self._stem.with_suffix(PACK).open("xb", buffering=0)
-        _write_all(self._pack, record.content + bytes(-len(record.content) % _ALIGNMENT))
-        place = Place(self._stem.name + PACK, self._end, record.widths_px, checksum(record.content))
-        self._waiting.append((self._end, _write_line(key, place)))
-        self._end += len(record.content) + -len(record.content) % _ALIGNMENT
+        padded = content + bytes(-len(content) % _ALIGNMENT)
+        _write_all(self._pack, padded)
+        place = Place(self._stem.name + PACK, self._end, widths_px, checksum(content))
+        row = json.dumps([key, place.offset, place.widths_px, place.checksum], separators=(",", ":")).encode()
+        self._waiting.append((self._end, b"%08x %s\n" % (zlib.crc32(row), row)))
+        self._end += len(padded)
         self._pool.places[key] = place
         if time.monotonic() - self._committed_at > _COMMIT_S:
             self.commit()
 
     def commit(self) -> None:
-        """Bring the records to the disk, then the journal's lines for them: in this order, so that no line lies."""
+        """Bring the lines to the disk, then the journal's rows: in this order, so that no row lies."""
         if self._pack is None or not self._waiting:
             return
         os.fsync(self._pack.fileno())
         if self._journal is None:
             self._journal = self._stem.with_suffix(JOURNAL).open("xb", buffering=0)
-        lines = b"".join(line for _, line in self._waiting)
-        _write_all(self._journal, lines)
+        rows = b"".join(row for _, row in self._waiting)
+        _write_all(self._journal, rows)
         os.fsync(self._journal.fileno())
-        self._journal_end += len(lines)
+        self._journal_end += len(rows)
         self._waiting.clear()
         self._committed_at = time.monotonic()
 
@@ -199,11 +193,11 @@ class Segment:
                     file.close()
 
     def _commit_what_fits(self) -> None:
-        """Like `commit`; on a full disk the last records make room for the journal's lines of the others."""
+        """Like `commit`; on a full disk the last lines make room for the journal's rows."""
         n_dropped = 1
         while self._pack is not None:
             with suppress(OSError):
-                self._pack.truncate(self._end)  # also of a record that did not fit
+                self._pack.truncate(self._end)  # also of lines that did not fit
                 if self._journal is not None:
                     self._journal.truncate(self._journal_end)
                     self._journal.seek(self._journal_end)
@@ -215,18 +209,6 @@ class Segment:
             self._end = self._waiting[-n_dropped][0]
             del self._waiting[-n_dropped:]
             n_dropped *= 2
-
-
-def _write_line(key: str, place: Place) -> bytes:
-    content = json.dumps([key, place.offset, place.widths_px, place.checksum], separators=(",", ":")).encode()
-    return b"%08x %s\n" % (zlib.crc32(content), content)
-
-
-def _read_line(line: bytes, pack: str) -> tuple[str, Place] | None:
-    if line[:9] != b"%08x " % zlib.crc32(line[9:]):
-        return None
-    key, offset, widths_px, found = json.loads(line[9:])
-    return key, Place(pack, offset, tuple(widths_px), found)
 
 
 def _write_all(file: FileIO, content: bytes) -> None:

@@ -1,6 +1,6 @@
-"""What patches are cut out of: text lines of one height, from a line store on the disk or of one image in memory.
+"""What patches are cut out of: text lines of one height, on the disk or of one image in memory.
 
-The text lines of one image, in memory: a line source without a corpus or a disk.
+Registered models carry a copy of this file: nothing here needs a corpus, a disk or the line store.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class LineSource(Protocol):
 
 
 class ImageLines:
-    """Lines as `core.pages.text_lines` found them on one image.
+    """The lines of one image in memory.
 
     Attributes:
         height_px: the height of every line.

@@ -1,17 +1,15 @@
-"""Every text line of a corpus, decoded and scaled once, in memory-mapped files that all processes share.
+"""Every text line of a corpus, decoded and scaled once, in mapped files that all processes share.
 
-    <cache_dir>/<key>/lines.json      which line is whose, and what is unusable: `core.lines.store`
+    <cache_dir>/<key>/lines.json      which line is whose, and what is unusable
     <cache_dir>/pool-<key>/           the pixels, by content of the image files: `core.lines.pool`
-    <cache_dir>/.files-<key>.json     which file has which content: `core.lines.reading`
+    <cache_dir>/.files-<key>.json     which file has which content: `core.lines.fingerprints`
 
-A store is a list of places in a pool. Choosing other writers, renaming them or adding a page makes another list, but
-reads no image that was ever read with the same ink settings. It knows nothing of splits. All of it can be deleted at
-will, and is built again.
+A store is a list of places in a pool. Choosing other writers, renaming them or adding a page makes
+another list, but reads no image that was ever read with the same ink settings. It knows nothing of
+splits. All of it can be deleted at will, and is built again.
 
-The list of a store's lines: one small file that says which records of the pool are whose.
-
-`<cache_dir>/<key>/lines.json` has two lines of JSON: a head (format, pool, settings, checksum of the rest) and the
-lists. It is written aside and renamed over what was there, so that a reader finds the old one or the new one.
+`lines.json` has two lines of JSON: a head (format, pool, settings, checksum of the rest) and the
+lists. It is written aside and renamed over what was there: a reader finds the old or the new one.
 """
 
 import hashlib
@@ -19,8 +17,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,185 +25,25 @@ from numpy.typing import NDArray
 
 from core.corpora.index import CorpusIndex, Excluded
 from core.errors import CorpusError, ImageError, LineStoreError
-from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key, record_bytes
-from core.lines.reading import Fingerprint, GatheredLines, ProgressCallback, fingerprint_files, gather_lines
+from core.lines.fingerprints import Fingerprint, fingerprint_files
+from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key
+from core.lines.reading import ProgressCallback, Unusable, gather_lines
 from core.lines.source import StoredLine
 from core.settings import InkSettings
 
 LIST = "lines.json"
-FIX = "Delete the folder; `whosehand sweep` builds it again."
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """A text image that has lines in the pool.
-
-    Attributes:
-        image_id: unique in the store.
-        writer_id: who wrote it.
-        group_id: its page, or the image itself where the corpus has no pages.
-        place: of its lines.
-    """
-
-    image_id: str
-    writer_id: str
-    group_id: str
-    place: Place
-
-
-@dataclass(frozen=True)
-class LineList:
-    """What a store consists of.
-
-    Attributes:
-        pool: folder of the records.
-        height_px: of every line.
-        images: those with lines, in the order of the corpus.
-        unusable: those without, in the same order.
-    """
-
-    pool: Path
-    height_px: int
-    images: tuple[StoredImage, ...]
-    unusable: tuple[Excluded, ...]
-
-
-def line_store_key(
-    index: CorpusIndex, settings: InkSettings, fingerprints: Mapping[Path, Fingerprint | Exception]
-) -> str:
-    """A hash of all that a store depends on: format, settings, and for each image its ids, region, unit and content.
-
-    Splits and places of files do not count. A file that cannot be read now has another key as soon as it can.
-    """
-    rows = []
-    for image in index.images:
-        found = fingerprints[image.path]
-        lines = lines_key(image, found.sha256 if isinstance(found, Fingerprint) else "unreadable")
-        rows.append([image.image_id, image.writer_id, image.group_id, lines])
-    content = {"format": FORMAT_VERSION, "settings": settings.model_dump(mode="json"), "images": rows}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def write_list(index: CorpusIndex, settings: InkSettings, pool: Pool, gathered: GatheredLines, folder: Path) -> None:
-    """Write the list of a store.
-
-    Args:
-        index: the corpus.
-        settings: how its images became lines.
-        pool: where the lines lie, beside `folder`.
-        gathered: what became of each image of the index.
-        folder: of the store; made if it is missing.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    packs = sorted({place.pack for place in gathered.places.values()})
-    number = {pack: k for k, pack in enumerate(packs)}
-    least_bytes = dict.fromkeys(packs, 0)
-    images: list[list[object]] = []
-    unusable: list[list[str]] = []
-    for image in index.images:
-        if image.image_id in gathered.unusable:
-            unusable.append([str(image.path), gathered.unusable[image.image_id].reason, image.image_id])
-            continue
-        place = gathered.places[image.image_id]
-        least_bytes[place.pack] = max(least_bytes[place.pack], place.end(settings.height_px))
-        row = [image.image_id, image.writer_id, image.group_id]
-        images.append([*row, number[place.pack], place.offset, place.widths_px, place.checksum])
-    body = _to_json({"packs": list(least_bytes.items()), "images": images, "set_aside": unusable})  # 0.1's key
-    head = {
-        "format": FORMAT_VERSION,
-        "corpus": index.name,
-        "settings": settings.model_dump(mode="json"),
-        "pool": pool.folder.name,
-        "sha256": hashlib.sha256(body).hexdigest(),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_synced(folder / LIST, _to_json(head) + b"\n" + body + b"\n")
-
-
-def read_list(folder: Path) -> LineList:
-    """Read the list of a store, and see that the packs that it needs are there and long enough.
-
-    Raises:
-        LineStoreError: if that is not so.
-    """
-    head, body = _read_checked(folder / LIST)
-    try:
-        content = json.loads(body)
-        pool = folder.parent / head["pool"]
-        _check_packs(pool, content["packs"])
-        names = [name for name, _ in content["packs"]]
-        images = tuple(
-            StoredImage(image_id, writer_id, group_id, Place(names[pack], offset, tuple(widths), checksum))
-            for image_id, writer_id, group_id, pack, offset, widths, checksum in content["images"]
-        )
-        unusable = tuple(Excluded(Path(path), reason, image_id) for path, reason, image_id in content["set_aside"])
-        return LineList(pool, int(head["settings"]["height_px"]), images, unusable)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise LineStoreError(
-            f"{folder / LIST} must list the lines of a store, but does not ({error!r}). {FIX}"
-        ) from error
-
-
-def _read_checked(path: Path) -> tuple[dict[str, Any], bytes]:
-    try:
-        first, _, body = path.read_bytes().partition(b"\n")
-        head = json.loads(first)
-    except FileNotFoundError as error:
-        raise LineStoreError(f"A line store must hold {path.name}, but {path.parent} does not. {FIX}") from error
-    except (OSError, ValueError) as error:
-        raise LineStoreError(f"{path} must begin with a line of JSON, but cannot be read ({error}). {FIX}") from error
-    found_format = head.get("format") if isinstance(head, dict) else None
-    if found_format != FORMAT_VERSION:
-        raise LineStoreError(f"A line store must have format {FORMAT_VERSION}, but {path} has {found_format}. {FIX}")
-    found = hashlib.sha256(body.removesuffix(b"\n")).hexdigest()
-    if found != head.get("sha256"):
-        raise LineStoreError(f"{path} must have the SHA-256 that its head says, but has {found}. {FIX}")
-    return head, body
-
-
-def _check_packs(pool: Path, packs: list[list[Any]]) -> None:
-    for name, least_bytes in packs:
-        size = (pool / name).stat().st_size if (pool / name).is_file() else None
-        if size is None or size < least_bytes:
-            raise LineStoreError(
-                f"{pool / name} must have {least_bytes} bytes or more, but has {size}. "
-                "`whosehand sweep` reads again what is lost."
-            )
-
-
-def _to_json(content: object) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-__all__ = ["LineStore", "StoredLine", "build_line_store"]
+_FIX = "Delete the folder; `whosehand sweep` builds it again."
 _SILENT_S = 1.0
 
 
 def build_line_store(
-    index: CorpusIndex,
-    settings: InkSettings,
-    cache_dir: Path,
-    on_progress: ProgressCallback | None = None,
+    index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: ProgressCallback | None = None
 ) -> "LineStore":
     """Open the store of these lines; what of it is not there, or damaged, is read first.
 
-    Safe to call from several processes at once, and to kill: what was read is kept, and the next call goes on with the
-    rest. Images without readable ink are unusable, with a reason; how many are too many is for
-    `core.corpora.corpus_report`.
+    Safe to call from several processes at once, and to kill: what was read is kept, and the next
+    call goes on with the rest. Images without readable ink are unusable, with a reason; how many
+    are too many is for `core.corpora.corpus_report`.
 
     Args:
         index: the corpus.
@@ -234,8 +70,24 @@ def build_line_store(
         ) from error
 
 
+def line_store_key(index: CorpusIndex, settings: InkSettings, prints: Mapping[Path, Fingerprint | ImageError]) -> str:
+    """A hash of all that a store depends on: format, settings, and for each image its ids and what
+    its lines depend on.
+
+    Splits and places of files do not count. A file that cannot be read now has another key as soon
+    as it can.
+    """
+    rows = []
+    for image in index.images:
+        found = prints[image.path]
+        lines = lines_key(image, found.sha256 if isinstance(found, Fingerprint) else "unreadable")
+        rows.append([image.image_id, image.writer_id, image.group_id, lines])
+    content = {"format": FORMAT_VERSION, "settings": settings.model_dump(mode="json"), "images": rows}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
 class LineStore:
-    """A built store, opened for reading; pickles as its path, and every process maps the same memory.
+    """A built store, opened for reading; every process maps the same memory.
 
     Attributes:
         folder: where its list lies; the pool is a neighbour of it.
@@ -244,24 +96,49 @@ class LineStore:
         unusable: the images that gave no line, and why.
     """
 
-    def __init__(self, folder: Path, content: LineList) -> None:
-        self.folder = folder
-        self.height_px = content.height_px
-        self.lines = tuple(line for image in content.images for line in _lines_of(image))
-        self.unusable = content.unusable
-        self._content = content
-        self._places = [place for image in content.images for place in _places_of(image, content.height_px)]
+    def __init__(
+        self,
+        folder: Path,
+        pool: Path,
+        height_px: int,
+        images: list[tuple[str, str, str, Place]],
+        unusable: tuple[Excluded, ...],
+    ) -> None:
+        self.folder, self.height_px, self.unusable = folder, height_px, unusable
+        self.lines = tuple(
+            StoredLine(image_id, number, writer_id, group_id, width_px)
+            for image_id, writer_id, group_id, place in images
+            for number, width_px in enumerate(place.widths_px)
+        )
+        self._pool = pool
+        self._image_places = [(image_id, place) for image_id, _, _, place in images]
+        self._line_places = [line for _, place in self._image_places for line in _line_places(place, height_px)]
         self._packs: dict[str, NDArray[np.uint8]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> "LineStore":
-        """Open a built store; the checksum of the list and the sizes of the packs are checked, the pixels are not.
+        """Open a built store; the list's checksum and the packs' sizes are checked, pixels are not.
 
         Raises:
             LineStoreError: if the list or a pack is missing, damaged or of another format.
         """
         folder = folder.absolute()  # a worker may run elsewhere
-        return cls(folder, read_list(folder))
+        head, body = _read_checked(folder / LIST)
+        try:
+            content = json.loads(body)
+            pool = folder.parent / head["pool"]
+            _check_packs(pool, content["packs"])
+            packs = [name for name, _ in content["packs"]]
+            images = [
+                (image_id, writer_id, group_id, Place(packs[pack], offset, tuple(widths_px), found))
+                for image_id, writer_id, group_id, pack, offset, widths_px, found in content["images"]
+            ]
+            unusable = tuple(Excluded(Path(path), reason, image_id) for path, reason, image_id in content["set_aside"])
+            return cls(folder, pool, int(head["settings"]["height_px"]), images, unusable)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise LineStoreError(
+                f"{folder / LIST} must list the lines of a store, but does not ({error!r}). {_FIX}"
+            ) from error
 
     def __reduce__(self) -> tuple[Callable[[Path], "LineStore"], tuple[Path]]:
         """Pickle as the path alone."""
@@ -273,93 +150,150 @@ class LineStore:
 
     def pixels(self, line: int) -> NDArray[np.uint8]:
         """The pixels of a line: a read-only view, (height_px, width_px), 255 is paper."""
-        pack, _, start = self._places[line]
+        pack, _, start = self._line_places[line]
         shape = self.height_px, self.lines[line].width_px
         return self._map(pack)[start : start + shape[0] * shape[1]].reshape(shape)
 
     def n_ink(self, line: int) -> NDArray[np.int32]:
-        """The count of ink pixels left of each column, (width_px + 1,), so that any span is one subtraction.
+        """The count of ink pixels left of each column, (width_px + 1,): any span is a subtraction.
 
-        Columns a to b (b not among them) hold `n_ink(line)[b] - n_ink(line)[a]` pixels of ink: those below
-        `INK_LEVEL` after tone normalisation, also where the pixels themselves are kept as they were.
+        Columns a to b (b not among them) hold `n_ink(line)[b] - n_ink(line)[a]` pixels of ink:
+        those below `INK_LEVEL` after tone normalisation, also where the pixels themselves are kept
+        as they were.
         """
-        pack, start, _ = self._places[line]
+        pack, start, _ = self._line_places[line]
         return self._map(pack)[start : start + 4 * (self.lines[line].width_px + 1)].view("<i4")
 
     def verify(self) -> None:
-        """Read every byte of the store's lines and compare checksums (about a second for a gigabyte).
+        """Read every byte of the store's lines and compare checksums (a gigabyte takes a second).
 
         Raises:
             LineStoreError: if the lines of an image are not those that were read.
         """
-        for image in self._content.images:
-            place = image.place
-            n_bytes = record_bytes(place.widths_px, self.height_px)
-            found = checksum(self._map(place.pack)[place.offset : place.offset + n_bytes].data)
+        for image_id, place in self._image_places:
+            found = checksum(self._map(place.pack)[place.offset : place.end(self.height_px)].data)
             if found != place.checksum:
                 raise LineStoreError(
-                    f"The lines of {image.image_id} in {self._content.pool / place.pack} must have the checksum "
+                    f"The lines of {image_id} in {self._pool / place.pack} must have the checksum "
                     f"{place.checksum}, but have {found}. Delete that file; `whosehand sweep` reads its images again."
                 )
 
     def _map(self, pack: str) -> NDArray[np.uint8]:
         if pack not in self._packs:
-            self._packs[pack] = np.asarray(np.memmap(self._content.pool / pack, dtype=np.uint8, mode="r"))
+            self._packs[pack] = np.asarray(np.memmap(self._pool / pack, dtype=np.uint8, mode="r"))
         return self._packs[pack]
 
 
-def _open_or_build(
-    index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: ProgressCallback | None
-) -> LineStore:
-    kept_in = cache_dir / f".files-{hashlib.sha256(str(index.root.absolute()).encode()).hexdigest()[:20]}.json"
-    waiting = partial(_say_that_it_starts, time.monotonic(), len(index.images), on_progress)
-    prints = fingerprint_files((image.path for image in index.images), kept_in, waiting)
-    try:
-        return _open_of(index, cache_dir / line_store_key(index, settings, prints))
-    except LineStoreError:
-        pass  # missing or damaged: either way it is built from what is there
-    pool = Pool(cache_dir, settings)
-    gathered = gather_lines(index.images, prints, pool, settings, on_progress)
-    for image in index.images:  # a fault of the moment is no property of the content: it gets no lasting key
-        reason = gathered.unusable.get(image.image_id)
-        if reason is not None and not reason.is_lasting:
-            prints[image.path] = ImageError(reason.reason)
-    folder = cache_dir / line_store_key(index, settings, prints)
-    write_list(index, settings, pool, gathered, folder)
-    return LineStore.open(folder)
-
-
-def _open_of(index: CorpusIndex, folder: Path) -> LineStore:
-    """Open a store, unless it tells of files that have been moved since.
-
-    Raises:
-        LineStoreError: if it is missing or damaged, or tells of other files.
-    """
-    store = LineStore.open(folder)
-    path_of = {image.image_id: image.path for image in index.images}
-    if any(path_of[str(entry.image_id)] != entry.path for entry in store.unusable):
-        raise LineStoreError(f"A store must name the files as they lie now, but {folder} names earlier places.")
-    return store
-
-
-def _say_that_it_starts(since: float, n_images: int, on_progress: ProgressCallback | None) -> None:
-    if on_progress is not None and time.monotonic() - since > _SILENT_S:
-        on_progress(0, n_images)
-
-
-def _lines_of(image: StoredImage) -> list[StoredLine]:
-    return [
-        StoredLine(image.image_id, number, image.writer_id, image.group_id, width_px)
-        for number, width_px in enumerate(image.place.widths_px)
-    ]
-
-
-def _places_of(image: StoredImage, height_px: int) -> list[tuple[str, int, int]]:
+def _line_places(place: Place, height_px: int) -> list[tuple[str, int, int]]:
     """For each line its pack, and there the offsets of its ink counts and of its pixels."""
-    place = image.place
-    ink, pixels = place.offset, place.offset + record_bytes(place.widths_px, height_px=0)
+    ink, pixels = place.offset, place.offset + place.n_bytes(height_px=0)
     places = []
     for width_px in place.widths_px:
         places.append((place.pack, ink, pixels))
         ink, pixels = ink + 4 * (width_px + 1), pixels + height_px * width_px
     return places
+
+
+def _read_checked(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The head and the body of a list, whose format and checksum are right."""
+    try:
+        first, _, body = path.read_bytes().partition(b"\n")
+        head = json.loads(first)
+    except FileNotFoundError as error:
+        raise LineStoreError(f"A line store must hold {path.name}, but {path.parent} does not. {_FIX}") from error
+    except (OSError, ValueError) as error:
+        raise LineStoreError(f"{path} must begin with a line of JSON, but cannot be read ({error}). {_FIX}") from error
+    found_format = head.get("format") if isinstance(head, dict) else None
+    if found_format != FORMAT_VERSION:
+        raise LineStoreError(f"A line store must have format {FORMAT_VERSION}, but {path} has {found_format}. {_FIX}")
+    found = hashlib.sha256(body.removesuffix(b"\n")).hexdigest()
+    if found != head.get("sha256"):
+        raise LineStoreError(f"{path} must have the SHA-256 that its head says, but has {found}. {_FIX}")
+    return head, body
+
+
+def _check_packs(pool: Path, packs: list[list[Any]]) -> None:
+    for name, least_bytes in packs:
+        size = (pool / name).stat().st_size if (pool / name).is_file() else None
+        if size is None or size < least_bytes:
+            raise LineStoreError(
+                f"{pool / name} must have {least_bytes} bytes or more, but has {size}. "
+                "`whosehand sweep` reads again what is lost."
+            )
+
+
+def _open_or_build(
+    index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: ProgressCallback | None
+) -> LineStore:
+    started = time.monotonic()
+
+    def say_that_it_starts() -> None:
+        if on_progress is not None and time.monotonic() - started > _SILENT_S:
+            on_progress(0, len(index.images))
+
+    kept_in = cache_dir / f".files-{hashlib.sha256(str(index.root.absolute()).encode()).hexdigest()[:20]}.json"
+    prints = fingerprint_files((image.path for image in index.images), kept_in, say_that_it_starts)
+    try:
+        store = LineStore.open(cache_dir / line_store_key(index, settings, prints))
+        path_of = {image.image_id: image.path for image in index.images}
+        if all(path_of[str(entry.image_id)] == entry.path for entry in store.unusable):
+            return store  # else files were moved, and their new places have to be named
+    except LineStoreError:
+        pass  # missing or damaged: either way it is built from what is there
+    pool = Pool(cache_dir, settings)
+    unusable = gather_lines(index.images, prints, pool, settings, on_progress)
+    keys = {
+        image.image_id: lines_key(image, found.sha256)
+        for image in index.images
+        if image.image_id not in unusable and isinstance(found := prints[image.path], Fingerprint)
+    }
+    for image in index.images:  # a fault of the moment is no property of the content: it gets no lasting key
+        if image.image_id in unusable and not unusable[image.image_id].is_lasting:
+            prints[image.path] = ImageError(unusable[image.image_id].reason)
+    folder = cache_dir / line_store_key(index, settings, prints)
+    _write_list(index, settings, pool, {image_id: pool.places[key] for image_id, key in keys.items()}, unusable, folder)
+    return LineStore.open(folder)
+
+
+def _write_list(
+    index: CorpusIndex,
+    settings: InkSettings,
+    pool: Pool,
+    places: Mapping[str, Place],
+    reasons: Mapping[str, Unusable],
+    folder: Path,
+) -> None:
+    packs = sorted({place.pack for place in places.values()})
+    least_bytes = dict.fromkeys(packs, 0)
+    images: list[list[object]] = []
+    unusable: list[list[str]] = []
+    for image in index.images:
+        if image.image_id in reasons:
+            unusable.append([str(image.path), reasons[image.image_id].reason, image.image_id])
+            continue
+        place = places[image.image_id]
+        least_bytes[place.pack] = max(least_bytes[place.pack], place.end(settings.height_px))
+        row = [image.image_id, image.writer_id, image.group_id, packs.index(place.pack)]
+        images.append([*row, place.offset, place.widths_px, place.checksum])
+    body = _to_json({"packs": list(least_bytes.items()), "images": images, "set_aside": unusable})  # 0.1's key
+    head = {
+        "format": FORMAT_VERSION,
+        "corpus": index.name,
+        "settings": settings.model_dump(mode="json"),
+        "pool": pool.folder.name,
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{LIST}.{os.getpid()}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            file.write(_to_json(head) + b"\n" + body + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / LIST)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _to_json(content: object) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()

@@ -8,8 +8,10 @@
     ----------------       not on CVL's pages
     Name:
 
-The long rules tell (Marti, Bunke, "The IAM-database", IJDAR 2002, has a picture of the form). Where one of them is not
-found, printed lines are told by their letters: all stand on one straight baseline, and come in two or three heights.
+The long rules tell (Marti, Bunke, "The IAM-database", IJDAR 2002, has a picture of the form). Where
+one of them is not
+found, printed lines are told by their letters: all stand on one straight baseline, and come in two
+    or three heights.
 """
 
 from dataclasses import dataclass
@@ -31,12 +33,15 @@ _HEAVIER = 1.6
 _HEADER_ENDS, _FOOTER_STARTS = 0.5, 0.55
 _LEAST_LETTERS = 12
 _ON_BASELINE, _OF_TWO_SIZES = 0.8, 0.72
-"""Shares of a printed line's letters; in 170 lines by six generated hands the latter is 0.69 at most."""
+"""Shares of a printed line's letters; in 170 lines by six generated hands the latter is 0.69 at
+most."""
 
 
 @dataclass(frozen=True)
 class WritingArea:
-    """Where a form was written on: the first and last row in each column, (width,); `bottoms` are not inside."""
+    """Where a form was written on: the first and last row in each column, (width,); `bottoms` are
+    not inside.
+    """
 
     tops: NDArray[np.int64]
     bottoms: NDArray[np.int64]
@@ -163,7 +168,8 @@ def _end_of_header(
 def _printed_parts(
     page: NDArray[np.uint8], tops: NDArray[np.float64], bottoms: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
-    """Where the print at the top ends and the name at the bottom starts, in each column; told by the lines themselves.
+    """Where the print at the top ends and the name at the bottom starts, in each column; told by
+    the lines themselves.
 
     Without print at the top the former is nothing; without a name the latter is below the page.
     """
@@ -188,7 +194,9 @@ def _printed_parts(
 
 
 def _start_of_name(lines: list[FoundLine], shape: tuple[int, ...]) -> int | None:
-    """The top row of a short last line that stands apart from the others, at the foot of the page."""
+    """The top row of a short last line that stands apart from the others, at the foot of the
+    page.
+    """
     if len(lines) < 3:
         return None
     tops = [line.region.top for line in lines]

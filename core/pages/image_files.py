@@ -23,20 +23,21 @@ _RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 def read_grey(path: Path, region: Region | None = None) -> NDArray[np.uint8]:
     """Decode an image file to grey values, upright, with dark ink on light paper.
 
-    Colour is weighed to luminance (ITU-R 601), transparency is laid on white paper, 16 bit values are scaled by their
-    largest, the camera's rotation tag is followed, and light ink on a dark ground is turned round. Of a file with
-    several frames the first counts.
+    Colour is weighed to luminance (ITU-R 601), transparency is laid on white paper, 16 bit values
+    are scaled by their largest, the camera's rotation tag is followed, and light ink on a dark
+    ground is turned round. Of a file with several frames the first counts.
 
     Args:
         path: the file, in any format that Pillow reads.
-        region: the part that counts, in pixels of the upright image; polarity is judged on the whole image.
+        region: the part that counts, in pixels of the upright image; polarity is judged on the
+            whole image.
 
     Returns:
         (height, width), 255 is white, 0 is black.
 
     Raises:
-        ImageError: if the file is missing, empty, damaged, no image, too large, or smaller than 8 x 8 pixels, or the
-            region does not lie inside of it.
+        ImageError: if the file is missing, empty, damaged, no image, too large, or smaller than 8 x
+            8 pixels, or the region does not lie inside of it.
     """
     grey = _dark_on_light(_decode(path))
     return crop_grey(grey, region, path)
@@ -58,7 +59,8 @@ def grey_of_pixels(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     """Like `read_grey`, for an image that is decoded already.
 
     Args:
-        pixels: (height, width) grey or (height, width, 3 or 4) colour with or without opacity, numbers from 0 to 255.
+        pixels: (height, width) grey or (height, width, 3 or 4) colour with or without opacity,
+            numbers from 0 to 255.
         name: of the image in errors.
 
     Raises:
@@ -156,7 +158,9 @@ def _on_white_paper(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _dark_on_light(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Ink covers less than half of any page, so that the middle grey value is paper's: it must be the light end."""
+    """Ink covers less than half of any page, so that the middle grey value is paper's: it must be
+    the light end.
+    """
     dark, middle, light = np.percentile(grey[:: max(1, grey.shape[0] // 512)], (0.2, 50, 99.8))
     return 255 - grey if middle - dark < light - middle else grey
 

@@ -1,8 +1,9 @@
 """Text lines on a page of handwriting.
 
-Rows of writing are peaks of the page's ink profile (horizontal projection, the classic of the field: Likforman-Sulem
-et al., "Text line segmentation of historical documents: a survey", 2007); whole strokes, not rows of pixels, are
-then given to the lines, so that a descender that hangs into the next line stays with its letter.
+Rows of writing are peaks of the page's ink profile (horizontal projection, the classic of the
+field: Likforman-Sulem et al., "Text line segmentation of historical documents: a survey", 2007);
+whole strokes, not rows of pixels, are then given to the lines, so that a descender that hangs into
+the next line stays with its letter.
 """
 
 import itertools
@@ -72,9 +73,11 @@ def letter_height(page: NDArray[np.uint8]) -> float:
 
 
 def sole_line(cut: NDArray[np.uint8]) -> FoundLine:
-    """A line that a rectangle was cut out around: strokes of its neighbours that reach in are foreign.
+    """A line that a rectangle was cut out around: strokes of its neighbours that reach in are
+    foreign.
 
-    Foreign is what touches the upper or lower edge and stays clear of the text's body, so ends of ruled lines too.
+    Foreign is what touches the upper or lower edge and stays clear of the text's body, so ends of
+    ruled lines too.
 
     Args:
         cut: (height, width), tone normalised.
@@ -92,7 +95,9 @@ def sole_line(cut: NDArray[np.uint8]) -> FoundLine:
 
 
 def paper_grey(cut: NDArray[np.uint8]) -> np.uint8:
-    """The upper quartile of the grey values, rounded down; what NumPy's percentile says, in a third of the time."""
+    """The upper quartile of the grey values, rounded down; what NumPy's percentile says, in a third
+    of the time.
+    """
     counts = cv2.calcHist([cut], [0], None, [256], [0, 256])
     running = np.cumsum(counts.astype(np.int64))
     place = 0.75 * (cut.size - 1)
@@ -117,7 +122,9 @@ def text_rows(ink: NDArray[np.bool_], kept: float) -> tuple[float, float]:
 
 
 def crossings_per_row(ink: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How many strokes each row crosses, (height,): a dash or a ruled line counts once, however long."""
+    """How many strokes each row crosses, (height,): a dash or a ruled line counts once, however
+    long.
+    """
     starts = ink.copy()
     starts[:, 1:] &= ~ink[:, :-1]
     return np.count_nonzero(starts, axis=1).astype(np.float64)
@@ -127,11 +134,13 @@ def crossings_per_row(ink: NDArray[np.bool_]) -> NDArray[np.float64]:
 class _Strokes:
     """The connected pieces of ink; piece 0 is the paper.
 
-    A page is paper for the most part: what is asked of all its ink goes by the list of its ink pixels, not by the page.
+    A page is paper for the most part: what is asked of all its ink goes by the list of its ink
+        pixels, not by the page.
 
     Attributes:
         shape: (height, width) of the page.
-        rows, columns, pieces: of each pixel of ink, in reading order, its place and the piece that it belongs to.
+        rows, columns, pieces: of each pixel of ink, in reading order, its place and the piece that
+            it belongs to.
         tops, bottoms, lefts, rights: of each piece.
         middles: of each piece, the mean row of its pixels.
         is_letter: of each piece, whether it is large enough to be read.
@@ -178,7 +187,9 @@ class _Strokes:
         )
 
     def crossings(self) -> NDArray[np.float64]:
-        """How many strokes of letters each row crosses, (height,); neighbours in a row are of the same piece."""
+        """How many strokes of letters each row crosses, (height,); neighbours in a row are of the
+        same piece.
+        """
         is_start = np.ones(len(self.rows), dtype=np.bool_)
         is_start[1:] = (np.diff(self.columns) != 1) | (np.diff(self.rows) != 0)
         starts = self.rows[is_start & self.is_letter[self.pieces]]
@@ -186,9 +197,11 @@ class _Strokes:
 
 
 def _letter_height(heights: NDArray[np.float64], areas: NDArray[np.float64]) -> float:
-    """The height of a typical piece of ink, in pixels: the median by area, so that dots and specks do not count.
+    """The height of a typical piece of ink, in pixels: the median by area, so that dots and specks
+    do not count.
 
-    Pieces much taller than the plain median are letters of several lines that touch; they do not count either.
+    Pieces much taller than the plain median are letters of several lines that touch; they do not
+    count either.
     """
     readable = heights >= _MIN_LETTER_PX
     if not readable.any():
@@ -210,8 +223,9 @@ def _line_rows(strokes: _Strokes) -> tuple[NDArray[np.int64], NDArray[np.float64
 
 
 def _line_pitch(crossings: NDArray[np.float64], least_px: float) -> float:
-    """The distance of the lines where they are evenly spaced, else infinity: the first strong peak of the
-    autocorrelation of the crossings. Where ascenders and descenders overlap, only this tells lines from letters.
+    """The distance of the lines where they are evenly spaced, else infinity: the first strong peak
+    of the autocorrelation of the crossings. Where ascenders and descenders overlap, only this tells
+    lines from letters.
     """
     rows = np.flatnonzero(crossings)
     profile = crossings[rows[0] : rows[-1] + 1]
@@ -230,11 +244,12 @@ def _line_pitch(crossings: NDArray[np.float64], least_px: float) -> float:
 def _assign(
     strokes: _Strokes, peaks: NDArray[np.int64], cuts: list[int]
 ) -> tuple[NDArray[np.uint16], list[Region | None]]:
-    """The number of the line (from 1; 0 is paper) of each pixel, (height, width), and the rectangle of each line.
+    """The number of the line (from 1; 0 is paper) of each pixel, (height, width), and the rectangle
+    of each line.
 
-    A piece belongs to the line whose middle row it crosses; one that crosses none (a dot, an accent) to the line
-    between whose cuts its middle lies; one that crosses several (letters that touch) is divided at the cuts. Specks
-    have the number after the last line's.
+    A piece belongs to the line whose middle row it crosses; one that crosses none (a dot, an
+    accent) to the line between whose cuts its middle lies; one that crosses several (letters that
+    touch) is divided at the cuts. Specks have the number after the last line's.
     """
     first = np.searchsorted(peaks, strokes.tops, side="left")
     n_crossed = np.searchsorted(peaks, strokes.bottoms, side="left") - first
@@ -267,7 +282,9 @@ def _regions(strokes: _Strokes, line_of_ink: NDArray[np.uint16], n_lines: int) -
 
 
 def _is_speck(strokes: _Strokes, line: NDArray[np.int64], n_lines: int) -> NDArray[np.bool_]:
-    """Which pieces are too small for a letter and stand clear of the letters of their line: dust, not dots."""
+    """Which pieces are too small for a letter and stand clear of the letters of their line: dust,
+    not dots.
+    """
     number = line[strokes.is_letter]
     lefts, rights = np.full(n_lines, np.inf), np.full(n_lines, -np.inf)
     tops, bottoms = np.full(n_lines, np.inf), np.full(n_lines, -np.inf)
@@ -282,7 +299,9 @@ def _is_speck(strokes: _Strokes, line: NDArray[np.int64], n_lines: int) -> NDArr
 
 
 def _found(line_of_pixel: NDArray[np.uint16], number: int, region: Region, letter_px: float) -> FoundLine | None:
-    """The line of that number, `region` being the rectangle around its ink; nothing if that is specks only."""
+    """The line of that number, `region` being the rectangle around its ink; nothing if that is
+    specks only.
+    """
     bottom, right = region.top + region.height, region.left + region.width
     around = line_of_pixel[region.top : bottom, region.left : right]
     if np.count_nonzero((around == number).any(axis=1)) < 0.3 * letter_px:

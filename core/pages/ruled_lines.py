@@ -1,11 +1,14 @@
-"""Ruled lines, squares and frames: found as long thin ridges, and erased without cutting the strokes that cross them.
+"""Ruled lines, squares and frames: found as long thin ridges, and erased without cutting the
+strokes that cross them.
 
-A rule is darker than the paper on both of its sides, thin, and goes on. Ridges (darker than what lies a bit above and
-below) are gathered along the page's slope, and where they fill a good part of a long window there is a rule: a run
-length method such as those that Abd-Almageed, Kumar and Doermann, "Page rule-line removal using linear subspaces in
-monochromatic handwritten Arabic documents" (ICDAR 2009) compare with. After erasing, strokes are joined again through
-the gap, as Cao, Prasad and Natarajan, "A stroke regeneration method for cleaning rule-lines in handwritten document
-images" (MOCR 2009) do; here by interpolation between the ink on both sides, along seven directions.
+A rule is darker than the paper on both of its sides, thin, and goes on. Ridges (darker than what
+lies a bit above and below) are gathered along the page's slope, and where they fill a good part of
+a long window there is a rule: a run length method such as those that Abd-Almageed, Kumar and
+Doermann, "Page rule-line removal using linear subspaces in monochromatic handwritten Arabic
+documents" (ICDAR 2009) compare with. After erasing, strokes are joined again through the gap, as
+Cao, Prasad and Natarajan, "A stroke regeneration method for cleaning rule-lines in handwritten
+document images" (MOCR 2009) do; here by interpolation between the ink on both sides, along seven
+directions.
 """
 
 import itertools
@@ -106,8 +109,8 @@ def find_rules(page: NDArray[np.uint8]) -> Rules:
 def erase_rules(page: NDArray[np.uint8], rules: Rules) -> None:
     """Paint the rules over with paper, in place; strokes go on through them.
 
-    A pale rule is subtracted. Under a dark one ink cannot be seen: a stroke on both of its sides is joined, one that
-    touches it goes on to its middle.
+    A pale rule is subtracted. Under a dark one ink cannot be seen: a stroke on both of its sides is
+    joined, one that touches it goes on to its middle.
 
     Args:
         page: (height, width), tone normalised; what it becomes.
@@ -182,7 +185,9 @@ def _on_page(rows: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
 
 
 def _ridges(dark: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Where the page is darker than `_REACH` rows above and below, and so along 7 columns; 0 or 1."""
+    """Where the page is darker than `_REACH` rows above and below, and so along 7 columns; 0 or
+    1.
+    """
     above, below = np.zeros_like(dark), np.zeros_like(dark)
     above[_REACH:], below[:-_REACH] = dark[:-_REACH], dark[_REACH:]
     ridge = cv2.subtract(dark, cv2.max(above, below)) >= _LEAST_RIDGE
@@ -190,7 +195,9 @@ def _ridges(dark: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _common_slope(ridges: NDArray[np.uint8]) -> float:
-    """The slope along which ridges gather most (Postl, "Detection of linear oblique structures", ICPR 1986)."""
+    """The slope along which ridges gather most (Postl, "Detection of linear oblique structures",
+    ICPR 1986).
+    """
     rows, columns = np.nonzero(ridges)
     best, best_score = 0.0, -1.0
     offset = ridges.shape[1] // 4
@@ -238,7 +245,8 @@ def _trace(ridges: NDArray[np.uint8]) -> list[tuple[int, NDArray[np.float64]]]:
 def _refine(page: NDArray[np.uint8], start: int, rows: NDArray[np.float64], factor: int) -> Rule | None:
     """Find what is traced to the pixel, its thickness and darkness; nothing if it is no rule.
 
-    A rule is dark in most columns also where writing hides it; writing alone is not: its lower tenth is paper.
+    A rule is dark in most columns also where writing hides it; writing alone is not: its lower
+    tenth is paper.
     """
     length = len(rows)
     columns = np.arange(length, dtype=np.float64)
@@ -268,7 +276,9 @@ def _refine(page: NDArray[np.uint8], start: int, rows: NDArray[np.float64], fact
 
 
 def _profiles(band: NDArray[np.uint8], block: int, share: int = 4) -> NDArray[np.float64]:
-    """What all but a quarter (or another share) of each row in each block of columns is darker than, (rows, blocks)."""
+    """What all but a quarter (or another share) of each row in each block of columns is darker
+    than, (rows, blocks).
+    """
     n_blocks = band.shape[1] // block
     blocks = band[:, : n_blocks * block].reshape(band.shape[0], n_blocks, block)
     return np.partition(blocks, block // share, axis=2)[:, :, block // share].astype(np.float64)
@@ -284,7 +294,9 @@ def _centres(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
 def _smooth_curve(
     at: NDArray[np.float64], values: NDArray[np.float64], columns: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """A straight line through the values, or a cubic where paper is bent; what lies off it is left out."""
+    """A straight line through the values, or a cubic where paper is bent; what lies off it is left
+    out.
+    """
     straight, off = _fit(at, values, 1)
     if off > _STRAIGHT_PX and len(at) > 8:
         straight, _ = _fit(at, values, 3)
@@ -327,7 +339,9 @@ def _erase(page: NDArray[np.uint8], rule: Rule) -> None:
 
 
 def _joined(band: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The strokes inside of a rule as its two sides suggest them, (rows without the outermost two, length)."""
+    """The strokes inside of a rule as its two sides suggest them, (rows without the outermost two,
+    length).
+    """
     upper, lower = band[0], band[-1]
     n_rows = band.shape[0] - 2
     joined = np.zeros((n_rows, band.shape[1]), np.uint8)

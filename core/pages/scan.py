@@ -1,17 +1,12 @@
-"""Paper to white, ink to black, so that neither pen colour nor scanner names the writer.
+"""A scan's tone and how far it is turned: paper to white, ink to black, lines level.
 
-Dark edges of a scan or photograph: the scanner's lid, the desk below the sheet, the shadow of a book's fold.
+After that neither pen colour nor scanner names the writer.
 
-They are far darker and wider than any stroke and reach the edge of the image. An opening (morphology: Serra, "Image
-analysis and mathematical morphology", 1982) takes all that is narrower out of the dark parts; what is left and touches
-the edge goes.
-
-How far a page is turned, and turning it back.
-
-The rows of writing are sharpest in the ink's projection at the right angle: the sum of squared steps from row to row is
-largest there (Postl, "Detection of linear oblique structures and skew scan in digitized documents", ICPR 1986; Baird,
-"The skew angle of printed documents", 1987). What is projected are the left edges of strokes, so that neither a dash
-nor what is left of a ruled line counts for more than one letter.
+The rows of writing are sharpest in the ink's projection at the right angle: the sum of squared
+steps from row to row is largest there (Postl, "Detection of linear oblique structures and skew scan
+in digitized documents", ICPR 1986; Baird, "The skew angle of printed documents", 1987). What is
+projected are the left edges of strokes, so that neither a dash nor what is left of a ruled line
+counts for more than one letter.
 """
 
 import cv2
@@ -29,15 +24,21 @@ _MIN_INK_PIXELS = 12
 _MANY_PIXELS, _SAMPLED_PIXELS = 4_000_000, 1_000_000
 """Of a page with many pixels a sample tells grain and ink."""
 _STRIP_PIXELS = 60_000
+MAX_SKEW_DEG = 6.0
+_SKEW_MAP_PX = 1200
+_LEAST_STROKES = 200
+_LEAST_GAIN = 1.2
+"""Rows must get so much sharper, or the page stays as it is."""
 
 
 def normalise_tone(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Divide by the paper, then stretch so that two thirds of the ink are black.
 
-    The paper is a wide running median, so that slow shading and vignettes go too. Stretching to the ink's middle
-    (not to its darkest pixel) takes the level of a stroke's core and leaves the slopes of its edges: pencil, pale and
-    dark pens come out alike. From the grey values on the ridges of the strokes alone a random forest names
-    47 % of DHSD's test words as they are, 5 % after this (37 writers).
+    The paper is a wide running median, so that slow shading and vignettes go too. Stretching to the
+    ink's middle (not to its darkest pixel) takes the level of a stroke's core and leaves the slopes
+    of its edges: pencil, pale and dark pens come out alike. From the grey values on the ridges of
+    the strokes alone a random forest names 47 % of DHSD's test words as they are, 5 % after this
+    (37 writers).
 
     Args:
         grey: (height, width), 0..255, dark ink on light paper.
@@ -46,7 +47,8 @@ def normalise_tone(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
         (height, width), 255 is paper, 0 is ink.
 
     Raises:
-        ImageError: if there is no ink, in other words nothing that is darker than the paper and its grain.
+        ImageError: if there is no ink, in other words nothing that is darker than the paper and its
+            grain.
     """
     darkness = _darkness(grey)
     sample = darkness if darkness.size <= _MANY_PIXELS else darkness.ravel()[:: darkness.size // _SAMPLED_PIXELS | 1]
@@ -91,100 +93,6 @@ def paper_level(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.maximum(level, 1.0, out=level)
 
 
-def _ink_darkness(darkness: NDArray[np.float32], floor: float) -> float:
-    """How dark the ink is: two thirds of it are darker, ink being what is at least half as dark as its own median."""
-    inked = darkness[darkness > 2.0 * floor]
-    if inked.size < _MIN_INK_PIXELS:
-        return 0.0
-    level = float(np.percentile(inked, 90))
-    for _ in range(3):
-        level = float(np.median(inked[inked > 0.5 * level]))
-    return float(np.percentile(inked[inked > 0.5 * level], 35))
-
-
-def _darkness(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How much darker than its paper each pixel is, (height, width), 1 for black."""
-    darkness = paper_level(grey)
-    for rows in _strips(grey):
-        np.divide(grey[rows], darkness[rows], out=darkness[rows])
-        np.subtract(1.0, darkness[rows], out=darkness[rows])
-    return darkness
-
-
-def _strips(page: NDArray[np.uint8]) -> list[slice]:
-    """Parts of a page small enough for a processor's cache: several steps on one are twice as fast as on the page."""
-    n_rows = max(1, _STRIP_PIXELS // page.shape[1])
-    return [slice(top, top + n_rows) for top in range(0, page.shape[0], n_rows)]
-
-
-_MAP_PX = 512
-_WIDEST_STROKE = 7
-"""In pixels of the map (an odd number), 48 px on a page at 300 dpi: 4 mm."""
-_DARKEST_PAPER = 0.5
-_LEAST_SHARE = 0.001
-
-
-def find_dark_edges(grey: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Find what lies around the sheet.
-
-    Args:
-        grey: (height, width), dark ink on light paper.
-
-    Returns:
-        (height, width), whether a pixel is no paper, with some pixels of margin; `None` if there is next to nothing.
-    """
-    height, width = grey.shape
-    shrink = min(1.0, _MAP_PX / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    paper = float(np.percentile(small, 80))
-    dark = (small < _DARKEST_PAPER * paper).astype(np.uint8)
-    pad = _WIDEST_STROKE
-    padded = cv2.copyMakeBorder(dark, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=1)  # thin edges count too
-    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, np.ones((pad, pad), np.uint8))
-    _, pieces = cv2.connectedComponents(opened, connectivity=4)
-    around = pieces == pieces[0, 0]
-    edge = np.asarray(around[pad:-pad, pad:-pad])
-    if not _LEAST_SHARE < edge.mean() < 1.0 - _LEAST_SHARE:
-        return None
-    wide = cv2.dilate(edge.astype(np.uint8), np.ones((5, 5), np.uint8))
-    return cv2.resize(wide, (width, height), interpolation=cv2.INTER_NEAREST) > 0
-
-
-def paint_paper(grey: NDArray[np.uint8], edge: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Paint paper over what is none, in the grey of the paper next to it.
-
-    Args:
-        grey: (height, width).
-        edge: (height, width), what to paint over.
-
-    Returns:
-        (height, width), a copy.
-    """
-    height, width = grey.shape
-    shrink = min(1.0, _MAP_PX / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    outside = cv2.resize(edge.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    small = cv2.dilate(small, np.ones((3, 3), np.uint8))  # thins the ink
-    kept = np.where(outside, 0, 1).astype(np.float32)
-    # Normalised convolution (Knutsson, Westin, 1993): the mean of what is known nearby.
-    known = cv2.GaussianBlur(kept, (0, 0), _MAP_PX / 16) + np.float32(1e-6)
-    level = cv2.GaussianBlur(kept * small, (0, 0), _MAP_PX / 16) / known
-    level = np.where(known > 1e-3, level, np.median(small[~outside]) if (~outside).any() else 255.0)
-    paper = cv2.resize(level.round().clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
-    painted = grey.copy()
-    np.copyto(painted, paper, where=edge)
-    return painted
-
-
-MAX_SKEW_DEG = 6.0
-_MAP_PX_skew = 1200
-_LEAST_STROKES = 200
-_LEAST_GAIN = 1.2
-"""Rows must get so much sharper, or the page stays as it is."""
-
-
 def estimate_skew(page: NDArray[np.uint8]) -> float:
     """Estimate by how many degrees the lines of writing rise to the right, between -6 and 6.
 
@@ -194,7 +102,7 @@ def estimate_skew(page: NDArray[np.uint8]) -> float:
     Returns:
         The angle, positive where lines rise; 0 if there is too little writing to tell.
     """
-    shrink = min(1.0, _MAP_PX_skew / max(page.shape))
+    shrink = min(1.0, _SKEW_MAP_PX / max(page.shape))
     small = cv2.resize(page, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     ink = np.asarray(small) < INK_LEVEL + 32  # thin strokes pale when they are shrunk
     starts = ink.copy()
@@ -221,7 +129,8 @@ def level(page: NDArray[np.uint8], angle_deg: float) -> tuple[NDArray[np.uint8],
         angle_deg: as `estimate_skew` tells it.
 
     Returns:
-        The turned page, somewhat larger, and the affine map (2, 3) from its pixels to those of `page`.
+        The turned page, somewhat larger, and the affine map (2, 3) from its pixels to those of
+        `page`.
     """
     height, width = page.shape
     turn = cv2.getRotationMatrix2D((0.5 * (width - 1), 0.5 * (height - 1)), -angle_deg, 1.0)
@@ -230,6 +139,36 @@ def level(page: NDArray[np.uint8], angle_deg: float) -> tuple[NDArray[np.uint8],
     turn[:, 2] += (0.5 * (size[0] - width), 0.5 * (size[1] - height))
     turned = cv2.warpAffine(page, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255)
     return np.asarray(turned, dtype=np.uint8), np.asarray(cv2.invertAffineTransform(turn), dtype=np.float64)
+
+
+def _ink_darkness(darkness: NDArray[np.float32], floor: float) -> float:
+    """How dark the ink is: two thirds of it are darker, ink being what is at least half as dark as
+    its own median.
+    """
+    inked = darkness[darkness > 2.0 * floor]
+    if inked.size < _MIN_INK_PIXELS:
+        return 0.0
+    level = float(np.percentile(inked, 90))
+    for _ in range(3):
+        level = float(np.median(inked[inked > 0.5 * level]))
+    return float(np.percentile(inked[inked > 0.5 * level], 35))
+
+
+def _darkness(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How much darker than its paper each pixel is, (height, width), 1 for black."""
+    darkness = paper_level(grey)
+    for rows in _strips(grey):
+        np.divide(grey[rows], darkness[rows], out=darkness[rows])
+        np.subtract(1.0, darkness[rows], out=darkness[rows])
+    return darkness
+
+
+def _strips(page: NDArray[np.uint8]) -> list[slice]:
+    """Parts of a page small enough for a processor's cache: several steps on one are twice as fast
+    as on the page.
+    """
+    n_rows = max(1, _STRIP_PIXELS // page.shape[1])
+    return [slice(top, top + n_rows) for top in range(0, page.shape[0], n_rows)]
 
 
 def _sharpness(rows: NDArray[np.int64], columns: NDArray[np.float64], angle_deg: float) -> float:

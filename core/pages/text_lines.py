@@ -1,15 +1,15 @@
-"""From a text image to its lines: dark on white, all at one text height.
+"""From a text image to its lines: dark on white, level, all at one text height.
 
-What sets the scale? The height of the image is an accident of the scissors, and the height of the ink depends on
-whether a word happens to hold a `g`, an umlaut or a bit of a ruled line. Here it is the middle 80 % of the stroke
-crossings: rows are counted by how many strokes they cross, which baseline-to-x-height rows do most, and a ruled line
-adds one crossing only. On 2,371 words of DHSD, the width of a letter after scaling (known from the transcription)
-varies within a writer by 16.5 % (standard deviation of the logarithm), against 22.0 % by the height of the image,
-22.1 % by that of the ink, and 17 to 19 % by estimates of the x-height band.
+A scanned page is made ready first: no dark edges, no rules, no print of forms, level. Each step
+does something only where it finds something: a clean level page comes out as it went in.
 
-A scanned page made ready for finding its lines: no dark edges, no rules, no print of forms, level.
-
-Each step does something only where it finds something: a clean level page comes out as it went in.
+What sets the scale? The height of the image is an accident of the scissors, and the height of the
+ink depends on whether a word happens to hold a `g`, an umlaut or a bit of a ruled line. Here it is
+the middle 80 % of the stroke crossings: rows are counted by how many strokes they cross, which
+baseline-to-x-height rows do most, and a ruled line adds one crossing only. On 2,371 words of DHSD,
+the width of a letter after scaling (known from the transcription) varies within a writer by 16.5 %
+(standard deviation of the logarithm), against 22.0 % by the height of the image, 22.1 % by that of
+the ink, and 17 to 19 % by estimates of the x-height band.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,42 @@ from numpy.typing import NDArray
 
 from core.corpora.index import Region, TextImage, Unit
 from core.errors import ImageError
+from core.pages.dark_edges import find_dark_edges, paint_paper
 from core.pages.forms import find_writing_area
 from core.pages.image_files import MIN_SIDE_PX, read_grey
 from core.pages.line_finding import FoundLine, find_lines, letter_height, paper_grey, sole_line, text_rows
 from core.pages.ruled_lines import Rules, erase_rules, find_rules
-from core.pages.scan import INK_LEVEL, estimate_skew, find_dark_edges, level, normalise_tone, paint_paper, paper_level
+from core.pages.scan import INK_LEVEL, estimate_skew, level, normalise_tone, paper_level
 from core.settings import InkSettings
 
+TEXT_CROSSINGS = 0.8
+"""The height of a text is that of the rows between which this middle share of its stroke crossings
+lies."""
+_LINE_PER_TEXT = 2.4
+"""A line's height over that of its text: 98 % of the ink or more is inside in 95 % of DHSD's
+words."""
+_SHEET_PER_LETTER = 12
+"""A sheet is so many times higher than its letters; a line or word is not."""
+_LARGE_PX = 600
+"""No line or word is so high."""
+_MAX_WIDTH_PER_HEIGHT = 60
+"""No line is longer than this: a lone dash is not blown up to the height of a letter."""
 _LEAST_SKEW_DEG = 1.0
 """Lines are found on pages that are turned less than this as they are; turning blurs a bit."""
 _MANY_RULES = 5
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """A text line at its final size.
+
+    Attributes:
+        pixels: (height_px, width), 255 is paper (where tone is not normalised: light is paper).
+        is_ink: (height_px, width), whether a pixel is ink; pale ink is ink too.
+    """
+
+    pixels: NDArray[np.uint8]
+    is_ink: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -39,7 +65,8 @@ class CleanPage:
 
     Attributes:
         tone: (height, width), tone normalised.
-        shown: (height, width), the grey values that lines are cut from: `tone`, or the page's own ones.
+        shown: (height, width), the grey values that lines are cut from: `tone`, or the page's own
+            ones.
         to_page: (2, 3) the affine map from its pixels to those of the page as it was.
         n_rules: how many rules were erased.
         skew_deg: by how much it was turned back.
@@ -54,12 +81,94 @@ class CleanPage:
     is_changed: bool
 
 
+@dataclass(frozen=True)
+class ReadPage:
+    """An image with its lines found.
+
+    Attributes:
+        clean: what the lines were found on.
+        lines: from top to bottom, in pixels of `clean`.
+    """
+
+    clean: CleanPage
+    lines: tuple[FoundLine, ...]
+
+
+def text_lines(image: TextImage, settings: InkSettings) -> list[NDArray[np.uint8]]:
+    """Read the text lines of an image.
+
+    Args:
+        image: what to read; an image with `unit="line"` is one line, of another its lines are found
+            first.
+        settings: height, crop and tone.
+
+    Returns:
+        The lines from top to bottom, each (height_px, width) with its own width, 255 is paper.
+
+    Raises:
+        ImageError: if the file cannot be read or holds no ink.
+    """
+    return [line.pixels for line in lines_of_grey(read_grey(image.path, image.region), image, settings)]
+
+
+def lines_of_grey(grey: NDArray[np.uint8], image: TextImage, settings: InkSettings) -> list[TextLine]:
+    """Like `text_lines`, for an image that is already read, and with the ink marked.
+
+    Args:
+        grey: (height, width), what `read_grey` returned for the image's path and region.
+        image: its unit counts; its path names it in errors.
+        settings: height, crop and tone.
+    """
+    try:
+        page = read_page(grey, image.unit, settings)
+        return [_scale(page, line, settings) for line in page.lines]
+    except ImageError as error:
+        raise ImageError(f"{image.path}: {error}") from error
+
+
+def read_page(grey: NDArray[np.uint8], unit: Unit, settings: InkSettings) -> ReadPage:
+    """Clean an image and find its lines.
+
+    A line or word is taken as it is. On a page dark edges, rules and skew are taken away where
+    there are any; of a form the print too. Where the ink must tell, one line is a line, unless the
+    image is a sheet: high for its letters.
+
+    Args:
+        grey: (height, width), dark ink on light paper.
+        unit: what the image is.
+        settings: whether the tone is normalised.
+
+    Raises:
+        ImageError: if there is no ink, or it cannot be told where a form's header ends.
+    """
+    if unit in ("page", "form"):
+        return _read_sheet(grey, unit == "form", settings) or _read_line(grey, settings)
+    if unit == "auto" and min(grey.shape) >= _LARGE_PX and find_dark_edges(grey) is not None:
+        return read_page(grey, "page", settings)  # a desk around the sheet spoils its tone
+    line = _read_line(grey, settings)
+    if unit == "line" or not (_is_sheet(line.clean.tone) or len(find_lines(line.clean.tone)) > 1):
+        return line
+    sheet = _read_sheet(grey, False, settings)
+    return line if sheet is None or len(sheet.lines) == 1 else sheet
+
+
+def place_of_line(page: ReadPage, line: FoundLine, settings: InkSettings) -> Region:
+    """What of a page is scaled to be a line of the store, in pixels of `page.clean`; it may go
+    beyond its edges.
+    """
+    if not settings.crop_to_ink:
+        return line.region
+    text = _text_region(line.cut_from(page.clean.tone) < INK_LEVEL)
+    return Region(line.region.left + text.left, line.region.top + text.top, text.width, text.height)
+
+
 def clean_page(grey: NDArray[np.uint8], is_form: bool, keeps_tone: bool = False) -> CleanPage:
     """Take everything but the writing off a page.
 
     Args:
         grey: (height, width), dark ink on light paper.
-        is_form: whether the writing stands between a printed header and footer that are to be cut off.
+        is_form: whether the writing stands between a printed header and footer that are to be cut
+            off.
         keeps_tone: whether `shown` shall be in the page's own grey values.
 
     Raises:
@@ -90,120 +199,6 @@ def clean_page(grey: NDArray[np.uint8], is_form: bool, keeps_tone: bool = False)
         shown = level(shown, skew_deg)[0]
     to_page = np.asarray(to_page @ np.vstack([to_cut, (0, 0, 1)]))
     return CleanPage(turned, shown if keeps_tone else turned, to_page, n_rules, skew_deg, True)
-
-
-def _erase_all(tone: NDArray[np.uint8]) -> Rules:
-    """Erase rules until there are no more: of two that lie side by side one hides the other."""
-    rules = find_rules(tone)
-    erase_rules(tone, rules)
-    if len(rules.horizontal) + len(rules.vertical) < _MANY_RULES:
-        return rules
-    more = find_rules(tone)
-    erase_rules(tone, more)
-    return Rules((*rules.horizontal, *more.horizontal), (*rules.vertical, *more.vertical))
-
-
-__all__ = ["INK_LEVEL", "InkSettings", "TextLine", "lines_of_grey", "read_grey", "text_lines"]
-TEXT_CROSSINGS = 0.8
-"""The height of a text is that of the rows between which this middle share of its stroke crossings lies."""
-_LINE_PER_TEXT = 2.4
-"""A line's height over that of its text: 98 % of the ink or more is inside in 95 % of DHSD's words."""
-_SHEET_PER_LETTER = 12
-"""A sheet is so many times higher than its letters; a line or word is not."""
-_LARGE_PX = 600
-"""No line or word is so high."""
-_MAX_WIDTH_PER_HEIGHT = 60
-"""No line is longer than this: a lone dash is not blown up to the height of a letter."""
-
-
-@dataclass(frozen=True)
-class TextLine:
-    """A text line at its final size.
-
-    Attributes:
-        pixels: (height_px, width), 255 is paper (where tone is not normalised: light is paper).
-        is_ink: (height_px, width), whether a pixel is ink; pale ink is ink too.
-    """
-
-    pixels: NDArray[np.uint8]
-    is_ink: NDArray[np.bool_]
-
-
-def text_lines(image: TextImage, settings: InkSettings) -> list[NDArray[np.uint8]]:
-    """Read the text lines of an image.
-
-    Args:
-        image: what to read; an image with `unit="line"` is one line, of another its lines are found first.
-        settings: height, crop and tone.
-
-    Returns:
-        The lines from top to bottom, each (height_px, width) with its own width, 255 is paper.
-
-    Raises:
-        ImageError: if the file cannot be read or holds no ink.
-    """
-    return [line.pixels for line in lines_of_grey(read_grey(image.path, image.region), image, settings)]
-
-
-def lines_of_grey(grey: NDArray[np.uint8], image: TextImage, settings: InkSettings) -> list[TextLine]:
-    """Like `text_lines`, for an image that is already read, and with the ink marked.
-
-    Args:
-        grey: (height, width), what `read_grey` returned for the image's path and region.
-        image: its unit counts; its path names it in errors.
-        settings: height, crop and tone.
-    """
-    try:
-        page = read_page(grey, image.unit, settings)
-        return [_scale(page, line, settings) for line in page.lines]
-    except ImageError as error:
-        raise ImageError(f"{image.path}: {error}") from error
-
-
-@dataclass(frozen=True)
-class ReadPage:
-    """An image with its lines found.
-
-    Attributes:
-        clean: what the lines were found on.
-        lines: from top to bottom, in pixels of `clean`.
-    """
-
-    clean: CleanPage
-    lines: tuple[FoundLine, ...]
-
-
-def read_page(grey: NDArray[np.uint8], unit: Unit, settings: InkSettings) -> ReadPage:
-    """Clean an image and find its lines.
-
-    A line or word is taken as it is. On a page dark edges, rules and skew are taken away where there are any; of a
-    form the print too. Where the ink must tell, one line is a line, unless the image is a sheet: high for its letters.
-
-    Args:
-        grey: (height, width), dark ink on light paper.
-        unit: what the image is.
-        settings: whether the tone is normalised.
-
-    Raises:
-        ImageError: if there is no ink, or it cannot be told where a form's header ends.
-    """
-    if unit in ("page", "form"):
-        return _read_sheet(grey, unit == "form", settings) or _read_line(grey, settings)
-    if unit == "auto" and min(grey.shape) >= _LARGE_PX and find_dark_edges(grey) is not None:
-        return read_page(grey, "page", settings)  # a desk around the sheet spoils its tone
-    line = _read_line(grey, settings)
-    if unit == "line" or not (_is_sheet(line.clean.tone) or len(find_lines(line.clean.tone)) > 1):
-        return line
-    sheet = _read_sheet(grey, False, settings)
-    return line if sheet is None or len(sheet.lines) == 1 else sheet
-
-
-def place_of_line(page: ReadPage, line: FoundLine, settings: InkSettings) -> Region:
-    """What of a page is scaled to be a line of the store, in pixels of `page.clean`; it may go beyond its edges."""
-    if not settings.crop_to_ink:
-        return line.region
-    text = _text_region(line.cut_from(page.clean.tone) < INK_LEVEL)
-    return Region(line.region.left + text.left, line.region.top + text.top, text.width, text.height)
 
 
 def _read_line(grey: NDArray[np.uint8], settings: InkSettings) -> ReadPage:
@@ -261,3 +256,14 @@ def _cut(line: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
     left, right = max(0, region.left), min(line.shape[1], region.left + region.width)
     cut[top - region.top : bottom - region.top, left - region.left : right - region.left] = line[top:bottom, left:right]
     return cut
+
+
+def _erase_all(tone: NDArray[np.uint8]) -> Rules:
+    """Erase rules until there are no more: of two that lie side by side one hides the other."""
+    rules = find_rules(tone)
+    erase_rules(tone, rules)
+    if len(rules.horizontal) + len(rules.vertical) < _MANY_RULES:
+        return rules
+    more = find_rules(tone)
+    erase_rules(tone, more)
+    return Rules((*rules.horizontal, *more.horizontal), (*rules.vertical, *more.vertical))

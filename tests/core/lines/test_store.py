@@ -1,4 +1,4 @@
-"""TODO."""
+"""What a line store holds, when it is built again, and what of it is mended."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from core.corpora.folder import FolderCorpus
 from core.corpora.index import CorpusIndex
 from core.corpora.settings import FolderSettings
 from core.errors import CorpusError, LineStoreError
-from core.lines.reading import fingerprint_files
+from core.lines.fingerprints import fingerprint_files
 from core.lines.store import LIST, LineStore, build_line_store, line_store_key
 from core.pages.scan import INK_LEVEL
 from core.pages.text_lines import text_lines

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Image files of every kind become the same grey values, and what is no image is refused."""
 
 from collections.abc import Callable
 from pathlib import Path

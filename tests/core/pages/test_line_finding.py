@@ -1,4 +1,4 @@
-"""TODO."""
+"""The text lines of a page whose tone is normalised."""
 
 import itertools
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Lines of an image in memory, read like those of a line store."""
 
 import numpy as np
 import pytest

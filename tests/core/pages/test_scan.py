@@ -1,4 +1,4 @@
-"""TODO."""
+"""A scan's paper becomes white and its ink black."""
 
 from pathlib import Path
 
