@@ -24,7 +24,7 @@ quickstart: $(STAMP)  ## the main job end to end on the embedded corpus
 	$(BIN)/whosehand sweep experiments/quickstart.yaml
 	$(BIN)/whosehand promote quickstart
 	@echo "Whose hand wrote these pages? The model has never seen them; a file's first number is its writer."
-	$(BIN)/whosehand identify --model whosehand-quickstart $$($(BIN)/whosehand data pages experiments/quickstart.yaml --part test --limit 4)
+	$(BIN)/whosehand identify --model whosehand-quickstart $$($(BIN)/whosehand data pages experiments/quickstart.yaml --subset test --limit 4)
 	@echo
 	@echo "Done. Look at every trial, its curves, confusion matrix and model:   make ui"
 	@echo "The sweep's own record is in mlruns/sweeps/quickstart, the pages in data/hands."

@@ -1,6 +1,7 @@
-"""The base of everything that an experiment file can set.
+"""The base of everything that an experiment file can set, and the settings of ink, patches and training.
 
-What an experiment file can say about the training of one trial; free of TensorFlow, unlike `core.training.fit`.
+They stand here and not in their rooms, because those need cv2 and scipy, and a file must be read
+without.
 """
 
 from pathlib import Path
@@ -12,8 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 class Settings(BaseModel):
     """A frozen group of settings; an unknown key, a wrong type or a value out of range is refused.
 
-    Subclasses lie beside the code that they steer, and say in each field's `description` what it does,
-    in which unit; `search.experiment.experiment` puts them together to one experiment.
+    The docstring of each field says what it does, and in which unit; `search.experiment.experiment`
+    puts the groups together to one experiment.
     """
 
     # Built at their first use: one build of the whole experiment instead of one of each group besides.

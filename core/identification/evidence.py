@@ -1,15 +1,13 @@
 """Why the model names this writer: what each patch says, which decided, and what they resemble.
 
-The decision rests on the mean over patches of the log-probabilities, so a patch's weight is the difference of the
-log-probabilities of the named writer and of the second one. The mean of the weights, divided by the temperature, is
-the logarithm of the ratio of the two calibrated probabilities: nothing of the decision is left unexplained.
+The decision rests on the mean over patches of the log-probabilities, so a patch's weight is the
+difference of the log-probabilities of the named writer and of the second one. The mean of the
+weights, divided by the temperature, is the logarithm of the ratio of the two calibrated
+probabilities: nothing of the decision is left unexplained.
 
-Which strokes of a patch speak for a writer: paint over a part, and see how much less the network is sure.
-
-Method: Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014. It asks the network itself and
-needs no gradient, so that it holds for every network alike.
-
-Evidence as plain values that go through JSON; pictures as base64 text of PNG files.
+Which strokes of a patch speak for a writer is found by painting over a part of it and seeing how
+much less sure the network is (Zeiler and Fergus, "Visualizing and understanding convolutional
+networks", 2014). That asks the network itself and needs no gradient, so it holds for every network.
 """
 
 import base64
@@ -28,56 +26,16 @@ from core.identification.writer_identifier import Answer, WriterIdentifier
 from core.lines.source import ImageLines
 from core.networks.inference import Embedder, in_batches
 from core.pages.text_lines import place_of_line, read_page
-from core.patches.plan import PatchPlan, read_patches
-
-PAPER = 255
-_INK_LEVEL = 128
-_WINDOWS_PER_SIDE = 6
-FloatArray = NDArray[np.float64]
-Weigh = Callable[[NDArray[np.uint8]], FloatArray]
-"""From patches (n, size_px, size_px) to how much each speaks for the decision, (n,), in nats."""
-
-
-def occlusion_map(patch: NDArray[np.uint8], weigh: Weigh) -> FloatArray:
-    """By how much each part of a patch speaks for the decision.
-
-    A square of a sixth of the patch is painted with paper, in steps of half its side.
-
-    Args:
-        patch: (size_px, size_px), 0 ink to 255 paper.
-        weigh: asks the network.
-
-    Returns:
-        (n_cells, n_cells), rows before columns, in nats: the mean loss of the squares that cover the cell. Above 0
-        what is there speaks for the decision. Where there is no ink it is 0.
-    """
-    edges = np.linspace(0, len(patch), 2 * _WINDOWS_PER_SIDE + 1).round().astype(int)
-    n_cells = len(edges) - 1
-    squares = [(row, column) for row in range(n_cells - 1) for column in range(n_cells - 1)]
-    painted, asked = [patch], []
-    for row, column in squares:
-        part = (slice(edges[row], edges[row + 2]), slice(edges[column], edges[column + 2]))
-        if (patch[part] < _INK_LEVEL).any():
-            without = patch.copy()
-            without[part] = PAPER
-            painted.append(without)
-            asked.append((row, column))
-    weights = weigh(np.stack(painted))
-    total, count = np.zeros((n_cells, n_cells)), np.zeros((n_cells, n_cells))
-    for (row, column), loss in zip(asked, (weights[0] - weights[1:]).tolist(), strict=True):
-        total[row : row + 2, column : column + 2] += loss
-        count[row : row + 2, column : column + 2] += 1
-    has_ink = np.array(
-        [
-            [(patch[edges[r] : edges[r + 1], edges[c] : edges[c + 1]] < _INK_LEVEL).any() for c in range(n_cells)]
-            for r in range(n_cells)
-        ]
-    )
-    return np.where(has_ink, total / np.maximum(count, 1), 0.0)
-
+from core.patches.plan import PAPER, PatchPlan, read_patches
+from core.scoring.mean_scores import FloatArray
 
 N_WRITERS_SHOWN = 3
+Weigh = Callable[[NDArray[np.uint8]], FloatArray]
+"""From patches (n, size_px, size_px) to how much each speaks for the decision, (n,), in nats."""
+_INK_LEVEL = 128
+_WINDOWS_PER_SIDE = 6
 _MOST_SHARED = 0.5
+_LONGEST_PX = 1600
 
 
 @dataclass(frozen=True)
@@ -179,6 +137,35 @@ def gather_evidence(
     )
 
 
+def evidence_as_json(evidence: Evidence, grey: NDArray[np.uint8], gallery_size: int) -> dict[str, Any]:
+    """Evidence with the page that it is about.
+
+    Args:
+        evidence: of an image.
+        grey: (height, width), the image.
+        gallery_size: patches in the model's gallery, 0 without one.
+
+    Returns:
+        `rival`; `page` with `png`, `width` and `height` in pixels of the (possibly smaller) picture; `patches`, each
+        with `corners` in pixels of that picture and `weight` in nats; `speak_for` and `speak_against`, each with
+        `number`, `png`, `occlusion` and `similar`; `gallery_size`.
+    """
+    shrink = min(1.0, _LONGEST_PX / max(grey.shape))
+    size = max(1, round(grey.shape[1] * shrink)), max(1, round(grey.shape[0] * shrink))
+    page = Image.fromarray(grey).resize(size, Image.Resampling.BOX)
+    return {
+        "rival": evidence.rival,
+        "page": {"png": _png(np.asarray(page)), "width": size[0], "height": size[1]},
+        "patches": [
+            {"corners": (corners * shrink).round(1).tolist(), "weight": round(float(weight), 4)}
+            for corners, weight in zip(evidence.places, evidence.weights, strict=True)
+        ],
+        "speak_for": _decisive_as_json(evidence.speak_for, evidence),
+        "speak_against": _decisive_as_json(evidence.speak_against, evidence),
+        "gallery_size": gallery_size,
+    }
+
+
 def first_two(identifier: WriterIdentifier, answer: Answer) -> tuple[int, int]:
     """The classes of the named writer and of the second one."""
     writer_ids = identifier.record.writer_ids
@@ -218,6 +205,44 @@ def distinct_patches(order: Sequence[int], plan: PatchPlan, n: int) -> list[int]
         if all(_shared_area(plan, number, other) <= _MOST_SHARED * plan.size_px**2 for other in taken):
             taken.append(number)
     return taken
+
+
+def occlusion_map(patch: NDArray[np.uint8], weigh: Weigh) -> FloatArray:
+    """By how much each part of a patch speaks for the decision.
+
+    A square of a sixth of the patch is painted with paper, in steps of half its side.
+
+    Args:
+        patch: (size_px, size_px), 0 ink to 255 paper.
+        weigh: asks the network.
+
+    Returns:
+        (n_cells, n_cells), rows before columns, in nats: the mean loss of the squares that cover the cell. Above 0
+        what is there speaks for the decision. Where there is no ink it is 0.
+    """
+    edges = np.linspace(0, len(patch), 2 * _WINDOWS_PER_SIDE + 1).round().astype(int)
+    n_cells = len(edges) - 1
+    squares = [(row, column) for row in range(n_cells - 1) for column in range(n_cells - 1)]
+    painted, asked = [patch], []
+    for row, column in squares:
+        square = (slice(edges[row], edges[row + 2]), slice(edges[column], edges[column + 2]))
+        if (patch[square] < _INK_LEVEL).any():
+            without = patch.copy()
+            without[square] = PAPER
+            painted.append(without)
+            asked.append((row, column))
+    weights = weigh(np.stack(painted))
+    total, count = np.zeros((n_cells, n_cells)), np.zeros((n_cells, n_cells))
+    for (row, column), loss in zip(asked, (weights[0] - weights[1:]).tolist(), strict=True):
+        total[row : row + 2, column : column + 2] += loss
+        count[row : row + 2, column : column + 2] += 1
+    has_ink = np.array(
+        [
+            [(patch[edges[r] : edges[r + 1], edges[c] : edges[c + 1]] < _INK_LEVEL).any() for c in range(n_cells)]
+            for r in range(n_cells)
+        ]
+    )
+    return np.where(has_ink, total / np.maximum(count, 1), 0.0)
 
 
 def _shared_area(plan: PatchPlan, one: int, other: int) -> int:
@@ -280,51 +305,19 @@ def _corners(line: Region, top: int, left: int, size_px: int, height_px: int) ->
     return [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
 
 
-_LONGEST_PX = 1600
-
-
-def evidence_as_json(evidence: Evidence, grey: NDArray[np.uint8], gallery_size: int) -> dict[str, Any]:
-    """Evidence with the page that it is about.
-
-    Args:
-        evidence: of an image.
-        grey: (height, width), the image.
-        gallery_size: patches in the model's gallery, 0 without one.
-
-    Returns:
-        `rival`; `page` with `png`, `width` and `height` in pixels of the (possibly smaller) picture; `patches`, each
-        with `corners` in pixels of that picture and `weight` in nats; `speak_for` and `speak_against`, each with
-        `number`, `png`, `occlusion` and `similar`; `gallery_size`.
-    """
-    shrink = min(1.0, _LONGEST_PX / max(grey.shape))
-    size = max(1, round(grey.shape[1] * shrink)), max(1, round(grey.shape[0] * shrink))
-    page = Image.fromarray(grey).resize(size, Image.Resampling.BOX)
-    return {
-        "rival": evidence.rival,
-        "page": {"png": _png(np.asarray(page)), "width": size[0], "height": size[1]},
-        "patches": [
-            {"corners": (corners * shrink).round(1).tolist(), "weight": round(float(weight), 4)}
-            for corners, weight in zip(evidence.places, evidence.weights, strict=True)
-        ],
-        "speak_for": _decisive(evidence.speak_for, evidence),
-        "speak_against": _decisive(evidence.speak_against, evidence),
-        "gallery_size": gallery_size,
-    }
-
-
-def _decisive(patches: Sequence[DecisivePatch], evidence: Evidence) -> list[dict[str, Any]]:
+def _decisive_as_json(patches: Sequence[DecisivePatch], evidence: Evidence) -> list[dict[str, Any]]:
     return [
         {
             "number": patch.number,
             "png": _png(evidence.pixels[patch.number]),
             "occlusion": patch.occlusion.round(4).tolist(),
-            "similar": [_similar_evidence_json(similar) for similar in patch.similar],
+            "similar": [_similar_as_json(similar) for similar in patch.similar],
         }
         for patch in patches
     ]
 
 
-def _similar_evidence_json(similar: SimilarPatch) -> dict[str, Any]:
+def _similar_as_json(similar: SimilarPatch) -> dict[str, Any]:
     return {
         "writer_id": similar.writer_id,
         "image_id": similar.image_id,

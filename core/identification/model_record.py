@@ -92,7 +92,7 @@ class ModelRecord:
 
 
 def _calibration(content: dict[str, Any]) -> Calibration:
-    """Of either format: version 0.1 called unknown writers strangers."""
+    """Of either format: version 0.1 had `strangers` for `unknown_writers`."""
     if "strangers" in content:
         test = content.pop("strangers")
         content["unknown_writers"] = test | {"n_unknown_writers": test["n_strangers"]}

@@ -41,12 +41,12 @@ class Answer:
     Attributes:
         ranking: all writers that the model knows, the most probable first; their probabilities sum to 1, as if the
             image were by one of them.
-        none_of_these: the share of strangers that look at least as much like a known writer; near 1 is a stranger.
-            `None` for a network without calibration.
-        is_known: whether it is taken for one of the known writers, at the record's false-accept rate.
+        none_of_these: the share of unknown writers that look at least as much like a known one; near 1
+            the writer is unknown. `None` for a network without calibration.
+        is_known: whether it is taken for one of the known writers, at the record's false accept rate.
         n_lines: text lines found.
         n_patches: patches asked.
-        calibrated_on: `image` or `page`, whose temperature and strangers were used.
+        calibrated_on: `image` or `page`, whose temperature and unknown writers were used.
     """
 
     ranking: tuple[RankedWriter, ...]

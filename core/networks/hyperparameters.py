@@ -1,8 +1,8 @@
-"""The typed point from which a network and its training are made, and the default space beside it.
+"""The typed point from which a network and its training are made, the default space, and the plan of layers.
 
-What a network will look like before it is built: sizes, weights and arithmetic, without TensorFlow.
-
-It refuses points that cannot become a network, in microseconds, so that a sweep's driver can test a space.
+The plan says what a network will look like before it is built: sizes, weights and arithmetic,
+without TensorFlow. It refuses points that cannot become a network, in microseconds, so that a
+sweep's driver can test a space.
 """
 
 import math
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from core.errors import ModelError, SpaceError
 from core.space import Categorical, Condition, Integer, Real, SearchSpace, Value
 
+MAX_WEIGHTS = 50_000_000  # 200 MB in float32, and as much again for each of Adam's two moments
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "pooling": ("max", "average"),
     "head": ("flatten", "global_average", "global_max", "global_average_max"),
@@ -178,7 +179,7 @@ def default_space() -> SearchSpace:
     """The space that a sweep searches if its file names none; it holds the seed recipe and the defaults.
 
     Every point of it can be built for patches of 113 px. One forward pass of a patch costs at most 50 times the seed
-    recipe's arithmetic, half of the points less than 3 times (`core.networks.hyperparameters` counts it).
+    recipe's arithmetic, half of the points less than 3 times (`plan_layers` counts it).
     """
     return SearchSpace(
         (
@@ -206,19 +207,6 @@ def default_space() -> SearchSpace:
             Real("augmentation", 0.0, 1.0, step=0.1),
         )
     )
-
-
-def _check_range(name: str, value: float) -> None:
-    low, high = _RANGES[name]
-    if not math.isfinite(value) or not low <= value <= high:
-        raise SpaceError(f"{name} must lie in [{low}, {high}], but got {value}.")
-
-
-def _name(kind: object) -> str:
-    return kind.__name__ if isinstance(kind, type) else str(kind)
-
-
-MAX_WEIGHTS = 50_000_000  # 200 MB in float32, and as much again for each of Adam's two moments
 
 
 @dataclass(frozen=True)
@@ -289,6 +277,16 @@ def convolutions_of(hyperparameters: Hyperparameters, block: int) -> Iterator[tu
             if is_stem
             else (hyperparameters.kernel_size, 1)
         )
+
+
+def _check_range(name: str, value: float) -> None:
+    low, high = _RANGES[name]
+    if not math.isfinite(value) or not low <= value <= high:
+        raise SpaceError(f"{name} must lie in [{low}, {high}], but got {value}.")
+
+
+def _name(kind: object) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
 def _shrink(patch_px: int, input_px: int) -> int:

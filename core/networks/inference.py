@@ -1,14 +1,9 @@
-"""Patches to writers' log probabilities.
+"""Patches to writers' log probabilities, and to points of the network's embedding.
 
-Names of layers that other parts than the network itself look for.
-
-The same network with the same weights, made of faster layers: what is trained and predicted with.
-
-Keras 3 computes batch norm from single arithmetic operations. TensorFlow's fused kernel does the same in one pass, and
-a network with batch norm trains 1.3 to 1.7 times as fast with it on a CPU. The fused
-layer lives in the twin only: what is saved is the original, which loads with plain Keras.
-
-Patches to points: what a network has made of a patch before it names writers.
+Both run on a twin: the same network with the same weights, made of faster layers. Keras 3 computes
+batch norm from single arithmetic operations. TensorFlow's fused kernel does the same in one pass,
+and a network with batch norm trains 1.3 to 1.7 times as fast with it on a CPU. The fused layer lives
+in the twin only: what is saved is the original, which loads with plain Keras.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,58 +18,6 @@ from core.errors import ModelError
 
 LOGITS_LAYER = "logits"
 """The last layer with weights: its outputs are log probabilities up to a constant of each patch."""
-
-
-class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch norm of the last axis of (n, height, width, channels) by TensorFlow's fused kernel.
-
-    Statistics are float32 also where the inputs are bfloat16.
-    """
-
-    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Normalise by the batch (and update the running statistics), or by the running statistics."""
-        running = (self.moving_mean.value, self.moving_variance.value)
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
-            tf.convert_to_tensor(self.gamma.value),
-            tf.convert_to_tensor(self.beta.value),
-            *((None, None) if training else (tf.convert_to_tensor(value) for value in running)),
-            epsilon=self.epsilon,
-            is_training=bool(training),
-        )
-        if training:
-            for statistic, of_batch in zip((self.moving_mean, self.moving_variance), (mean, variance), strict=True):
-                statistic.assign(statistic.value * self.momentum + of_batch * (1.0 - self.momentum))
-        return outputs
-
-
-def fast_twin(model: keras.Model) -> keras.Model:
-    """Clone a network of `build_model`, up to the logits, with variables of its own and the same values.
-
-    Returns:
-        A model from patches to logits (n, n_writers), float32. Its variables are the original's, in the same order.
-
-    Raises:
-        ModelError: if the model has no layer `logits`.
-    """
-    if all(layer.name != LOGITS_LAYER for layer in model.layers):
-        raise ModelError(f"A model must have a layer named {LOGITS_LAYER!r}, but {model.name!r} has none.")
-    clone = keras.models.clone_model(model, clone_function=_fast_layer)
-    twin = keras.Model(clone.input, clone.get_layer(LOGITS_LAYER).output, name=model.name)
-    copy_variables(model, twin)
-    return twin
-
-
-def copy_variables(source: keras.Model, target: keras.Model) -> None:
-    """Give the target's variables the source's values, the state of dropout among them."""
-    for theirs, ours in zip(source.variables, target.variables, strict=True):
-        ours.assign(theirs.value)
-
-
-def _fast_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    if type(layer) is keras.layers.BatchNormalization and layer.axis in (3, -1):
-        return FusedBatchNormalization.from_config(layer.get_config())
-    return layer.__class__.from_config(layer.get_config())
 
 
 class Predictor:
@@ -110,17 +53,6 @@ class Predictor:
         return tf.nn.log_softmax(self._twin(patches, training=False))
 
 
-def log_probabilities(model: keras.Model, batches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Predict once; see `Predictor`, which saves the second of tracing where there is a next time."""
-    return Predictor(model).log_probabilities(batches)
-
-
-def in_batches(patches: NDArray[np.uint8], n: int = 256) -> Iterator[NDArray[np.uint8]]:
-    """Cut patches (n_patches, height, width) into batches (at most n, height, width, 1)."""
-    for start in range(0, len(patches), n):
-        yield patches[start : start + n, ..., np.newaxis]
-
-
 class Embedder:
     """The network up to its last layer with weights; near points are patches that it takes for one hand's.
 
@@ -149,3 +81,61 @@ class Embedder:
 
     def _unit_points(self, patches: Any) -> Any:
         return tf.math.l2_normalize(tf.cast(self._body(patches, training=False), tf.float32), axis=1)
+
+
+def in_batches(patches: NDArray[np.uint8], n: int = 256) -> Iterator[NDArray[np.uint8]]:
+    """Cut patches (n_patches, height, width) into batches (at most n, height, width, 1)."""
+    for start in range(0, len(patches), n):
+        yield patches[start : start + n, ..., np.newaxis]
+
+
+def fast_twin(model: keras.Model) -> keras.Model:
+    """Clone a network of `build_model`, up to the logits, with variables of its own and the same values.
+
+    Returns:
+        A model from patches to logits (n, n_writers), float32. Its variables are the original's, in the same order.
+
+    Raises:
+        ModelError: if the model has no layer `logits`.
+    """
+    if all(layer.name != LOGITS_LAYER for layer in model.layers):
+        raise ModelError(f"A model must have a layer named {LOGITS_LAYER!r}, but {model.name!r} has none.")
+    clone = keras.models.clone_model(model, clone_function=_fast_layer)
+    twin = keras.Model(clone.input, clone.get_layer(LOGITS_LAYER).output, name=model.name)
+    copy_variables(model, twin)
+    return twin
+
+
+def copy_variables(source: keras.Model, target: keras.Model) -> None:
+    """Give the target's variables the source's values, the state of dropout among them."""
+    for theirs, ours in zip(source.variables, target.variables, strict=True):
+        ours.assign(theirs.value)
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch norm of the last axis of (n, height, width, channels) by TensorFlow's fused kernel.
+
+    Statistics are float32 also where the inputs are bfloat16.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Normalise by the batch (and update the running statistics), or by the running statistics."""
+        running = (self.moving_mean.value, self.moving_variance.value)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            tf.convert_to_tensor(self.gamma.value),
+            tf.convert_to_tensor(self.beta.value),
+            *((None, None) if training else (tf.convert_to_tensor(value) for value in running)),
+            epsilon=self.epsilon,
+            is_training=bool(training),
+        )
+        if training:
+            for statistic, of_batch in zip((self.moving_mean, self.moving_variance), (mean, variance), strict=True):
+                statistic.assign(statistic.value * self.momentum + of_batch * (1.0 - self.momentum))
+        return outputs
+
+
+def _fast_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if type(layer) is keras.layers.BatchNormalization and layer.axis in (3, -1):
+        return FusedBatchNormalization.from_config(layer.get_config())
+    return layer.__class__.from_config(layer.get_config())

@@ -1,11 +1,11 @@
-"""Patches to batches, made in the background while the network trains on the batch before.
+"""Patches to batches: augmented, and made in the background while the network trains on the batch before.
 
-NumPy only: a training loop hands the arrays to Keras as they are.
+NumPy and OpenCV only: a training loop hands the arrays to Keras as they are.
 
-Small changes of a patch that a writer's hand could have made on another day, or another scanner to its image.
-
-Slant, width, height and place change by one affine map; stroke width and ink tone change pixel by pixel. Ranges are
-narrow on purpose: slant and proportions tell writers apart, and must not be washed out.
+Augmentation makes small changes that a writer's hand could have made on another day, or another
+scanner to its image. Slant, width, height and place change by one affine map; stroke width and ink
+tone change pixel by pixel. The ranges are narrow on purpose: slant and proportions tell writers
+apart, and must not be washed out.
 """
 
 from collections import deque
@@ -19,13 +19,26 @@ from numpy.typing import NDArray
 
 from core.errors import PatchError
 from core.lines.store import LineStore
-from core.patches.plan import PatchPlan, PatchSampler, read_patches
+from core.patches.plan import PAPER, PatchPlan, PatchSampler, read_patches
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
 T = TypeVar("T")
 N_AHEAD = 4
 """Batches made ahead of the consumer."""
+MAX_SHEAR = 0.2
+"""Greatest change of slant at full strength: pixels to the right per pixel up."""
+MAX_SCALE = 0.15
+"""Greatest change of width and of height, as the logarithm of the factor."""
+MAX_SHIFT = 0.04
+"""Greatest shift in both directions, as a share of the patch's side."""
+MAX_STROKE = 0.6
+"""Greatest step towards strokes that are one pixel wider (or narrower) on each side."""
+MAX_FADE = 0.35
+"""Most of the ink's blackness that may be lost."""
+MAX_GAMMA = 0.35
+"""Greatest change of the grey levels between ink and paper, as the logarithm of the exponent."""
 _AUGMENTATION_STREAM = 2  # keeps augmentation's random numbers apart from those of other uses of the same seed
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 class TrainingFeed:
@@ -85,12 +98,12 @@ class TrainingFeed:
         return make_ahead(lambda k: self._make_batch(plan, epoch, k), range(start_batch, n_batches))
 
     def _make_batch(self, plan: PatchPlan, epoch: int, k: int) -> Batch:
-        part = plan[k * self.batch_size : (k + 1) * self.batch_size]
+        batch = plan[k * self.batch_size : (k + 1) * self.batch_size]
         random_numbers = np.random.SeedSequence(self._seed, spawn_key=(_AUGMENTATION_STREAM, epoch, k))
-        patches = read_patches(self.sampler.store, part)
+        patches = read_patches(self.sampler.store, batch)
         if self.augmentation > 0:
             patches = augment_patches(patches, self.augmentation, np.random.default_rng(random_numbers))
-        return patches[..., np.newaxis], part.labels
+        return patches[..., np.newaxis], batch.labels
 
 
 def evaluation_batches(store: LineStore, plan: PatchPlan, batch_size: int) -> Iterator[NDArray[np.uint8]]:
@@ -108,42 +121,7 @@ def evaluation_batches(store: LineStore, plan: PatchPlan, batch_size: int) -> It
     return make_ahead(lambda start: read_patches(store, plan[start : start + batch_size])[..., np.newaxis], starts)
 
 
-def make_ahead(make: Callable[[int], T], numbers: range) -> Iterator[T]:
-    """Yield `make(number)` for all numbers in order, made by one background thread, up to `N_AHEAD` ahead.
-
-    The thread starts with the first item and ends with the iterator, however that ends.
-    """
-    pending: deque[Future[T]] = deque()
-    maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="whosehand-feed")
-    try:
-        for number in numbers:
-            pending.append(maker.submit(make, number))
-            if len(pending) > N_AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        maker.shutdown(wait=True, cancel_futures=True)
-
-
-Patches = NDArray[np.uint8]
-PAPER = 255
-MAX_SHEAR = 0.2
-"""Greatest change of slant at full strength: pixels to the right per pixel up."""
-MAX_SCALE = 0.15
-"""Greatest change of width and of height, as the logarithm of the factor."""
-MAX_SHIFT = 0.04
-"""Greatest shift in both directions, as a share of the patch's side."""
-MAX_STROKE = 0.6
-"""Greatest step towards strokes that are one pixel wider (or narrower) on each side."""
-MAX_FADE = 0.35
-"""Most of the ink's blackness that may be lost."""
-MAX_GAMMA = 0.35
-"""Greatest change of the grey levels between ink and paper, as the logarithm of the exponent."""
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-
-
-def augment_patches(patches: Patches, strength: float, generator: np.random.Generator) -> Patches:
+def augment_patches(patches: NDArray[np.uint8], strength: float, generator: np.random.Generator) -> NDArray[np.uint8]:
     """Change each patch at random.
 
     Every change is drawn on its own from a range that grows in proportion to `strength`. What a map brings in from
@@ -176,6 +154,24 @@ def augment_patches(patches: Patches, strength: float, generator: np.random.Gene
         moved = cv2.warpAffine(patch, affine, size, flags=cv2.INTER_LINEAR, borderValue=PAPER)
         cv2.LUT(_change_stroke(moved, stroke), tone, dst=target)
     return changed
+
+
+def make_ahead(make: Callable[[int], T], numbers: range) -> Iterator[T]:
+    """Yield `make(number)` for all numbers in order, made by one background thread, up to `N_AHEAD` ahead.
+
+    The thread starts with the first item and ends with the iterator, however that ends.
+    """
+    pending: deque[Future[T]] = deque()
+    maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="whosehand-feed")
+    try:
+        for number in numbers:
+            pending.append(maker.submit(make, number))
+            if len(pending) > N_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        maker.shutdown(wait=True, cancel_futures=True)
 
 
 def _draw_maps(n: int, shape: tuple[int, ...], strength: float, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -1,12 +1,11 @@
-"""Where a patch may lie in a line, and where enough ink is under it.
+"""Where a patch may lie in a line, where enough ink is under it, and how places are drawn fairly.
 
-A patch of side p fits a line of H x W pixels at (W - p + 1) * (H - p + 1) offsets; a line narrower than a patch has
-one offset a row, and is padded with paper on both sides. Most offsets of a line are inked in long runs, so runs are
-what is kept: a few numbers a line instead of one for every offset.
+A patch of side p fits a line of H x W pixels at (W - p + 1) * (H - p + 1) offsets; a line narrower
+than a patch has one offset a row, and is padded with paper on both sides. Most offsets of a line are
+inked in long runs, so runs are what is kept: a few numbers a line instead of one for every offset.
 
-Fair shares, and draws without replacement, for many groups at once.
-
-Groups are numbered through: group 0 holds the numbers 0 to n_per_group[0] - 1, group 1 the next ones, and so on.
+Shares and draws work on numbers. The offsets of all groups (lines or writers) are numbered through:
+group 0 holds the numbers 0 to n_per_group[0] - 1, group 1 the next ones, and so on.
 """
 
 from collections.abc import Sequence
@@ -21,6 +20,118 @@ from core.lines.source import LineSource
 from core.splits.manifest import LeakySubset
 
 Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class InkedOffsets:
+    """All inked offsets of some lines, numbered through: line by line, row by row, from left to right.
+
+    Attributes:
+        n_per_line: (n_lines,) inked offsets of each line.
+        run_lines: (n_runs,) the place of each run's line among the lines.
+        run_tops: (n_runs,) the row of each run.
+        run_lefts: (n_runs,) the first column of each run.
+        run_starts: (n_runs,) the number of each run's first offset, rising.
+    """
+
+    n_per_line: Indices
+    run_lines: Indices
+    run_tops: Indices
+    run_lefts: Indices
+    run_starts: Indices
+
+    @classmethod
+    def find(
+        cls, store: LineSource, lines: Sequence[int], size_px: int, min_ink: float, leak: LeakySubset | None = None
+    ) -> "InkedOffsets":
+        """Test every offset of the lines.
+
+        Args:
+            store: where the lines lie.
+            lines: places in `store.lines`.
+            size_px: side of a patch.
+            min_ink: least share of ink pixels under a patch.
+            leak: where only a part of each line's offsets may be taken.
+
+        Raises:
+            PatchError: if a patch is higher than the lines.
+        """
+        check_size(store, size_px)
+        runs = [_find_runs(mark_inked(store, line, size_px, min_ink, leak)) for line in lines]
+        run_lines = np.repeat(np.arange(len(runs)), [len(run[0]) for run in runs])
+        tops, lefts, lengths = (
+            np.concatenate([run[part] for run in runs]) if runs else np.zeros(0, np.int64) for part in range(3)
+        )
+        n_per_line = np.bincount(run_lines, weights=lengths, minlength=len(runs)).astype(np.int64)
+        return cls(n_per_line, run_lines, tops, lefts, np.cumsum(lengths) - lengths)
+
+    def locate(self, numbers: Indices) -> tuple[Indices, Indices, Indices]:
+        """Look up offsets by their numbers.
+
+        Args:
+            numbers: each from 0 to the sum of `n_per_line`, exclusive.
+
+        Returns:
+            Three arrays as long as `numbers`: place of the line among the lines, top, left.
+        """
+        run = np.searchsorted(self.run_starts, numbers, side="right") - 1
+        return self.run_lines[run], self.run_tops[run], self.run_lefts[run] + numbers - self.run_starts[run]
+
+
+def mark_inked(
+    store: LineSource, line: int, size_px: int, min_ink: float, leak: LeakySubset | None = None
+) -> NDArray[np.bool_]:
+    """Mark the offsets of a line, (n_tops, n_lefts), with enough ink under them that may be taken."""
+    inked = ink_shares(store, line, size_px) >= min_ink
+    return inked if leak is None else inked & leak.offsets(store.lines[line], inked.shape)
+
+
+def ink_shares(store: LineSource, line: int, size_px: int) -> NDArray[np.float64]:
+    """Measure the share of ink pixels under each possible patch of a line.
+
+    Patches as high as the line need no pixels, only the stored cumulative counts.
+
+    Args:
+        store: where the line lies.
+        line: its place in `store.lines`.
+        size_px: side of a patch.
+
+    Returns:
+        (n_tops, n_lefts), each from 0 to 1; paper that pads a narrow line counts as no ink.
+
+    Raises:
+        PatchError: if a patch is higher than the lines.
+    """
+    check_size(store, size_px)
+    if size_px == store.height_px:
+        cumulative = np.asarray(store.n_ink(line), dtype=np.int64)[np.newaxis, :]
+    else:
+        table = cv2.integral(_mark_ink(store, line), sdepth=cv2.CV_32S).astype(np.int64)  # (height + 1, width + 1)
+        cumulative = table[size_px:] - table[:-size_px]
+    width_px = cumulative.shape[1] - 1
+    span = min(size_px, width_px)
+    counts: NDArray[np.int64] = cumulative[:, span:] - cumulative[:, : width_px - span + 1]
+    return counts / size_px**2
+
+
+def n_possible_offsets(height_px: int, width_px: int, size_px: int) -> int:
+    """Count the offsets of a patch in a line, inked or not.
+
+    >>> n_possible_offsets(113, 200, 113)
+    88
+    >>> n_possible_offsets(113, 40, 113)  # padded with paper
+    1
+    """
+    return max(1, width_px - size_px + 1) * (height_px - size_px + 1)
+
+
+def check_size(store: LineSource, size_px: int) -> None:
+    """Raise PatchError if patches of this side are higher than the lines of the store."""
+    if size_px > store.height_px:
+        raise PatchError(
+            f"A patch must not be higher than a text line, but got {size_px=} and lines of {store.height_px} px. "
+            "Lower patches.size_px or raise ink.height_px."
+        )
 
 
 def share_equally(n_per_group: Indices, n_total: int, generator: np.random.Generator) -> Indices:
@@ -78,118 +189,6 @@ def count_by_group(numbers: Indices, n_per_group: Indices) -> Indices:
     """Count how many of the numbers lie in each group: (n_groups,)."""
     group = np.searchsorted(np.cumsum(n_per_group), numbers, side="right")
     return np.bincount(group, minlength=len(n_per_group))
-
-
-def n_possible_offsets(height_px: int, width_px: int, size_px: int) -> int:
-    """Count the offsets of a patch in a line, inked or not.
-
-    >>> n_possible_offsets(113, 200, 113)
-    88
-    >>> n_possible_offsets(113, 40, 113)  # padded with paper
-    1
-    """
-    return max(1, width_px - size_px + 1) * (height_px - size_px + 1)
-
-
-def ink_shares(store: LineSource, line: int, size_px: int) -> NDArray[np.float64]:
-    """Measure the share of ink pixels under each possible patch of a line.
-
-    Patches as high as the line need no pixels, only the stored cumulative counts.
-
-    Args:
-        store: where the line lies.
-        line: its place in `store.lines`.
-        size_px: side of a patch.
-
-    Returns:
-        (n_tops, n_lefts), each from 0 to 1; paper that pads a narrow line counts as no ink.
-
-    Raises:
-        PatchError: if a patch is higher than the lines.
-    """
-    check_size(store, size_px)
-    if size_px == store.height_px:
-        cumulative = np.asarray(store.n_ink(line), dtype=np.int64)[np.newaxis, :]
-    else:
-        table = cv2.integral(_mark_ink(store, line), sdepth=cv2.CV_32S).astype(np.int64)  # (height + 1, width + 1)
-        cumulative = table[size_px:] - table[:-size_px]
-    width_px = cumulative.shape[1] - 1
-    span = min(size_px, width_px)
-    counts: NDArray[np.int64] = cumulative[:, span:] - cumulative[:, : width_px - span + 1]
-    return counts / size_px**2
-
-
-def mark_inked(
-    store: LineSource, line: int, size_px: int, min_ink: float, leak: LeakySubset | None = None
-) -> NDArray[np.bool_]:
-    """Mark the offsets of a line, (n_tops, n_lefts), with enough ink under them that may be taken."""
-    inked = ink_shares(store, line, size_px) >= min_ink
-    return inked if leak is None else inked & leak.offsets(store.lines[line], inked.shape)
-
-
-def check_size(store: LineSource, size_px: int) -> None:
-    """Raise PatchError if patches of this side are higher than the lines of the store."""
-    if size_px > store.height_px:
-        raise PatchError(
-            f"A patch must not be higher than a text line, but got {size_px=} and lines of {store.height_px} px. "
-            "Lower patches.size_px or raise ink.height_px."
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class InkedOffsets:
-    """All inked offsets of some lines, numbered through: line by line, row by row, from left to right.
-
-    Attributes:
-        n_per_line: (n_lines,) inked offsets of each line.
-        run_lines: (n_runs,) the place of each run's line among the lines.
-        run_tops: (n_runs,) the row of each run.
-        run_lefts: (n_runs,) the first column of each run.
-        run_starts: (n_runs,) the number of each run's first offset, rising.
-    """
-
-    n_per_line: Indices
-    run_lines: Indices
-    run_tops: Indices
-    run_lefts: Indices
-    run_starts: Indices
-
-    @classmethod
-    def find(
-        cls, store: LineSource, lines: Sequence[int], size_px: int, min_ink: float, leak: LeakySubset | None = None
-    ) -> "InkedOffsets":
-        """Test every offset of the lines.
-
-        Args:
-            store: where the lines lie.
-            lines: places in `store.lines`.
-            size_px: side of a patch.
-            min_ink: least share of ink pixels under a patch.
-            leak: where only a part of each line's offsets may be taken.
-
-        Raises:
-            PatchError: if a patch is higher than the lines.
-        """
-        check_size(store, size_px)
-        runs = [_find_runs(mark_inked(store, line, size_px, min_ink, leak)) for line in lines]
-        run_lines = np.repeat(np.arange(len(runs)), [len(run[0]) for run in runs])
-        tops, lefts, lengths = (
-            np.concatenate([run[part] for run in runs]) if runs else np.zeros(0, np.int64) for part in range(3)
-        )
-        n_per_line = np.bincount(run_lines, weights=lengths, minlength=len(runs)).astype(np.int64)
-        return cls(n_per_line, run_lines, tops, lefts, np.cumsum(lengths) - lengths)
-
-    def locate(self, numbers: Indices) -> tuple[Indices, Indices, Indices]:
-        """Look up offsets by their numbers.
-
-        Args:
-            numbers: each from 0 to the sum of `n_per_line`, exclusive.
-
-        Returns:
-            Three arrays as long as `numbers`: place of the line among the lines, top, left.
-        """
-        run = np.searchsorted(self.run_starts, numbers, side="right") - 1
-        return self.run_lines[run], self.run_tops[run], self.run_lefts[run] + numbers - self.run_starts[run]
 
 
 def _mark_ink(store: LineSource, line: int) -> NDArray[np.uint8]:

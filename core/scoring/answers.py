@@ -77,7 +77,7 @@ class AccuracyAt:
     Attributes:
         amount: such as `4`, `line` or `page`.
         mean_patches: that were asked together, on average: short lines have less than was wanted.
-        top1: share named rightly.
+        top1: share identified correctly.
         interval: 95 %, over pages.
         n_items: lines or pages that were decided.
     """

@@ -1,9 +1,8 @@
-"""Whether probabilities can be taken at their word: the reliability diagram and its summary.
+"""Where a network goes wrong: whether its probabilities can be taken at their word, and who is taken for whom.
 
-Bins of equal numbers of decisions, not of equal width (Nguyen and O'Connor, "Posterior calibration and exploratory
-analysis for natural language processing models", 2015): most decisions lie near 1.
-
-Who is taken for whom: writers in an order that puts the confused ones side by side, and the worst pairs.
+The reliability diagram has bins of equal numbers of decisions, not of equal width (Nguyen and
+O'Connor, "Posterior calibration and exploratory analysis for natural language processing models",
+2015): most decisions lie near 1. Confused writers are put side by side, and the worst pairs listed.
 """
 
 from dataclasses import dataclass
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+Floats = NDArray[np.floating]
 N_BINS = 10
 LEAST_IN_BIN = 10
 _N_DRAWS = 1000
-Floats = NDArray[np.floating]
+_MOST_ORDERED_OPTIMALLY = 200  # the optimal order of the leaves costs the cube of the writers
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,6 @@ def excess_calibration_error(probabilities: Floats, is_right: NDArray[np.bool_],
     draws = np.random.default_rng(seed).random((_N_DRAWS, len(probabilities))) < probabilities
     by_chance = np.array([measure_reliability(probabilities, draw).ece for draw in draws])
     return max(0.0, found - float(by_chance.mean())), float((by_chance >= found).mean())
-
-
-_MOST_ORDERED_OPTIMALLY = 200  # the optimal order of the leaves costs the cube of the writers
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""How sure a score is: 95 % intervals over the units that were drawn independently, the pages.
+"""How sure a score is, and whether one model is better than another on the same pages.
 
-Patches and lines of one page resemble each other, so intervals over patches would be far too narrow. The units are
-drawn again, whole, with what belongs to them.
-
-Is one model better than another on the same pages? Paired tests: what both find easy or hard cancels out.
+Intervals are 95 % intervals over the units that were drawn independently, the pages. Patches and
+lines of one page resemble each other, so intervals over patches would be far too narrow. The units
+are drawn again, whole, with what belongs to them. The paired test does the same with differences.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from core.scoring.mean_scores import FloatArray
+
 Interval = tuple[float, float]
-FloatArray = NDArray[np.float64]
 LEVEL = 0.95
+_N_RESAMPLES = 5000
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class ClusteredScores:
     Attributes:
         n_items: (n_units,) items of each unit.
         sums: for each score that is a mean over items, its (n_units,) sums.
-        hits: (n_units, n_writers) items that were decided rightly, by true writer.
+        hits: (n_units, n_writers) items that were decided correctly, by true writer.
         true: (n_units, n_writers) items by true writer.
         predicted: (n_units, n_writers) items by predicted writer.
     """
@@ -103,100 +104,87 @@ def exact_interval(share: float, n_units: int) -> Interval:
     return float(interval.low), float(interval.high)
 
 
-def _percentiles(values: FloatArray) -> Interval:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-_N_RESAMPLES = 5000
-
-
 @dataclass(frozen=True)
 class PairedTest:
-    """How a candidate differs from a champion; negative differences are in the candidate's favour.
+    """How a first model differs from a second one on the same items.
 
     Attributes:
-        n_items: images compared.
-        n_units: pages (or images) that were drawn independently.
-        difference: mean log-loss of the candidate minus that of the champion, in nats an image.
-        low: lower end of its 95 % interval, a bootstrap over units.
-        high: upper end.
-        n_only_candidate: units that the candidate alone decides rightly.
-        n_only_champion: units that the champion alone decides rightly.
+        n_items: items (images, or pages) compared.
+        n_units: pages (or images where there are no pages) that were drawn independently.
+        logloss_difference: mean log-loss of the first minus that of the second, in nats an item;
+            negative is in favour of the first.
+        logloss_interval: its 95 % interval, a bootstrap over units.
+        top1_difference: share of units that the first decides correctly minus that of the second;
+            positive is in favour of the first.
+        top1_interval: likewise.
+        n_only_first: units that the first alone decides correctly.
+        n_only_second: units that the second alone decides correctly.
         p_value: that such an imbalance is chance (McNemar's exact test, two-sided).
     """
 
     n_items: int
     n_units: int
-    difference: float
-    low: float
-    high: float
-    n_only_candidate: int
-    n_only_champion: int
+    logloss_difference: float
+    logloss_interval: Interval
+    top1_difference: float
+    top1_interval: Interval
+    n_only_first: int
+    n_only_second: int
     p_value: float
 
     @property
     def is_better(self) -> bool:
-        """The log-loss is lower beyond chance, and right decisions are not fewer beyond chance."""
-        loses_decisions = self.n_only_champion > self.n_only_candidate and self.p_value < 1 - LEVEL
-        return self.high < 0 and not loses_decisions
-
-    def __str__(self) -> str:
-        """In words."""
-        drawn = (
-            f"{self.n_items} images"
-            if self.n_units == self.n_items
-            else f"{self.n_items} images in {self.n_units} pages"
-        )
-        return (
-            f"log-loss {self.difference:+.3f} nats an image (95 % from {self.low:+.3f} to {self.high:+.3f}, "
-            f"{drawn}); decided rightly by the candidate alone "
-            f"{self.n_only_candidate}, by the champion alone {self.n_only_champion} (McNemar p = {self.p_value:.2g})"
-        )
+        """The first one's log-loss is lower beyond chance, and its correct decisions are not fewer beyond chance."""
+        loses_decisions = self.n_only_second > self.n_only_first and self.p_value < 1 - LEVEL
+        return self.logloss_interval[1] < 0 and not loses_decisions
 
 
 def compare_paired(
-    candidate_losses: Sequence[float] | FloatArray,
-    champion_losses: Sequence[float] | FloatArray,
+    first_losses: Sequence[float] | FloatArray,
+    second_losses: Sequence[float] | FloatArray,
     units: Sequence[int],
-    candidate_right: Sequence[bool],
-    champion_right: Sequence[bool],
+    first_correct: Sequence[bool],
+    second_correct: Sequence[bool],
     seed: int = 0,
 ) -> PairedTest:
-    """Compare two models.
+    """Compare two models on the same items: what both find easy or hard cancels out.
 
     Args:
-        candidate_losses: (n_items,) log-loss of each image.
-        champion_losses: (n_items,) of the same images.
-        units: (n_items,) the page of each image, numbered from 0 without gaps.
-        candidate_right: (n_units,) whether each page is decided rightly.
-        champion_right: (n_units,) likewise.
+        first_losses: (n_items,) log-loss of each item.
+        second_losses: (n_items,) of the same items.
+        units: (n_items,) the page of each item, numbered from 0 without gaps.
+        first_correct: (n_units,) whether each page is decided correctly.
+        second_correct: (n_units,) likewise.
         seed: of the bootstrap.
 
     Raises:
         ValueError: if there is nothing to compare, or lengths differ.
     """
-    n_units = len(candidate_right)
-    if not len(candidate_losses) == len(champion_losses) == len(units) or len(champion_right) != n_units:
+    n_units = len(first_correct)
+    if not len(first_losses) == len(second_losses) == len(units) or len(second_correct) != n_units:
         raise ValueError("Losses and units, and the decisions of both, must be equally many.")
     if n_units == 0 or set(units) != set(range(n_units)):
-        raise ValueError(f"Units must be numbered from 0 to {n_units - 1} and each have an image.")
-    differences = np.asarray(candidate_losses, dtype=np.float64) - np.asarray(champion_losses, dtype=np.float64)
-    sums = np.bincount(np.asarray(units), weights=differences, minlength=n_units)
+        raise ValueError(f"Units must be numbered from 0 to {n_units - 1} and each have an item.")
+    losses = np.asarray(first_losses, dtype=np.float64) - np.asarray(second_losses, dtype=np.float64)
+    sums = np.bincount(np.asarray(units), weights=losses, minlength=n_units)
     counts = np.bincount(np.asarray(units), minlength=n_units).astype(np.float64)
+    hits = np.asarray(first_correct, dtype=np.float64) - np.asarray(second_correct, dtype=np.float64)
     resamples = draw_resamples(n_units, _N_RESAMPLES, seed)
-    low, high = np.quantile((resamples @ sums) / (resamples @ counts), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    only_candidate = sum(ours and not theirs for ours, theirs in zip(candidate_right, champion_right, strict=True))
-    only_champion = sum(theirs and not ours for ours, theirs in zip(candidate_right, champion_right, strict=True))
-    n_discordant = only_candidate + only_champion
-    p_value = float(binomtest(only_candidate, n_discordant).pvalue) if n_discordant else 1.0
+    n_only_first, n_only_second = int((hits > 0).sum()), int((hits < 0).sum())
+    n_discordant = n_only_first + n_only_second
     return PairedTest(
-        len(differences),
-        n_units,
-        float(differences.mean()),
-        float(low),
-        float(high),
-        only_candidate,
-        only_champion,
-        p_value,
+        n_items=len(losses),
+        n_units=n_units,
+        logloss_difference=float(losses.mean()),
+        logloss_interval=_percentiles((resamples @ sums) / (resamples @ counts)),
+        top1_difference=float(hits.mean()),
+        top1_interval=_percentiles(resamples @ hits / n_units),
+        n_only_first=n_only_first,
+        n_only_second=n_only_second,
+        p_value=float(binomtest(n_only_first, n_discordant).pvalue) if n_discordant else 1.0,
     )
+
+
+def _percentiles(values: FloatArray) -> Interval:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 FloatArray = NDArray[np.float64]
+"""Scores, probabilities and their sums."""
 LOG_FLOOR = float(np.log(1e-7))
 """Log-probabilities of patches below this count as this, so that one certain mistake does not make a score infinite."""
 

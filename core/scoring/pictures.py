@@ -1,7 +1,4 @@
-"""Pictures of patches, of mistakes and of learning, each written as one PNG file.
-
-A page with what is read from it drawn on: the lines that were found, and the patches that a model would see.
-"""
+"""Pictures, each written as one PNG file: patches of each writer, mistakes, learning, and a page as it is read."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -43,6 +40,9 @@ _TOP1 = {
 }
 _MOST_NUMBERED_WRITERS = 40
 _MOST_TICKS = 110
+_LINES, _PATCHES = ((0, 114, 178), (213, 94, 0)), (0, 158, 115)
+"""Okabe and Ito's colours; those of neighbouring lines differ."""
+_LONGEST_PX = 2000
 
 
 def patch_collage(
@@ -116,7 +116,7 @@ def confusion_picture(confusion: NDArray[np.integer], writer_ids: Sequence[str],
     n_images, n_right = int(confusion.sum()), int(np.trace(confusion))
     title_pt = float(np.clip(cell_in * n, 10, 18))
     axes.set_title(
-        f"{n_right:,} of {n_images:,} images named rightly ({n_right / max(n_images, 1):.1%})", size=title_pt
+        f"{n_right:,} of {n_images:,} images identified correctly ({n_right / max(n_images, 1):.1%})", size=title_pt
     )
     axes.set_xlabel("named writer", fontsize=title_pt)
     axes.set_ylabel("true writer", fontsize=title_pt)
@@ -152,6 +152,61 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     figure.legend(*top1.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(_TOP1))
     _make_folder(path)
     figure.savefig(path)
+
+
+@dataclass(frozen=True)
+class PageReading:
+    """What was read from a page, for the picture's caption.
+
+    Attributes:
+        n_lines: how many lines were found.
+        n_patches: how many patches were drawn.
+        n_rules: how many rules were erased.
+        skew_deg: by how much the lines rose to the right and were turned back.
+    """
+
+    n_lines: int
+    n_patches: int
+    n_rules: int
+    skew_deg: float
+
+
+def page_picture(path: Path, unit: Unit, ink: InkSettings, patches: PatchSettings, picture: Path) -> PageReading:
+    """Draw a page as it is in its file, with the places of its lines and of evenly spaced patches on it.
+
+    The place of a line is what is scaled to the store's height. A line that was turned to be level has a slanted frame.
+
+    Args:
+        path: of the page.
+        unit: what it is.
+        ink: how it is read.
+        patches: size, and how many are drawn: `per_image_at_test`.
+        picture: the PNG file to write.
+
+    Raises:
+        ImageError: if the file cannot be read or holds no ink.
+        PatchError: if a patch is higher than the lines.
+    """
+    grey = read_grey(path)
+    try:
+        page = read_page(grey, unit, ink)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    places = [place_of_line(page, line, ink) for line in page.lines]
+    plan = _plan(TextImage(str(path), path, "", unit=unit), ink, patches)
+    shrink = min(1.0, _LONGEST_PX / max(grey.shape))
+    size = max(1, round(grey.shape[1] * shrink)), max(1, round(grey.shape[0] * shrink))
+    canvas = Image.fromarray(grey).resize(size, Image.Resampling.BOX).convert("RGB")
+    drawing = ImageDraw.Draw(canvas)
+    to_picture = shrink * page.clean.to_page
+    for number, place in enumerate(places):
+        _draw_frame(drawing, place, to_picture, _LINES[number % 2], width=3)
+    for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):
+        place = _place_of_patch(places[line], top, left, plan.size_px, ink.height_px)
+        _draw_frame(drawing, place, to_picture, _PATCHES, width=2)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    canvas.save(picture, format="PNG", optimize=True)
+    return PageReading(len(places), len(plan), page.clean.n_rules, page.clean.skew_deg)
 
 
 def _draw_curves(axes: Axes, history: Sequence[Mapping[str, float]], names: Mapping[str, tuple[str, str]]) -> None:
@@ -209,66 +264,6 @@ def _shorten(name: str) -> str:
 
 def _make_folder(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-
-
-_LINES, _PATCHES = ((0, 114, 178), (213, 94, 0)), (0, 158, 115)
-"""Okabe and Ito's colours; those of neighbouring lines differ."""
-_LONGEST_PX = 2000
-
-
-@dataclass(frozen=True)
-class PageReading:
-    """What was read from a page, for the picture's caption.
-
-    Attributes:
-        n_lines: how many lines were found.
-        n_patches: how many patches were drawn.
-        n_rules: how many rules were erased.
-        skew_deg: by how much the lines rose to the right and were turned back.
-    """
-
-    n_lines: int
-    n_patches: int
-    n_rules: int
-    skew_deg: float
-
-
-def page_picture(path: Path, unit: Unit, ink: InkSettings, patches: PatchSettings, picture: Path) -> PageReading:
-    """Draw a page as it is in its file, with the places of its lines and of evenly spaced patches on it.
-
-    The place of a line is what is scaled to the store's height. A line that was turned to be level has a slanted frame.
-
-    Args:
-        path: of the page.
-        unit: what it is.
-        ink: how it is read.
-        patches: size, and how many are drawn: `per_image_at_test`.
-        picture: the PNG file to write.
-
-    Raises:
-        ImageError: if the file cannot be read or holds no ink.
-        PatchError: if a patch is higher than the lines.
-    """
-    grey = read_grey(path)
-    try:
-        page = read_page(grey, unit, ink)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
-    places = [place_of_line(page, line, ink) for line in page.lines]
-    plan = _plan(TextImage(str(path), path, "", unit=unit), ink, patches)
-    shrink = min(1.0, _LONGEST_PX / max(grey.shape))
-    size = max(1, round(grey.shape[1] * shrink)), max(1, round(grey.shape[0] * shrink))
-    canvas = Image.fromarray(grey).resize(size, Image.Resampling.BOX).convert("RGB")
-    drawing = ImageDraw.Draw(canvas)
-    to_picture = shrink * page.clean.to_page
-    for number, place in enumerate(places):
-        _draw_frame(drawing, place, to_picture, _LINES[number % 2], width=3)
-    for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):
-        place = _place_of_patch(places[line], top, left, plan.size_px, ink.height_px)
-        _draw_frame(drawing, place, to_picture, _PATCHES, width=2)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(picture, format="PNG", optimize=True)
-    return PageReading(len(places), len(plan), page.clean.n_rules, page.clean.skew_deg)
 
 
 def _plan(image: TextImage, ink: InkSettings, patches: PatchSettings) -> PatchPlan:

@@ -1,4 +1,4 @@
-"""A network's scores on one part of a split, always on the same patches."""
+"""A network's scores on one subset of a split, always on the same patches."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ class Scorer:
         writer_ids: class k is writer_ids[k].
         patches: size and ink test of the patches.
         per_image: most patches of one image.
-        leak: where the split is leaky, which lines and offsets of the images are for this part.
+        leak: where the split is leaky, which lines and offsets of the images are for this subset.
 
     Raises:
         PatchError: if none of the images has a text line.

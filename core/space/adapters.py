@@ -1,17 +1,29 @@
 """The space in the words of Optuna's trials and KerasTuner's hyperparameters, for code that drives those itself.
 
-Both are known here by their methods alone, so that nothing of theirs is imported. Names and values are the space's
-own, wherever the library can hold them: KerasTuner turns a choice among values of several types into one of texts, and
-reaches no upper end of a float with a step, so that it gets places (0, 1, ...) for the first and a list for the second.
+Both are known here by their methods alone, so that nothing of theirs is imported. Names and values
+are the space's own, wherever the library can hold them. KerasTuner turns a choice among values of
+several types into one of texts, so that it gets places (0, 1, ...) for that; and it does not reach
+the upper end of a float with a step, so that it gets a list.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from core.space.dimensions import Categorical, Dimension, Integer, Real, Value, is_same_value
 
-if TYPE_CHECKING:
-    from core.space.search_space import SearchSpace
+
+class Space(Protocol):
+    """What is needed of a `SearchSpace`: this file does not import it, because it is imported there."""
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """All dimensions, every parent before its children."""
+        ...
+
+    def active(self, point: Mapping[str, Value]) -> tuple[str, ...]:
+        """The names that count at a point."""
+        ...
 
 
 class SuggestingTrial(Protocol):
@@ -60,7 +72,7 @@ class DeclaringHyperParameters(Protocol):
         ...
 
 
-def suggest(space: "SearchSpace", trial: SuggestingTrial) -> dict[str, Value]:
+def suggest(space: Space, trial: SuggestingTrial) -> dict[str, Value]:
     """Let an Optuna trial choose a point; see `SearchSpace.suggest`."""
     point: dict[str, Value] = {}
     for dimension in space.dimensions:
@@ -69,7 +81,7 @@ def suggest(space: "SearchSpace", trial: SuggestingTrial) -> dict[str, Value]:
     return point
 
 
-def declare(space: "SearchSpace", hp: DeclaringHyperParameters) -> dict[str, Value]:
+def declare(space: Space, hp: DeclaringHyperParameters) -> dict[str, Value]:
     """Declare the space to KerasTuner, and read the present point; see `SearchSpace.to_keras_tuner`."""
     values: dict[str, Value] = {}
     for dimension in space.dimensions:
@@ -110,12 +122,12 @@ def _suggested(dimension: Dimension, trial: SuggestingTrial) -> Value:
     return on_grid(dimension, number)
 
 
-def _enter_scopes(space: "SearchSpace", dimension: Dimension, hp: DeclaringHyperParameters, scopes: ExitStack) -> None:
+def _enter_scopes(space: Space, dimension: Dimension, hp: DeclaringHyperParameters, scopes: ExitStack) -> None:
     """Open the scope of each condition that the dimension hangs on, the outermost first."""
     when = dimension.when
     if when is None:
         return
-    parent = space[when.parent]
+    parent = next(parent for parent in space.dimensions if parent.name == when.parent)
     _enter_scopes(space, parent, hp, scopes)
     scopes.enter_context(hp.conditional_scope(parent.name, [_to_keras(parent, value) for value in when.values]))
 

@@ -1,11 +1,10 @@
 """Divide a corpus into train, validation and test, by page.
 
-Lines and patches of one page share a pen, a scan and a mood: divided by line or patch, a model is rewarded for
-knowing the page. (scikit-learn's `StratifiedGroupKFold` keeps groups together too, but balances writers over folds
-only as far as it can; here every writer has pages in every part, and the pages of one writer are dealt without
-regard to the others, so that a new writer moves nobody else's page.)
-
-The pages of a corpus and their writers: what a split deals out.
+Lines and patches of one page share a pen, a scan and a mood: divided by line or patch, a model is
+rewarded for knowing the page. (scikit-learn's `StratifiedGroupKFold` keeps groups together too, but
+balances writers over folds only as far as it can; here every writer has pages in every subset, and
+the pages of one writer are dealt without regard to the others, so that a new writer moves nobody
+else's page.)
 """
 
 import hashlib
@@ -20,10 +19,65 @@ from core.errors import SplitError
 from core.splits.manifest import SplitManifest, Subset
 from core.splits.settings import FoldSettings, SplitSettings
 
+Unit = Literal["page", "image"]
 _SHOWN = 10
 
 
-def split_unit(index: CorpusIndex) -> Literal["page", "image"]:
+def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:
+    """Divide the corpus so that no page is in two subsets and every writer is in all of them.
+
+    The unit is the page, or the image where the corpus has no pages (then nothing is known about
+    which images were written together, and every report must say so).
+
+    Args:
+        index: the corpus.
+        settings: how to divide it.
+        unusable: ids of images that cannot be read. They are in no subset, so that no subset is
+            empty for a writer whose only page of it is broken; a writer who has too few pages for
+            that reason alone is excluded, which is no error.
+
+    Returns:
+        The manifest; `writer_ids` are in natural order, and class k of a model is `writer_ids[k]`.
+
+    Raises:
+        SplitError: if a writer has too few pages and `too_few_pages` is `error`, if fewer than two
+            writers are left, if a page has two writers or lies in both subsets of the official
+            division, or if an official division is wanted that does not exist.
+    """
+    usable = usable_images(index, unusable)
+    usable_pages = {image.group_id for image in usable}
+    pages_of_writer = _officially_divided(index, uses_official=_uses_official(index, settings))
+    _check_fold(pages_of_writer, settings)
+    dealt: dict[str, dict[Subset, list[_Page]]] = {}
+    excluded_writers: list[ExcludedWriter] = []
+    faults: list[ExcludedWriter] = []  # of them those who would have too few pages if all could be read
+    for writer_id, pages in pages_of_writer.items():
+        good = [page for page in pages if page.group_id in usable_pages]
+        lack = _lack(good, settings)
+        if lack is None:
+            dealt[writer_id] = _deal(writer_id, good, settings)
+            continue
+        lost = f" ({len(pages) - len(good)} cannot be read)" if len(good) < len(pages) else ""
+        excluded_writers.append(ExcludedWriter(writer_id, len(good), f"{lack}{lost}"))
+        if _lack(pages, settings) is not None:
+            faults.append(excluded_writers[-1])
+    _check_excluded(excluded_writers, faults, n_kept=len(dealt), settings=settings, unit=split_unit(index))
+    subset_of_page = {
+        page.group_id: subset for subsets in dealt.values() for subset, pages in subsets.items() for page in pages
+    }
+    return SplitManifest(
+        corpus=index.name,
+        unit=split_unit(index),
+        writer_ids=tuple(dealt),
+        train=images_of_subset(usable, subset_of_page, "train"),
+        validation=images_of_subset(usable, subset_of_page, "validation"),
+        test=images_of_subset(usable, subset_of_page, "test"),
+        excluded_writers=tuple(excluded_writers),
+        settings=settings.as_json(),
+    )
+
+
+def split_unit(index: CorpusIndex) -> Unit:
     """What is not divided: the page, or the image where the corpus has no pages."""
     return "page" if index.has_pages else "image"
 
@@ -53,9 +107,11 @@ def pages_of_writers(images: Iterable[TextImage], corpus: str) -> dict[str, list
     return {writer_id: pages[writer_id] for writer_id in sorted(pages, key=natural_key)}
 
 
-def images_of_part(images: Iterable[TextImage], part_of_page: Mapping[str, Subset], part: Subset) -> tuple[str, ...]:
-    """The ids of the images whose page is in a part."""
-    return tuple(image.image_id for image in images if part_of_page.get(image.group_id) == part)
+def images_of_subset(
+    images: Iterable[TextImage], subset_of_page: Mapping[str, Subset], subset: Subset
+) -> tuple[str, ...]:
+    """The ids of the images whose page is in a subset."""
+    return tuple(image.image_id for image in images if subset_of_page.get(image.group_id) == subset)
 
 
 def name_writers(writers: Collection[ExcludedWriter]) -> str:
@@ -64,69 +120,10 @@ def name_writers(writers: Collection[ExcludedWriter]) -> str:
     return f"{first}; and {len(writers) - _SHOWN} more" if len(writers) > _SHOWN else first
 
 
-__all__ = ["ExcludedWriter", "SplitManifest", "SplitSettings", "split_pages"]
-
-
-def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:
-    """Divide the corpus so that no page is in two parts and every writer is in all of them.
-
-    The unit is the page, or the image where the corpus has no pages (then nothing is known about which images were
-    written together, and every report must say so).
-
-    Args:
-        index: the corpus.
-        settings: how to divide it.
-        unusable: ids of images that cannot be read. They are in no part, so that no part is empty for a writer whose
-            only page of it is broken; a writer who has too few pages for that reason alone is excluded, which is no
-            error.
-
-    Returns:
-        The manifest; `writer_ids` are in natural order, and class k of a model is `writer_ids[k]`.
-
-    Raises:
-        SplitError: if a writer has too few pages and `too_few_pages` is `error`, if fewer than two writers are left,
-            if a page has two writers or lies in both parts of the official division, or if an official
-            division is wanted that does not exist.
-    """
-    usable = [image for image in index.images if image.image_id not in unusable] if unusable else list(index.images)
-    pages_of_writer = _group(index, uses_official=_uses_official(index, settings))
-    usable_pages = {image.group_id for image in usable}
-    dealt: dict[str, dict[Subset, list[_Page]]] = {}
-    excluded_writers: list[ExcludedWriter] = []
-    faults: list[ExcludedWriter] = []  # of them those who would have too few pages if all could be read
-    _check_fold(pages_of_writer, settings)
-    for writer_id, pages in sorted(pages_of_writer.items(), key=lambda item: natural_key(item[0])):
-        good = [page for page in pages if page.group_id in usable_pages]
-        lack = _lack(good, settings)
-        if lack is None:
-            dealt[writer_id] = _deal(writer_id, good, settings)
-            continue
-        lost = f" ({len(pages) - len(good)} cannot be read)" if len(good) < len(pages) else ""
-        excluded_writers.append(ExcludedWriter(writer_id, len(good), f"{lack}{lost}"))
-        if _lack(pages, settings) is not None:
-            faults.append(excluded_writers[-1])
-    _check_excluded(excluded_writers, faults, n_kept=len(dealt), settings=settings, unit=_unit(index))
-    part_of_page = {page.group_id: part for parts in dealt.values() for part, pages in parts.items() for page in pages}
-    return SplitManifest(
-        corpus=index.name,
-        unit=_unit(index),
-        writer_ids=tuple(dealt),
-        train=_image_ids(usable, part_of_page, "train"),
-        validation=_image_ids(usable, part_of_page, "validation"),
-        test=_image_ids(usable, part_of_page, "test"),
-        excluded_writers=tuple(excluded_writers),
-        settings=settings.as_json(),
-    )
-
-
 @dataclass(frozen=True)
 class _Page:
     group_id: str
     official: OfficialSplit | None
-
-
-def _unit(index: CorpusIndex) -> Literal["page", "image"]:
-    return "page" if index.has_pages else "image"
 
 
 def _uses_official(index: CorpusIndex, settings: SplitSettings) -> bool:
@@ -137,31 +134,27 @@ def _uses_official(index: CorpusIndex, settings: SplitSettings) -> bool:
         return True
     if settings.official == "use" or n_without < len(index.images):
         raise SplitError(
-            f"An official division must name a part for every image, but of {len(index.images)} images of "
+            f"An official division must name a subset for every image, but of {len(index.images)} images of "
             f"{index.name!r} {n_without} have none. Set `split.official: ignore`."
         )
     return False
 
 
-def _group(index: CorpusIndex, uses_official: bool) -> dict[str, list[_Page]]:
-    writer_of_page: dict[str, str] = {}
+def _officially_divided(index: CorpusIndex, uses_official: bool) -> dict[str, list[_Page]]:
+    """The pages of each writer with their subset of the official division, where that counts."""
+    pages_of_writer = pages_of_writers(index.images, index.name)
     official_of_page: dict[str, OfficialSplit | None] = {}
     for image in index.images:
-        page, official = image.group_id, image.official_split if uses_official else None
-        if writer_of_page.setdefault(page, image.writer_id) != image.writer_id:
+        official = image.official_split if uses_official else None
+        if official_of_page.setdefault(image.group_id, official) != official:
             raise SplitError(
-                f"A page must have one writer, but page {page!r} of {index.name!r} has {writer_of_page[page]!r} and "
-                f"{image.writer_id!r}."
+                f"A page must lie in one subset, but the official division of {index.name!r} has images of page "
+                f"{image.group_id!r} in both. Set `split.official: ignore`."
             )
-        if official_of_page.setdefault(page, official) != official:
-            raise SplitError(
-                f"A page must lie in one part, but the official division of {index.name!r} has images of page "
-                f"{page!r} in both. Set `split.official: ignore`."
-            )
-    pages_of_writer: dict[str, list[_Page]] = {}
-    for page, writer_id in writer_of_page.items():
-        pages_of_writer.setdefault(writer_id, []).append(_Page(page, official_of_page[page]))
-    return pages_of_writer
+    return {
+        writer_id: [_Page(page, official_of_page[page]) for page in pages]
+        for writer_id, pages in pages_of_writer.items()
+    }
 
 
 def _check_fold(pages_of_writer: Mapping[str, list[_Page]], settings: SplitSettings) -> None:
@@ -183,7 +176,7 @@ def _lack(pages: list[_Page], settings: SplitSettings) -> str | None:
         least = _least_outside_test(settings)
         if n_train < least or official_test < needs_test:
             return (
-                f"has {n_train} in the official train part, needs {least}, and {official_test} in test, needs "
+                f"has {n_train} in the official train subset, needs {least}, and {official_test} in test, needs "
                 f"{needs_test}"
             )
         return None
@@ -208,7 +201,7 @@ def _deal(writer_id: str, pages: list[_Page], settings: SplitSettings) -> dict[S
 
 
 def _rotate(shuffled: list[_Page], folds: FoldSettings) -> dict[Subset, list[_Page]]:
-    """Hold out fold k; with one page a fold, a writer with fewer pages than others begins anew and lacks in none."""
+    """Hold out fold k; with one page a fold, writers with fewer pages than others start over."""
     n = len(shuffled) if folds.n == "pages" else folds.n
     held_out = shuffled[(folds.fold - 1) % n :: n]
     return {"validation": held_out, "train": [page for page in shuffled if page not in held_out]}
@@ -227,24 +220,16 @@ def _check_excluded(
     faults: list[ExcludedWriter],
     n_kept: int,
     settings: SplitSettings,
-    unit: Literal["page", "image"],
+    unit: Unit,
 ) -> None:
     if faults and settings.too_few_pages == "error":
         raise SplitError(
-            f"Every writer needs at least one {unit} in each part, but {len(faults)} have too few {unit}s: "
-            f"{_name(faults)}. Add {unit}s, or set `split.too_few_pages: leave_out`."
+            f"Every writer needs at least one {unit} in each subset, but {len(faults)} "
+            f"{'has' if len(faults) == 1 else 'have'} too few {unit}s: "
+            f"{name_writers(faults)}. Add {unit}s, or set `split.too_few_pages: leave_out`."
         )
     if n_kept < 2:
         raise SplitError(
             f"There must be two writers or more with enough {unit}s, but there are {n_kept}: "
-            f"{_name(excluded_writers)}. Add {unit}s."
+            f"{name_writers(excluded_writers)}. Add {unit}s."
         )
-
-
-def _name(writers: list[ExcludedWriter]) -> str:
-    first = "; ".join(f"writer {writer.writer_id!r} {writer.reason}" for writer in writers[:10])
-    return f"{first}; and {len(writers) - 10} more" if len(writers) > 10 else first
-
-
-def _image_ids(images: Iterable[TextImage], part_of_page: Mapping[str, Subset], part: Subset) -> tuple[str, ...]:
-    return tuple(image.image_id for image in images if part_of_page.get(image.group_id) == part)

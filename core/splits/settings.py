@@ -11,7 +11,7 @@ _ALWAYS_WRITTEN = ("validation", "test", "official", "too_few_pages", "seed")
 
 
 class FoldSettings(Settings):
-    """One rotation of a k-fold: fold k of the pages that are not sealed is the validation part, the rest is train."""
+    """One rotation of a k-fold: fold k of the pages that are not sealed validates, the rest trains."""
 
     n: int | Literal["pages"] = Field(default=5)
     """How many folds; `pages` leaves one page of every writer out, in as many rotations as a writer has pages."""
@@ -29,7 +29,7 @@ class FoldSettings(Settings):
 
     @property
     def least_pages(self) -> int:
-        """Pages that a writer must have outside the test part, so that no fold lacks him."""
+        """Pages that a writer must have outside the test subset, so that they are in every fold."""
         return 2 if self.n == "pages" else self.n
 
 
@@ -50,20 +50,20 @@ class SplitSettings(Settings):
     """How a corpus is divided."""
 
     kind: Literal["page", "text", "writer"] = "page"
-    """What no two parts share: a page; a page and a text; or a writer (to hand on; no sweep trains on that)."""
+    """What no two subsets share: a page; a page and a text; or a writer (to hand on; no sweep trains on that)."""
     validation: float = Field(default=0.2, gt=0.0, lt=1.0)
     """The share of each writer's pages that the search is judged on, at least one page."""
     test: float = Field(default=0.2, ge=0.0, lt=1.0)
     """The share of each writer's pages that stay sealed until promotion, at least one page; 0 seals none."""
     official: Literal["auto", "use", "ignore"] = "auto"
-    """Whether the corpus's own test part is the test part: where there is one, always (else refuse), or never.
-    Its train part is then divided into train and validation. Only for `kind: page`."""
+    """Whether the corpus's own test subset is the test subset: where there is one, always (else refuse), or never.
+    Its train subset is then divided into train and validation. Only for `kind: page`."""
     too_few_pages: Literal["error", "leave_out"] = "error"
-    """What to do with a writer who has too few pages for all parts."""
+    """What to do with a writer who has too few pages for all subsets."""
     seed: int = Field(default=0, ge=0)
     """Which of a writer's pages go where."""
     folds: FoldSettings | None = None
-    """A rotation of a k-fold instead of the share `validation`; the test part is the same in all of them."""
+    """A rotation of a k-fold instead of the share `validation`; the test subset is the same in all of them."""
     lists: ListSettings | None = None
     """The user's own division instead of any share."""
     leaky: LeakyUnit | None = None

@@ -134,12 +134,6 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> FitState:
         raise CheckpointError(f"{path} is damaged ({error}); go on from an earlier checkpoint.") from error
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the folder with the most epochs; `None` where there is none."""
-    found = _checkpoints(folder)
-    return found[-1] if found else None
-
-
 def _arrays(archive: Mapping[str, NDArray[Any]], group: str) -> list[NDArray[Any]]:
     return [archive[name] for name in sorted(archive) if name.startswith(f"{group}/")]
 

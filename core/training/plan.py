@@ -1,7 +1,4 @@
-"""What goes into a fit and what comes out of it; free of TensorFlow, unlike `core.training.fit`.
-
-Which arithmetic to train in: what this machine's processor is good at. Free of TensorFlow.
-"""
+"""What goes into a fit and comes out of it, and in which arithmetic; free of TensorFlow, unlike `core.training.fit`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +8,9 @@ from typing import Literal, cast, get_args
 
 from core.networks.hyperparameters import Hyperparameters
 from core.training.checkpoint import CheckpointFile
+
+Precision = Literal["float32", "mixed_bfloat16"]
+_FLAG = "amx_bf16"
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class FitEnd(StrEnum):
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a fit, or a part of it, ended.
+    """How a fit, or a segment of it, ended.
 
     Attributes:
         end: why.
         n_epochs: done in all, those before the checkpoint among them.
         best_epoch: counted from 1; its weights are the model's now if `end.is_complete`.
         best_metrics: of that epoch, without the speed.
-        checkpoint: the latest one that this part wrote.
+        checkpoint: the latest one that this segment wrote.
     """
 
     end: FitEnd
@@ -111,10 +111,6 @@ class FitResult:
     best_epoch: int
     best_metrics: Mapping[str, float] = field(default_factory=dict)
     checkpoint: CheckpointFile | None = None
-
-
-Precision = Literal["float32", "mixed_bfloat16"]
-_FLAG = "amx_bf16"
 
 
 def choose_precision(choice: str = "auto", cpu_description: Path = Path("/proc/cpuinfo")) -> Precision:

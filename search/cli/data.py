@@ -120,7 +120,7 @@ _SHOWN_PROBLEMS = 10
 
 
 class Subset(StrEnum):
-    """A part of the split."""
+    """A subset of the split."""
 
     TRAIN = "train"
     VALIDATION = "validation"
@@ -150,7 +150,7 @@ def stats(
         raise
     manifest = corpus.manifest
     _print_corpus_report(corpus.corpus_report)
-    _print_parts(corpus)
+    _print_subsets(corpus)
     per_writer = Counter(image.writer_id for image in index.images)
     output.print(
         f"images per writer: {min(per_writer.values())} to {max(per_writer.values())}, "
@@ -210,7 +210,7 @@ def split(
     corpus = _prepare(read_experiment(experiment, overrides))
     corpus.manifest.save(out)
     _print_corpus_report(corpus.corpus_report)
-    _print_parts(corpus)
+    _print_subsets(corpus)
     output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.divided_by}")
 
 
@@ -218,16 +218,18 @@ def split(
 def pages(
     experiment: ExperimentFile,
     overrides: Overrides = [],  # noqa: B006
-    part: Annotated[Subset, typer.Option(help="Of the split.")] = Subset.TEST,
+    subset: Annotated[Subset, typer.Option(help="Which pages of the split.")] = Subset.TEST,
+    part: Annotated[Subset | None, typer.Option(hidden=True, help="The name of --subset in version 0.1.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, spread over the writers.")] = 5,
 ) -> None:
-    """Print paths of image files of one part of the split, such as unseen ones to try `identify` on."""
+    """Print paths of image files of one subset of the split, such as unseen ones to try `identify` on."""
     corpus = _prepare(read_experiment(experiment, overrides))
-    wanted = set(corpus.manifest.image_ids(part.value))
+    chosen = part or subset
+    wanted = set(corpus.manifest.image_ids(chosen.value))
     paths = list(dict.fromkeys(image.path for image in corpus.index.images if image.image_id in wanted))
     step = max(1, len(paths) // limit)
     if not paths:
-        notes.print(f"The {part.value} part of the split is empty.")
+        notes.print(f"The {chosen.value} subset of the split is empty.")
     for path in paths[::step][:limit]:
         output.print(str(path), markup=False)
 
@@ -254,8 +256,8 @@ def _sampler(corpus: "PreparedCorpus", settings: "Experiment") -> "PatchSampler"
     )
 
 
-def _print_parts(corpus: "PreparedCorpus") -> None:
-    """By which rules the corpus was chosen and divided, and how much is in each part."""
+def _print_subsets(corpus: "PreparedCorpus") -> None:
+    """By which rules the corpus was chosen and divided, and how much is in each subset."""
     manifest = corpus.manifest
     if manifest.warning:
         notes.print(f"[bold yellow]warning:[/] {manifest.warning}")
@@ -263,23 +265,26 @@ def _print_parts(corpus: "PreparedCorpus") -> None:
         notes.print(f"writers: {manifest.choice.rule}", markup=False)
     images = {image.image_id: image for image in corpus.index.images}
     table = Table(
-        "part",
+        "subset",
         *(("writers", "images", "lines") if not corpus.index.has_pages else ("writers", "pages", "images", "lines")),
     )
-    for part in Subset:
-        ids, n_lines = corpus.manifest.image_ids(part.value), Counter(line.image_id for line in _lines(corpus, part))
+    for subset in Subset:
+        ids, n_lines = (
+            corpus.manifest.image_ids(subset.value),
+            Counter(line.image_id for line in _lines(corpus, subset)),
+        )
         if corpus.manifest.leaky is not None:  # by line not every image is in both
             ids = tuple(image_id for image_id in ids if n_lines[image_id])
         counts = [len({images[i].writer_id for i in ids}), len(ids), n_lines.total()]
         if corpus.index.has_pages:
             counts.insert(1, len({images[i].page_id for i in ids}))
-        table.add_row(part.value, *(f"{count:,}" for count in counts))
+        table.add_row(subset.value, *(f"{count:,}" for count in counts))
     output.print(table)
 
 
-def _lines(corpus: "PreparedCorpus", part: Subset) -> "list[StoredLine]":
-    """The lines of a part; those of a leaky split as they are dealt out."""
-    ids, leak = set(corpus.manifest.image_ids(part.value)), corpus.manifest.leak(part.value)
+def _lines(corpus: "PreparedCorpus", subset: Subset) -> "list[StoredLine]":
+    """The lines of a subset; those of a leaky split as they are dealt out."""
+    ids, leak = set(corpus.manifest.image_ids(subset.value)), corpus.manifest.leak(subset.value)
     lines = [line for line in corpus.store.lines if line.image_id in ids]
     return lines if leak is None else [line for line, is_in in zip(lines, leak.choose(lines), strict=True) if is_in]
 

@@ -9,12 +9,12 @@ import yaml
 
 from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
 from core.lines.reading import ProgressCallback
+from core.scoring.intervals import PairedTest
 from core.splits.manifest import SplitManifest
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
 from search.comparison.searched import Importance, Searched, measure_importance, read_searched
 from search.comparison.trial_table import (
-    PairedScores,
     TrialRow,
     other_scores,
     pair_decisions,
@@ -111,7 +111,7 @@ class SweepReport:
     finalist_costs: tuple[tuple[int, int, float], ...]
     chosen: ChosenTrial | None
     seed: TrialRecord | None
-    paired: PairedScores | None
+    paired: PairedTest | None
     searched: Searched
     importances: tuple[Importance, ...]
     mistakes: Mistakes | None

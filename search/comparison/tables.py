@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.scoring.intervals import PairedTest
 from core.splits.manifest import SUBSETS
 from search.comparison.figures import readable_metric
-from search.comparison.trial_table import PairedScores, Score, TrialRow, differing
+from search.comparison.trial_table import Score, TrialRow, differing
 from search.ledger.ranking import COUNTED_STATES, readable_duration, score_name
 from search.sweep.finalists import Finalist, FinalistRanking, Spread
 from search.sweep.known_sweeps import KnownSweep
@@ -149,15 +150,15 @@ def hyperparameters_table(best: TrialRow, seed: TrialRow) -> Table:
     return Table(("hyperparameter", f"best: {best.number:03d}", f"seed recipe: {seed.number:03d}"), rows)
 
 
-def paired_text(paired: PairedScores, item: str) -> str:
+def paired_text(paired: PairedTest, item: str) -> str:
     """The paired comparison in a sentence or two."""
-    top1, loss = paired.top1_interval, paired.logloss_interval
+    gain, loss = paired.top1_interval, paired.logloss_interval
     return (
-        f"On the same {paired.n_items} validation {item}s the best names {paired.only_first} rightly that the seed "
-        f"recipe does not, and the other way round {paired.only_second} (exact McNemar p = {paired.p_value:.2g}). Its "
-        f"share right is higher by {100 * paired.top1_gain:+.1f} points (95 % {100 * top1[0]:+.1f} to "
-        f"{100 * top1[1]:+.1f}), its log-loss lower by {paired.logloss_gain:+.3g} nats ({loss[0]:+.3g} to "
-        f"{loss[1]:+.3g}). The best was chosen on these pages, the seed recipe was not."
+        f"On the same {paired.n_items} validation {item}s the best identifies {paired.n_only_first} correctly that the "
+        f"seed recipe does not, and the other way round {paired.n_only_second} (exact McNemar p = {paired.p_value:.2g}"
+        f"). Its share of correct {item}s is higher by {100 * paired.top1_difference:+.1f} points (95 % "
+        f"{100 * gain[0]:+.1f} to {100 * gain[1]:+.1f}), its log-loss lower by {-paired.logloss_difference:+.3g} nats "
+        f"({-loss[1]:+.3g} to {-loss[0]:+.3g}). The best was chosen on these pages, the seed recipe was not."
     )
 
 

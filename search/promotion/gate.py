@@ -256,4 +256,14 @@ def _comparison(comparison: Comparison, unit: str) -> tuple[bool, str]:
     how = "better" if comparison.test.is_better else "not shown to be better"
     seen = f" ({comparison.pages.n_seen} more were seen by the champion)" if comparison.pages.n_seen else ""
     where = f"on {comparison.pages.n_pages} test {unit}s that neither has seen{seen}"
-    return comparison.test.is_better, f"{how} than {champion}, {where}: {comparison.test}"
+    return comparison.test.is_better, f"{how} than {champion}, {where}: {_in_words(comparison.test)}"
+
+
+def _in_words(test: PairedTest) -> str:
+    low, high = test.logloss_interval
+    drawn = f"{test.n_items} images" + ("" if test.n_units == test.n_items else f" in {test.n_units} pages")
+    return (
+        f"log-loss {test.logloss_difference:+.3f} nats an image (95 % from {low:+.3f} to {high:+.3f}, {drawn}); "
+        f"decided correctly by the candidate alone {test.n_only_first}, by the champion alone {test.n_only_second} "
+        f"(McNemar p = {test.p_value:.2g})"
+    )

@@ -209,7 +209,7 @@ def _describe(
     tags = _score_tags(scores)
     tags |= {"gate": "passed" if gate_result.is_passed else "failed", _REASONS_TAG: "; ".join(gate_result.reasons)}
     if comparison is not None and comparison.test is not None:
-        tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.difference}
+        tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.logloss_difference}
     describe_version(job.store, job.name, version.version, tags, shortened(card))
 
 

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import itertools
 import threading
 import time

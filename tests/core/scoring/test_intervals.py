@@ -1,5 +1,3 @@
-"""TODO."""
-
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score

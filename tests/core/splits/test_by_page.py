@@ -1,5 +1,3 @@
-"""TODO."""
-
 import dataclasses
 from collections import defaultdict
 from pathlib import Path
@@ -28,35 +26,35 @@ def corpus(pages_of_writer: dict[str, int], n_lines: int = 3) -> CorpusIndex:
 
 
 def official(*rows: tuple[str, int, OfficialSplit | None]) -> CorpusIndex:
-    """(writer, number of images, part) rows of a corpus without pages."""
+    """(writer, number of images, subset) rows of a corpus without pages."""
     images = tuple(
-        TextImage(f"{writer}-{part}-{number}", Path("none.png"), writer, official_split=part)
-        for writer, n_images, part in rows
+        TextImage(f"{writer}-{subset}-{number}", Path("none.png"), writer, official_split=subset)
+        for writer, n_images, subset in rows
         for number in range(n_images)
     )
     return CorpusIndex("made", Path(), images)
 
 
-def parts_of_pages(index: CorpusIndex, manifest: SplitManifest) -> dict[str, set[str]]:
-    part_of_image = {image_id: part for part in SUBSETS for image_id in manifest.image_ids(part)}
-    parts: dict[str, set[str]] = defaultdict(set)
+def subsets_of_pages(index: CorpusIndex, manifest: SplitManifest) -> dict[str, set[str]]:
+    subset_of_image = {image_id: subset for subset in SUBSETS for image_id in manifest.image_ids(subset)}
+    subsets: dict[str, set[str]] = defaultdict(set)
     for image in index.images:
-        if image.image_id in part_of_image:
-            parts[image.group_id].add(part_of_image[image.image_id])
-    return parts
+        if image.image_id in subset_of_image:
+            subsets[image.group_id].add(subset_of_image[image.image_id])
+    return subsets
 
 
 def test_no_page_is_in_two_splits() -> None:
     index = corpus({"a": 7, "b": 4, "c": 12})
-    parts = parts_of_pages(index, split_pages(index, SplitSettings()))
-    assert len(parts) == 23
-    assert all(len(in_parts) == 1 for in_parts in parts.values())
+    subsets = subsets_of_pages(index, split_pages(index, SplitSettings()))
+    assert len(subsets) == 23
+    assert all(len(in_subsets) == 1 for in_subsets in subsets.values())
 
 
 def test_every_writer_has_pages_in_every_part() -> None:
     manifest = split_pages(corpus({"a": 3, "b": 4, "c": 12}), SplitSettings())
-    for part in SUBSETS:
-        assert {image_id.split("-")[0] for image_id in manifest.image_ids(part)} == {"a", "b", "c"}
+    for subset in SUBSETS:
+        assert {image_id.split("-")[0] for image_id in manifest.image_ids(subset)} == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize(
@@ -64,16 +62,16 @@ def test_every_writer_has_pages_in_every_part() -> None:
 )
 def test_the_shares_are_met_to_the_nearest_page(n_pages: int, expected: tuple[int, int, int]) -> None:
     manifest = split_pages(corpus({"a": n_pages, "b": 3}, n_lines=1), SplitSettings())
-    assert tuple(sum(i.startswith("a") for i in manifest.image_ids(part)) for part in SUBSETS) == expected
+    assert tuple(sum(i.startswith("a") for i in manifest.image_ids(subset)) for subset in SUBSETS) == expected
 
 
 @pytest.mark.parametrize("n_pages", range(3, 12))
 def test_large_shares_leave_a_page_to_train_on(n_pages: int) -> None:
     manifest = split_pages(corpus({"a": n_pages, "b": 3}), SplitSettings(validation=0.5, test=0.45))
-    assert all(any(i.startswith("a") for i in manifest.image_ids(part)) for part in SUBSETS)
+    assert all(any(i.startswith("a") for i in manifest.image_ids(subset)) for subset in SUBSETS)
 
 
-def test_without_a_test_part_two_pages_are_enough() -> None:
+def test_without_a_test_subset_two_pages_are_enough() -> None:
     manifest = split_pages(corpus({"a": 2, "b": 2}), SplitSettings(test=0.0))
     assert (len(manifest.train), len(manifest.validation), len(manifest.test)) == (6, 6, 0)
 
@@ -88,8 +86,8 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 def test_a_new_writer_moves_nobody_elses_pages() -> None:
     few = split_pages(corpus({"a": 9, "b": 9}), SplitSettings())
     many = split_pages(corpus({"0": 5, "a": 9, "ab": 20, "b": 9}), SplitSettings())
-    for part in SUBSETS:
-        assert set(few.image_ids(part)) <= set(many.image_ids(part))
+    for subset in SUBSETS:
+        assert set(few.image_ids(subset)) <= set(many.image_ids(subset))
 
 
 def test_the_order_of_the_corpus_does_not_matter_for_who_goes_where() -> None:
@@ -111,26 +109,26 @@ def test_writers_with_too_few_pages_are_excluded_and_reported() -> None:
     manifest = split_pages(corpus({"a": 5, "b": 2, "c": 5}), SplitSettings(too_few_pages="leave_out"))
     assert manifest.writer_ids == ("a", "c")
     assert [(writer.writer_id, writer.n_pages) for writer in manifest.excluded_writers] == [("b", 2)]
-    assert not any(image_id.startswith("b") for part in SUBSETS for image_id in manifest.image_ids(part))
+    assert not any(image_id.startswith("b") for subset in SUBSETS for image_id in manifest.image_ids(subset))
 
 
-def test_images_that_cannot_be_read_are_in_no_part_and_empty_none() -> None:
+def test_images_that_cannot_be_read_are_in_no_subset_and_empty_none() -> None:
     index = corpus({"a": 3, "b": 4, "c": 5}, n_lines=2)
     unusable = {"b-0-0", "b-0-1", "c-0-0"}
     manifest = split_pages(index, SplitSettings(), unusable)
-    divided = [image_id for part in SUBSETS for image_id in manifest.image_ids(part)]
+    divided = [image_id for subset in SUBSETS for image_id in manifest.image_ids(subset)]
     assert sorted(divided) == sorted(image.image_id for image in index.images if image.image_id not in unusable)
-    for part in SUBSETS:
-        assert {image_id.split("-")[0] for image_id in manifest.image_ids(part)} == {"a", "b", "c"}
+    for subset in SUBSETS:
+        assert {image_id.split("-")[0] for image_id in manifest.image_ids(subset)} == {"a", "b", "c"}
 
 
 def test_a_writer_with_too_few_pages_because_one_cannot_be_read_is_excluded_and_no_error() -> None:
     index = corpus({"a": 3, "b": 4, "c": 5}, n_lines=1)
     manifest = split_pages(index, SplitSettings(), {"a-1-0"})
     assert manifest.writer_ids == ("b", "c")
-    (excluded_writers,) = manifest.excluded_writers
-    assert (excluded_writers.writer_id, excluded_writers.reason) == ("a", "has 2, needs 3 (1 cannot be read)")
-    with pytest.raises(SplitError, match=r"1 have too few pages: writer 'd' has 2, needs 3\. Add"):
+    (left_out,) = manifest.excluded_writers
+    assert (left_out.writer_id, left_out.reason) == ("a", "has 2, needs 3 (1 cannot be read)")
+    with pytest.raises(SplitError, match=r"1 has too few pages: writer 'd' has 2, needs 3\. Add"):
         split_pages(corpus({"a": 3, "b": 4, "c": 5, "d": 2}, n_lines=1), SplitSettings(), {"a-1-0"})
 
 
@@ -152,7 +150,7 @@ def test_images_are_the_unit_where_there_are_no_pages() -> None:
     assert split_pages(corpus({"a": 3, "b": 3}), SplitSettings()).unit == "page"
 
 
-def test_the_official_test_part_is_the_test_part() -> None:
+def test_the_official_test_subset_is_the_test_subset() -> None:
     index = official(("a", 10, "train"), ("a", 3, "test"), ("b", 5, "train"), ("b", 1, "test"))
     manifest = split_pages(index, SplitSettings())
     assert set(manifest.test) == {image.image_id for image in index.images if image.official_split == "test"}
@@ -175,9 +173,9 @@ def test_an_official_division_of_some_images_only_is_refused() -> None:
         split_pages(official(("a", 4, "train"), ("a", 2, None), ("b", 4, "train")), SplitSettings())
 
 
-def test_a_writer_who_is_only_in_the_official_test_part_is_refused() -> None:
+def test_a_writer_who_is_only_in_the_official_test_subset_is_refused() -> None:
     index = official(("a", 4, "train"), ("a", 2, "test"), ("b", 4, "test"))
-    with pytest.raises(SplitError, match=r"'b' has 0 in the official train part, needs 2"):
+    with pytest.raises(SplitError, match=r"'b' has 0 in the official train subset, needs 2"):
         split_pages(index, SplitSettings())
 
 
@@ -192,7 +190,7 @@ def test_dhsd_keeps_its_official_test_words(dhsd_root: Path) -> None:
     index = DhsdCorpus(DhsdSettings(root=dhsd_root)).index()
     manifest = split_pages(index, SplitSettings())
     assert len(manifest.writer_ids) == 37
-    assert [len(manifest.image_ids(part)) for part in SUBSETS] == [3801, 944, 1194]
+    assert [len(manifest.image_ids(subset)) for subset in SUBSETS] == [3801, 944, 1194]
     manifest.check_fits(index)
 
 

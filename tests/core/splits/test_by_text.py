@@ -1,5 +1,3 @@
-"""TODO."""
-
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -32,15 +30,15 @@ def split(index: CorpusIndex, unusable: tuple[str, ...] = (), **settings: Any) -
 
 
 def texts(manifest: SplitManifest) -> list[set[str]]:
-    return [{image_id[-1] for image_id in manifest.image_ids(part)} for part in SUBSETS]
+    return [{image_id[-1] for image_id in manifest.image_ids(subset)} for subset in SUBSETS]
 
 
 def writers(manifest: SplitManifest) -> list[set[str]]:
-    return [{image_id[0] for image_id in manifest.image_ids(part)} for part in SUBSETS]
+    return [{image_id[0] for image_id in manifest.image_ids(subset)} for subset in SUBSETS]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_text_is_in_two_parts_and_every_writer_in_all(seed: int) -> None:
+def test_no_text_is_in_two_subsets_and_every_writer_in_all(seed: int) -> None:
     index = copied({"1": "a b c d e", "2": "a b c d e", "3": "b d e f g", "4": "a c f g h"})
     manifest = split(index, seed=seed)
     train, validation, test = texts(manifest)
@@ -52,17 +50,17 @@ def test_no_text_is_in_two_parts_and_every_writer_in_all(seed: int) -> None:
 
 def test_the_shares_are_met_as_nearly_as_texts_allow() -> None:
     manifest = split(copied(dict.fromkeys("123", "a b c d e f g h i j")))
-    assert [len(part) for part in texts(manifest)] == [6, 2, 2]
+    assert [len(subset) for subset in texts(manifest)] == [6, 2, 2]
 
 
 def test_shares_that_are_nearly_whole_pages_do_no_harm() -> None:
     index = copied({"1": "a b c", "2": "d e f", "3": "g h i"})
-    assert [len(part) for part in texts(split(index, validation=0.333333, test=0.0))] == [6, 3, 0]
+    assert [len(subset) for subset in texts(split(index, validation=0.333333, test=0.0))] == [6, 3, 0]
 
 
-def test_without_a_test_part_two_texts_are_enough() -> None:
+def test_without_a_test_subset_two_texts_are_enough() -> None:
     manifest = split(copied({"1": "a b", "2": "a b"}), test=0.0)
-    assert [len(part) for part in texts(manifest)] == [1, 1, 0]
+    assert [len(subset) for subset in texts(manifest)] == [1, 1, 0]
 
 
 def test_the_same_seed_deals_alike_and_some_other_does_not() -> None:
@@ -73,13 +71,13 @@ def test_the_same_seed_deals_alike_and_some_other_does_not() -> None:
 
 def test_texts_on_one_page_stay_together() -> None:
     index = copied({"1": "a+b c d e", "2": "b c d+e f"})
-    part_of = {text: part for part, found in enumerate(texts(split(index))) for text in found}
-    assert part_of["a"] == part_of["b"]
-    assert part_of["d"] == part_of["e"]
+    subset_of = {text: subset for subset, found in enumerate(texts(split(index))) for text in found}
+    assert subset_of["a"] == subset_of["b"]
+    assert subset_of["d"] == subset_of["e"]
 
 
 def test_one_text_that_all_copied_is_refused_with_the_way_out() -> None:
-    with pytest.raises(SplitError, match=r"writer '1' has 1 text that can be parted, needs 3.*copied the same text"):
+    with pytest.raises(SplitError, match=r"writer '1' has 1 text that can be separated, needs 3.*copied the same text"):
         split(copied({"1": "a a a", "2": "a a a"}))
 
 
@@ -93,7 +91,7 @@ def test_writers_with_too_few_texts_can_be_excluded() -> None:
 
 
 def test_texts_that_cannot_be_dealt_are_refused() -> None:
-    # a, b and c must be in three parts, and so must each pair of them with d: impossible.
+    # a, b and c must be in three subsets, and so must each pair of them with d: impossible.
     index = copied({"1": "a b c", "2": "a b d", "3": "c d a"})
     with pytest.raises(SplitError, match=r"cannot be dealt so: too many writers share them \(4 texts"):
         split(index)
@@ -109,4 +107,4 @@ def test_unknown_texts_are_refused() -> None:
 def test_what_cannot_be_read_is_in_no_part() -> None:
     index = copied(dict.fromkeys("12", "a b c d"))
     manifest = split(index, unusable=("1-0-a",))
-    assert not any("1-0-a" in manifest.image_ids(part) for part in SUBSETS)
+    assert not any("1-0-a" in manifest.image_ids(subset) for subset in SUBSETS)

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import dataclasses
 from collections import Counter
 from pathlib import Path
@@ -12,7 +10,7 @@ from core.errors import SplitError
 from core.splits.division import divide
 from core.splits.manifest import SUBSETS, SplitManifest
 from core.splits.settings import SplitSettings
-from tests.core.splits.test_by_page import corpus, official, parts_of_pages
+from tests.core.splits.test_by_page import corpus, official, subsets_of_pages
 
 
 def split(index: CorpusIndex, unusable: tuple[str, ...] = (), **settings: Any) -> SplitManifest:
@@ -40,12 +38,12 @@ class TestFolds:
         assert len({fold.hash for fold in folds}) == 4
         assert folds[1].divided_by == "page (fold 2 of 4)"
 
-    def test_no_page_is_in_two_parts_and_every_writer_in_all(self) -> None:
+    def test_no_page_is_in_two_subsets_and_every_writer_in_all(self) -> None:
         index = corpus({"a": 7, "b": 9})
         manifest = split(index, folds={"n": 3, "fold": 2})
-        assert all(len(parts) == 1 for parts in parts_of_pages(index, manifest).values())
-        for part in SUBSETS:
-            assert {image_id[0] for image_id in manifest.image_ids(part)} == {"a", "b"}
+        assert all(len(subsets) == 1 for subsets in subsets_of_pages(index, manifest).values())
+        for subset in SUBSETS:
+            assert {image_id[0] for image_id in manifest.image_ids(subset)} == {"a", "b"}
 
     def test_leaving_one_page_out_rotates_over_all_pages(self) -> None:
         index = corpus({"a": 4, "b": 4})
@@ -67,7 +65,7 @@ class TestFolds:
         with pytest.raises(SplitError, match="'a' has 5, needs 6"):
             split(corpus({"a": 5, "b": 9}), folds={"n": 5})
 
-    def test_the_official_train_part_is_what_rotates(self) -> None:
+    def test_the_official_train_subset_is_what_rotates(self) -> None:
         index = official(("a", 6, "train"), ("a", 2, "test"), ("b", 6, "train"), ("b", 1, "test"))
         manifest = split(index, folds={"n": 3, "fold": 1})
         assert (len(manifest.train), len(manifest.validation), len(manifest.test)) == (8, 4, 3)
@@ -111,7 +109,7 @@ class TestLists:
         with pytest.raises(SplitError, match="named once in all lists together"):
             split(self.INDEX, lists={"train": ["a-0", "a-0-1"]})
 
-    def test_a_page_in_two_parts_is_refused(self) -> None:
+    def test_a_page_in_two_subsets_is_refused(self) -> None:
         with pytest.raises(SplitError, match=r"images of 'a-0' in train and in validation.*split\.leaky"):
             split(self.INDEX, lists={"train": ["a-0-0", "b-0"], "validation": ["a-0-1", "b-1"]})
 
@@ -135,10 +133,10 @@ class TestLists:
 
 
 class TestWriters:
-    def test_no_writer_is_in_two_parts(self) -> None:
+    def test_no_writer_is_in_two_subsets(self) -> None:
         manifest = split(corpus({f"w{k}": 2 for k in range(10)}), kind="writer")
-        writers = [{image_id.split("-")[0] for image_id in manifest.image_ids(part)} for part in SUBSETS]
-        assert [len(part) for part in writers] == [6, 2, 2]
+        writers = [{image_id.split("-")[0] for image_id in manifest.image_ids(subset)} for subset in SUBSETS]
+        assert [len(subset) for subset in writers] == [6, 2, 2]
         assert len(set().union(*writers)) == 10
         assert set(manifest.writer_ids) == writers[0]
         assert manifest.divided_by == "writer"

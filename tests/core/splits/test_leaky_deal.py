@@ -1,5 +1,3 @@
-"""TODO."""
-
 from typing import Literal
 
 import numpy as np
@@ -20,43 +18,43 @@ def deal(by: Literal["line", "patch"], seed: int = 0) -> LeakyDeal:
     return LeakyDeal(by, 0.25, seed)
 
 
-def test_each_line_is_in_one_part_and_every_writer_in_both() -> None:
-    train, validation = (deal("line").part(part).choose(LINES) for part in ("train", "validation"))
+def test_each_line_is_in_one_subset_and_every_writer_in_both() -> None:
+    train, validation = (deal("line").subset(subset).choose(LINES) for subset in ("train", "validation"))
     assert (train ^ validation).all()
     assert [validation[start : start + 8].sum() for start in (0, 8, 16)] == [2, 2, 2]
 
 
 def test_by_patch_all_lines_are_trained_on_and_the_same_lines_validate_as_by_line() -> None:
-    assert deal("patch").part("train").choose(LINES).all()
-    by_patch, by_line = (deal(by).part("validation").choose(LINES) for by in ("patch", "line"))
+    assert deal("patch").subset("train").choose(LINES).all()
+    by_patch, by_line = (deal(by).subset("validation").choose(LINES) for by in ("patch", "line"))
     assert (by_patch == by_line).all()
 
 
 def test_a_writer_with_one_line_is_trained_on() -> None:
     alone = LINES[:1]
-    assert deal("line").part("train").choose(alone).all()
-    assert not deal("line").part("validation").choose(alone).any()
-    assert deal("patch").part("validation").choose(alone).all()
+    assert deal("line").subset("train").choose(alone).all()
+    assert not deal("line").subset("validation").choose(alone).any()
+    assert deal("patch").subset("validation").choose(alone).all()
 
 
 def test_the_order_of_lines_does_not_matter_and_the_seed_does() -> None:
-    part = deal("line").part("validation")
-    assert (part.choose(LINES[::-1])[::-1] == part.choose(LINES)).all()
-    assert any((deal("line", seed).part("validation").choose(LINES) != part.choose(LINES)).any() for seed in (1, 2))
+    subset = deal("line").subset("validation")
+    assert (subset.choose(LINES[::-1])[::-1] == subset.choose(LINES)).all()
+    assert any((deal("line", seed).subset("validation").choose(LINES) != subset.choose(LINES)).any() for seed in (1, 2))
 
 
 @pytest.mark.parametrize("shape", [(1, 40), (5, 9), (1, 2)])
 def test_by_patch_each_offset_is_in_one_part(shape: tuple[int, int]) -> None:
-    train, validation = (deal("patch").part(part).offsets(LINES[0], shape) for part in ("train", "validation"))
+    train, validation = (deal("patch").subset(subset).offsets(LINES[0], shape) for subset in ("train", "validation"))
     assert train.shape == shape
     assert (train ^ validation).all()
     assert validation.sum() == max(1, round(0.25 * shape[0] * shape[1]))
 
 
 def test_a_single_offset_and_those_by_line_are_in_both() -> None:
-    for part in ("train", "validation"):
-        assert deal("patch").part(part).offsets(LINES[0], (1, 1)).all()
-        assert deal("line").part(part).offsets(LINES[0], (3, 4)).all()
+    for subset in ("train", "validation"):
+        assert deal("patch").subset(subset).offsets(LINES[0], (1, 1)).all()
+        assert deal("line").subset(subset).offsets(LINES[0], (3, 4)).all()
 
 
 def places(plan: PatchPlan) -> set[tuple[int, int, int]]:
@@ -65,8 +63,8 @@ def places(plan: PatchPlan) -> set[tuple[int, int, int]]:
 
 def plans(store: LineStore, by: Literal["line", "patch"]) -> tuple[PatchPlan, PatchPlan]:
     image_ids = [line.image_id for line in store.lines]
-    train = PatchSampler(store, image_ids, WRITERS, SETTINGS, 0, deal(by).part("train")).plan_epoch(0)
-    return train, evaluation_plan(store, image_ids, WRITERS, SETTINGS, 6, deal(by).part("validation"))
+    train = PatchSampler(store, image_ids, WRITERS, SETTINGS, 0, deal(by).subset("train")).plan_epoch(0)
+    return train, evaluation_plan(store, image_ids, WRITERS, SETTINGS, 6, deal(by).subset("validation"))
 
 
 def test_patches_of_a_patch_split_are_different_places_on_the_same_lines(bar_store: LineStore) -> None:
@@ -87,10 +85,10 @@ def test_patches_of_a_line_split_are_of_different_lines(bar_store: LineStore) ->
 def test_a_line_without_enough_ink_is_judged_by_a_patch_that_was_held_back(bar_store: LineStore) -> None:
     store = bar_store
     settings = SETTINGS.model_copy(update={"min_ink": 0.99})
-    part = deal("patch").part("validation")
+    subset = deal("patch").subset("validation")
     image_ids = [line.image_id for line in store.lines]
-    plan = evaluation_plan(store, image_ids, None, settings, 6, part)
+    plan = evaluation_plan(store, image_ids, None, settings, 6, subset)
     for line, top, left in places(plan):
         n_lefts = store.lines[line].width_px - settings.size_px + 1
         shape = (store.height_px - settings.size_px + 1, n_lefts)
-        assert part.offsets(store.lines[line], shape)[top, left]
+        assert subset.offsets(store.lines[line], shape)[top, left]

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import dataclasses
 import json
 from pathlib import Path
@@ -57,7 +55,7 @@ def test_the_file_can_be_read_by_people(manifest: SplitManifest, tmp_path: Path)
     assert json.loads(text)["n_images"] == {"train": 2, "validation": 2, "test": 2}
 
 
-def test_an_image_in_two_parts_is_refused(manifest: SplitManifest) -> None:
+def test_an_image_in_two_subsets_is_refused(manifest: SplitManifest) -> None:
     with pytest.raises(SplitError, match="'a1' is in train and in test"):
         dataclasses.replace(manifest, test=("a3", "a1"))
 
@@ -106,7 +104,7 @@ def corpus_of(manifest: SplitManifest, page_of: dict[str, str]) -> CorpusIndex:
     return CorpusIndex("made", Path(), tuple(images))
 
 
-def test_a_corpus_whose_page_lies_in_two_parts_does_not_fit(manifest: SplitManifest) -> None:
+def test_a_corpus_whose_page_lies_in_two_subsets_does_not_fit(manifest: SplitManifest) -> None:
     manifest.check_fits(corpus_of(manifest, {}))
     with pytest.raises(SplitError, match="'p' is in train and in test"):
         manifest.check_fits(corpus_of(manifest, {"a1": "p", "a3": "p"}))

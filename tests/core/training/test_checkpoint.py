@@ -1,5 +1,3 @@
-"""TODO."""
-
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import CheckpointError
-from core.training.checkpoint import FitState, fit_identity, latest_checkpoint, load_checkpoint, save_checkpoint
+from core.training.checkpoint import FitState, fit_identity, load_checkpoint, save_checkpoint
 
 GENERATOR = np.random.default_rng(0)
 STATE = FitState(
@@ -46,8 +44,6 @@ def test_the_latest_two_are_kept(tmp_path: Path) -> None:
     for epoch in range(1, 5):
         save_checkpoint(replace(STATE, epoch=epoch), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-00003.npz", "epoch-00004.npz"]
-    assert latest_checkpoint(tmp_path) == tmp_path / "epoch-00004.npz"
-    assert latest_checkpoint(tmp_path / "absent") is None
 
 
 def test_an_epoch_that_is_written_again_does_not_remove_itself(tmp_path: Path) -> None:

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import os
 import subprocess
 import sys
@@ -16,7 +14,6 @@ from numpy.typing import NDArray
 from core.errors import CheckpointError, TrainingError
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
-from core.training.checkpoint import latest_checkpoint
 from core.training.fit import TrainingStep, fit
 from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor, cpu_flags
 
@@ -26,6 +23,10 @@ SMALL = Hyperparameters(
     input_px=16, n_blocks=1, filters=4, convolutions_per_block=1, dropout=0.2, learning_rate=0.02, batch_size=16
 )
 MONITOR = Monitor("val/score", "minimize")
+
+
+def latest(folder: Path) -> Path:
+    return max(folder.glob("epoch-*.npz"))
 
 
 class BarFeed:
@@ -119,7 +120,7 @@ def test_parts_make_the_same_fit_as_the_whole(tmp_path: Path) -> None:
         part, _, _, parted = fit_small(
             scores[until - 1 :], until_epoch=until, checkpoint=checkpoint, checkpoint_dir=tmp_path / "parts"
         )
-        checkpoint = latest_checkpoint(tmp_path / "parts")
+        checkpoint = latest(tmp_path / "parts")
     assert whole.checkpoint is not None
     assert part.checkpoint is not None
     assert whole.checkpoint.sha256 == part.checkpoint.sha256
@@ -129,7 +130,7 @@ def test_parts_make_the_same_fit_as_the_whole(tmp_path: Path) -> None:
 
 def test_a_fit_that_was_complete_gives_its_best_weights_without_training(tmp_path: Path) -> None:
     _, _, validate, _ = fit_small([1, 2, 3, 4], checkpoint_dir=tmp_path)
-    result, records, _, model = fit_small([], checkpoint=latest_checkpoint(tmp_path))
+    result, records, _, model = fit_small([], checkpoint=latest(tmp_path))
     assert (result.end, result.n_epochs, result.best_epoch, records) == (FitEnd.HORIZON, 4, 1, [])
     assert all(np.array_equal(a, b) for a, b in zip(validate.seen[0], model.get_weights(), strict=True))
 
@@ -148,7 +149,7 @@ def test_a_fit_that_was_complete_gives_its_best_weights_without_training(tmp_pat
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     fit_small([1], until_epoch=1, checkpoint_dir=tmp_path)
     with pytest.raises(CheckpointError, match="must belong to the same fit"):
-        fit_small([1], checkpoint=latest_checkpoint(tmp_path), **changes)
+        fit_small([1], checkpoint=latest(tmp_path), **changes)
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit_with_the_reason() -> None:
@@ -195,7 +196,6 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from core.patches.feed import augment_patches
-from core.training.checkpoint import latest_checkpoint
 from core.training.plan import FitPlan, Monitor
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
@@ -216,7 +216,8 @@ class Feed:
             yield patches[..., None], generator.integers(0, 5, 16).astype(np.int32)
 
 def end_of(name, hyperparameters, folder, at_epoch):
-    plan = FitPlan(hyperparameters, Monitor("val/x"), 4, folder, checkpoint=latest_checkpoint(folder))
+    latest = max(folder.glob("epoch-*.npz"), default=None)
+    plan = FitPlan(hyperparameters, Monitor("val/x"), 4, folder, checkpoint=latest)
     model = build_model(hyperparameters, (56, 56, 1), 5, seed=3)
     probe = np.full((2, 56, 56, 1), 90, np.uint8)
     result = fit(model, Feed(), lambda model: {"val/x": float(model(probe)[0, 0])}, plan, at_epoch)

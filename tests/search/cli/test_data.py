@@ -115,15 +115,16 @@ def test_more_than_the_allowed_share_of_broken_images_stops_and_says_so(
     assert allowed.code == 0, allowed.err
 
 
-def test_an_empty_part_says_so(scans: Path, command: Command) -> None:
+def test_an_empty_subset_says_so(scans: Path, command: Command) -> None:
     answer = command("data", "pages", scans, "--set", "split.test=0")
     assert (answer.code, answer.out) == (0, "")
-    assert answer.err == "The test part of the split is empty.\n"
+    assert answer.err == "The test subset of the split is empty.\n"
 
 
 def test_pages_are_spread_over_the_writers(scans: Path, command: Command) -> None:
-    answer = command("data", "pages", scans, "--part", "train", "--limit", "3")
+    answer = command("data", "pages", scans, "--subset", "train", "--limit", "3")
     pages = [Path(line) for line in answer.out.splitlines()]
+    assert command("data", "pages", scans, "--part", "train", "--limit", "3").out == answer.out  # its name in 0.1
     assert len(pages) == 3
     assert len({page.parent for page in pages}) == 3
 

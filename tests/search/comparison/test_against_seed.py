@@ -12,17 +12,11 @@ def test_two_trials_are_compared_page_by_page() -> None:
     second = [decided(f"p{k}", 0.4, is_right=k >= 6) for k in range(10)]
     paired = pair_decisions(first, second)
     assert paired is not None
-    assert (paired.n_items, paired.both_right, paired.only_first, paired.only_second, paired.neither) == (
-        10,
-        4,
-        6,
-        0,
-        0,
-    )
-    assert paired.top1_gain == pytest.approx(0.6)
+    assert (paired.n_items, paired.n_units, paired.n_only_first, paired.n_only_second) == (10, 10, 6, 0)
+    assert paired.top1_difference == pytest.approx(0.6)
     assert paired.top1_interval[0] < 0.6 < paired.top1_interval[1]
-    assert paired.logloss_gain == pytest.approx(0.6931, abs=1e-4)
-    assert paired.logloss_interval == pytest.approx((0.6931, 0.6931), abs=1e-4)
+    assert paired.logloss_difference == pytest.approx(-0.6931, abs=1e-4)
+    assert paired.logloss_interval == pytest.approx((-0.6931, -0.6931), abs=1e-4)
     assert paired.p_value == pytest.approx(2 / 2**6)
 
 
@@ -30,7 +24,7 @@ def test_equal_trials_do_not_differ() -> None:
     same = [decided(f"p{k}", 0.7) for k in range(5)]
     paired = pair_decisions(same, same)
     assert paired is not None
-    assert (paired.top1_gain, paired.logloss_gain, paired.p_value) == (0.0, 0.0, 1.0)
+    assert (paired.top1_difference, paired.logloss_difference, paired.p_value) == (0.0, 0.0, 1.0)
 
 
 def test_no_common_page_compares_nothing() -> None:

@@ -88,7 +88,7 @@ def test_a_corpus_of_pages_is_divided_by_its_lines(tmp_path: Path, corpus: Prepa
     ids = tuple(image.image_id for image in index.images)
     manifest = replace(corpus.manifest, train=ids[: len(ids) // 2], validation=ids[len(ids) // 2 :], test=())
     by_line = audit_arms(index, manifest, seed=0).divisions["line"]
-    chosen = [by_line.leaky.part(part).choose(store.lines) for part in ("train", "validation")]  # type: ignore[union-attr]
+    chosen = [by_line.leaky.subset(part).choose(store.lines) for part in ("train", "validation")]  # type: ignore[union-attr]
     assert (chosen[0] ^ chosen[1]).all()
     both = [{store.lines[k].image_id for k in part.nonzero()[0]} for part in chosen]
     assert both[0] & both[1]
