@@ -1,7 +1,4 @@
-"""Whether the disk has room for another part of a trial; a sweep whose disk is full waits instead of failing.
-
-How much of the disk a sweep takes, each file counted once however many names it has.
-"""
+"""The disk: a sweep whose disk is full waits instead of failing, and what a sweep takes is measured."""
 
 import os
 import shutil
@@ -17,6 +14,7 @@ from search.tracking import MODELS_FOLDER
 
 _CHECK_EVERY_S = 1.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 300.0
+_CHECKPOINTS, _MODEL = "checkpoints", "model"
 
 
 class DiskSpaceGuard:
@@ -31,7 +29,7 @@ class DiskSpaceGuard:
 
         Args:
             folder: of the sweep.
-            min_free_bytes: so much must be free for a part of a trial to start; 0 for no limit.
+            min_free_bytes: must be free for a segment of a trial to start; 0 for no limit.
             say: takes what the user should know.
         """
         self._folder = folder
@@ -93,9 +91,6 @@ def check_disk_space(folder: Path, min_free_bytes: int) -> None:
         )
 
 
-_CHECKPOINTS, _MODEL = "checkpoints", "model"
-
-
 @dataclass(frozen=True)
 class DiskUse:
     """What a sweep takes of the disk.
@@ -154,7 +149,7 @@ class FreedBytes:
         self._gone: dict[tuple[int, int], set[str]] = {}
 
     def add(self, folders: Iterable[Path]) -> int:
-        """What deleting these folders frees, all those before being deleted."""
+        """What deleting these folders frees, once those given before are deleted."""
         n_bytes = 0
         for folder in folders:
             for parts, status in _files_below(folder):

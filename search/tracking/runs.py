@@ -27,7 +27,7 @@ from mlflow.exceptions import MlflowException
 from core.errors import TrackingError
 from search.ledger.trial import FileReference, TrialState
 from search.sweep.observer import TrialSummary
-from search.tracking.store import TrackingStore, all_pages
+from search.tracking.store import TrackingStore, all_pages, tracking_errors
 
 DIGEST_LENGTH = 8  # as long as MLflow's own, which its pages have room for; the whole hash is in the profile
 
@@ -61,6 +61,13 @@ class TrackedDataset:
         source, profile = json.dumps({"uri": self.source}), json.dumps({**self.profile, "split": self.digest})
         dataset = Dataset(name, digest, source_type="local", source=source, profile=profile)
         return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", self.context)])
+
+    @classmethod
+    def of(cls, used: DatasetInput) -> "TrackedDataset":
+        """Read an input of a run back."""
+        profile = json.loads(used.dataset.profile)
+        digest, context = profile.pop("split"), next(tag.value for tag in used.tags if tag.key == "mlflow.data.context")
+        return cls(used.dataset.name, context, digest, json.loads(used.dataset.source)["uri"], profile)
 
 
 RunEnd = Literal["FINISHED", "KILLED", "FAILED"]
@@ -127,6 +134,21 @@ class TrackedRuns:
         with tempfile.TemporaryDirectory() as temporary:  # MLflow takes the name from the local file
             renamed = shutil.copy2(local, Path(temporary) / artifact_path.name)
             self.client.log_artifact(run_id, str(renamed), folder)
+
+
+def find_sweep_run(store: TrackingStore, sweep_name: str, sweep_id: str) -> Run | None:
+    """The sweep's own run; `None` if it was never tracked there.
+
+    Raises:
+        TrackingError: if the store cannot be read.
+    """
+    client = store.client()
+    with tracking_errors(f"find the run of sweep {sweep_name!r}", store):
+        experiment = client.get_experiment_by_name(sweep_name)
+        if experiment is None:
+            return None
+        condition = f"tags.sweep_id = '{sweep_id}' and tags.kind = 'sweep'"
+        return next(iter(client.search_runs([experiment.experiment_id], condition, max_results=1)), None)
 
 
 def metrics_at(

@@ -44,6 +44,11 @@ class TrackingStore:
         return self.uri.split("://", 1)[0] in SERVER_SCHEMES
 
     @property
+    def database(self) -> Path | None:
+        """The file of a SQLite store; `None` for other stores."""
+        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+
+    @property
     def shown_uri(self) -> str:
         """The address without its password."""
         return _without_password(self.uri)

@@ -1,9 +1,4 @@
-"""Frees the disk: what sweeps keep of trials below their best, and lines that no sweep needs.
-
-What of a sweep can go: models and files of the trials below the best, checkpoints that nobody goes on from.
-
-Line stores and pools of lines that no sweep of the project needs any more.
-"""
+"""Frees the disk: what sweeps keep of trials below their best, and lines that no sweep needs."""
 
 import json
 import re
@@ -26,139 +21,13 @@ from search.ledger.ranking import rank
 from search.sweep.disk import FreedBytes
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.tracking.models import KnownModel, delete_model, local_folder
-from search.tracking.store import TrackingStore, locate_store, open_store, tracking_errors
-from search.upkeep.moved_projects import database_of, find_moved_addresses
-from search.upkeep.sweep_records import DROPPED_TAG, SweepRecords, SweepRow, read_records, sweep_rows
+from search.tracking.store import TrackingStore, tracking_errors
+from search.upkeep.moved_projects import refuse_moved
+from search.upkeep.sweep_records import CHECKPOINTS, DROPPED_TAG, SweepRow, open_store_of, read_records, sweep_rows
 
-MODEL, CHECKPOINTS, FILES, LEFTOVER = "model", "checkpoints", "files", "left over by a crash"
-
-
-@dataclass(frozen=True)
-class Removal:
-    """Something that can go.
-
-    Attributes:
-        trial: whose it is.
-        kind: in words.
-        paths: folders that are deleted.
-        model: in MLflow, deleted by its id; `None` where only files go.
-        run_id: where it is written down that the model was dropped.
-    """
-
-    trial: int
-    kind: str
-    paths: Sequence[Path]
-    model: KnownModel | None = None
-    run_id: str = ""
-
-
-def find_removals(sweep: KnownSweep, rows: Sequence[SweepRow], n_kept: int) -> list[Removal]:
-    """List what can go of a sweep that no driver is on.
-
-    Never among it: model and files of the best `n_kept` completed trials or of a registered version, anything of a
-    trial that may go on or that MLflow does not have yet, and refits. What the best trials lose are checkpoints and
-    attempts before the one that completed.
-
-    Args:
-        sweep: with its ledger.
-        rows: its trials side by side.
-        n_kept: how many of the best completed trials keep all.
-    """
-    direction = sweep.experiment.objective.resolved_direction
-    ranked = rank([trial.summary for trial in sweep.state.trials.values()], direction)
-    best = {trial.number for trial in ranked[:n_kept]}
-    return [removal for row in rows for removal in _of_row(row, row.number in best)]
-
-
-def _of_row(row: SweepRow, is_best: bool) -> Iterator[Removal]:
-    if row.strays:
-        yield Removal(row.number, LEFTOVER, row.strays)
-    if row.trial is None or not row.trial.state.is_final or not row.trial.is_tracked:
-        return
-    is_kept = is_best or any(model.versions for model in row.models)
-    if not is_kept:
-        for model in row.models:
-            known = KnownModel(model.model_id, model.is_ready, model.location, model.folder)
-            places = (local_folder(model.location), Path(model.folder) if model.folder else None)
-            run_id = row.runs[0].run_id if row.runs else ""
-            yield Removal(row.number, MODEL, tuple(place for place in places if place is not None), known, run_id)
-    attempts = tuple(folder for folder in row.attempts if not (is_kept and _holds_result(folder, row)))
-    if attempts:
-        yield Removal(row.number, FILES, attempts)
-    spent = tuple(folder for folder in row.checkpoints if folder.parent not in attempts)
-    if spent:
-        yield Removal(row.number, CHECKPOINTS, spent)
-
-
-def _holds_result(folder: Path, row: SweepRow) -> bool:
-    """Whether the trial's end refers to a file in this attempt's folder; where it refers to none, the last one does."""
-    result = row.trial.result if row.trial is not None else None
-    if result is None:
-        return True
-    files = [file.path for file in (*result.artifacts.values(), *((result.model,) if result.model else ()))]
-    return any(path.is_relative_to(folder) for path in files) if files else folder == row.attempts[-1]
-
-
+MODEL, FILES, LEFTOVER = "model", "files", "left over by a crash"
 POOL_PREFIX = "pool-"
 _KEY = re.compile(r"[0-9a-f]{16,}")  # nothing that somebody else put there
-
-
-@dataclass(frozen=True)
-class UnusedLines:
-    """A pool or a list of lines that can go; both are built again when they are needed.
-
-    Attributes:
-        path: its folder.
-        reason: in words.
-    """
-
-    path: Path
-    reason: str
-
-
-def find_unused_lines(workspace: Workspace, sweeps: list[KnownSweep]) -> list[UnusedLines]:
-    """List the pools of ink settings that no sweep has, and the lists that need such a pool, or are of another format.
-
-    A pool that somebody adds to just now is left out. A list whose pool stays is small, and stays too.
-
-    Args:
-        workspace: where the stores are.
-        sweeps: all of the project.
-    """
-    folder = workspace.line_stores
-    used = {Pool(folder, sweep.experiment.ink).folder.name for sweep in sweeps}
-    unused: list[UnusedLines] = []
-    for path in sorted(path for path in folder.glob("*") if path.is_dir()):
-        if path.name.startswith(POOL_PREFIX):
-            if path.name not in used and not _is_held(path):
-                unused.append(UnusedLines(path, "of ink settings that no sweep has"))
-        elif _KEY.fullmatch(path.name):
-            pool = _pool_of(path)
-            if pool is None:
-                unused.append(UnusedLines(path, "of another version, or damaged"))
-            elif pool not in used and not _is_held(folder / pool):
-                unused.append(UnusedLines(path, "its pool goes, or is gone"))
-    return unused
-
-
-def _pool_of(folder: Path) -> str | None:
-    """The name of the pool that a list of lines needs; `None` if it is none that this version can read."""
-    try:
-        with (folder / LIST).open("rb") as file:
-            return str(json.loads(file.readline())["pool"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _is_held(pool: Path) -> bool:
-    """Whether a process is adding records."""
-    if not pool.is_dir():
-        return False
-    try:
-        with FileLock(pool / ".lock", timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 @dataclass(frozen=True)
@@ -201,10 +70,14 @@ class Collection:
 def collect_garbage(names: Sequence[str], workspace: Workspace, n_kept: int, is_dry_run: bool) -> Collection:
     """Delete what nobody needs, or say what that would be.
 
+    Never deleted: model and files of the best `n_kept` completed trials of a sweep or of a registered version,
+    anything of a trial that may be resumed or that MLflow does not have yet, and refits. What the best trials lose are
+    checkpoints, and attempts before the one that completed.
+
     Args:
-        names: of sweeps; for all sweeps of the workspace, and for unused lines, none.
+        names: of sweeps; empty for all sweeps of the workspace, and for unused lines.
         workspace: where.
-        n_kept: how many of each sweep's best trials keep model and files.
+        n_kept: the best trials of each sweep that keep their model and files.
         is_dry_run: only look.
 
     Raises:
@@ -213,7 +86,7 @@ def collect_garbage(names: Sequence[str], workspace: Workspace, n_kept: int, is_
     """
     freed: list[Freed] = []
     skipped: list[str] = []
-    known = _known_sweeps(workspace)
+    known = sorted(path.parent.name for path in workspace.sweep("x").parent.glob(f"*/{LEDGER_NAME}"))
     for name in names or known:
         with ExitStack() as held:
             try:
@@ -233,60 +106,85 @@ def collect_garbage(names: Sequence[str], workspace: Workspace, n_kept: int, is_
     return Collection(freed, skipped)
 
 
-def _known_sweeps(workspace: Workspace) -> list[str]:
-    return sorted(path.parent.name for path in workspace.sweep("x").parent.glob(f"*/{LEDGER_NAME}"))
+@dataclass(frozen=True)
+class _Removal:
+    """Something of a sweep that can go.
+
+    Attributes:
+        trial: whose it is.
+        kind: in words.
+        paths: folders that are deleted.
+        model: in MLflow, deleted by its id; `None` where only files go.
+        run_id: where it is written down that the model was dropped.
+    """
+
+    trial: int
+    kind: str
+    paths: Sequence[Path]
+    model: KnownModel | None = None
+    run_id: str = ""
 
 
 def _collect_of_sweep(sweep: KnownSweep, workspace: Workspace, n_kept: int, is_dry_run: bool) -> list[Freed]:
-    store = _store_of(sweep, workspace)
-    created, metric = sweep.created, sweep.experiment.objective.metric
-    records = SweepRecords("", (), {}, {})
+    store = open_store_of(sweep, workspace)
     if store is not None:
-        _refuse_moved(store)
-        records = read_records(store, created.name, created.sweep_id, metric)
-    removals = find_removals(sweep, sweep_rows(sweep, records, None), n_kept)
+        refuse_moved(store)
+    rows = sweep_rows(sweep, read_records(sweep, store), None)
+    ranked = rank([t.summary for t in sweep.state.trials.values()], sweep.experiment.objective.resolved_direction)
+    best = {trial.number for trial in ranked[:n_kept]}
+    removals = [removal for row in rows for removal in _removals_of(row, row.number in best)]
     counted = FreedBytes()
     freed = []
     for kind in dict.fromkeys(removal.kind for removal in removals):
         alike = [removal for removal in removals if removal.kind == kind]
         paths = [path for removal in alike for path in removal.paths]
         n_trials = len({removal.trial for removal in alike})
-        freed.append(Freed(created.name, kind, n_trials, counted.add(paths), paths))
+        freed.append(Freed(sweep.created.name, kind, n_trials, counted.add(paths), paths))
     if not is_dry_run:
         for removal in removals:
             _remove(removal, store)
     return freed
 
 
-def _store_of(sweep: KnownSweep, workspace: Workspace) -> TrackingStore | None:
-    """The sweep's store, unless it is a database that is not there."""
-    database = database_of(locate_store(sweep.experiment.tracking, workspace.root))
-    if database is not None and not database.exists():
-        return None
-    return open_store(sweep.experiment.tracking, workspace.root)
+def _removals_of(row: SweepRow, is_best: bool) -> Iterator[_Removal]:
+    if row.strays:
+        yield _Removal(row.number, LEFTOVER, row.strays)
+    if row.trial is None or not row.trial.state.is_final or not row.trial.is_tracked:
+        return
+    is_kept = is_best or any(model.versions for model in row.models)
+    for model in row.models if not is_kept else ():
+        places = (local_folder(model.known.location), Path(model.known.folder) if model.known.folder else None)
+        run_id = row.runs[0].run_id if row.runs else ""
+        yield _Removal(row.number, MODEL, tuple(place for place in places if place is not None), model.known, run_id)
+    attempts = tuple(folder for folder in row.attempts if not (is_kept and _holds_result(folder, row)))
+    if attempts:
+        yield _Removal(row.number, FILES, attempts)
+    spent = tuple(folder for folder in row.checkpoints if folder.parent not in attempts)
+    if spent:
+        yield _Removal(row.number, CHECKPOINTS, spent)
 
 
-def _refuse_moved(store: TrackingStore) -> None:
-    moved = find_moved_addresses(store)
-    if moved is not None:
-        raise WhosehandError(
-            f"Files are deleted where the tracking store says they are, but it points to {', '.join(moved.moves)} "
-            f"({moved}): the project was moved or copied. Run `whosehand doctor --mend` first."
-        )
+def _holds_result(folder: Path, row: SweepRow) -> bool:
+    """Whether the trial's end refers to a file in this attempt's folder; where it refers to none, the last one does."""
+    result = row.trial.result if row.trial is not None else None
+    if result is None:
+        return True
+    files = [file.path for file in (*result.artifacts.values(), *((result.model,) if result.model else ()))]
+    return any(path.is_relative_to(folder) for path in files) if files else folder == row.attempts[-1]
 
 
-def _remove(removal: Removal, store: TrackingStore | None) -> None:
+def _remove(removal: _Removal, store: TrackingStore | None) -> None:
     if removal.model is not None and store is not None:
         with tracking_errors(f"delete the model of trial {removal.trial}", store):
             client = store.client()
-            if removal.run_id:  # first: a model that is gone without a word would be missed
+            if removal.run_id:  # first: a model that is gone without a word would count as lost
                 client.set_tag(removal.run_id, DROPPED_TAG, time.strftime("by whosehand gc, %Y-%m-%d"))
             delete_model(client, removal.model)
     for path in removal.paths:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _collect_lines(workspace: Workspace, known: list[str], skipped: list[str], is_dry_run: bool) -> list[Freed]:
+def _collect_lines(workspace: Workspace, known: Sequence[str], skipped: list[str], is_dry_run: bool) -> list[Freed]:
     sweeps = []
     for name in known:
         try:
@@ -294,15 +192,53 @@ def _collect_lines(workspace: Workspace, known: list[str], skipped: list[str], i
         except WhosehandError as error:
             skipped.append(f"Lines are left alone, because it is not known which ones {name!r} needs: {error}")
             return []
-    unused = find_unused_lines(workspace, sweeps)
+    unused = _unused_lines(workspace, sweeps)
     counted = FreedBytes()
-    freed = [_freed_lines(reason, unused, counted) for reason in dict.fromkeys(lines.reason for lines in unused)]
-    if not is_dry_run:
-        for lines in unused:
-            shutil.rmtree(lines.path, ignore_errors=True)
+    freed = []
+    for reason in dict.fromkeys(unused.values()):
+        paths = [path for path, of_path in unused.items() if of_path == reason]
+        freed.append(Freed("", f"lines {reason}", 0, counted.add(paths), paths))
+    for path in unused if not is_dry_run else ():
+        shutil.rmtree(path, ignore_errors=True)
     return freed
 
 
-def _freed_lines(reason: str, unused: Sequence[UnusedLines], counted: FreedBytes) -> Freed:
-    paths = [lines.path for lines in unused if lines.reason == reason]
-    return Freed("", f"lines {reason}", 0, counted.add(paths), paths)
+def _unused_lines(workspace: Workspace, sweeps: Sequence[KnownSweep]) -> dict[Path, str]:
+    """The pools of ink settings that no sweep has, and the lists that need such a pool, each with the reason.
+
+    Both are built again when they are needed. A pool to which somebody is adding lines is left out. A list whose pool
+    stays is small, and stays too.
+    """
+    folder, unused = workspace.line_stores, dict[Path, str]()
+    used = {Pool(folder, sweep.experiment.ink).folder.name for sweep in sweeps}
+    for path in sorted(path for path in folder.glob("*") if path.is_dir()):
+        if path.name.startswith(POOL_PREFIX):
+            if path.name not in used and not _is_held(path):
+                unused[path] = "of ink settings that no sweep has"
+        elif _KEY.fullmatch(path.name):
+            pool = _pool_of(path)
+            if pool is None:
+                unused[path] = "of another version, or damaged"
+            elif pool not in used and not _is_held(folder / pool):
+                unused[path] = "without their pool"
+    return unused
+
+
+def _pool_of(folder: Path) -> str | None:
+    """The name of the pool that a list of lines needs; `None` if this version cannot read the list."""
+    try:
+        with (folder / LIST).open("rb") as file:
+            return str(json.loads(file.readline())["pool"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_held(pool: Path) -> bool:
+    """Whether a process is adding records."""
+    if not pool.is_dir():
+        return False
+    try:
+        with FileLock(pool / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True

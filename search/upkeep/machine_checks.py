@@ -1,15 +1,4 @@
-"""What a check found.
-
-Room on the disk, and what the project takes of it.
-
-The processor, and which arithmetic it makes whosehand choose.
-
-MLflow servers that run on this project's store.
-
-Old records that make MLflow's own commands look elsewhere.
-
-Python and the libraries, against the ranges that whosehand was tried with.
-"""
+"""What `whosehand doctor` looks at on this machine: versions, processor, disk, servers, files of an older MLflow."""
 
 import platform
 import shutil
@@ -33,7 +22,11 @@ from search.ledger.ledger import LEDGER_NAME
 from search.ledger.ranking import readable_duration
 from search.sweep.disk import measure_disk
 from search.tracking.store import TrackingStore
-from search.upkeep.moved_projects import database_of
+
+PROBLEM_BYTES, NOTE_BYTES = 1_000_000_000, 5_000_000_000
+OLD_S = 86_400.0
+_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+_SHOWN = ("tensorflow", "keras", "mlflow", "optuna", "keras-tuner", "numpy")
 
 
 class Level(StrEnum):
@@ -61,6 +54,21 @@ class Finding:
     fix: str = ""
 
 
+def ok(topic: str, text: str) -> Finding:
+    """A finding that all is well."""
+    return Finding(Level.OK, topic, text)
+
+
+def note(topic: str, text: str, fix: str) -> Finding:
+    """A finding that fails nothing."""
+    return Finding(Level.NOTE, topic, text, fix)
+
+
+def problem(topic: str, text: str, fix: str = "") -> Finding:
+    """A finding that something is wrong."""
+    return Finding(Level.PROBLEM, topic, text, fix)
+
+
 @dataclass(frozen=True)
 class Subject:
     """What is examined.
@@ -86,7 +94,60 @@ class Subject:
         return folder.relative_to(self.workspace.sweep("x").parent).as_posix()
 
 
-PROBLEM_BYTES, NOTE_BYTES = 1_000_000_000, 5_000_000_000
+def check_versions(_: Subject) -> Iterator[Finding]:
+    """Compare what is installed with what the distribution asks for."""
+    try:
+        python = SpecifierSet(metadata.metadata("whosehand")["Requires-Python"])
+    except metadata.PackageNotFoundError:
+        text = "whosehand runs without being installed, so the versions of its libraries are not checked"
+        yield note("versions", text, "`make install`")
+        return
+    fix = "install another Python, then run `make install` again"
+    found = list(_wrong("Python", platform.python_version(), python, fix))
+    for requirement in map(Requirement, metadata.requires("whosehand") or ()):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            found += _wrong_distribution(requirement)
+    yield from found
+    if not found:
+        shown = ", ".join(f"{name} {metadata.version(name)}" for name in _SHOWN)
+        text = f"whosehand {metadata.version('whosehand')}, Python {platform.python_version()}, {shown}: all in range"
+        yield ok("versions", text)
+
+
+def _wrong_distribution(requirement: Requirement) -> Iterator[Finding]:
+    fix = f'python -m pip install "{requirement.name}{requirement.specifier}"'
+    try:
+        yield from _wrong(requirement.name, metadata.version(requirement.name), requirement.specifier, fix)
+    except metadata.PackageNotFoundError:
+        yield problem("versions", f"{requirement.name} is not installed", fix)
+
+
+def _wrong(name: str, version: str, allowed: SpecifierSet, fix: str) -> Iterator[Finding]:
+    if not allowed.contains(version, prereleases=True):
+        yield problem("versions", f"{name} must be {allowed}, but is {version}", fix)
+
+
+def check_processor(subject: Subject) -> Iterator[Finding]:
+    """Say what the processor can do, what precision follows and why, and whether memory suffices for a worker."""
+    flags = cpu_flags()
+    features = ", ".join(name for name in _FEATURES if name in flags) or "none of " + ", ".join(_FEATURES)
+    gpus = list_gpus()
+    cards = f", {len(gpus)} graphics card{'s' if len(gpus) > 1 else ''}" if gpus else ""
+    yield ok("processor", f"{count_cores()} cores{cards}; {features}")
+    if flags and not flags & {"avx", "avx2"}:
+        yield problem("processor", "TensorFlow's wheels need AVX, which it lacks", "train on another machine")
+    asked = subject.experiment.training.precision if subject.experiment is not None else "auto"
+    chosen = choose_precision(asked)
+    if asked != "auto":
+        why = "the experiment says so"
+    elif chosen == "float32":
+        why = "the processor has no amx_bf16, and without it bfloat16 is slower"
+    else:
+        why = "the processor has amx_bf16"
+    yield ok("precision", f"{chosen}, because {why}")
+    if (free_bytes := free_memory_bytes()) < MEMORY_PER_WORKER_BYTES:
+        text = f"{free_bytes / 1e9:.1f} GB are free; a worker takes about {MEMORY_PER_WORKER_BYTES / 1e9:.1f} GB"
+        yield note("memory", text, "close other programs, or expect to lose workers")
 
 
 def check_disk(subject: Subject) -> Iterator[Finding]:
@@ -96,119 +157,31 @@ def check_disk(subject: Subject) -> Iterator[Finding]:
     records = measure_disk(root / "mlruns", None).total_bytes
     data = measure_disk(subject.workspace.generated, None).total_bytes
     text = f"{decimal(free_bytes)} free; mlruns takes {decimal(records)}, data {decimal(data)}"
-    fix = "`whosehand gc` says what can go"
+    fix = "`whosehand gc` lists what can be deleted"
     if free_bytes < PROBLEM_BYTES:
-        yield Finding(Level.PROBLEM, "disk", f"{text}; a sweep should have {decimal(PROBLEM_BYTES)}", fix)
-    elif free_bytes < NOTE_BYTES:
-        yield Finding(Level.NOTE, "disk", text, fix)
+        yield problem("disk", f"{text}; a sweep should have {decimal(PROBLEM_BYTES)}", fix)
     else:
-        yield Finding(Level.OK, "disk", text)
-
-
-_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-_TENSORFLOW_NEEDS = "avx"
-
-
-def check_processor(subject: Subject) -> Iterator[Finding]:
-    """Say what the processor can do, what precision follows and why, and whether memory suffices for a worker."""
-    flags = cpu_flags()
-    features = ", ".join(name for name in _FEATURES if name in flags) or "none of " + ", ".join(_FEATURES)
-    gpus = list_gpus()
-    cards = f", {len(gpus)} graphics cards" if gpus else ""
-    yield Finding(Level.OK, "processor", f"{count_cores()} cores{cards}; {features}")
-    if flags and _TENSORFLOW_NEEDS not in flags and "avx2" not in flags:
-        yield Finding(
-            Level.PROBLEM, "processor", "TensorFlow's wheels need AVX, which it lacks", "train on another machine"
-        )
-    asked = subject.experiment.training.precision if subject.experiment is not None else "auto"
-    chosen = choose_precision(asked)
-    if asked != "auto":
-        why = "the experiment says so"
-    elif chosen == "float32":
-        why = "it has no amx_bf16; without it bfloat16 is slower"
-    else:
-        why = "it has amx_bf16"
-    yield Finding(Level.OK, "precision", f"{chosen}, because {why}")
-    free_bytes = free_memory_bytes()
-    if free_bytes < MEMORY_PER_WORKER_BYTES:
-        text = f"{free_bytes / 1e9:.1f} GB are free; a worker takes about {MEMORY_PER_WORKER_BYTES / 1e9:.1f} GB"
-        yield Finding(Level.NOTE, "memory", text, "close what else runs, or expect workers to be lost")
-
-
-OLD_S = 86_400.0
+        yield note("disk", text, fix) if free_bytes < NOTE_BYTES else ok("disk", text)
 
 
 def check_servers(subject: Subject) -> Iterator[Finding]:
     """Look for `mlflow server` processes on the store: one that was left over holds memory and a port."""
-    database = database_of(subject.store)
-    if database is None:
-        return
-    for process in psutil.process_iter(["pid", "ppid", "cmdline", "create_time"]):
+    database = subject.store.database
+    for process in psutil.process_iter(["pid", "cmdline", "create_time"]) if database is not None else ():
         command = process.info["cmdline"] or []
-        is_server = "mlflow" in command and "server" in command
-        if is_server and any(str(database) in part for part in command):
-            age_s = time.time() - process.info["create_time"]
-            text = f"an MLflow server runs on this store (process {process.info['pid']}, {readable_duration(age_s)})"
-            if age_s > OLD_S:
-                yield Finding(Level.NOTE, "servers", text, f"if nobody looks at it: kill {process.info['pid']}")
-            else:
-                yield Finding(Level.OK, "servers", text)
-
-
-_META = "meta.yaml"
+        if {"mlflow", "server"} <= {*command} and any(str(database) in part for part in command):
+            age_s, pid = time.time() - process.info["create_time"], process.info["pid"]
+            text = f"an MLflow server runs on this store (process {pid}, for {readable_duration(age_s)})"
+            yield note("servers", text, f"if nobody uses it: kill {pid}") if age_s > OLD_S else ok("servers", text)
 
 
 def check_stray_files(subject: Subject) -> Iterator[Finding]:
     """Look for `mlruns/<digits>/meta.yaml`, at whose sight MLflow takes plain files for its default store."""
-    folder = subject.workspace.root / "mlruns"
-    strays = sorted(
-        path.name for path in folder.glob("*") if path.name.isdigit() and path.is_dir() and (path / _META).exists()
-    )
+    found = sorted((subject.workspace.root / "mlruns").glob("*/meta.yaml"))
+    strays = [path.parent.name for path in found if path.parent.name.isdigit()]
     if strays:
         text = (
-            f"{', '.join(f'mlruns/{name}' for name in strays)} of an old MLflow: its own commands take plain files "
-            "for their store in this folder, and show none of whosehand's runs"
+            f"{', '.join(f'mlruns/{name}' for name in strays)} of an old MLflow: because of it MLflow's own commands "
+            "look for plain files in this folder, and show none of whosehand's runs"
         )
-        yield Finding(Level.PROBLEM, "stray files", text, f"mkdir old-mlruns && mv mlruns/{strays[0]} old-mlruns/")
-
-
-_SHOWN = ("tensorflow", "keras", "mlflow", "optuna", "keras-tuner", "numpy")
-
-
-def check_versions(_: Subject) -> Iterator[Finding]:
-    """Compare what is installed with what the distribution asks for."""
-    try:
-        asked = metadata.metadata("whosehand")
-    except metadata.PackageNotFoundError:
-        yield Finding(Level.NOTE, "versions", "whosehand runs without being installed, so it says no ranges")
-        return
-    python = SpecifierSet(asked["Requires-Python"])
-    found = [
-        *_wrong("Python", platform.python_version(), python, "install another Python and run `make install` anew"),
-        *(
-            problem
-            for requirement in map(Requirement, metadata.requires("whosehand") or ())
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            for problem in _wrong_distribution(requirement)
-        ),
-    ]
-    yield from found
-    if not found:
-        shown = ", ".join(f"{name} {metadata.version(name)}" for name in _SHOWN)
-        text = f"whosehand {metadata.version('whosehand')}, Python {platform.python_version()}, {shown}: all in range"
-        yield Finding(Level.OK, "versions", text)
-
-
-def _wrong_distribution(requirement: Requirement) -> list[Finding]:
-    fix = f'python -m pip install "{requirement.name}{requirement.specifier}"'
-    try:
-        version = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return [Finding(Level.PROBLEM, "versions", f"{requirement.name} is not installed", fix)]
-    return _wrong(requirement.name, version, requirement.specifier, fix)
-
-
-def _wrong(name: str, version: str, allowed: SpecifierSet, fix: str) -> list[Finding]:
-    if allowed.contains(version, prereleases=True):
-        return []
-    return [Finding(Level.PROBLEM, "versions", f"{name} must be {allowed}, but is {version}", fix)]
+        yield problem("stray files", text, f"mkdir old-mlruns && mv mlruns/{strays[0]} old-mlruns/")

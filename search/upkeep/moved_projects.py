@@ -1,7 +1,7 @@
 """Addresses of files in MLflow's database after the project was moved: MLflow keeps them absolute.
 
-A database in a moved folder still names the old one, so that every picture and model seems to be gone, or, after a
-copy, is another project's.
+A database in a moved folder still names the old one. Every picture and model then seems to be gone, or, after a copy,
+is another project's.
 """
 
 import sqlite3
@@ -60,7 +60,7 @@ def find_moved_addresses(store: TrackingStore) -> MovedAddresses | None:
     Raises:
         TrackingError: if the database cannot be read.
     """
-    database = database_of(store)
+    database = store.database
     if database is None or store.artifact_root is None or "://" in store.artifact_root:
         return None
     root = store.artifact_root.rstrip("/")
@@ -90,11 +90,11 @@ def fix_addresses(store: TrackingStore, moved: MovedAddresses) -> Path:
     Raises:
         TrackingError: if the database cannot be copied or written.
     """
-    database = database_of(store)
+    database = store.database
     if database is None:
-        raise TrackingError(f"Addresses can be mended in a SQLite database only, but the store is {store.shown_uri}.")
-    backup = database.with_name(f"{database.name}.before-mend-{time.strftime('%Y%m%d-%H%M%S')}")
-    with tracking_errors("mend the addresses", store), closing(sqlite3.connect(database)) as connection:
+        raise TrackingError(f"Addresses can be fixed in a SQLite database only, but the store is {store.shown_uri}.")
+    backup = database.with_name(f"{database.name}.before-fix-{time.strftime('%Y%m%d-%H%M%S')}")
+    with tracking_errors("fix the addresses", store), closing(sqlite3.connect(database)) as connection:
         with closing(sqlite3.connect(backup)) as copy:
             connection.backup(copy)
         with connection:
@@ -107,6 +107,20 @@ def fix_addresses(store: TrackingStore, moved: MovedAddresses) -> Path:
     return backup
 
 
+def refuse_moved(store: TrackingStore) -> None:
+    """See that the addresses are those of this project before something is deleted where they point to.
+
+    Raises:
+        TrackingError: if they are not.
+    """
+    moved = find_moved_addresses(store)
+    if moved is not None:
+        raise TrackingError(
+            f"Files are deleted where the tracking store says they are, but it points to {', '.join(moved.moves)} "
+            f"({moved}): the project was moved or copied. Run `whosehand doctor --apply` first."
+        )
+
+
 def refuse_while_used(workspace: Workspace) -> None:
     """See that no driver is on any sweep.
 
@@ -115,11 +129,6 @@ def refuse_while_used(workspace: Workspace) -> None:
     """
     for ledger in sorted(workspace.sweep("x").parent.glob(f"*/{LEDGER_NAME}")):
         refuse_held(ledger.parent)
-
-
-def database_of(store: TrackingStore) -> Path | None:
-    """The file of a SQLite store; `None` for other stores."""
-    return Path(store.uri.removeprefix("sqlite:///")) if store.uri.startswith("sqlite:///") else None
 
 
 def _roots(location: str, own: str) -> tuple[str, str]:

@@ -1,13 +1,10 @@
-"""Lays the ledger, the engine's study, MLflow and the disk side by side, and mends what differs from the ledger.
+"""Compares the engine's study, MLflow and the disk with a sweep's ledger, and fixes what differs from it."""
 
-Where the records of a sweep differ from its ledger, and what would mend each difference.
-"""
-
-import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from core.errors import EngineError
@@ -27,68 +24,23 @@ from search.sweep.launch import engine_settings
 from search.sweep.observer import SweepEnded, SweepStarted
 from search.sweep.preparation import CORPUS_REPORT_FILE, SPLIT_FILE, UNUSABLE_FILE
 from search.sweep.tracking_queue import TrackingQueue
-from search.tracking.models import KnownModel, artifact_folder, delete_model, local_folder, place_model
-from search.tracking.runs import TrackedDataset
-from search.tracking.store import TrackingStore, locate_store, open_store, tracking_errors
+from search.tracking.models import artifact_folder, delete_model, local_folder, place_model
+from search.tracking.runs import TrackedDataset, find_sweep_run
+from search.tracking.store import open_store, tracking_errors
 from search.tracking.tracker import MlflowTracker
-from search.upkeep.moved_projects import database_of
-from search.upkeep.sweep_records import IN_MEMORY, RecordedModel, SweepRecords, SweepRow, read_records, sweep_rows
+from search.upkeep.sweep_records import (
+    IN_MEMORY,
+    OUTSIDE,
+    RecordedModel,
+    SweepRecords,
+    SweepRow,
+    open_store_of,
+    read_records,
+    sweep_rows,
+)
 
-
-@dataclass(frozen=True)
-class Retell:
-    """Tell MLflow all of a trial again, with the times of then."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class RetellSweep:
-    """Bring the sweep's own run up to date, and close it."""
-
-
-@dataclass(frozen=True)
-class EndRun:
-    """Mark a run as killed."""
-
-    run_id: str
-
-
-@dataclass(frozen=True)
-class DeleteRun:
-    """Delete a run; MLflow can restore it."""
-
-    run_id: str
-
-
-@dataclass(frozen=True)
-class DeleteModel:
-    """Delete a logged model, by its id, and what MLflow keeps of its files."""
-
-    model: RecordedModel
-
-
-@dataclass(frozen=True)
-class RestoreFiles:
-    """Put a model's files back where MLflow keeps them, from the sweep's folder."""
-
-    model: RecordedModel
-    folder: Path
-
-
-@dataclass(frozen=True)
-class RemoveFolder:
-    """Delete a folder of the sweep's."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class CatchUpEngine:
-    """Replay the ledger into the engine's study."""
-
-
-Fix = Retell | RetellSweep | EndRun | DeleteRun | DeleteModel | RestoreFiles | RemoveFolder | CatchUpEngine
+_SWEEP_FILES = (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE)
+_OTHER_DATABASE = "name another database in `engine.storage`"
 
 
 @dataclass(frozen=True)
@@ -99,160 +51,13 @@ class Difference:
         trial: its number; `None` for the sweep as a whole.
         what: is wrong.
         remedy: in words: what `fix` does, or what the user can do.
-        fix: `None` if nothing here can mend it.
+        fix: what is done about it; `None` if nothing can be done here.
     """
 
     trial: int | None
     what: str
     remedy: str
-    fix: Fix | None
-
-
-def find_differences(sweep: KnownSweep, rows: Sequence[SweepRow], records: SweepRecords) -> list[Difference]:
-    """Compare a sweep's records with its ledger, while no driver is on it.
-
-    Args:
-        sweep: with its ledger, which is the truth.
-        rows: its trials side by side.
-        records: of MLflow.
-    """
-    kept = _kept_models(sweep)
-    found = [*_of_sweep(sweep, records), *_of_refits(records)]
-    for row in rows:
-        if row.trial is None:
-            found += _of_unknown(row)
-        else:
-            found += [*_of_runs(row), *_of_models(row, row.number in kept), *_of_engine(row), *_of_disk(row)]
-    return found
-
-
-def _of_sweep(sweep: KnownSweep, records: SweepRecords) -> Iterator[Difference]:
-    if sweep.state.launches and not records.sweep_runs:
-        yield Difference(None, "the sweep has no run in MLflow", "make it", RetellSweep())
-    for run in records.sweep_runs[1:]:
-        yield Difference(None, f"the sweep has a second run, {run.name!r}", "delete that run", DeleteRun(run.run_id))
-    if records.sweep_runs and records.sweep_runs[0].status in ("RUNNING", "SCHEDULED"):
-        yield Difference(
-            None, "the sweep's run is RUNNING, but no driver is on it", "close it as the ledger says", RetellSweep()
-        )
-
-
-def _of_refits(records: SweepRecords) -> Iterator[Difference]:
-    for owner, runs in records.runs.items():
-        if owner.kind != "trial":
-            for run in runs:
-                if run.status == "RUNNING":
-                    what = f"the run of its {owner.kind} is RUNNING, but nobody is on it"
-                    yield Difference(owner.number, what, "mark it as killed; `promote` goes on", EndRun(run.run_id))
-    for owner, models in records.models.items():
-        if owner.kind != "trial" and not models[0].is_ready:
-            what = f"the model of its {owner.kind} is {models[0].status}"
-            yield Difference(owner.number, what, "`whosehand promote` again finishes it", None)
-
-
-def _of_unknown(row: SweepRow) -> Iterator[Difference]:
-    for run in row.runs:
-        yield Difference(row.number, f"run {run.name!r} has no trial in the ledger", "delete it", DeleteRun(run.run_id))
-    for model in row.models:
-        yield _without(row, model, "has no trial in the ledger")
-    for folder in row.strays:
-        yield Difference(row.number, f"{folder} is of no trial in the ledger", "delete it", RemoveFolder(folder))
-    if row.engine == STATES[TrialState.RUNNING]:
-        yield Difference(
-            row.number, "the engine's study has a trial that the ledger has not", "end it", CatchUpEngine()
-        )
-    elif row.engine not in (IN_MEMORY, "-"):
-        remedy = "name another database in `engine.storage`"
-        yield Difference(row.number, "the engine's study has a finished trial that the ledger has not", remedy, None)
-
-
-def _of_runs(row: SweepRow) -> Iterator[Difference]:
-    trial = row.trial
-    if trial is None or not (trial.starts or trial.state.is_final):
-        return
-    for run in row.runs[1:]:
-        what = f"it has a second run, {run.status}, with {run.n_steps} epochs"
-        yield Difference(row.number, what, "delete that run", DeleteRun(run.run_id))
-    retell = "tell MLflow all of it again", Retell(row.number)
-    n_epochs = len(trial.reports)
-    if not row.runs:
-        yield Difference(row.number, "it has no run in MLflow", *retell)
-    elif row.runs[0].status != row.expected_status:
-        waits = trial.state is TrialState.RUNNING
-        what = f"it {'waits to go on' if waits else f'is {trial.state}'}, but its run is {row.runs[0].status}"
-        yield Difference(row.number, what, *retell)
-    elif row.runs[0].n_steps < n_epochs:
-        yield Difference(row.number, f"its run has {row.runs[0].n_steps} of {n_epochs} epochs", *retell)
-    elif trial.state.is_final and not trial.is_tracked:
-        yield Difference(row.number, "the ledger does not know whether MLflow has all of it", *retell)
-
-
-def _of_models(row: SweepRow, is_kept: bool) -> Iterator[Difference]:
-    trial = row.trial
-    for model in row.models[1:]:
-        yield _without(row, model, "is a second one")
-    if not row.models:
-        if row.should_have_model and is_kept:
-            yield _missing(row, "it has no model in MLflow", Retell(row.number))
-        return
-    model = row.models[0]
-    if trial is None or trial.state is not TrialState.COMPLETED:
-        yield _without(row, model, f"belongs to a trial that is {row.ledger_text}")
-    elif not model.is_ready:
-        if row.folder is not None:
-            what = f"its model in MLflow is {model.status}"
-            yield Difference(row.number, what, "finish it from the sweep's folder", Retell(row.number))
-        else:
-            yield _without(row, model, f"is {model.status}, and the sweep's folder has none to finish it from")
-    elif not model.has_files:
-        yield _missing(row, "the files of its model are gone from MLflow", RestoreFiles(model, row.folder or Path()))
-    elif row.runs and model.model_id not in row.runs[0].model_ids:
-        yield Difference(row.number, "its model is no output of its run", "make it one", Retell(row.number))
-
-
-def _missing(row: SweepRow, what: str, fix: Fix) -> Difference:
-    if row.folder is not None:
-        return Difference(row.number, what, "take it from the sweep's folder", fix)
-    remedy = f"it cannot be restored; `whosehand promote SWEEP --trial {row.number}` trains the point again"
-    return Difference(row.number, f"{what}, nor in the sweep's folder", remedy, None)
-
-
-def _without(row: SweepRow, model: RecordedModel, reason: str) -> Difference:
-    """A model that nobody needs; a registered one is never deleted."""
-    what = f"model {model.name!r} ({model.model_id}) {reason}"
-    if model.versions:
-        remedy = f"left alone, because it is registered as {', '.join(model.versions)}"
-        return Difference(row.number, what, remedy, None)
-    return Difference(row.number, what, "delete it", DeleteModel(model))
-
-
-def _of_engine(row: SweepRow) -> Iterator[Difference]:
-    if row.trial is None or row.engine in (IN_MEMORY, STATES[row.trial.state]):
-        return
-    what = f"it is {row.trial.state}, but in the engine's study {row.engine.replace('-', 'not there')}"
-    if row.engine in ("-", STATES[TrialState.RUNNING]):
-        yield Difference(row.number, what, "replay the ledger into the study", CatchUpEngine())
-    else:
-        yield Difference(
-            row.number, what, "what has ended there stays; name another database in `engine.storage`", None
-        )
-
-
-def _of_disk(row: SweepRow) -> Iterator[Difference]:
-    if row.trial is not None and row.trial.state.is_final:
-        for folder in row.checkpoints:
-            what = "it has ended, but its checkpoints are still there"
-            yield Difference(row.number, what, "delete them", RemoveFolder(folder))
-    for folder in row.strays:
-        what = f"{folder.name} is an attempt that the ledger does not know"
-        yield Difference(row.number, what, "delete its folder", RemoveFolder(folder))
-
-
-def _kept_models(sweep: KnownSweep) -> set[int]:
-    """The trials whose model is to be kept."""
-    keep = sweep.experiment.tracking.keep_models
-    best = rank([trial.summary for trial in sweep.state.trials.values()], sweep.experiment.objective.resolved_direction)
-    return {trial.number for trial in (best if keep == "all" else best[:keep])}
+    fix: "Callable[[_Fixer], None] | None" = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -262,8 +67,8 @@ class Reconciliation:
     Attributes:
         rows: the trials, as they are now.
         found: where they differed from the ledger.
-        left: where they differ still.
-        warnings: what went wrong while mending.
+        left: where they still differ.
+        warnings: what went wrong while fixing.
     """
 
     rows: Sequence[SweepRow]
@@ -273,7 +78,7 @@ class Reconciliation:
 
 
 def reconcile_sweep(name: str, workspace: Workspace, is_dry_run: bool) -> Reconciliation:
-    """Compare a sweep's records with its ledger, and mend them.
+    """Compare a sweep's records with its ledger, and fix them.
 
     Args:
         name: of a sweep in this workspace.
@@ -295,27 +100,161 @@ def reconcile_sweep(name: str, workspace: Workspace, is_dry_run: bool) -> Reconc
         ledger = held.enter_context(Ledger(sweep.folder))
         sweep = replace(sweep, state=ledger.state)
         _, found = _compare(sweep, workspace)
-        warnings = _Fixer(sweep, workspace, ledger).fix(found) if found else []
+        warnings = _Fixer(sweep, workspace, ledger).fix_all(found) if found else []
         rows, left = _compare(sweep, workspace)
         return Reconciliation(rows, found, left, warnings)
 
 
 def _compare(sweep: KnownSweep, workspace: Workspace) -> tuple[list[SweepRow], list[Difference]]:
-    records = _read(sweep, workspace)
+    records = read_records(sweep, open_store_of(sweep, workspace))
     rows = sweep_rows(sweep, records, study_states(sweep.experiment, sweep.created.sweep_id))
-    return rows, find_differences(sweep, rows, records)
+    kept = _kept_models(sweep)
+    found = [*_of_sweep(sweep, records), *_of_refits(records)]
+    for row in rows:
+        if row.trial is None:
+            found += _of_unknown(row)
+        else:
+            found += [
+                *_of_runs(row, row.trial),
+                *_of_models(row, row.trial, row.number in kept),
+                *_of_engine(row, row.trial),
+                *_of_disk(row, row.trial),
+            ]
+    return rows, found
 
 
-def _read(sweep: KnownSweep, workspace: Workspace) -> SweepRecords:
-    database = database_of(locate_store(sweep.experiment.tracking, workspace.root))
-    if database is not None and not database.exists():  # opening it would make it
-        return SweepRecords("", (), {}, {})
-    store = open_store(sweep.experiment.tracking, workspace.root)
-    return read_records(store, sweep.created.name, sweep.created.sweep_id, sweep.experiment.objective.metric)
+def _kept_models(sweep: KnownSweep) -> set[int]:
+    """The trials whose model is to be kept."""
+    keep = sweep.experiment.tracking.keep_models
+    best = rank([trial.summary for trial in sweep.state.trials.values()], sweep.experiment.objective.resolved_direction)
+    return {trial.number for trial in (best if keep == "all" else best[:keep])}
+
+
+def _of_sweep(sweep: KnownSweep, records: SweepRecords) -> Iterator[Difference]:
+    runs, tell = records.sweep_runs, partial(_Fixer.tell, numbers=())
+    if sweep.state.launches and not runs:
+        yield Difference(None, "the sweep has no run in MLflow", "make it", tell)
+    for run in runs[1:]:
+        what = f"the sweep has a second run, {run.name!r}"
+        yield Difference(None, what, "delete that run", partial(_Fixer.delete_run, run_id=run.run_id))
+    if runs and runs[0].is_open:
+        what = "the sweep's run is RUNNING, but no driver is on it"
+        yield Difference(None, what, "close it as the ledger says", tell)
+
+
+def _of_refits(records: SweepRecords) -> Iterator[Difference]:
+    for owner, runs in records.runs.items():
+        for run in runs if owner.kind != "trial" else ():
+            if run.status == "RUNNING":
+                what = f"the run of its {owner.kind} is RUNNING, but nobody is on it"
+                remedy = "mark it as killed; `whosehand promote` resumes it"
+                yield Difference(owner.number, what, remedy, partial(_Fixer.end_run, run_id=run.run_id))
+    for owner, models in records.models.items():
+        if owner.kind != "trial" and not models[0].known.is_ready:
+            what = f"the model of its {owner.kind} is {models[0].status}"
+            yield Difference(owner.number, what, "run `whosehand promote` again to finish it")
+
+
+def _of_unknown(row: SweepRow) -> Iterator[Difference]:
+    """Everything of a trial that the ledger does not know."""
+    for run in row.runs:
+        what = f"run {run.name!r} has no trial in the ledger"
+        yield Difference(row.number, what, "delete it", partial(_Fixer.delete_run, run_id=run.run_id))
+    for model in row.models:
+        yield _superfluous(row, model, "has no trial in the ledger")
+    for folder in row.strays:
+        what = f"{folder} belongs to no trial in the ledger"
+        yield Difference(row.number, what, "delete it", partial(_Fixer.remove_folder, path=folder))
+    if row.engine == STATES[TrialState.RUNNING]:
+        what = "the engine's study has a trial that the ledger does not have"
+        yield Difference(row.number, what, "end it", _Fixer.catch_up_engine)
+    elif row.engine not in (IN_MEMORY, "-"):
+        what = "the engine's study has a finished trial that the ledger does not have"
+        yield Difference(row.number, what, _OTHER_DATABASE)
+
+
+def _of_runs(row: SweepRow, trial: TrialRecord) -> Iterator[Difference]:
+    if not (trial.starts or trial.state.is_final):
+        return
+    for run in row.runs[1:]:
+        what = f"it has a second run, {run.status}, with {run.n_steps} epochs"
+        yield Difference(row.number, what, "delete that run", partial(_Fixer.delete_run, run_id=run.run_id))
+    what, n_epochs = "", len(trial.reports)
+    if not row.runs:
+        what = "it has no run in MLflow"
+    elif row.runs[0].status != row.expected_status:
+        state = "waits to be resumed" if trial.state is TrialState.RUNNING else f"is {trial.state}"
+        what = f"it {state}, but its run is {row.runs[0].status}"
+    elif row.runs[0].n_steps < n_epochs:
+        what = f"its run has {row.runs[0].n_steps} of {n_epochs} epochs"
+    elif trial.state.is_final and not trial.is_tracked:
+        what = "the ledger does not know whether MLflow has all of it"
+    if what:
+        yield Difference(row.number, what, "tell MLflow all of it again", _tell(row))
+
+
+def _of_models(row: SweepRow, trial: TrialRecord, is_kept: bool) -> Iterator[Difference]:
+    for model in row.models[1:]:
+        yield _superfluous(row, model, "is a second one")
+    if not row.models:
+        if row.should_have_model and is_kept:
+            yield _missing(row, "it has no model in MLflow", _tell(row))
+        return
+    model = row.models[0]
+    if trial.state is not TrialState.COMPLETED:
+        yield _superfluous(row, model, f"belongs to a trial that is {row.ledger_text}")
+    elif not model.known.is_ready and row.folder is None:
+        yield _superfluous(row, model, f"is {model.status}, and the sweep's folder has none to finish it from")
+    elif not model.known.is_ready:
+        what = f"its model in MLflow is {model.status}"
+        yield Difference(row.number, what, "finish it from the sweep's folder", _tell(row))
+    elif not model.has_files:
+        restore = partial(_Fixer.restore_files, model=model, folder=row.folder or Path())
+        yield _missing(row, "the files of its model are gone from MLflow", restore)
+    elif row.runs and model.known.model_id not in row.runs[0].model_ids:
+        yield Difference(row.number, "its model is no output of its run", "make it one", _tell(row))
+
+
+def _of_engine(row: SweepRow, trial: TrialRecord) -> Iterator[Difference]:
+    if row.engine in (IN_MEMORY, OUTSIDE, STATES[trial.state]):
+        return
+    what = f"it is {trial.state}, but {row.engine.replace('-', 'not there')} in the engine's study"
+    if row.engine in ("-", STATES[TrialState.RUNNING]):
+        yield Difference(row.number, what, "replay the ledger into the study", _Fixer.catch_up_engine)
+    else:
+        yield Difference(row.number, what, f"what has ended there cannot be changed; {_OTHER_DATABASE}")
+
+
+def _of_disk(row: SweepRow, trial: TrialRecord) -> Iterator[Difference]:
+    for folder in row.checkpoints if trial.state.is_final else ():
+        what = "it has ended, but its checkpoints are still there"
+        yield Difference(row.number, what, "delete them", partial(_Fixer.remove_folder, path=folder))
+    for folder in row.strays:
+        what = f"{folder.name} is an attempt that the ledger does not know"
+        yield Difference(row.number, what, "delete its folder", partial(_Fixer.remove_folder, path=folder))
+
+
+def _tell(row: SweepRow) -> "Callable[[_Fixer], None]":
+    return partial(_Fixer.tell, numbers=(row.number,))
+
+
+def _missing(row: SweepRow, what: str, fix: "Callable[[_Fixer], None]") -> Difference:
+    if row.folder is not None:
+        return Difference(row.number, what, "take it from the sweep's folder", fix)
+    remedy = f"it cannot be restored; `whosehand promote SWEEP --trial {row.number}` trains the point again"
+    return Difference(row.number, f"{what}, and the sweep's folder has none", remedy)
+
+
+def _superfluous(row: SweepRow, model: RecordedModel, reason: str) -> Difference:
+    """A model that nobody needs; a registered one is never deleted."""
+    what = f"model {model.name!r} ({model.known.model_id}) {reason}"
+    if model.versions:
+        return Difference(row.number, what, f"left alone, because it is registered as {', '.join(model.versions)}")
+    return Difference(row.number, what, "delete it", partial(_Fixer.delete_model, model=model))
 
 
 class _Fixer:
-    """Carries mends out, those that delete before those that tell anew."""
+    """Carries fixes out. What is told again, the study and folders wait until everything superfluous is gone."""
 
     def __init__(self, sweep: KnownSweep, workspace: Workspace, ledger: Ledger) -> None:
         self._sweep = sweep
@@ -323,54 +262,76 @@ class _Fixer:
         self._store = open_store(sweep.experiment.tracking, workspace.root)
         self._client = self._store.client()
         self._warnings: list[str] = []
+        self._is_told = False
+        self._numbers_to_tell: set[int] = set()
+        self._folders: list[Path] = []
+        self._is_engine_behind = False
 
-    def fix(self, found: Sequence[Difference]) -> list[str]:
-        fixes = [difference.fix for difference in found if difference.fix is not None]
-        for fix in fixes:
-            with tracking_errors("mend the records", self._store):
-                self._fix_in_mlflow(fix)
-        told = sorted({fix.number for fix in fixes if isinstance(fix, Retell)})
-        if told or any(isinstance(fix, RetellSweep) for fix in fixes):
-            self._retell(told)
-        for fix in fixes:
-            if isinstance(fix, RemoveFolder):
-                shutil.rmtree(fix.path, ignore_errors=True)
-        if any(isinstance(fix, CatchUpEngine) for fix in fixes):
-            self._catch_up_engine()
+    def fix_all(self, found: Sequence[Difference]) -> list[str]:
+        """Fix what can be fixed; return what went wrong."""
+        for difference in found:
+            if difference.fix is not None:
+                with tracking_errors("fix the records", self._store):
+                    difference.fix(self)
+        if self._is_told:
+            self._tell_again()
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        if self._is_engine_behind:
+            self._replay_into_study()
         return self._warnings
 
-    def _fix_in_mlflow(self, fix: Fix) -> None:
-        match fix:
-            case DeleteRun(run_id):
-                self._client.delete_run(run_id)
-            case EndRun(run_id):
-                self._client.set_terminated(run_id, "KILLED")
-            case DeleteModel(model):
-                # Without the worker's folder: another model of the same trial has the same one.
-                delete_model(self._client, KnownModel(model.model_id, model.is_ready, model.location, ""))
-            case RestoreFiles(model, folder):
-                place = local_folder(model.location)
-                if place is not None:
-                    place_model(folder, place)
+    def tell(self, numbers: Sequence[int]) -> None:
+        """Tell MLflow all of these trials again, with the times of then; the sweep's own run is closed with them."""
+        self._is_told = True
+        self._numbers_to_tell |= {*numbers}
 
-    def _retell(self, numbers: Iterable[int]) -> None:
+    def end_run(self, run_id: str) -> None:
+        """Mark a run as killed."""
+        self._client.set_terminated(run_id, "KILLED")
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; MLflow can restore it."""
+        self._client.delete_run(run_id)
+
+    def delete_model(self, model: RecordedModel) -> None:
+        """Delete a logged model and what MLflow keeps of its files."""
+        # Without the worker's folder: another model of the same trial has the same one.
+        delete_model(self._client, replace(model.known, folder=""))
+
+    def restore_files(self, model: RecordedModel, folder: Path) -> None:
+        """Put a model's files back where MLflow keeps them, from the sweep's folder."""
+        place = local_folder(model.known.location)
+        if place is not None:
+            place_model(folder, place)
+
+    def remove_folder(self, path: Path) -> None:
+        """Delete a folder of the sweep's."""
+        self._folders.append(path)
+
+    def catch_up_engine(self) -> None:
+        """Replay the ledger into the engine's study."""
+        self._is_engine_behind = True
+
+    def _tell_again(self) -> None:
         """Tell trials again as a launch would, then close the sweep's run as the ledger says."""
         state, created, experiment = self._ledger.state, self._sweep.created, self._sweep.experiment
         artifacts = artifact_folder(self._store, created.name)
+        run = find_sweep_run(self._store, created.name, created.sweep_id)
         tracker = MlflowTracker(
             self._store,
             created.name,
             experiment.tracking,
             engine=experiment.engine.label,
-            datasets=_datasets(self._store, self._sweep),
-            sweep_files={path.name: path for path in map(self._sweep.folder.joinpath, _FILES) if path.exists()},
+            datasets=tuple(map(TrackedDataset.of, run.inputs.dataset_inputs if run else ())),
+            sweep_files={path.name: path for path in map(self._sweep.folder.joinpath, _SWEEP_FILES) if path.exists()},
             warning=_warning(self._sweep),
             remark=lambda: str(measure_disk(self._sweep.folder, artifacts)),
         )
         tracking_queue = TrackingQueue(tracker, self._warnings.append, lambda: None)
         try:
             tracking_queue.start_sweep(_started(self._sweep))
-            for number in numbers:
+            for number in sorted(self._numbers_to_tell):
                 tracking_queue.replay(self._tellable(state.trials[number]))
             summaries = tuple(trial.summary for trial in state.trials.values())
             best = state.best(experiment.objective.resolved_direction)
@@ -387,7 +348,7 @@ class _Fixer:
             tracking_queue.close()
 
     def _tellable(self, trial: TrialRecord) -> TrialRecord:
-        """The trial without files that are gone: what is left of it can be told still."""
+        """The trial without files that are gone: what is left of it can still be told."""
         if trial.ended is None:
             return trial
         result = trial.ended.result
@@ -398,17 +359,13 @@ class _Fixer:
         model = result.model if result.model is not None and (result.model.path / "MLmodel").is_file() else None
         return replace(trial, ended=replace(trial.ended, result=replace(result, artifacts=there, model=model)))
 
-    def _catch_up_engine(self) -> None:
-        engine = open_engine(
-            self._sweep.experiment.engine, engine_settings(self._sweep.experiment, self._sweep.created.sweep_id)
-        )
+    def _replay_into_study(self) -> None:
+        experiment, sweep_id = self._sweep.experiment, self._sweep.created.sweep_id
+        engine = open_engine(experiment.engine, engine_settings(experiment, sweep_id))
         try:
             engine.restore(tuple(self._ledger.state.history))
         except EngineError as error:
             self._warnings.append(str(error))
-
-
-_FILES = (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE)
 
 
 def _started(sweep: KnownSweep) -> SweepStarted:
@@ -432,21 +389,3 @@ def _warning(sweep: KnownSweep) -> str:
     """What everyone who sees a run must know of the split."""
     path = sweep.folder / SPLIT_FILE
     return SplitManifest.load(path).warning if path.exists() else ""
-
-
-def _datasets(store: TrackingStore, sweep: KnownSweep) -> tuple[TrackedDataset, ...]:
-    """The data that the sweep's runs have used, as one of them says: reading the corpus again would take long."""
-    client = store.client()
-    with tracking_errors("look up the sweep's data", store):
-        experiment = client.get_experiment_by_name(sweep.created.name)
-        if experiment is None:
-            return ()
-        condition = f"tags.sweep_id = '{sweep.created.sweep_id}' and tags.kind = 'sweep'"
-        runs = client.search_runs([experiment.experiment_id], condition, max_results=1)
-    datasets = []
-    for used in runs[0].inputs.dataset_inputs if runs else ():
-        profile = json.loads(used.dataset.profile)
-        digest, context = profile.pop("split"), next(tag.value for tag in used.tags if tag.key == "mlflow.data.context")
-        source = json.loads(used.dataset.source)["uri"]
-        datasets.append(TrackedDataset(used.dataset.name, context, digest, source, profile))
-    return tuple(datasets)

@@ -1,11 +1,8 @@
-"""What MLflow holds of one sweep, by the trials that it belongs to.
-
-A sweep's trials as the ledger, the engine's study, MLflow and the disk have them, side by side.
-"""
+"""The trials of one sweep as the ledger, the engine's study, MLflow and the disk have them, side by side."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import search.tracking  # noqa: F401  (throws MLflow's switches before MLflow is imported)
 
@@ -18,16 +15,22 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Run
 from rich.filesize import decimal
 
+from search.experiment.workspace import Workspace
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.sweep.disk import folder_bytes
 from search.sweep.known_sweeps import KnownSweep
-from search.tracking.models import READY, ModelOwner, local_folder, search_models
-from search.tracking.store import TrackingStore, all_pages, tracking_errors
+from search.tracking.models import KnownModel, ModelOwner, local_folder, search_models
+from search.tracking.store import TrackingStore, all_pages, locate_store, open_store, tracking_errors
 from search.tracking.tracker import TRIAL_ENDS
 
 DROPPED_TAG = "model_dropped"
-"""Marks a run whose model was removed on purpose, so that nobody misses it."""
+"""Marks a run whose model was removed on purpose, so that it does not count as lost."""
+IN_MEMORY, OUTSIDE = "in memory", "outside"
+"""Words for a study that is not kept, and for a trial that it does not have because its point is outside the space."""
+TRIALS, CHECKPOINTS = "trials", "checkpoints"
+T = TypeVar("T")
+_ATTEMPT = re.compile(r"attempt-(\d+)(-again-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -52,31 +55,28 @@ class RecordedRun:
     model_ids: tuple[str, ...]
     is_model_dropped: bool
 
+    @property
+    def is_open(self) -> bool:
+        """Whether MLflow shows it as not ended."""
+        return self.status in ("RUNNING", "SCHEDULED")
+
 
 @dataclass(frozen=True)
 class RecordedModel:
     """A logged model.
 
     Attributes:
-        model_id: MLflow's.
+        known: what is needed to delete it.
         name: shown in the models table.
-        is_ready: whether it was finished.
         status: in MLflow's words.
-        location: where MLflow keeps its files.
-        folder: where the worker saved it; empty if that was not written down.
-        has_files: whether its files are there; taken for granted where they are elsewhere.
-        run_id: of the run that made it.
+        has_files: whether its files are there; taken for granted where they are on another machine.
         versions: registered versions that it is, such as `whosehand-tiny 3`.
     """
 
-    model_id: str
+    known: KnownModel
     name: str
-    is_ready: bool
     status: str
-    location: str
-    folder: str
     has_files: bool
-    run_id: str
     versions: tuple[str, ...]
 
 
@@ -85,109 +85,14 @@ class SweepRecords:
     """Everything in MLflow that carries a sweep's id.
 
     Attributes:
-        experiment_id: MLflow's; empty if there is no such experiment yet.
         sweep_runs: of the sweep itself; one if all is well.
         runs: by owner, the one to keep first.
         models: by owner, the one to keep first.
     """
 
-    experiment_id: str
-    sweep_runs: Sequence[RecordedRun]
-    runs: Mapping[ModelOwner, Sequence[RecordedRun]]
-    models: Mapping[ModelOwner, Sequence[RecordedModel]]
-
-
-def read_records(store: TrackingStore, experiment: str, sweep_id: str, metric: str) -> SweepRecords:
-    """Read what MLflow holds of a sweep; nothing is changed.
-
-    Args:
-        store: an open one.
-        experiment: MLflow's name of it, which is the sweep's.
-        sweep_id: the sweep's.
-        metric: the objective, whose curve says how far a run was told.
-
-    Raises:
-        TrackingError: if the store cannot be read.
-    """
-    client = store.client()
-    with tracking_errors(f"read the records of sweep {experiment!r}", store):
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            return SweepRecords("", (), {}, {})
-        experiment_id = str(found.experiment_id)
-        versions = registered_versions(client)
-        sweep_runs, runs = [], defaultdict(list)
-        of_sweep = f"tags.sweep_id = '{sweep_id}'"
-        for run in all_pages(lambda token: client.search_runs([experiment_id], of_sweep, page_token=token)):
-            recorded, owner = _recorded_run(client, run, metric), ModelOwner.of(run.data.tags)
-            if owner is not None:
-                runs[owner].append(recorded)
-            elif run.data.tags.get("kind") == "sweep":
-                sweep_runs.append(recorded)
-        models = defaultdict(list)
-        for model in search_models(client, experiment_id, {"sweep_id": sweep_id}):
-            owner = ModelOwner.of(model.tags)
-            if owner is not None:
-                models[owner].append(_recorded_model(model, versions))
-    return SweepRecords(
-        experiment_id,
-        sorted(sweep_runs, key=lambda run: run.started_ms),
-        {owner: sorted(of_owner, key=_is_worse_run) for owner, of_owner in runs.items()},
-        {owner: sorted(of_owner, key=_is_worse_model) for owner, of_owner in models.items()},
-    )
-
-
-def registered_versions(client: MlflowClient) -> Mapping[str, tuple[str, ...]]:
-    """The registered versions of each logged model, by its id. What has an alias is a version too."""
-    versions: dict[str, tuple[str, ...]] = {}
-    for version in all_pages(lambda token: client.search_model_versions(page_token=token)):
-        model_id = version.model_id or version.source.removeprefix("models:/")
-        versions[model_id] = (*versions.get(model_id, ()), f"{version.name} {version.version}")
-    return versions
-
-
-def _recorded_run(client: MlflowClient, run: Run, metric: str) -> RecordedRun:
-    curve = client.get_metric_history(run.info.run_id, metric) if metric in run.data.metrics else []
-    outputs = run.outputs.model_outputs if run.outputs else ()
-    return RecordedRun(
-        run_id=run.info.run_id,
-        name=run.info.run_name,
-        status=run.info.status,
-        n_steps=len({point.step for point in curve}),
-        started_ms=run.info.start_time,
-        model_ids=tuple(output.model_id for output in outputs),
-        is_model_dropped=DROPPED_TAG in run.data.tags,
-    )
-
-
-def _recorded_model(model: LoggedModel, versions: Mapping[str, tuple[str, ...]]) -> RecordedModel:
-    place = local_folder(model.artifact_location)
-    return RecordedModel(
-        model_id=model.model_id,
-        name=model.name,
-        is_ready=str(model.status) == READY,
-        status=str(model.status),
-        location=model.artifact_location,
-        folder=model.tags.get("folder", ""),
-        has_files=place is None or (place / "MLmodel").is_file(),
-        run_id=model.source_run_id or "",
-        versions=versions.get(model.model_id, ()),
-    )
-
-
-def _is_worse_run(run: RecordedRun) -> tuple[bool, int, int]:
-    """Keep the finished one, then the one that was told most, then the oldest."""
-    return run.status in ("RUNNING", "SCHEDULED"), -run.n_steps, run.started_ms
-
-
-def _is_worse_model(model: RecordedModel) -> tuple[bool, bool, bool]:
-    return not model.versions, not model.is_ready, not model.has_files
-
-
-T = TypeVar("T")
-IN_MEMORY = "in memory"
-TRIALS, CHECKPOINTS = "trials", "checkpoints"
-_ATTEMPT = re.compile(r"attempt-(\d+)(-again-\d+)?")
+    sweep_runs: Sequence[RecordedRun] = ()
+    runs: Mapping[ModelOwner, Sequence[RecordedRun]] = field(default_factory=dict)
+    models: Mapping[ModelOwner, Sequence[RecordedModel]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -197,7 +102,7 @@ class SweepRow:
     Attributes:
         number: of the trial.
         trial: in the ledger; `None` if it does not know the trial.
-        engine: the study's word for it.
+        engine: the study's word for it; `-` if it should have the trial and does not.
         runs: in MLflow, the one to keep first.
         models: in MLflow, the one to keep first.
         folder: where the worker saved the model; `None` if it saved none, or what it saved is gone.
@@ -229,17 +134,15 @@ class SweepRow:
     @property
     def model_text(self) -> str:
         """MLflow's words for its models."""
-        return (
-            ", ".join(model.status if model.has_files else f"{model.status}, no files" for model in self.models) or "-"
-        )
+        texts = [model.status if model.has_files else f"{model.status}, no files" for model in self.models]
+        return ", ".join(texts) or "-"
 
     @property
     def disk_text(self) -> str:
         """What is in the sweep's folder."""
-        size = sum(map(folder_bytes, self.checkpoints))
         parts = {
             "model": self.folder is not None,
-            f"checkpoints {decimal(size)}": bool(self.checkpoints),
+            f"checkpoints {decimal(sum(map(folder_bytes, self.checkpoints)))}": bool(self.checkpoints),
             f"{len(self.strays)} unknown": bool(self.strays),
         }
         return ", ".join(text for text, is_there in parts.items() if is_there) or "-"
@@ -247,9 +150,7 @@ class SweepRow:
     @property
     def expected_status(self) -> str:
         """What the run's status should be while no driver is on the sweep."""
-        if self.trial is None:
-            return "-"
-        return TRIAL_ENDS.get(self.trial.state, "SCHEDULED")
+        return "-" if self.trial is None else TRIAL_ENDS.get(self.trial.state, "SCHEDULED")
 
     @property
     def should_have_model(self) -> bool:
@@ -258,6 +159,57 @@ class SweepRow:
         if result is None or result.state is not TrialState.COMPLETED or result.model is None:
             return False
         return not any(run.is_model_dropped for run in self.runs)
+
+
+def open_store_of(sweep: KnownSweep, workspace: Workspace) -> TrackingStore | None:
+    """The sweep's tracking store; `None` if that is a database file that is not there: opening would make it.
+
+    Raises:
+        TrackingError: if the store cannot be opened.
+    """
+    database = locate_store(sweep.experiment.tracking, workspace.root).database
+    if database is not None and not database.exists():
+        return None
+    return open_store(sweep.experiment.tracking, workspace.root)
+
+
+def read_records(sweep: KnownSweep, store: TrackingStore | None) -> SweepRecords:
+    """Read what MLflow holds of a sweep; nothing is changed.
+
+    Args:
+        sweep: whose id, name and objective count: the objective's curve says how much of a run was told.
+        store: an open one; `None` finds nothing.
+
+    Raises:
+        TrackingError: if the store cannot be read.
+    """
+    if store is None:
+        return SweepRecords()
+    client, sweep_id, metric = store.client(), sweep.created.sweep_id, sweep.experiment.objective.metric
+    sweep_runs: list[RecordedRun] = []
+    runs: dict[ModelOwner, list[RecordedRun]] = defaultdict(list)
+    models: dict[ModelOwner, list[RecordedModel]] = defaultdict(list)
+    with tracking_errors(f"read the records of sweep {sweep.created.name!r}", store):
+        experiment = client.get_experiment_by_name(sweep.created.name)
+        if experiment is None:
+            return SweepRecords()
+        condition, places = f"tags.sweep_id = '{sweep_id}'", [experiment.experiment_id]
+        for run in all_pages(lambda token: client.search_runs(places, condition, page_token=token)):
+            recorded, owner = _recorded_run(client, run, metric), ModelOwner.of(run.data.tags)
+            if owner is not None:
+                runs[owner].append(recorded)
+            elif run.data.tags.get("kind") == "sweep":
+                sweep_runs.append(recorded)
+        versions = _registered_versions(client)
+        for model in search_models(client, places[0], {"sweep_id": sweep_id}):
+            owner = ModelOwner.of(model.tags)
+            if owner is not None:
+                models[owner].append(_recorded_model(model, versions))
+    return SweepRecords(
+        sorted(sweep_runs, key=lambda run: run.started_ms),
+        {owner: sorted(of_owner, key=_worse_run) for owner, of_owner in runs.items()},
+        {owner: sorted(of_owner, key=_worse_model) for owner, of_owner in models.items()},
+    )
 
 
 def sweep_rows(sweep: KnownSweep, records: SweepRecords, engine: Mapping[int, str] | None) -> list[SweepRow]:
@@ -270,18 +222,61 @@ def sweep_rows(sweep: KnownSweep, records: SweepRecords, engine: Mapping[int, st
     """
     runs = _by_number(records.runs, sweep.created.sweep_id)
     models = _by_number(records.models, sweep.created.sweep_id)
-    trials = sweep.state.trials
-    on_disk = _attempts(sweep.folder)
-    numbers = sorted({*trials, *runs, *models, *on_disk, *(engine or ())})
+    on_disk, space = _attempts(sweep.folder), sweep.experiment.space.search_space()
+    # An enqueued point may lie outside of the space: no study can hold it, so an engine only counts it.
+    outside = {trial.number for trial in sweep.state.trials.values() if not space.contains(trial.proposed.point)}
+    missing = dict.fromkeys(outside, OUTSIDE)
     return [
-        _row(sweep, number, runs.get(number, ()), models.get(number, ()), engine, on_disk.get(number, ()))
-        for number in numbers
+        _row(
+            sweep,
+            number,
+            runs.get(number, ()),
+            models.get(number, ()),
+            IN_MEMORY if engine is None else engine.get(number, missing.get(number, "-")),
+            on_disk.get(number, ()),
+        )
+        for number in sorted({*sweep.state.trials, *runs, *models, *on_disk, *(engine or ())})
     ]
 
 
-def has_checkpoints(folder: Path) -> bool:
-    """Whether a trial could go on from this folder; what else is in it is small."""
-    return any(folder.glob("epoch-*"))
+def _registered_versions(client: MlflowClient) -> Mapping[str, tuple[str, ...]]:
+    """The registered versions of each logged model, by its id. What has an alias is a version too."""
+    versions: dict[str, tuple[str, ...]] = {}
+    for version in all_pages(lambda token: client.search_model_versions(page_token=token)):
+        model_id = version.model_id or version.source.removeprefix("models:/")
+        versions[model_id] = (*versions.get(model_id, ()), f"{version.name} {version.version}")
+    return versions
+
+
+def _recorded_run(client: MlflowClient, run: Run, metric: str) -> RecordedRun:
+    curve = client.get_metric_history(run.info.run_id, metric) if metric in run.data.metrics else []
+    outputs = run.outputs.model_outputs if run.outputs else ()
+    return RecordedRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        n_steps=len({point.step for point in curve}),
+        started_ms=run.info.start_time,
+        model_ids=tuple(output.model_id for output in outputs),
+        is_model_dropped=DROPPED_TAG in run.data.tags,
+    )
+
+
+def _recorded_model(model: LoggedModel, versions: Mapping[str, tuple[str, ...]]) -> RecordedModel:
+    place = local_folder(model.artifact_location)
+    has_files = place is None or (place / "MLmodel").is_file()
+    return RecordedModel(
+        KnownModel.of(model), model.name, str(model.status), has_files, versions.get(model.model_id, ())
+    )
+
+
+def _worse_run(run: RecordedRun) -> tuple[bool, int, int]:
+    """Orders runs: keep the finished one, then the one that was told most, then the oldest."""
+    return run.is_open, -run.n_steps, run.started_ms
+
+
+def _worse_model(model: RecordedModel) -> tuple[bool, bool, bool]:
+    return not model.versions, not model.known.is_ready, not model.has_files
 
 
 def _row(
@@ -289,7 +284,7 @@ def _row(
     number: int,
     runs: Sequence[RecordedRun],
     models: Sequence[RecordedModel],
-    engine: Mapping[int, str] | None,
+    engine: str,
     attempts: Sequence[Path],
 ) -> SweepRow:
     trial = sweep.state.trials.get(number)
@@ -300,13 +295,12 @@ def _row(
     return SweepRow(
         number=number,
         trial=trial,
-        engine=IN_MEMORY if engine is None else engine.get(number, "-"),
+        engine=engine,
         runs=runs,
         models=models,
         folder=model.path if model is not None and (model.path / "MLmodel").is_file() else None,
-        checkpoints=tuple(
-            folder / CHECKPOINTS for folder in attempts if folder in known and has_checkpoints(folder / CHECKPOINTS)
-        ),
+        # A trial could go on from these; what else is in such a folder is small.
+        checkpoints=tuple(folder / CHECKPOINTS for folder in known if any((folder / CHECKPOINTS).glob("epoch-*"))),
         attempts=tuple(known),
         strays=tuple(folder for folder in attempts if folder not in known),
     )
