@@ -3,21 +3,18 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
 
 from core.errors import ComparisonError
-from search.cli.common import current_workspace, notes, output, progress_bar
+from search.cli.common import current_workspace, notes, output, print_note, print_table, print_warning, progress_bar
 
 if TYPE_CHECKING:
-    from search.comparison.several_sweeps import Comparison
     from search.comparison.sweep_report import SweepReport
-    from search.comparison.tables import Table as TextTable
+    from search.comparison.tables import Table
 
-_LONG_CELL, _LONG_HEADER = 9, 6  # letters; what is longer may be broken at its gaps
+_LONG_HEADER = 6  # letters; a longer one is broken at its gaps
 
 
 def compare(
@@ -79,9 +76,9 @@ def _report_one(
         report = read_report(name, workspace, shlex.join(["whosehand", *sys.argv[1:]]), store, advance)
     path = write_report(report, out or report_folder(sweep.folder))
     _print_report(report)
-    output.print(f"wrote {path}", markup=False, soft_wrap=True)
+    output.print(f"wrote {path}")
     if is_tracked and record_report(sweep, path, store) is None:
-        notes.print(f"note: {name} has no run in {store.shown_uri}, so the report is not recorded", markup=False)
+        print_note(f"{name} has no run in {store.shown_uri}, so the report is not recorded")
 
 
 def _print_report(report: "SweepReport") -> None:
@@ -89,36 +86,26 @@ def _print_report(report: "SweepReport") -> None:
     from search.comparison.tables import LEADERBOARD_LENGTH, finalists_table, short_leaderboard
 
     for warning in report.warnings:
-        notes.print(f"note: {warning}", markup=False)
-    output.print(f"sweep {report.name}: {len(report.rows)} trials, {report.status}", markup=False)
+        print_note(warning)
+    output.print(f"sweep {report.name}: {len(report.rows)} trials, {report.status}")
     leaderboard = short_leaderboard(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH)
     if leaderboard.rows:
-        output.print(_text_table(leaderboard))
+        _print(leaderboard)
         unit = f"validation {report.item}s"
-        output.print(f"in brackets: 95 %, bootstrap over {unit}", markup=False)
+        output.print(f"in brackets: 95 %, bootstrap over {unit}")
     else:
         output.print("no trial is completed yet")
     if report.finalists:
-        output.print(_text_table(finalists_table(report.finalists)))
-        output.print(flattery_text(report), markup=False)
+        _print(finalists_table(report.finalists))
+        output.print(flattery_text(report))
     if report.chosen:
-        output.print(f"a promotion takes trial {report.chosen.trial.number}: {report.chosen.rule}", markup=False)
+        output.print(f"a promotion takes trial {report.chosen.trial.number}: {report.chosen.rule}")
 
 
-def _text_table(rows: "TextTable") -> Table:
-    """A table for a narrow terminal: headers and intervals wrap, numbers stay whole."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for place, name in enumerate(rows.header):
-        wraps = any(len(row[place]) > _LONG_CELL for row in rows.rows)
-        justify: Literal["left", "right"] = "left" if place < rows.n_text_columns else "right"
-        table.add_column(_stacked(name), justify=justify, no_wrap=not wraps)
-    for place, row in enumerate(rows.rows):
-        table.add_row(*row, style="bold" if place in rows.marked else None)
-    return table
-
-
-def _stacked(header: str) -> str:
-    return header if len(header) <= _LONG_HEADER else header.replace(" ", "\n")
+def _print(table: "Table") -> None:
+    """Print a table for a narrow terminal: long headers are broken."""
+    header = [name if len(name) <= _LONG_HEADER else name.replace(" ", "\n") for name in table.header]
+    print_table(header, table.rows, table.n_text_columns, dict.fromkeys(table.marked, "bold"))
 
 
 def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_tracked: bool) -> None:
@@ -127,8 +114,10 @@ def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_trac
         comparison_key,
         draw_comparison,
         record_comparison,
+        sweeps_table,
         write_csv,
     )
+    from search.comparison.tables import as_markdown
     from search.sweep.known_sweeps import read_sweep
     from search.tracking.store import open_store
 
@@ -139,52 +128,17 @@ def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_trac
     files = {name: folder / name for name in ("comparison.png", "comparison.csv")}
     draw_comparison(comparison, by_seed).savefig(files["comparison.png"])
     write_csv(comparison, files["comparison.csv"])
-    rows = _rows(comparison)
-    output.print(_table(rows))
+    table = sweeps_table(comparison)
+    _print(table)
     if comparison.warning:
-        notes.print(f"[bold yellow]warning:[/] {comparison.warning}")
+        print_warning(comparison.warning)
     for remark in comparison.remarks:
-        notes.print(f"note: {remark}", markup=False)
+        print_note(remark)
     for sweep in comparison.sweeps:
         if not sweep.steps:
-            notes.print(f"note: {sweep.name} has no completed trial yet, so it has no curve", markup=False)
-    output.print(f"wrote {files['comparison.png']} and {files['comparison.csv']}", markup=False, soft_wrap=True)
+            print_note(f"{sweep.name} has no completed trial yet, so it has no curve")
+    output.print(f"wrote {files['comparison.png']} and {files['comparison.csv']}")
     if is_tracked:
         store = open_store(read_sweep(sweeps[0], workspace).experiment.tracking, workspace.root)
-        record_comparison(comparison, files, _markdown(rows), store)
-        output.print("recorded in MLflow's experiment `comparisons`; see it with `whosehand ui`", markup=False)
-
-
-def _rows(comparison: "Comparison") -> list[list[str]]:
-    from search.ledger.ranking import readable_duration, score_name
-
-    goal = comparison.common_goal
-    reached = "patches to " + ("the common best" if goal is None else f"{goal:.4g}")
-    header = ["sweep", "engine", "trials", "patches", "time", f"best {score_name(comparison.metric)}", "trial", reached]
-    rows = [header]
-    for sweep in comparison.sweeps:
-        best = sweep.best
-        until = None if goal is None else sweep.patches_until(goal)
-        counts = ", ".join(f"{count} {state}" for state, count in sweep.counts.items() if count)
-        rows.append(
-            [
-                *(sweep.name, sweep.engine, counts or "none", f"{sweep.n_patches:,}"),
-                readable_duration(sweep.elapsed_s),
-                "" if best is None else f"{best.value:.4g}",
-                "" if best is None else f"{best.trial:03d}",
-                "" if until is None else f"{until:,}",
-            ]
-        )
-    return rows
-
-
-def _table(rows: list[list[str]]) -> Table:
-    table = Table(*(Column(name, overflow="fold") for name in rows[0]))
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        record_comparison(comparison, files, as_markdown(table), store)
+        output.print("recorded in MLflow's experiment `comparisons`; see it with `whosehand ui`")

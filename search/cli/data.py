@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Column, Table
 
 from core.errors import CorpusError, SplitError
 from search.cli import data as data_audit
@@ -24,6 +23,8 @@ from search.cli.common import (
     current_workspace,
     notes,
     output,
+    print_table,
+    print_warning,
     progress_bar,
     read_experiment,
 )
@@ -64,8 +65,8 @@ def draw_page(page: Path, unit: ImageUnit, experiment: Path | None, overrides: l
     read = page_picture(page, unit.value, ink, patches, out)
     turned = f", turned by {read.skew_deg:.1f} degrees" if read.skew_deg else ""
     erased = f", {read.n_rules} rules erased" if read.n_rules else ""
-    output.print(f"{read.n_lines} lines, {read.n_patches} patches{erased}{turned}", markup=False)
-    output.print(f"wrote {out}", markup=False)
+    output.print(f"{read.n_lines} lines, {read.n_patches} patches{erased}{turned}")
+    output.print(f"wrote {out}")
 
 
 _INTERRUPTED = 130
@@ -99,15 +100,12 @@ def audit(
     with progress_bar("reading text lines") as advance:
         found = run_audit(settings, current_workspace(), choice, lambda: make_progress(notes), advance)
     if found.arms:
-        (first, *head), *rows = narrow_rows(found)
-        table = Table(Column(first, no_wrap=True), *head)
-        for row in rows:
-            table.add_row(*row)
-        output.print(table)
+        header, *rows = narrow_rows(found)
+        print_table(header, rows)
         for remark in remarks(found):
-            output.print(remark, markup=False)
+            output.print(remark)
         written = write_audit(found, out or found.folder)
-        output.print(f"wrote {written[0]} and {written[1]}", markup=False)
+        output.print(f"wrote {written[0]} and {written[1]}")
     if found.is_interrupted:
         notes.print("The audit was stopped; the same command goes on from here.")
         raise typer.Exit(_INTERRUPTED)
@@ -142,7 +140,7 @@ def stats(
     read = _read(settings)
     index = read.index
     notice = "  (generated, not real handwriting)" if index.generated else ""
-    output.print(f"{index.name}  {index.root}{notice}", markup=False)
+    output.print(f"{index.name}  {index.root}{notice}")
     try:
         corpus = divide_corpus(read, settings, reports)
     except (CorpusError, SplitError):  # what was found may tell why
@@ -231,7 +229,7 @@ def pages(
     if not paths:
         notes.print(f"The {chosen.value} subset of the split is empty.")
     for path in paths[::step][:limit]:
-        output.print(str(path), markup=False)
+        output.print(str(path))
 
 
 def _read(settings: "Experiment") -> "ReadCorpus":
@@ -260,26 +258,22 @@ def _print_subsets(corpus: "PreparedCorpus") -> None:
     """By which rules the corpus was chosen and divided, and how much is in each subset."""
     manifest = corpus.manifest
     if manifest.warning:
-        notes.print(f"[bold yellow]warning:[/] {manifest.warning}")
+        print_warning(manifest.warning)
     if manifest.choice is not None:
-        notes.print(f"writers: {manifest.choice.rule}", markup=False)
+        notes.print(f"writers: {manifest.choice.rule}")
     images = {image.image_id: image for image in corpus.index.images}
-    table = Table(
-        "subset",
-        *(("writers", "images", "lines") if not corpus.index.has_pages else ("writers", "pages", "images", "lines")),
-    )
+    pages = ("pages",) if corpus.index.has_pages else ()
+    rows = []
     for subset in Subset:
-        ids, n_lines = (
-            corpus.manifest.image_ids(subset.value),
-            Counter(line.image_id for line in _lines(corpus, subset)),
-        )
+        ids = corpus.manifest.image_ids(subset.value)
+        n_lines = Counter(line.image_id for line in _lines(corpus, subset))
         if corpus.manifest.leaky is not None:  # by line not every image is in both
             ids = tuple(image_id for image_id in ids if n_lines[image_id])
         counts = [len({images[i].writer_id for i in ids}), len(ids), n_lines.total()]
         if corpus.index.has_pages:
             counts.insert(1, len({images[i].page_id for i in ids}))
-        table.add_row(subset.value, *(f"{count:,}" for count in counts))
-    output.print(table)
+        rows.append((subset.value, *(f"{count:,}" for count in counts)))
+    print_table(("subset", "writers", *pages, "images", "lines"), rows)
 
 
 def _lines(corpus: "PreparedCorpus", subset: Subset) -> "list[StoredLine]":
@@ -300,10 +294,10 @@ def _print_corpus_report(corpus_report: "CorpusReport") -> None:
         by_reason.setdefault(entry.reason, []).append(entry)
     for reason, entries in list(by_reason.items())[:_SHOWN_PROBLEMS]:
         more = f" and {len(entries) - 1:,} more" if len(entries) > 1 else ""
-        notes.print(f"not chosen: {reason} ({entries[0].path}{more})", markup=False)
+        notes.print(f"not chosen: {reason} ({entries[0].path}{more})")
     for problem in corpus_report.unusable[:_SHOWN_PROBLEMS]:
         reason = problem.reason.removeprefix(f"{problem.path}: ")
-        notes.print(f"unusable: {problem.path}: {reason}", markup=False)
+        notes.print(f"unusable: {problem.path}: {reason}")
     n_more = max(0, len(by_reason) - _SHOWN_PROBLEMS), max(0, corpus_report.n_unusable - _SHOWN_PROBLEMS)
     for count, what in zip(n_more, ("other reasons not to choose an image", "more unusable"), strict=True):
         if count:

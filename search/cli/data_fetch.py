@@ -89,10 +89,10 @@ def fetch(
 
     folder = Path("data") / corpus.value if to is None else to
     if corpus is not Fetchable.DHSD:
-        output.print((_IAM if corpus is Fetchable.IAM else _CVL).format(to=folder.as_posix()), markup=False, end="")
+        output.print((_IAM if corpus is Fetchable.IAM else _CVL).format(to=folder.as_posix()), end="")
         return
     published = DHSD if address is None else dataclasses.replace(DHSD, address=address)
-    notes.print(f"fetching {published.name} from {published.address} to {folder}", markup=False)
+    notes.print(f"fetching {published.name} from {published.address} to {folder}")
     with progress_bar("fetching files") as advance:
         report = fetch_corpus(published, folder, advance=advance)
     _print(report)
@@ -110,7 +110,7 @@ def _print(report: "FetchReport") -> None:
         output.print("every file has its published SHA-256")
         return
     for failure in report.failures[:_SHOWN_FAILURES]:
-        notes.print(f"missing: {failure.path}: {failure.reason}", markup=False)
+        notes.print(f"missing: {failure.path}: {failure.reason}")
     if len(report.failures) > _SHOWN_FAILURES:
         notes.print(f"... and {len(report.failures) - _SHOWN_FAILURES:,} more")
     notes.print("Run the same command again: it goes on with what is missing.")

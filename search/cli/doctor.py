@@ -1,4 +1,4 @@
-"""`whosehand doctor`: what is wrong with this machine, store or corpus, and how to mend it."""
+"""`whosehand doctor`: what is wrong with this machine, store or corpus, and how to fix it."""
 
 import json
 from dataclasses import asdict
@@ -6,11 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
-from search.cli.common import Overrides, current_workspace, notes, output, read_experiment
+from search.cli.common import (
+    Overrides,
+    counted,
+    current_workspace,
+    notes,
+    output,
+    print_table,
+    read_experiment,
+    visible,
+)
 
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
@@ -27,19 +34,20 @@ def doctor(
         ),
     ] = None,
     overrides: Overrides = [],  # noqa: B006
-    fixes: Annotated[
-        bool, typer.Option("--mend", help="Rewrite addresses after the project was moved; a backup is made first.")
+    is_applied: Annotated[
+        bool, typer.Option("--apply", help="Rewrite addresses after the project was moved; a backup is made first.")
     ] = False,
+    was_mend: Annotated[bool, typer.Option("--mend", hidden=True, help="What --apply was called in 0.1.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Examine machine, tracking store, sweeps and corpus, and say what is wrong and how to mend it.
+    """Examine machine, tracking store, sweeps and corpus; say what is wrong and how to fix it.
 
     With an EXPERIMENT its corpus is read as a sweep would read it. The exit code is 1 if there is a problem.
     """
     from search.upkeep.doctor import examine
 
     settings = read_experiment(experiment, overrides) if experiment is not None else None
-    if fixes:
+    if is_applied or was_mend:
         _fix(settings)
     with notes.status("examining"):
         findings = examine(current_workspace(), settings)
@@ -47,9 +55,9 @@ def doctor(
     if as_json:
         output.print_json(json.dumps({"n_problems": n_problems, "findings": [asdict(found) for found in findings]}))
     else:
-        output.print(_table(findings), soft_wrap=False)
+        print_table(("", "about", "found"), [_row(finding) for finding in findings], n_text_columns=3)
         n_notes = sum(finding.level == "note" for finding in findings)
-        output.print(f"{_count(n_problems, 'problem')}, {_count(n_notes, 'note')}")
+        output.print(f"{counted(n_problems, 'problem')}, {counted(n_notes, 'note')}")
     raise typer.Exit(1 if n_problems else 0)
 
 
@@ -61,25 +69,15 @@ def _fix(experiment: "Experiment | None") -> None:
     store = locate_store(experiment.tracking if experiment else None, workspace.root)
     moved = find_moved_addresses(store)
     if moved is None:
-        notes.print("There are no addresses to mend.")
+        notes.print("There are no addresses to fix.")
         return
     refuse_while_used(workspace)
     backup = fix_addresses(store, moved)
-    notes.print(f"rewritten: {moved}; the database as it was is {backup}", markup=False)
+    notes.print(f"rewritten: {moved}; the database as it was is {backup}")
 
 
-def _table(findings: "list[Finding]") -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("about", no_wrap=True)
-    table.add_column("found", overflow="fold")
-    for finding in findings:
-        found = Text(finding.text)
-        if finding.fix:
-            found.append(f"\n-> {finding.fix}", style="italic")
-        table.add_row(Text(finding.level, style=_STYLES[finding.level]), finding.topic, found)
-    return table
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+def _row(finding: "Finding") -> tuple[Text, str, Text]:
+    found = Text(visible(finding.text))
+    if finding.fix:
+        found.append(f"\n-> {visible(finding.fix)}", style="italic")
+    return Text(finding.level, style=_STYLES[finding.level]), finding.topic, found

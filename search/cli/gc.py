@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.filesize import decimal
-from rich.markup import escape
-from rich.table import Table
 
-from search.cli.common import current_workspace, notes, output
+from search.cli.common import current_workspace, output, print_note, print_table
 
 if TYPE_CHECKING:
     from search.upkeep.gc import Collection
@@ -17,19 +15,19 @@ if TYPE_CHECKING:
 def gc(
     sweeps: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SWEEP]...", help="Their names.", show_default="all, and unused lines"),
+        typer.Argument(metavar="[SWEEP]...", help="Names of sweeps.", show_default="all, and unused lines"),
     ] = None,
     keep: Annotated[
-        int, typer.Option(min=1, help="So many of each sweep's best trials keep their model and files.")
+        int, typer.Option(min=1, help="Keep model and files of the best N trials of each sweep.", metavar="N")
     ] = 5,
-    is_applied: Annotated[bool, typer.Option("--apply", help="Delete; without it nothing is changed.")] = False,
+    is_applied: Annotated[bool, typer.Option("--apply", help="Delete. Without it, nothing is changed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with every folder.")] = False,
 ) -> None:
     """Delete models and files of trials below the best, spent checkpoints, and lines that no sweep needs.
 
-    A dry run that says what would go, unless --apply is given. Scores, curves and pictures stay in MLflow. Never
-    deleted: a registered model, with an alias or without; anything of the best trials but spent checkpoints; anything
-    of a running sweep, of a trial that may go on, or of a refit.
+    Without --apply it only says what would be deleted. Scores, curves and pictures stay in MLflow. Never deleted: a
+    registered model, with an alias or without; anything of the best trials but spent checkpoints; anything of a
+    running sweep, of a trial that may be resumed, or of a refit.
     """
     from search.upkeep.gc import collect_garbage
 
@@ -38,25 +36,19 @@ def gc(
         output.print_json(json.dumps(_as_json(found, is_applied)))
         return
     for reason in found.skipped:
-        notes.print(f"note: {escape(reason)}")
+        print_note(reason)
     if not found.freed:
         output.print("There is nothing to delete.")
         return
-    output.print(_table(found), soft_wrap=False)
+    rows = [
+        (freed.sweep, freed.what, str(freed.n_trials or ""), str(len(freed.paths)), decimal(freed.n_bytes))
+        for freed in found.freed
+    ]
+    print_table(("sweep", "what", "trials", "folders", "size"), rows, n_text_columns=2)
     if is_applied:
         output.print(f"deleted {decimal(found.n_bytes)}")
     else:
-        output.print(f"{decimal(found.n_bytes)} would go; nothing was deleted. --apply deletes it.")
-
-
-def _table(found: "Collection") -> Table:
-    table = Table("sweep", "what", "trials", "folders", "size")
-    for name in ("trials", "folders", "size"):
-        next(column for column in table.columns if column.header == name).justify = "right"
-    for freed in found.freed:
-        trials = str(freed.n_trials) if freed.n_trials else ""
-        table.add_row(freed.sweep, freed.what, trials, str(len(freed.paths)), decimal(freed.n_bytes))
-    return table
+        output.print(f"{decimal(found.n_bytes)} would be deleted; nothing was changed. --apply deletes it.")
 
 
 def _as_json(found: "Collection", is_applied: bool) -> dict[str, object]:

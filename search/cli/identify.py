@@ -5,11 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
 
 from core.errors import ImageError
-from search.cli.common import ImageUnit, current_workspace, notes, output, progress_bar
+from search.cli.common import (
+    ImageUnit,
+    current_workspace,
+    labelled,
+    notes,
+    output,
+    print_table,
+    print_warning,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +89,7 @@ def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_j
     else:
         _print_table(answer, shown)
     for image in answer.unreadable:
-        notes.print(f"[yellow]skipped[/] {escape(image.reason)}")
+        notes.print(labelled("skipped", image.reason, "yellow"))
     raise typer.Exit(2 if answer.unreadable else 0)
 
 
@@ -93,9 +100,7 @@ def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: Im
         advance(0, len(images))
         found = identify_each(images, folder, N_RANKED, read_as.value)
         tally = write_predictions(_counted(found, len(images), advance), path)
-    output.print(
-        f"{path}: {tally.n_answered:,} images answered, {tally.n_unreadable:,} could not be used", markup=False
-    )
+    output.print(f"{path}: {tally.n_answered:,} images answered, {tally.n_unreadable:,} could not be used")
     raise typer.Exit(2 if tally.n_unreadable else 0)
 
 
@@ -117,10 +122,10 @@ def _explain(images: "Sequence[Path]", folder: Path, title: str, path: Path, rea
         explained = explain(images[0], folder, _N_DECISIVE, read_as.value)
     write_evidence_page(explained, title, path)
     best = explained.prediction.ranking[0]
-    output.print(f"{_shown(images[0])}: writer {best.writer_id}  {best.probability:.1%}", markup=False)
+    output.print(f"{_shown(images[0])}: writer {best.writer_id}  {best.probability:.1%}")
     if explained.prediction.is_known is False:
-        notes.print("[bold yellow]warning:[/] it may be none of the known writers")
-    output.print(f"what it rests on: {path}", markup=False)
+        print_warning("it may be none of the known writers")
+    output.print(f"what it rests on: {path}")
 
 
 def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:
@@ -134,23 +139,18 @@ def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:
 
 
 def _print_table(answer: "Identification", model: str) -> None:
-    table = Table(
-        Column("image", overflow="fold"),
-        "lines",
-        "patches",
-        *(f"{place}." for place in range(1, _SHOWN_WRITERS + 1)),
-        "none",
-    )
+    header = ("image", "lines", "patches", *(f"{place}." for place in range(1, _SHOWN_WRITERS + 1)), "none")
+    rows = []
     for image in answer.images:
         ranking = [f"{writer.writer_id}  {writer.probability:.1%}" for writer in image.ranking[:_SHOWN_WRITERS]]
-        table.add_row(_shown(image.path), str(image.n_lines), str(image.n_patches), *ranking, _none_of_these(image))
-    output.print(table)
+        rows.append((_shown(image.path), str(image.n_lines), str(image.n_patches), *ranking, _none_of_these(image)))
+    print_table(header, rows)
     if len(answer.images) > 1:
         best = answer.together[0]
         output.print(f"if one writer wrote all of them: {best.writer_id}  {best.probability:.1%}")
     output.print(f"model: {model}, {len(answer.record.writer_ids)} writers known")
     if answer.record.warning:
-        notes.print(f"[bold yellow]warning:[/] {answer.record.warning}")
+        print_warning(answer.record.warning)
 
 
 def _none_of_these(image: "Prediction") -> str:

@@ -4,7 +4,7 @@ import textwrap
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from search.cli.common import output
 
@@ -23,6 +23,6 @@ def keys(
         groups = sorted({key.name.split(".")[0].split("[")[0] for key in config_keys()})
         raise ConfigError(f"No key begins with {start!r}; the first words are {', '.join(groups)}.")
     for key in chosen:
-        output.print(f"[bold]{escape(key.name)}[/]  [cyan]{escape(key.default)}[/]", soft_wrap=True)
+        output.print(Text.assemble((key.name, "bold"), "  ", (key.default, "cyan")))
         if key.description:
             typer.echo(textwrap.fill(key.description, output.width, initial_indent=INDENT, subsequent_indent=INDENT))

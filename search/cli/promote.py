@@ -4,11 +4,9 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from core.errors import RegistryError
-from search.cli.common import current_workspace, notes, output, progress_bar
+from search.cli.common import current_workspace, labelled, notes, output, print_table, progress_bar
 
 if TYPE_CHECKING:
     from search.promotion.plan import PromotionChoice
@@ -66,7 +64,7 @@ def promote(
         from search.promotion.plan import plan_promotion
 
         for line in plan_promotion(job):
-            output.print(escape(line))
+            output.print(line)
         return
     _promote(sweep, choice)
 
@@ -85,7 +83,7 @@ def rollback(
     store, name = _find_model(None, model, uri)
     now, former = restore_previous(store, name)
     output.print(
-        f"champion of [bold]{escape(name)}[/]: version {now.version} again"
+        f"champion of {name}: version {now.version} again"
         + (f" (before: version {former.version}, now `previous`)" if former else "")
     )
 
@@ -118,33 +116,34 @@ def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple
 def _print_history(store: "TrackingStore", name: str) -> None:
     from search.tracking.aliases import history
 
-    table = Table("when (UTC)", "version", "became", "sweep")
+    rows = []
     reasons: dict[int, str] = {}
     for entry in history(store, name):
         tags = dict(entry.version_tags)
         if entry.event == "challenger":
             reasons[entry.version] = tags.get("gate_reasons", "")
         sweep = f"{tags.get('sweep', '')} trial {tags.get('trial', '')}"
-        table.add_row(entry.at[:16].replace("T", " "), str(entry.version), entry.event, sweep)
-    output.print(table)
+        rows.append((entry.at[:16].replace("T", " "), str(entry.version), entry.event, sweep))
+    print_table(("when (UTC)", "version", "became", "sweep"), rows, n_text_columns=4)
     for number, reason in reasons.items():
-        output.print(f"version {number} became challenger: {reason}", markup=False)
+        output.print(f"version {number} became challenger: {reason}")
 
 
 def _print_promotion(promotion: "Promotion") -> None:
     version = promotion.version
     if promotion.became == "challenger":
-        output.print(f"[bold yellow]challenger[/] of [bold]{version.name}[/]: version {version.version}; not champion:")
+        told = f"of {version.name}: version {version.version}; not champion:"
+        output.print(labelled("challenger", told, "bold yellow"))
         for reason in promotion.gate_result.reasons:
-            output.print(f"  - {escape(reason)}")
+            output.print(f"  - {reason}")
     else:
         former = f" (before: version {promotion.former.version}, now `previous`)" if promotion.former else ""
-        output.print(f"champion of [bold]{version.name}[/]: version {version.version}{former}")
+        output.print(f"champion of {version.name}: version {version.version}{former}")
     _print_scores(promotion)
     if promotion.became != "unchanged" and promotion.gate_result.remarks:
-        output.print("the gate found well:" if promotion.gate_result.reasons else "it passed the gate:")
+        output.print("checks passed:" if promotion.gate_result.reasons else "it passed the gate:")
         for remark in promotion.gate_result.remarks:
-            output.print(f"  - {escape(remark)}")
+            output.print(f"  - {remark}")
 
 
 def _print_scores(promotion: "Promotion") -> None:
@@ -155,10 +154,8 @@ def _print_scores(promotion: "Promotion") -> None:
     kept = json.loads(scores.result.artifacts["test/scores.json"].path.read_text(encoding="utf-8"))
     levels = [level for level in _LEVELS if f"{level}_top1" in kept["scores"]]
     unit = f"test {levels[-1]}s"
-    table = Table(unit, *levels)
-    for name in _SHOWN:
-        table.add_row(name, *(_cell(name, kept["scores"].get(f"{level}_{name}")) for level in levels))
-    output.print(table)
+    rows = [(name, *(_cell(name, kept["scores"].get(f"{level}_{name}")) for level in levels)) for name in _SHOWN]
+    print_table((unit, *levels), rows)
     output.print(f"in brackets: {kept['interval']}")
     times = "once" if promotion.n_openings == 1 else f"{promotion.n_openings} times"
     again = ", not again for this fit" if promotion.was_opened_before else ""

@@ -1,35 +1,31 @@
-"""`whosehand reconcile`: ledger, engine, MLflow and disk side by side, and what differs mended."""
+"""`whosehand reconcile`: compare a sweep's records with its ledger, and fix what differs."""
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from search.cli.common import current_workspace, notes, output
+from search.cli.common import counted, current_workspace, labelled, output, print_note, print_table
 
 if TYPE_CHECKING:
     from search.upkeep.reconcile import Difference, Reconciliation
-    from search.upkeep.sweep_records import SweepRow
 
 _SHOWN_ROWS = 40
 
 
 def reconcile(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's name.", show_default=False)],
-    is_applied: Annotated[bool, typer.Option("--apply", help="Mend what differs; without it nothing is changed.")] = (
+    is_applied: Annotated[bool, typer.Option("--apply", help="Fix what differs. Without it, nothing is changed.")] = (
         False
     ),
     shows_all: Annotated[bool, typer.Option("--all", help="Show every trial, also of a long sweep.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare a sweep's ledger with the engine's study, MLflow and the disk, and mend what differs.
+    """Compare the engine's study, MLflow and the disk with a sweep's ledger, and fix what differs from it.
 
-    A dry run, unless --apply is given. The ledger is the truth: what MLflow lacks is told again, what the ledger does
-    not know is deleted (runs so that MLflow can restore them; never a registered model). Refused while a driver is on
-    the sweep. The exit code is 1 if something differs still.
+    Without --apply it only says what differs. The ledger is the truth: what MLflow lacks is told again, what the
+    ledger does not know is deleted (runs so that MLflow can restore them; never a registered model). Refused while a
+    driver is on the sweep. The exit code is 1 if something still differs.
     """
     from search.upkeep.reconcile import reconcile_sweep
 
@@ -45,36 +41,35 @@ def reconcile(
 def _print(found: "Reconciliation", is_applied: bool, shows_all: bool) -> None:
     odd = {difference.trial for difference in (*found.found, *found.left)}
     shown = found.rows if shows_all or len(found.rows) <= _SHOWN_ROWS else [r for r in found.rows if r.number in odd]
-    output.print(_table(shown, odd), soft_wrap=False)
+    rows = [
+        (str(row.number), row.ledger_text, row.engine, row.run_text, row.model_text, row.disk_text) for row in shown
+    ]
+    styles = {place: "yellow" for place, row in enumerate(shown) if row.number in odd}
+    print_table(("trial", "ledger", "engine", "MLflow run", "MLflow model", "disk"), rows, 6, styles)
     if len(shown) < len(found.rows):
-        output.print(f"and {len(found.rows) - len(shown)} trials more that are alike everywhere (--all shows them)")
-    fixed_rows = [difference for difference in found.found if difference not in found.left]
-    for difference in fixed_rows:
-        output.print(f"[green]mended[/] {_trial(difference.trial)}{escape(difference.what)}")
+        output.print(f"and {counted(len(found.rows) - len(shown), 'trial')} without a difference (--all shows all)")
+    fixed = [difference for difference in found.found if difference not in found.left]
+    for difference in fixed:
+        output.print(labelled("fixed", _text(difference), "green"))
     for difference in found.left:
-        word = "[red]cannot mend[/]" if difference.fix is None else "[yellow]differs[/]"
-        output.print(f"{word} {_trial(difference.trial)}{escape(difference.what)}; {escape(difference.remedy)}")
+        label, style = ("cannot fix", "red") if difference.fix is None else ("differs", "yellow")
+        output.print(labelled(label, f"{_text(difference)}; {difference.remedy}", style))
     for warning in found.warnings:
-        notes.print(f"note: {escape(warning)}")
-    n_fixable = sum(difference.fix is not None for difference in found.left)
+        print_note(warning)
+    if any(row.engine == "outside" for row in shown):
+        print_note("Trials marked `outside` were enqueued outside of the search space: no study can hold them.")
     if not found.found:
-        output.print("Ledger, engine, MLflow and disk say the same.")
+        output.print("Ledger, engine, MLflow and disk agree.")
     elif not is_applied:
-        output.print(f"{n_fixable} of {len(found.left)} can be mended: --apply does it. Nothing was changed.")
+        n_fixable = sum(difference.fix is not None for difference in found.left)
+        output.print(f"{n_fixable} of {counted(len(found.left), 'difference')} can be fixed: --apply does it.")
+        output.print("Nothing was changed.")
     else:
-        output.print(f"{len(fixed_rows)} mended, {len(found.left)} left.")
+        output.print(f"{len(fixed)} fixed, {len(found.left)} left.")
 
 
-def _table(rows: "Sequence[SweepRow]", odd: set[int | None]) -> Table:
-    table = Table("trial", "ledger", "engine", "MLflow run", "MLflow model", "disk")
-    for row in rows:
-        cells = (str(row.number), row.ledger_text, row.engine, row.run_text, row.model_text, row.disk_text)
-        table.add_row(*cells, style="yellow" if row.number in odd else None)
-    return table
-
-
-def _trial(number: int | None) -> str:
-    return "" if number is None else f"trial {number}: "
+def _text(difference: "Difference") -> str:
+    return difference.what if difference.trial is None else f"trial {difference.trial}: {difference.what}"
 
 
 def _as_json(found: "Reconciliation") -> dict[str, object]:
@@ -86,7 +81,7 @@ def _as_json(found: "Reconciliation") -> dict[str, object]:
                 "engine": row.engine,
                 "runs": [run.run_id for run in row.runs],
                 "run": row.run_text,
-                "models": [model.model_id for model in row.models],
+                "models": [model.known.model_id for model in row.models],
                 "model": row.model_text,
                 "disk": row.disk_text,
             }
@@ -103,5 +98,5 @@ def _difference(difference: "Difference") -> dict[str, object]:
         "trial": difference.trial,
         "what": difference.what,
         "remedy": difference.remedy,
-        "can_be_mended": difference.fix is not None,
+        "can_be_fixed": difference.fix is not None,
     }

@@ -47,13 +47,13 @@ def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
 
     outcome, name, metric = launched.outcome, settings.name, settings.objective.metric
     counts = ", ".join(f"{n} {state}" for state, n in outcome.n_by_state.items() if n)
-    output.print(f"sweep [bold]{name}[/] {outcome.status}: {outcome.reason}", highlight=False)
+    output.print(f"sweep {name} {outcome.status}: {outcome.reason}")
     output.print(f"  trials  {counts or 'none'}")
     if outcome.best is not None:
         best = outcome.best.summary
         title = trial_name(best.number, best.hyperparameters)
         output.print(f"  best    {title}: {metric} {best.value:.4g} in {readable_duration(best.duration_s)}")
-    output.print(f"  records {launched.store.shown_uri}, {launched.folder}", markup=False)
+    output.print(f"  records {launched.store.shown_uri}, {launched.folder}")
     if outcome.status == "completed":
         hint = f"next: whosehand promote {name}" if outcome.best else "No trial completed, so there is none to promote."
-        output.print(hint, markup=False)
+        output.print(hint)

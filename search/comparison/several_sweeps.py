@@ -1,8 +1,7 @@
-"""Several sweeps side by side: how good the best trial was after so many trials, patches and seconds.
+"""Several sweeps side by side: how good the best trial was after a number of trials, patches and seconds.
 
-Draws sweeps side by side: the best value so far over trials, patches trained and time.
-
-Takes a comparison of sweeps down in MLflow: one run for the same sweeps, however often they are compared.
+A comparison can be drawn, written as a CSV file, and recorded in MLflow: one run for the same sweeps, however often
+they are compared.
 """
 
 import csv
@@ -23,9 +22,10 @@ from numpy.typing import NDArray
 
 from core.errors import ComparisonError
 from core.splits.manifest import SplitManifest
+from search.comparison.tables import Table
 from search.experiment.experiment import differences
 from search.experiment.workspace import Workspace
-from search.ledger.ranking import Direction, score_name
+from search.ledger.ranking import Direction, readable_duration, score_name
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
 from search.sweep.known_sweeps import KnownSweep, read_sweep
@@ -97,7 +97,7 @@ class ComparedSweep:
         return next((step for step in self.steps if step.value == self.steps[-1].best), None)
 
     def patches_until(self, value: float) -> int | None:
-        """Patches trained until a trial was at least so good; `None` if none was."""
+        """Patches trained until a trial was at least as good as `value`; `None` if none was."""
         sign = 1 if self.direction == "minimize" else -1
         return next((step.n_patches for step in self.steps if sign * step.best <= sign * value), None)
 
@@ -145,7 +145,9 @@ class Comparison:
 
 
 def compare_sweeps(names: Sequence[str], workspace: Workspace) -> Comparison:
-    """Read sweeps and see that they can be compared. Running ones count as far as they are; nothing is written.
+    """Read sweeps and see that they can be compared; nothing is written.
+
+    Running sweeps are compared on what they have so far.
 
     Raises:
         LedgerError: if there is no such sweep.
@@ -159,6 +161,27 @@ def compare_sweeps(names: Sequence[str], workspace: Workspace) -> Comparison:
     for other in sweeps[1:]:
         _check_alike(sweeps[0], other)
     return Comparison(sweeps, tuple(remark for other in known[1:] for remark in _remarks(known[0], other)))
+
+
+def sweeps_table(comparison: Comparison) -> Table:
+    """A row for each sweep: what it spent, its best trial, and how soon it reached what all of them reached."""
+    goal = comparison.common_goal
+    reached = "patches to " + ("the common best" if goal is None else f"{goal:.4g}")
+    header = ("sweep", "engine", "trials", "patches", "time", f"best {score_name(comparison.metric)}", "trial", reached)
+    rows = []
+    for sweep in comparison.sweeps:
+        best, until = sweep.best, None if goal is None else sweep.patches_until(goal)
+        counts = ", ".join(f"{count} {state}" for state, count in sweep.counts.items() if count)
+        rows.append(
+            (
+                *(sweep.name, sweep.engine, counts or "none", f"{sweep.n_patches:,}"),
+                readable_duration(sweep.elapsed_s),
+                "" if best is None else f"{best.value:.4g}",
+                "" if best is None else f"{best.trial:03d}",
+                "" if until is None else f"{until:,}",
+            )
+        )
+    return Table(header, tuple(rows), n_text_columns=3)
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:

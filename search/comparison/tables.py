@@ -34,6 +34,16 @@ class Table:
     marked: frozenset[int] = frozenset()
 
 
+def as_markdown(table: Table) -> str:
+    r"""A table for a description in MLflow.
+
+    >>> as_markdown(Table(("a", "b"), (("x|y", "1"),)))
+    '| a | b |\n| --- | --- |\n| x\\|y | 1 |'
+    """
+    lines = [table.header, ("---",) * len(table.header), *table.rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in lines)
+
+
 def leaderboard_table(rows: Sequence[TrialRow], metric: str, scores: Sequence[str], length: int | None = None) -> Table:
     """The completed trials, the best first: score, interval, cost, size and speed."""
     ranked = [row for row in rows if row.place is not None][:length]

@@ -1,4 +1,4 @@
-"""`whosehand doctor`: all checks, one after the other. Those of the project stand here: store, sweeps, test pages, data."""
+"""`whosehand doctor`: all checks, and those of the project itself: tracking store, sweeps, test pages, data."""
 
 import json
 import sqlite3

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from search.engines import open_engine
 from search.executors.local.executor import LocalExecutor, modules_to_preload
@@ -18,7 +21,7 @@ from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, locate_store, open_store
 from search.tracking.tracker import MlflowTracker
 from search.upkeep.moved_projects import find_moved_addresses, fix_addresses
-from tests.command_line import write_experiment
+from tests.command_line import TINY, write_experiment
 from tests.search.cheap_sweep import CHEAP
 
 NAME = "tiny"
@@ -26,9 +29,9 @@ N_TRIALS, N_EPOCHS = 4, 2
 DATA = TrackedDataset("hands train", "train", "f00d" * 16, "data/hands", {"images": 10})
 
 
-def make_project(folder: Path) -> None:
+def make_project(folder: Path, enqueue: Sequence[str] = ()) -> None:
     """Run the sweep, with driver, worker processes, Optuna in a database, and MLflow."""
-    experiment = read_experiment(folder)
+    experiment = read_experiment(folder, enqueue)
     workspace = Workspace(folder)
     with open_ledger(
         workspace.sweep(NAME), name=NAME, config=experiment.snapshot(), version="0.1.0", git_commit=""
@@ -44,7 +47,7 @@ def make_project(folder: Path) -> None:
         )
 
 
-def read_experiment(folder: Path) -> Experiment:
+def read_experiment(folder: Path, enqueue: Sequence[str] = ()) -> Experiment:
     """The small experiment with the cheap objective, and a database for the study in the current folder."""
     changes = {
         "objective": {"metric": METRIC, "direction": "minimize", "run": CHEAP},
@@ -52,7 +55,8 @@ def read_experiment(folder: Path) -> Experiment:
         "training": {"epochs": N_EPOCHS, "precision": "float32"},
         "budget": {"trials": N_TRIALS},
     }
-    return load_experiment(write_experiment(folder, changes))
+    space = yaml.safe_load(TINY.replace("1e-", "1.0e-"))["space"] | {"enqueue": list(enqueue)}
+    return load_experiment(write_experiment(folder, changes | {"space": space}))
 
 
 def copy_project(original: Path, folder: Path) -> TrackingStore:

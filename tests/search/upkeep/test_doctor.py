@@ -26,6 +26,7 @@ from search.ledger.events import Launched
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.ledger.lock import LOCK_NAME
 from search.tracking.store import TrackingStore, locate_store
+from search.upkeep import doctor, machine_checks
 from search.upkeep.doctor import CHECKS, check_access_log, check_corpora, check_sweeps, check_tracking, examine
 from search.upkeep.machine_checks import (
     Finding,
@@ -89,7 +90,7 @@ def test_the_precision_comes_with_its_reason(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("search.upkeep.machine_checks.cpu_flags", lambda: frozenset({"avx2", "amx_bf16"}))
     processor, precision, *_ = check_processor(_subject(tmp_path))
     assert "avx2, amx_bf16" in processor.text
-    assert precision.text == "mixed_bfloat16, because it has amx_bf16"
+    assert precision.text == "mixed_bfloat16, because the processor has amx_bf16"
 
 
 def test_a_processor_without_avx_and_little_memory_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +124,7 @@ def test_a_whole_store_is_fine(store: TrackingStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("revision", "words", "mend"),
+    ("revision", "words", "fix"),
     [
         ("451aebb31d03", "older MLflow", "mlflow db upgrade sqlite:///"),  # MLflow 1.0
         ("ffffffffffff", "newer one made it", "install that newer MLflow"),
@@ -142,14 +143,14 @@ def test_a_schema_of_another_mlflow_is_a_problem(
 def test_a_database_of_somebody_elses_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "mlruns").mkdir()
     _execute(tmp_path / "mlruns" / "mlflow.db", "CREATE TABLE recipes (name TEXT)")
-    assert "none of MLflow's" in _problem(check_tracking(_subject(tmp_path))).text
+    assert "not one of MLflow's" in _problem(check_tracking(_subject(tmp_path))).text
 
 
 def test_a_locked_store_is_a_problem(database: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         found = _problem(check_tracking(_subject(tmp_path)))
-    assert "is locked by another process" in found.text
+    assert "has been locked by another process" in found.text
     assert "fuser" in found.fix
 
 
@@ -160,7 +161,7 @@ def test_a_damaged_store_is_a_problem(damage: str, database: Path, tmp_path: Pat
     content[place : place + 8000] = b"\xff" * 8000
     database.write_bytes(content)
     found = _problem(check_tracking(_subject(tmp_path)))
-    assert "damaged" in found.text or "no SQLite database" in found.text
+    assert "damaged" in found.text or "not an SQLite database" in found.text
     assert "whosehand reconcile SWEEP --apply" in found.fix
 
 
@@ -182,7 +183,7 @@ def test_after_a_move_the_addresses_are_a_problem(original: Path, tmp_path: Path
     assert found.level is Level.PROBLEM
     assert f"{original} (now {root})" in found.text
     assert "5 runs, 4 models" in found.text
-    assert "--mend" in found.fix
+    assert "--apply" in found.fix
 
 
 def test_models_without_files_are_a_problem(project: TrackingStore, workspace: Workspace) -> None:
@@ -274,7 +275,10 @@ def test_openings_are_counted_and_a_damaged_line_is_a_problem(tmp_path: Path) ->
     path = Workspace(tmp_path).access_log
     for test_hash in ("a", "a", "b"):
         record_test_access(path, TestAccess(test_hash, 0, "test"))
-    assert "3 openings of 2 sets of test pages, at most 2 of one" in _only(check_access_log(_subject(tmp_path))).text
+    assert (
+        "2 sets of test pages opened 3 times, at most 2 of them for one set"
+        in _only(check_access_log(_subject(tmp_path))).text
+    )
     path.write_text(path.read_text() + "torn\n")
     assert "line 4" in _problem(check_access_log(_subject(tmp_path))).text
 
@@ -322,9 +326,8 @@ def test_a_check_that_breaks_is_a_problem_and_the_others_go_on(tmp_path: Path, m
 
 
 def test_every_check_is_listed() -> None:
-    folder = Path(sys.modules[CHECKS["disk"].__module__].__file__ or "").parent
-    written = {path.stem for path in folder.glob("*.py")} - {"__init__", "finding", "examination"}
-    assert {check.__module__.rsplit(".", 1)[1] for check in CHECKS.values()} == written
+    written = {name for module in (doctor, machine_checks) for name in vars(module) if name.startswith("check_")}
+    assert {check.__name__ for check in CHECKS.values()} == written
 
 
 def _execute(database: Path, statement: str) -> None:

@@ -110,11 +110,11 @@ def test_a_running_sweep_is_refused_by_name_and_skipped_among_all(workspace: Wor
     assert "held by process" in found.skipped[0]
 
 
-def test_after_a_move_nothing_is_deleted_before_the_addresses_are_mended(
+def test_after_a_move_nothing_is_deleted_before_the_addresses_are_fixed(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shutil.copytree(original, tmp_path / "moved"))
-    with pytest.raises(WhosehandError, match="doctor --mend"):
+    with pytest.raises(WhosehandError, match="doctor --apply"):
         collect_garbage([], Workspace(tmp_path / "moved"), 1, is_dry_run=False)
 
 

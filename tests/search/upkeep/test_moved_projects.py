@@ -1,4 +1,4 @@
-"""TODO."""
+"""Addresses in MLflow's database after a project was moved or copied."""
 
 import shutil
 import sqlite3

@@ -15,7 +15,7 @@ from search.ledger.lock import LOCK_NAME, SweepLock
 from search.tracking.registry import register_version
 from search.tracking.store import TrackingStore
 from search.upkeep.reconcile import Difference, reconcile_sweep
-from tests.search.upkeep.kept_project import N_TRIALS, NAME
+from tests.search.upkeep.kept_project import N_TRIALS, NAME, make_project
 
 pytest_plugins = ["tests.search.upkeep.copied_project"]
 
@@ -50,19 +50,19 @@ def _words(found: list[Difference] | tuple[Difference, ...]) -> list[str]:
 
 @pytest.fixture
 def fix(workspace: Workspace) -> Callable[[], list[str]]:
-    """Looks, mends, looks again, and returns what was found."""
+    """Looks, fixes, looks again, and returns what was found."""
 
     def run() -> list[str]:
         looked = reconcile_sweep(NAME, workspace, is_dry_run=True)
-        fixed_rows = reconcile_sweep(NAME, workspace, is_dry_run=False)
-        assert fixed_rows.found == looked.found
-        assert (list(fixed_rows.left), list(fixed_rows.warnings)) == ([], [])
+        fixed = reconcile_sweep(NAME, workspace, is_dry_run=False)
+        assert fixed.found == looked.found
+        assert (list(fixed.left), list(fixed.warnings)) == ([], [])
         return _words(list(looked.found))
 
     return run
 
 
-def test_a_whole_sweep_has_nothing_to_mend(workspace: Workspace) -> None:
+def test_a_whole_sweep_has_nothing_to_fix(workspace: Workspace) -> None:
     ledger = (workspace.sweep(NAME) / LEDGER_NAME).read_bytes()
     found = reconcile_sweep(NAME, workspace, is_dry_run=False)
     assert list(found.found) == []
@@ -72,7 +72,7 @@ def test_a_whole_sweep_has_nothing_to_mend(workspace: Workspace) -> None:
     assert (workspace.sweep(NAME) / LEDGER_NAME).read_bytes() == ledger
 
 
-def test_runs_that_are_missing_open_short_double_or_of_no_trial_are_mended(
+def test_runs_that_are_missing_open_short_double_or_of_no_trial_are_fixed(
     project: TrackingStore, workspace: Workspace, fix: Callable[[], list[str]]
 ) -> None:
     client = project.client()
@@ -104,7 +104,7 @@ def test_runs_that_are_missing_open_short_double_or_of_no_trial_are_mended(
     assert _sweep_run(client).data.tags["state"] == "completed"
 
 
-def test_models_that_are_pending_double_missing_or_without_files_are_mended(
+def test_models_that_are_pending_double_missing_or_without_files_are_fixed(
     project: TrackingStore, workspace: Workspace, fix: Callable[[], list[str]]
 ) -> None:
     client = project.client()
@@ -139,8 +139,8 @@ def test_what_cannot_be_restored_is_reported_and_left_alone(project: TrackingSto
     shutil.rmtree(workspace.sweep(NAME) / "trials" / "3")
     found = reconcile_sweep(NAME, workspace, is_dry_run=False)
     assert _words(list(found.left)) == [
-        "2: the files of its model are gone from MLflow, nor in the sweep's folder",
-        "3: it has no model in MLflow, nor in the sweep's folder",
+        "2: the files of its model are gone from MLflow, and the sweep's folder has none",
+        "3: it has no model in MLflow, and the sweep's folder has none",
         f"8: model 'tiny-003' ({models[3].model_id}) has no trial in the ledger",
     ]
     assert [difference.fix for difference in found.left] == [None] * 3
@@ -156,7 +156,7 @@ def test_leftovers_on_the_disk_are_removed(workspace: Workspace, fix: Callable[[
     assert fix() == [
         "0: it has ended, but its checkpoints are still there",
         "1: attempt-2 is an attempt that the ledger does not know",
-        f"7: {trials / '7' / 'attempt-1'} is of no trial in the ledger",
+        f"7: {trials / '7' / 'attempt-1'} belongs to no trial in the ledger",
     ]
     assert sorted(path.name for path in (trials / "0" / "attempt-1").iterdir()) == ["model", "worker.log"]
 
@@ -175,7 +175,7 @@ def test_a_killed_sweep_is_closed_and_its_unfinished_trial_waits(
     client.update_run(_sweep_run(client).info.run_id, status="RUNNING")
     found = fix()
     assert found[0] == "None: the sweep's run is RUNNING, but no driver is on it"
-    assert "3: it waits to go on, but its run is RUNNING" in found
+    assert "3: it waits to be resumed, but its run is RUNNING" in found
     assert _runs(client)[3].info.status == "SCHEDULED"
     assert _sweep_run(client).info.status == "KILLED"
     assert _sweep_run(client).data.tags["reason"] == "its driver was killed"
@@ -194,7 +194,7 @@ def test_a_trial_that_the_ledger_has_not_as_tracked_is_told_again(
 
 def test_the_engines_study_catches_up_with_the_ledger(workspace: Workspace, fix: Callable[[], list[str]]) -> None:
     (workspace.root / "optuna.db").unlink()
-    assert fix() == [f"{number}: it is completed, but in the engine's study not there" for number in range(N_TRIALS)]
+    assert fix() == [f"{number}: it is completed, but not there in the engine's study" for number in range(N_TRIALS)]
     (study,) = optuna.get_all_study_summaries("sqlite:///optuna.db")
     assert study.n_trials == N_TRIALS
 
@@ -206,6 +206,16 @@ def test_a_study_that_is_ahead_of_the_ledger_is_reported(workspace: Workspace) -
     found = reconcile_sweep(NAME, workspace, is_dry_run=True)
     ahead = next(difference for difference in found.left if "study" in difference.what)
     assert (ahead.trial, ahead.fix) == (N_TRIALS - 1, None)
+
+
+def test_a_trial_that_was_enqueued_outside_the_space_is_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, enqueue=["seed_recipe"])
+    found = reconcile_sweep(NAME, Workspace(tmp_path), is_dry_run=True)
+    assert _words(list(found.found)) == []
+    assert [row.engine for row in found.rows] == ["outside", *["complete"] * (N_TRIALS - 1)]
 
 
 def test_a_refit_that_nobody_is_on_is_closed(
