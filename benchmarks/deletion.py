@@ -74,7 +74,8 @@ def deletion_loss(
     """
     plan = identifier.plan_patches(lines)
     scores = identifier.log_probabilities(lines, plan)
-    weights = weigh_patches(scores, *first_two(identifier, identifier.answer(scores, len(lines.lines))))
+    prediction = identifier.predict(scores, len(lines.lines), writer_id)
+    weights = weigh_patches(scores, *first_two(identifier, prediction))
     n = max(1, round(share * len(distinct_patches(range(len(plan)), plan, len(plan)))))
     decisive = decisive_patches(weights, plan, n)
     if len(decisive) < n:

@@ -1,7 +1,7 @@
 """A sweep, a weaker one that the gate stops, a stronger one that passes, a rollback: through the command line.
 
 No score or threshold is set by hand: the second network is half as wide as the first and trained for a quarter as long;
-the third is four times as wide and trained four times as long. Each writer has six sealed pages,
+the third is four times as wide and trained four times as long. Each writer has six sealed test pages,
 since the gate asks for an interval that is wholly on one side.
 """
 
@@ -54,7 +54,7 @@ def answers(project: Path) -> Mapping[str, Answer]:
     for name in SWEEPS:
         whosehand(project, "sweep", _experiment(project, name))
         if name == "second":
-            said["foreseen"] = whosehand(project, "promote", name, "--dry-run")
+            said["planned"] = whosehand(project, "promote", name, "--dry-run")
         said[name] = whosehand(project, "promote", name)
     said["rollback"] = whosehand(project, "rollback", "--model", MODEL)
     said["history"] = whosehand(project, "promote", "--history", "--model", MODEL)
@@ -92,15 +92,15 @@ def test_a_rollback_makes_them_change_places(answers: Mapping[str, Answer], proj
 
 
 def test_a_dry_run_says_what_would_be_and_opens_nothing(answers: Mapping[str, Answer], project: Path) -> None:
-    assert "opened for the time 2" in answers["foreseen"].out
-    assert "compared with the champion" in answers["foreseen"].out
-    assert "on 24 test pages that neither has seen" in answers["foreseen"].out
+    assert "this would be the 2nd time these test images are opened" in answers["planned"].out
+    assert "compared with the champion" in answers["planned"].out
+    assert "on 24 test pages that neither has seen" in answers["planned"].out
     openings = [json.loads(line) for line in (project / "mlruns" / "test_openings.jsonl").read_text().splitlines()]
     assert [opening["reason"].split(" trial")[0] for opening in openings] == [f"promote {name}" for name in SWEEPS]
     assert len({opening["test_hash"] for opening in openings}) == 1
 
 
-def test_every_later_score_carries_the_count_of_openings(answers: Mapping[str, Answer]) -> None:
+def test_every_later_score_carries_the_count_of_test_accesses(answers: Mapping[str, Answer]) -> None:
     for name, times in (("first", "once"), ("second", "2 times"), ("third", "3 times")):
         assert f"these test pages had been opened {times} by then" in answers[name].out
 

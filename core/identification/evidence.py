@@ -22,7 +22,8 @@ from PIL import Image
 
 from core.corpora.index import Region, Unit
 from core.identification.gallery import Gallery
-from core.identification.writer_identifier import Answer, WriterIdentifier
+from core.identification.prediction import Prediction
+from core.identification.writer_identifier import WriterIdentifier
 from core.lines.source import ImageLines
 from core.networks.inference import Embedder, in_batches
 from core.pages.text_lines import place_of_line, read_page
@@ -75,7 +76,7 @@ class Evidence:
     """What an answer rests on.
 
     Attributes:
-        answer: as without evidence.
+        prediction: as without evidence.
         rival: the second writer.
         weights: (n_patches,) in nats: above 0 for the named writer, below 0 for the rival.
         places: (n_patches, 4, 2), corners (x, y) of each patch in pixels of the upright image, clockwise.
@@ -84,7 +85,7 @@ class Evidence:
         speak_against: those that say most for the rival, the strongest first.
     """
 
-    answer: Answer
+    prediction: Prediction
     rival: str
     weights: FloatArray
     places: FloatArray
@@ -118,17 +119,17 @@ def gather_evidence(
     lines = identifier.read_lines(grey, name, read_as)
     plan = identifier.plan_patches(lines)
     scores = identifier.log_probabilities(lines, plan)
-    answer = identifier.answer(scores, len(lines.lines))
-    weights = weigh_patches(scores, *first_two(identifier, answer))
+    prediction = identifier.predict(scores, len(lines.lines), name)
+    weights = weigh_patches(scores, *first_two(identifier, prediction))
     pixels = read_patches(lines, plan)
     embedder = Embedder(identifier.predictor.model) if gallery else None
 
     def look_at(number: int) -> DecisivePatch:
-        return _look_at(identifier, answer, number, pixels[number], gallery, embedder)
+        return _look_at(identifier, prediction, number, pixels[number], gallery, embedder)
 
     return Evidence(
-        answer=answer,
-        rival=answer.ranking[1].writer_id,
+        prediction=prediction,
+        rival=prediction.ranking[1].writer_id,
         weights=weights,
         places=_places(identifier, grey, lines, plan),
         pixels=pixels,
@@ -166,10 +167,10 @@ def evidence_as_json(evidence: Evidence, grey: NDArray[np.uint8], gallery_size: 
     }
 
 
-def first_two(identifier: WriterIdentifier, answer: Answer) -> tuple[int, int]:
+def first_two(identifier: WriterIdentifier, prediction: Prediction) -> tuple[int, int]:
     """The classes of the named writer and of the second one."""
     writer_ids = identifier.record.writer_ids
-    return writer_ids.index(answer.ranking[0].writer_id), writer_ids.index(answer.ranking[1].writer_id)
+    return writer_ids.index(prediction.ranking[0].writer_id), writer_ids.index(prediction.ranking[1].writer_id)
 
 
 def weigh_patches(log_probabilities: NDArray[np.floating], named: int, rival: int) -> FloatArray:
@@ -255,13 +256,13 @@ def _shared_area(plan: PatchPlan, one: int, other: int) -> int:
 
 def _look_at(
     identifier: WriterIdentifier,
-    answer: Answer,
+    prediction: Prediction,
     number: int,
     patch: NDArray[np.uint8],
     gallery: Gallery | None,
     embedder: Embedder | None,
 ) -> DecisivePatch:
-    named, rival = first_two(identifier, answer)
+    named, rival = first_two(identifier, prediction)
 
     def weigh(patches: NDArray[np.uint8]) -> FloatArray:
         return weigh_patches(identifier.predictor.log_probabilities(in_batches(patches)), named, rival)
@@ -269,7 +270,7 @@ def _look_at(
     similar: tuple[SimilarPatch, ...] = ()
     if gallery is not None and embedder is not None:
         point = embedder.embed(in_batches(patch[np.newaxis]))[0]
-        shown = [writer.writer_id for writer in answer.ranking[:N_WRITERS_SHOWN]]
+        shown = [writer.writer_id for writer in prediction.ranking[:N_WRITERS_SHOWN]]
         similar = _similar(gallery, point, shown, identifier.record.writer_ids)
     return DecisivePatch(number, occlusion_map(patch, weigh), similar)
 

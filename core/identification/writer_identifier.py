@@ -5,7 +5,6 @@ their log-probabilities averaged, and the mean made into probabilities by the te
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +16,7 @@ from core.corpora.index import TextImage, Unit
 from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord
+from core.identification.prediction import Prediction, rank_writers
 from core.lines.source import ImageLines
 from core.networks.inference import Predictor
 from core.pages.text_lines import lines_of_grey
@@ -24,37 +24,6 @@ from core.patches.plan import PatchPlan, evaluation_plan, read_patches
 from core.scoring.mean_scores import mean_log_probabilities
 
 BATCH_SIZE = 64
-
-
-@dataclass(frozen=True)
-class RankedWriter:
-    """A writer and the probability, 0 to 1, that the model gives them."""
-
-    writer_id: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer for one image.
-
-    Attributes:
-        ranking: all writers that the model knows, the most probable first; their probabilities sum to 1, as if the
-            image were by one of them.
-        none_of_these: the share of unknown writers that look at least as much like a known one; near 1
-            the writer is unknown. `None` for a network without calibration.
-        is_known: whether it is taken for one of the known writers, at the record's false accept rate.
-        n_lines: text lines found.
-        n_patches: patches asked.
-        calibrated_on: `image` or `page`, whose temperature and unknown writers were used.
-    """
-
-    ranking: tuple[RankedWriter, ...]
-    none_of_these: float | None
-    is_known: bool | None
-    n_lines: int
-    n_patches: int
-    calibrated_on: str | None
 
 
 class WriterIdentifier:
@@ -86,7 +55,7 @@ class WriterIdentifier:
         except (OSError, ValueError, TypeError) as error:
             raise RegistryError(f"The network {network} cannot be loaded: {error}") from error
 
-    def identify(self, grey: NDArray[np.uint8], name: str, read_as: Unit = "auto") -> Answer:
+    def identify(self, grey: NDArray[np.uint8], name: str, read_as: Unit = "auto") -> Prediction:
         """Rank the writers by how likely they wrote an image.
 
         Args:
@@ -100,7 +69,7 @@ class WriterIdentifier:
         """
         lines = self.read_lines(grey, name, read_as)
         plan = self.plan_patches(lines)
-        return self.answer(self.log_probabilities(lines, plan), len(lines.lines))
+        return self.predict(self.log_probabilities(lines, plan), len(lines.lines), name)
 
     def read_lines(self, grey: NDArray[np.uint8], name: str, read_as: Unit = "auto") -> ImageLines:
         """Find the lines of an image and scale them as in training.
@@ -128,22 +97,24 @@ class WriterIdentifier:
         batches = (read_patches(lines, plan[start : start + BATCH_SIZE])[..., np.newaxis] for start in starts)
         return self.predictor.log_probabilities(batches)
 
-    def answer(self, log_probabilities: NDArray[np.float32], n_lines: int) -> Answer:
+    def predict(self, log_probabilities: NDArray[np.float32], n_lines: int, name: str) -> Prediction:
         """Average the patches of one image, and calibrate.
 
         Args:
             log_probabilities: (n_patches, n_writers).
             n_lines: of the image: of several lines, the calibration of pages counts.
+            name: of the image.
         """
         mean = mean_log_probabilities(log_probabilities, [None] * len(log_probabilities))[1]
         calibration = self.record.calibration(n_lines)
         probabilities = np.exp(apply_temperature(mean, calibration.temperature if calibration else 1.0))[0]
-        order = np.argsort(-probabilities, kind="stable")
-        best = float(probabilities[order[0]])
-        return Answer(
-            ranking=tuple(RankedWriter(self.record.writer_ids[k], float(probabilities[k])) for k in order),
-            none_of_these=calibration.unknown_writers.none_of_these(best) if calibration else None,
-            is_known=calibration.unknown_writers.is_known(best) if calibration else None,
+        ranking = rank_writers(probabilities, self.record.writer_ids)
+        unknown = calibration.unknown_writers if calibration else None
+        return Prediction(
+            image=name,
+            ranking=ranking,
+            none_of_these=unknown.none_of_these(ranking[0].probability) if unknown else None,
+            is_known=unknown.is_known(ranking[0].probability) if unknown else None,
             n_lines=n_lines,
             n_patches=len(log_probabilities),
             calibrated_on=calibration.unit if calibration else None,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from core.corpora.index import Excluded
-    from search.identification.identify import Identification, Prediction, RankedWriter
+    from core.identification.prediction import Prediction
+    from search.identification.identify import Identification
     from search.tracking.store import TrackingStore
 
 _SHOWN_WRITERS = 3
@@ -60,8 +61,8 @@ def identify(
 ) -> None:
     """Rank the writers that the champion knows by how likely they wrote each image.
 
-    An image by somebody else gets the most similar of the known writers: a ranking is no proof. `none of these` is the
-    share of strangers that look at least as much like a known writer; with `!` the image may well be a stranger's.
+    An image by somebody else gets the most similar of the known writers: a ranking is no proof. `none` is the share of
+    unknown writers' images that look at least as much like a known writer; with `!` nobody known may have written it.
     """
     from core.corpora.image_walk import expand_folders
     from search.experiment.settings import TrackingSettings
@@ -121,9 +122,9 @@ def _explain(images: "Sequence[Path]", folder: Path, title: str, path: Path, rea
     with notes.status("asking the model"):
         explained = explain(images[0], folder, _N_DECISIVE, read_as.value)
     write_evidence_page(explained, title, path)
-    best = explained.prediction.ranking[0]
-    output.print(f"{_shown(images[0])}: writer {best.writer_id}  {best.probability:.1%}")
-    if explained.prediction.is_known is False:
+    found = explained.prediction
+    output.print(f"{_shown(images[0])}: writer {found.writer_id}  {found.probability:.1%}")
+    if found.is_known is False:
         print_warning("it may be none of the known writers")
     output.print(f"what it rests on: {path}")
 
@@ -143,7 +144,8 @@ def _print_table(answer: "Identification", model: str) -> None:
     rows = []
     for image in answer.images:
         ranking = [f"{writer.writer_id}  {writer.probability:.1%}" for writer in image.ranking[:_SHOWN_WRITERS]]
-        rows.append((_shown(image.path), str(image.n_lines), str(image.n_patches), *ranking, _none_of_these(image)))
+        shown = _shown(Path(image.image))
+        rows.append((shown, str(image.n_lines), str(image.n_patches), *ranking, _none_of_these(image)))
     print_table(header, rows)
     if len(answer.images) > 1:
         best = answer.together[0]
@@ -165,23 +167,12 @@ def _shown(path: Path) -> str:
 
 
 def _as_json(answer: "Identification", model: str) -> dict[str, object]:
-    def ranking(writers: "tuple[RankedWriter, ...]") -> list[dict[str, object]]:
-        return [{"writer_id": writer.writer_id, "probability": writer.probability} for writer in writers]
+    from core.identification.prediction import ranking_as_json
 
     return {
         "model": model,
-        "images": [
-            {
-                "path": str(image.path),
-                "n_lines": image.n_lines,
-                "n_patches": image.n_patches,
-                "ranking": ranking(image.ranking),
-                "none_of_these": image.none_of_these,
-                "is_known": image.is_known,
-            }
-            for image in answer.images
-        ],
-        "together": ranking(answer.together),
+        "images": [{"path": image.image, **image.as_row()} for image in answer.images],
+        "together": ranking_as_json(answer.together),
         **({"warning": answer.record.warning} if answer.record.warning else {}),
         "unreadable": [{"path": str(image.path), "reason": image.reason} for image in answer.unreadable],
     }

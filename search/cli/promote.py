@@ -42,7 +42,7 @@ def promote(
         str | None, typer.Option(help="Tracking store for --history.", show_default="the sweep's, or mlruns/mlflow.db")
     ] = None,
 ) -> None:
-    """Refit the best trial, test it on the sealed pages; it becomes champion if it passes the gate.
+    """Refit the best trial, test it on the sealed test set; it becomes champion if it passes the gate.
 
     The gate: the registered model answers as before when loaded afresh, keeps the thresholds of `promotion.gate`, and
     is better than the present champion on pages that neither has seen. Otherwise it is registered as challenger, with

@@ -63,6 +63,7 @@ def render_evidence(explained: ExplainedPrediction, model: str) -> str:
     weights = np.array([patch["weight"] for patch in evidence["patches"]])
     return environment.get_template(_TEMPLATE).render(
         prediction=explained.prediction,
+        image=Path(explained.prediction.image).name,
         record=explained.record,
         calibration=explained.record.calibration(explained.prediction.n_lines),
         model=model,

@@ -2,8 +2,6 @@
 
 The writers are those of the training corpus. Someone else's hand gets the name of the most similar of them, and, from
 a promoted model, a warning that it may be none of them.
-
-Answers as a CSV table, written row by row while images are read.
 """
 
 import csv
@@ -13,48 +11,27 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from core.corpora.index import Excluded, Unit
 from core.errors import CorpusError, ImageError, RegistryError
-from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord
+from core.identification.prediction import Prediction, RankedWriter, combine
 from core.lines.reading import ProgressCallback
 from search.identification.identifier_folder import read_record
-from search.identification.model_process import ModelProcess, Row
+from search.identification.model_process import ModelProcess
 
-_SMALLEST = 1e-300  # probabilities below are 0 in the answer
-
-
-@dataclass(frozen=True)
-class RankedWriter:
-    """A writer and the probability, 0 to 1, that the model gives them."""
-
-    writer_id: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image.
-
-    Attributes:
-        path: of the image.
-        ranking: all writers, the most probable first.
-        none_of_these: the share of strangers that look at least as much like a known writer; `None` where the model
-            is not calibrated.
-        is_known: whether it is taken for one of the known writers.
-        n_lines: text lines found.
-        n_patches: patches asked.
-    """
-
-    path: Path
-    ranking: tuple[RankedWriter, ...]
-    none_of_these: float | None
-    is_known: bool | None
-    n_lines: int
-    n_patches: int
+N_RANKED = 5
+"""So many writers have columns in the CSV table."""
+COLUMNS = (
+    "path",
+    "writer_id",
+    "probability",
+    "none_of_these",
+    "is_known",
+    *(f"{name}_{place}" for place in range(2, N_RANKED + 1) for name in ("writer_id", "probability")),
+    "n_lines",
+    "n_patches",
+    "error",
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +39,7 @@ class Identification:
     """The answers for all images.
 
     Attributes:
-        images: one verdict for each readable image, in the order given.
+        images: one prediction for each readable image, in the order given.
         together: the ranking if one writer wrote all of them: the mean over all patches.
         unreadable: images that could not be used, and why.
         record: of the model that was asked.
@@ -87,6 +64,14 @@ class ExplainedPrediction:
     prediction: Prediction
     evidence: dict[str, Any]
     record: ModelRecord
+
+
+@dataclass
+class Tally:
+    """How many images were answered, and how many could not be used."""
+
+    n_answered: int = 0
+    n_unreadable: int = 0
 
 
 def identify(
@@ -119,7 +104,7 @@ def identify(
     if not predictions:
         reasons = "\n".join(f"  {item.reason}" for item in unreadable) or "  no image was given"
         raise ImageError(f"At least one image must show handwriting, but none does:\n{reasons}")
-    return Identification(tuple(predictions), _together(predictions, record), tuple(unreadable), record)
+    return Identification(tuple(predictions), combine(predictions, record), tuple(unreadable), record)
 
 
 def identify_each(
@@ -146,7 +131,10 @@ def identify_each(
     with ModelProcess(model_folder) as model:
         for path in chain((first,), coming):
             row = model.ask(path, {"top": n_writers, "read_as": read_as})
-            yield _prediction(path, row) if row["error"] is None else Excluded(path, _named(path, row["error"]))
+            if row["error"] is None:
+                yield Prediction.from_row(str(path), row)
+            else:
+                yield Excluded(path, _with_name(path, row["error"]))
 
 
 def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "auto") -> ExplainedPrediction:
@@ -166,78 +154,17 @@ def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "au
     with ModelProcess(model_folder) as model:
         row = model.ask(path, {"top": 0, "evidence": n_decisive, "read_as": read_as})
     if row["error"] is not None:
-        raise ImageError(_named(path, row["error"]))
+        raise ImageError(_with_name(path, row["error"]))
     if "evidence" not in row:
         raise RegistryError(
             f"A model says what its answers rest on by its own code, but the one in {model_folder} was made before "
             "whosehand could. Promote it again: `whosehand promote SWEEP`."
         )
-    return ExplainedPrediction(_prediction(path, row), row["evidence"], record)
-
-
-def _prediction(path: Path, row: Row) -> Prediction:
-    return Prediction(
-        path,
-        tuple(RankedWriter(writer["writer_id"], writer["probability"]) for writer in row["ranking"]),
-        row["none_of_these"],
-        row["is_known"],
-        row["n_lines"],
-        row["n_patches"],
-    )
-
-
-def _named(path: Path, reason: str) -> str:
-    """The reason with the image's name, which the model may not have known."""
-    return reason if str(path) in reason else f"{path}: {reason}"
-
-
-def _together(predictions: Sequence[Prediction], record: ModelRecord) -> tuple[RankedWriter, ...]:
-    """The mean over the patches of all images: calibrations are undone for it, and that of pages is put on."""
-    means = np.zeros(len(record.writer_ids))
-    for prediction in predictions:
-        of_writer = {writer.writer_id: writer.probability for writer in prediction.ranking}
-        probabilities = np.array([of_writer[writer_id] for writer_id in record.writer_ids])
-        logarithms = np.log(np.maximum(probabilities, _SMALLEST)) * _temperature(record, prediction.n_lines)
-        means += prediction.n_patches * logarithms
-    means /= sum(prediction.n_patches for prediction in predictions)
-    n_lines = sum(prediction.n_lines for prediction in predictions)
-    return _ranking(np.exp(apply_temperature(means, _temperature(record, n_lines))), record.writer_ids)
-
-
-def _temperature(record: ModelRecord, n_lines: int) -> float:
-    calibration = record.calibration(n_lines)
-    return calibration.temperature if calibration else 1.0
-
-
-def _ranking(probabilities: npt.NDArray[np.float64], writer_ids: Sequence[str]) -> tuple[RankedWriter, ...]:
-    order = np.argsort(-probabilities, kind="stable")
-    return tuple(RankedWriter(writer_ids[k], float(probabilities[k])) for k in order)
-
-
-N_RANKED = 5
-COLUMNS = (
-    "path",
-    "writer_id",
-    "probability",
-    "none_of_these",
-    "is_known",
-    *(f"{name}_{place}" for place in range(2, N_RANKED + 1) for name in ("writer_id", "probability")),
-    "n_lines",
-    "n_patches",
-    "error",
-)
-
-
-@dataclass
-class Tally:
-    """How many images were answered, and how many could not be used."""
-
-    n_answered: int = 0
-    n_unreadable: int = 0
+    return ExplainedPrediction(Prediction.from_row(str(path), row), row["evidence"], record)
 
 
 def write_predictions(found: Iterable[Prediction | Excluded], path: Path) -> Tally:
-    """Write a row for each image, at once: what is written stays when the command is stopped.
+    """Write a CSV row for each image, at once: what is written stays when the command is stopped.
 
     Args:
         found: answers and unusable images, in turn.
@@ -253,7 +180,7 @@ def write_predictions(found: Iterable[Prediction | Excluded], path: Path) -> Tal
             table = csv.writer(file, lineterminator="\n")
             table.writerow(COLUMNS)
             for item in found:
-                table.writerow(_row(item))
+                table.writerow(_csv_row(item))
                 tally.n_answered += isinstance(item, Prediction)
                 tally.n_unreadable += isinstance(item, Excluded)
     except OSError as error:
@@ -261,11 +188,16 @@ def write_predictions(found: Iterable[Prediction | Excluded], path: Path) -> Tal
     return tally
 
 
-def _row(item: Prediction | Excluded) -> list[object]:
+def _with_name(path: Path, reason: str) -> str:
+    """The reason with the image's name, which the model may not have known."""
+    return reason if str(path) in reason else f"{path}: {reason}"
+
+
+def _csv_row(item: Prediction | Excluded) -> list[object]:
     if isinstance(item, Excluded):
         return [item.path, *[""] * (len(COLUMNS) - 2), item.reason]
     ranked = [value for writer in item.ranking[:N_RANKED] for value in (writer.writer_id, f"{writer.probability:.6g}")]
     ranked += [""] * (2 * N_RANKED - len(ranked))
     none = "" if item.none_of_these is None else f"{item.none_of_these:.6g}"
     is_known = "" if item.is_known is None else str(item.is_known).lower()
-    return [item.path, *ranked[:2], none, is_known, *ranked[2:], item.n_lines, item.n_patches, ""]
+    return [item.image, *ranked[:2], none, is_known, *ranked[2:], item.n_lines, item.n_patches, ""]

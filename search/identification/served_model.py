@@ -66,9 +66,9 @@ class ServedModel(PythonModel):
                 decision to look at closely (0: no evidence).
 
         Returns:
-            A row for each image: writer_id and probability of the first writer, none_of_these (the share of strangers
-            that look at least as much like a known writer), is_known, ranking, n_lines, n_patches, calibrated_on,
-            error, and where it was asked for evidence (see `core.identification.evidence`).
+            A row for each image: what `core.identification.prediction` says of it (writer_id and probability of the
+            first writer, none_of_these, is_known, ranking, n_lines, n_patches, calibrated_on), error, and evidence
+            where it was asked for (see `core.identification.evidence`).
 
         Raises:
             MlflowException: says which image cannot be used, and why; a server answers it with status 400, or with
@@ -95,19 +95,8 @@ class ServedModel(PythonModel):
 
     def _row(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         evidence = self._evidence(grey, name, chosen) if chosen["evidence"] else None
-        answer = evidence.answer if evidence else self.identifier.identify(grey, name, chosen["read_as"])
-        shown = answer.ranking[: int(chosen["top"]) or None]
-        row = {
-            "writer_id": answer.ranking[0].writer_id,
-            "probability": answer.ranking[0].probability,
-            "none_of_these": answer.none_of_these,
-            "is_known": answer.is_known,
-            "ranking": [{"writer_id": writer.writer_id, "probability": writer.probability} for writer in shown],
-            "n_lines": answer.n_lines,
-            "n_patches": answer.n_patches,
-            "calibrated_on": answer.calibrated_on,
-            "error": None,
-        }
+        found = evidence.prediction if evidence else self.identifier.identify(grey, name, chosen["read_as"])
+        row = found.as_row(int(chosen["top"])) | {"error": None}
         if evidence is not None:
             from core.identification.evidence import evidence_as_json
 

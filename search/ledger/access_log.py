@@ -108,5 +108,5 @@ def count_test_accesses(access_log: Path, test_hash: str) -> int:
     except (ValueError, KeyError, TypeError) as error:
         raise RegistryError(
             f"Each line of {access_log} is one opening of test pages, but one of them cannot be read ({error}). "
-            "Mend or remove that line by hand; the count would be wrong without it."
+            "Correct or remove that line by hand; the count would be wrong without it."
         ) from error

@@ -1,20 +1,27 @@
-"""A registered version is examined: smoke test, test pages, the champion beside it, and what the gate says.
+"""A registered version is examined: smoke test, sealed test set, and the champion beside it.
 
-The sealed test pages: opened once for a model, written down before, and the scores kept.
+Candidate and champion may differ in all that comes before the network, even in the version of whosehand: so each is
+given the images, not patches, in a process of its own. The test set is opened once for a model; that is written down
+before, and the answers are kept.
 """
 
-from collections.abc import Callable
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage
 from core.errors import RegistryError
+from core.identification.prediction import Prediction
+from core.pages.image_files import read_grey
 from core.splits.manifest import SplitManifest
 from search.executors.base import run_task
 from search.executors.local.executor import LocalExecutor
-from search.experiment.settings import GateSettings
 from search.identification.identifier_folder import is_identifier, read_split
 from search.identification.model_process import ModelProcess
 from search.ledger.access_log import SealedTestSet
@@ -24,29 +31,33 @@ from search.objectives.tasks import PatchTask, ScoringTask
 from search.promotion.gate import (
     CommonPages,
     Comparison,
-    GateResult,
     ProductScores,
+    SmokeTest,
+    TestedImages,
     common_pages,
-    compare_answers,
-    judge,
+    compare_models,
     score_product,
 )
-from search.promotion.model_answers import ModelAnswers, SmokeTest, ask_about, load_answers, save_answers, smoke_test
-from search.promotion.refit import ReferenceAnswer
+from search.promotion.refit import ranked
 from search.tracking.registry import RegisteredVersion, download_model
 from search.tracking.store import TrackingStore
 
 SCORE_PATCH_CNN = "search.objectives.patch_cnn:score_patch_cnn"
+TOLERANCE = {"float32": 1e-3, "mixed_bfloat16": 2e-2}
+"""Largest difference of any writer's probability that still counts as the same.
+
+Before, patches of many images went through the network in one batch, afterwards those of one: sums are added in another
+order, and a temperature below 1 enlarges the difference. In float32 1e-5 and less was seen."""
 _KEPT_FILE = "test.json"
 
 
 @dataclass(frozen=True)
 class TestScores:
-    """What a model did on the sealed test pages.
+    """What a network did on the sealed test set.
 
     Attributes:
         result: metrics `test/...` and files.
-        n_openings: how often these pages had been opened, this time included.
+        n_openings: how often the test set had been opened, this time included.
         opened_ms: when, Unix time.
     """
 
@@ -55,51 +66,6 @@ class TestScores:
     result: TrialResult
     n_openings: int
     opened_ms: int
-
-
-_KEPT: TypeAdapter[TestScores] = TypeAdapter(TestScores)
-
-
-def kept_scores(folder: Path) -> TestScores | None:
-    """The scores of an earlier opening by the same model, if there was one."""
-    path = folder / _KEPT_FILE
-    return _KEPT.validate_json(path.read_bytes()) if path.exists() else None
-
-
-def open_test_pages(
-    model: Path,
-    task: PatchTask,
-    pages: SealedTestSet,
-    folder: Path,
-    executor: LocalExecutor,
-    precision: str,
-    seed: int,
-) -> TestScores:
-    """Score a model on the test part, in a worker; the opening is written down before.
-
-    Args:
-        model: the saved model's folder.
-        task: of the trial that trained it.
-        pages: are opened.
-        folder: for the scores, which later calls of `kept_scores` find.
-        executor: closed when this returns.
-        precision: as the model was trained in.
-        seed: of nothing but TensorFlow's set-up.
-
-    Raises:
-        RegistryError: if scoring fails. The opening counts nevertheless.
-    """
-    n_openings = pages.open()
-    settings = ScoringTask(model, task, "test")
-    spec = TrialSpec.of_task(
-        SCORE_PATCH_CNN, settings, folder / "test", precision=precision, seed=seed, threads=executor.threads
-    )
-    result = run_task(executor, spec)
-    if result.state is not TrialState.COMPLETED:
-        raise RegistryError(f"The model must be scored on the test pages, but that failed: {result.reason}")
-    scores = TestScores(result, n_openings, pages.opened_ms)
-    write_atomically(folder / _KEPT_FILE, _KEPT.dump_json(scores, indent=2))
-    return scores
 
 
 @dataclass(frozen=True)
@@ -111,26 +77,51 @@ class Candidate:
         images: its corpus.
         manifest: its split.
         corpus_key: of the corpus's settings; see `common_pages`.
-        references: answers of its network before it was packed.
+        references: by image id, what its network said of validation images before it was packed.
         precision: that it computes in.
         size_bytes: of all its files.
-        folder: where answers for test pages are kept.
+        folder: where answers for test images are kept.
     """
 
     version: RegisteredVersion
     images: tuple[TextImage, ...]
     manifest: SplitManifest
     corpus_key: str
-    references: tuple[ReferenceAnswer, ...]
+    references: Mapping[str, Prediction]
     precision: str
     size_bytes: int
     folder: Path
 
     @property
     def test_images(self) -> tuple[TextImage, ...]:
-        """The images of its sealed pages."""
+        """The images of its sealed test set."""
         test = set(self.manifest.test)
         return tuple(image for image in self.images if image.image_id in test)
+
+    @property
+    def reference_images(self) -> tuple[TextImage, ...]:
+        """The validation images of the smoke test."""
+        return tuple(image for image in self.images if image.image_id in self.references)
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """A model's answers for many images.
+
+    Attributes:
+        predictions: by image id.
+        unusable: by image id, why the model could not use the image.
+        latency_s: median seconds for an image; 0 where none could be used.
+    """
+
+    predictions: Mapping[str, Prediction]
+    unusable: Mapping[str, str]
+    latency_s: float = 0.0
+
+    def of(self, images: Sequence[TextImage]) -> TestedImages:
+        """Those for images of a corpus."""
+        usable = tuple(image for image in images if image.image_id in self.predictions)
+        return TestedImages(usable, self.predictions)
 
 
 @dataclass(frozen=True)
@@ -139,57 +130,88 @@ class Examined:
 
     Attributes:
         smoke: whether it answers as before.
-        answers: for its test images; `None` if there are none, or the smoke test failed.
+        tested: its answers for its test images; `None` if there are none, or the smoke test failed.
         scores: of them.
     """
 
     smoke: SmokeTest
-    answers: ModelAnswers | None
+    tested: TestedImages | None
     scores: ProductScores | None
 
 
+_SCORES: TypeAdapter[TestScores] = TypeAdapter(TestScores)
+_ANSWERS: TypeAdapter[ModelAnswers] = TypeAdapter(ModelAnswers)
+
+
 def examine(
-    candidate: Candidate, store: TrackingStore, pages: SealedTestSet, score_network: Callable[[], None]
+    candidate: Candidate, store: TrackingStore, test_set: SealedTestSet, score_network: Callable[[], None]
 ) -> Examined:
     """Load the candidate afresh from the registry in a process of its own, and ask it.
 
     Args:
         candidate: registered.
         store: where.
-        pages: are opened if the smoke test passes and nothing is kept of an earlier time.
-        score_network: called once before the test pages are asked about; it scores the bare network on them.
+        test_set: is opened if the smoke test passes and nothing is kept of an earlier time.
+        score_network: called once before the test images are asked about; it scores the bare network on them.
 
     Raises:
         RegistryError: if the model's process ends.
     """
     with ModelProcess(download_model(store, candidate.version.location)) as model:
-        smoke = smoke_test(model, candidate.references, candidate.precision)
+        smoke = smoke_test(model, candidate)
         if smoke.failure or not candidate.test_images:
             return Examined(smoke, None, None)
         score_network()
-        answers = _answers(candidate, candidate.version, model, candidate.test_images, pages)
-    if not answers.images:
-        return Examined(smoke, answers, None)
-    return Examined(smoke, answers, score_product(answers.images, candidate.manifest.unit))
+        tested = _ask_once(candidate, candidate.version, model, candidate.test_images, test_set)
+    return Examined(smoke, tested, score_product(tested, candidate.manifest.unit) if tested.images else None)
+
+
+def smoke_test(model: ModelProcess, candidate: Candidate) -> SmokeTest:
+    """Ask a freshly loaded model about validation images whose answers are known.
+
+    Raises:
+        RegistryError: if the model's process ends.
+    """
+    answers = ask_about(model, candidate.reference_images)
+    tolerance = TOLERANCE.get(candidate.precision, max(TOLERANCE.values()))
+    differences = [
+        abs(writer.probability - candidate.references[image_id].probability_of(writer.writer_id))
+        for image_id, prediction in answers.predictions.items()
+        for writer in prediction.ranking
+    ]
+    largest = max(differences, default=0.0)
+    failure = ""
+    if answers.unusable:
+        reasons = "; ".join(answers.unusable.values())
+        failure = (
+            f"it could not use {len(answers.unusable)} of {len(candidate.references)} validation images: {reasons}"
+        )
+    elif not differences:
+        failure = "there was no validation image to ask about"
+    elif largest > tolerance:
+        failure = f"its probabilities differ from the network's by {largest:.2g}, more than {tolerance:g}"
+    return SmokeTest(len(answers.predictions), largest, tolerance, answers.latency_s, failure)
 
 
 def compare_with(
-    champion: RegisteredVersion, candidate: Candidate, examined: Examined, store: TrackingStore, pages: SealedTestSet
+    champion: RegisteredVersion, candidate: Candidate, examined: Examined, store: TrackingStore, test_set: SealedTestSet
 ) -> Comparison:
-    """Ask the champion about those of the candidate's test pages that it has not seen, and compare.
+    """Ask the champion about those of the candidate's test images that it has not seen, and compare.
 
     Raises:
         RegistryError: if the champion's files are gone or its process ends.
     """
     folder = download_model(store, champion.location)
     common = pages_to_compare(champion, candidate.images, candidate.manifest, candidate.corpus_key, folder)
-    if common.refusal or examined.answers is None:
+    if common.refusal or examined.tested is None:
         return Comparison(champion.version, common, None)
-    kept = load_answers(_answers_file(candidate, champion))
-    if kept is None:
+    kept = _load_answers(_answers_file(candidate, champion))
+    if kept is not None:
+        theirs = kept.of(common.images)
+    else:
         with ModelProcess(folder) as model:
-            kept = _answers(candidate, champion, model, common.images, pages)
-    return Comparison(champion.version, common, compare_answers(examined.answers.images, kept.images))
+            theirs = _ask_once(candidate, champion, model, common.images, test_set)
+    return Comparison(champion.version, common, compare_models(examined.tested, theirs))
 
 
 def pages_to_compare(
@@ -214,30 +236,116 @@ def pages_to_compare(
     return common_pages(images, manifest, split, champion.tags.get("corpus_key") == key)
 
 
-def decide(
-    candidate: Candidate, settings: GateSettings, examined: Examined, comparison: Comparison | None
-) -> GateResult:
-    """Ask the gate."""
-    return judge(settings, examined.smoke, candidate.size_bytes, examined.scores, comparison)
+def score_test_set(
+    model: Path,
+    task: PatchTask,
+    test_set: SealedTestSet,
+    folder: Path,
+    executor: LocalExecutor,
+    precision: str,
+    seed: int,
+) -> TestScores:
+    """Score a bare network on the test set, in a worker; the opening is written down before.
+
+    Args:
+        model: the saved model's folder.
+        task: of the trial that trained it.
+        test_set: is opened.
+        folder: for the scores, which later calls of `kept_scores` find.
+        executor: closed when this returns.
+        precision: as the model was trained in.
+        seed: of nothing but TensorFlow's set-up.
+
+    Raises:
+        RegistryError: if scoring fails. The opening counts nevertheless.
+    """
+    n_openings = test_set.open()
+    settings = ScoringTask(model, task, "test")
+    spec = TrialSpec.of_task(
+        SCORE_PATCH_CNN, settings, folder / "test", precision=precision, seed=seed, threads=executor.threads
+    )
+    result = run_task(executor, spec)
+    if result.state is not TrialState.COMPLETED:
+        raise RegistryError(f"The model must be scored on the test pages, but that failed: {result.reason}")
+    scores = TestScores(result, n_openings, test_set.opened_ms)
+    write_atomically(folder / _KEPT_FILE, _SCORES.dump_json(scores, indent=2))
+    return scores
 
 
-def _answers(
+def kept_scores(folder: Path) -> TestScores | None:
+    """The scores of an earlier opening by the same model, if there was one."""
+    path = folder / _KEPT_FILE
+    return _SCORES.validate_json(path.read_bytes()) if path.exists() else None
+
+
+def ask_about(model: ModelProcess, images: Sequence[TextImage]) -> ModelAnswers:
+    """Ask a model about images of a corpus, each read as the corpus says.
+
+    Raises:
+        ImageError: if a file cannot be read any more.
+        RegistryError: if the model's process ends.
+    """
+    predictions: dict[str, Prediction] = {}
+    unusable: dict[str, str] = {}
+    durations_s: list[float] = []
+    for image in images:
+        content = image_content(image)
+        started = time.perf_counter()
+        row = model.ask(content, {"top": 0, "read_as": image.unit})
+        if row["error"] is not None:
+            unusable[image.image_id] = row["error"]
+            continue
+        durations_s.append(time.perf_counter() - started)
+        predictions[image.image_id] = Prediction.from_row(image.image_id, row)
+    return ModelAnswers(predictions, unusable, statistics.median(durations_s) if durations_s else 0.0)
+
+
+def image_content(image: TextImage) -> bytes | Path:
+    """What to give to a model: the file, or of a region its grey values as PNG, which loses nothing."""
+    if image.region is None:
+        return image.path
+    _, encoded = cv2.imencode(".png", read_grey(image.path, image.region))
+    return encoded.tobytes()
+
+
+def _ask_once(
     candidate: Candidate,
     version: RegisteredVersion,
     model: ModelProcess,
     images: tuple[TextImage, ...],
-    pages: SealedTestSet,
-) -> ModelAnswers:
-    """A model's answers for test images: those that are kept, or new ones, for which the pages are opened."""
+    test_set: SealedTestSet,
+) -> TestedImages:
+    """A model's answers for test images: those that are kept, or new ones, for which the test set is opened."""
     file = _answers_file(candidate, version)
-    kept = load_answers(file)
-    if kept is not None:
-        return kept
-    pages.open()
-    answers = ask_about(model, images)
-    save_answers(answers, file)
-    return answers
+    answers = _load_answers(file)
+    if answers is None:
+        test_set.open()
+        answers = ask_about(model, images)
+        write_atomically(file, _ANSWERS.dump_json(answers))
+    return answers.of(images)
 
 
 def _answers_file(candidate: Candidate, version: RegisteredVersion) -> Path:
     return candidate.folder / f"answers-{version.model_id}.json"
+
+
+def _load_answers(path: Path) -> ModelAnswers | None:
+    """Read answers, if they were kept, also those of version 0.1: the test set is not opened again for them."""
+    if not path.exists():
+        return None
+    content = json.loads(path.read_bytes())
+    if "images" not in content:
+        return _ANSWERS.validate_python(content, strict=False)
+    old = content["images"]
+    predictions = {
+        item["image_id"]: Prediction(
+            item["image_id"],
+            ranked(item["probabilities"]),
+            item["none_of_these"],
+            item["is_known"],
+            1,
+            item["n_patches"],
+        )
+        for item in old
+    }
+    return ModelAnswers(predictions, content["unusable"], statistics.median(item["duration_s"] for item in old))

@@ -1,25 +1,103 @@
 """The gate: what a refitted model must keep to become champion, and in words what it does not.
 
-On which pages can two models be compared? On those that neither was trained or chosen on.
+Two models are compared on pages that neither was trained or chosen on.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.corpora.index import TextImage
+from core.identification.prediction import Prediction, combine
 from core.scoring.diagnostics import excess_calibration_error
 from core.scoring.intervals import PairedTest, compare_paired
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.experiment.settings import GateSettings
-from search.promotion.model_answers import ImageAnswer, SmokeTest, page_decisions
 
 FEWEST_PAGES = 6
 """Below six pages no paired difference can pass 5 %: even if all go one way, chance does so with 2 / 2**5 = 6 %."""
+_CHANCE = 0.05
+_SMALLEST = 1e-12
+Page = tuple[str, str]
+"""A writer and their page, or image where there are no pages: hands on a shared page count apart."""
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """Whether a registered model, loaded afresh in another process, answers as its network did before it was packed.
+
+    Attributes:
+        n_images: that were asked about.
+        largest_difference: of any writer's probability.
+        tolerance: that it had to stay within.
+        latency_s: median seconds for an image, once the model is loaded.
+        failure: what went wrong; empty if nothing did.
+    """
+
+    n_images: int
+    largest_difference: float
+    tolerance: float
+    latency_s: float
+    failure: str
+
+
+@dataclass(frozen=True)
+class TestedImages:
+    """A model's predictions for images whose writers are known.
+
+    Attributes:
+        images: that it could use, in the order asked.
+        predictions: by image id.
+    """
+
+    __test__ = False  # no test class, whatever pytest thinks of the name
+
+    images: tuple[TextImage, ...]
+    predictions: Mapping[str, Prediction]
+
+    def log_loss(self, image: TextImage) -> float:
+        """Of the true writer, in nats; a writer that the model does not know counts as nearly impossible."""
+        return -math.log(max(self.predictions[image.image_id].probability_of(image.writer_id), _SMALLEST))
+
+    def pages(self) -> dict[Page, bool]:
+        """Whether each page is identified correctly: by the mean over its images, weighted by their patches."""
+        pages: dict[Page, list[Prediction]] = {}
+        for image in self.images:
+            pages.setdefault(page_of(image), []).append(self.predictions[image.image_id])
+        return {page: combine(own)[0].writer_id == page[0] for page, own in pages.items()}
+
+
+def page_of(image: TextImage) -> Page:
+    """The page that an image counts to."""
+    return image.writer_id, image.group_id
+
+
+@dataclass(frozen=True)
+class ProductScores:
+    """What the registered model did on the test pages, asked image by image.
+
+    Attributes:
+        unit: `page`, or `image` where there are no pages.
+        n_units: of them.
+        top1: share of units that were identified correctly.
+        log_loss: calibrated, mean over images.
+        calibration_error: of images, beyond chance; see `core.scoring.diagnostics`.
+        calibration_p: share of perfectly calibrated models with as large an error.
+        rejected: share of images that were taken for an unknown writer's.
+    """
+
+    unit: str
+    n_units: int
+    top1: float
+    log_loss: float
+    calibration_error: float
+    calibration_p: float
+    rejected: float
 
 
 @dataclass(frozen=True)
@@ -37,79 +115,6 @@ class CommonPages:
     n_pages: int
     n_seen: int
     refusal: str
-
-
-def common_pages(
-    images: Sequence[TextImage],
-    candidate: SplitManifest,
-    champion: SplitManifest | None,
-    same_corpus: bool,
-) -> CommonPages:
-    """Find the test pages of the candidate that the champion has not seen.
-
-    A page counts as seen also if the champion saw another image of it: pen, scan and mood are the page's.
-
-    Args:
-        images: the candidate's corpus.
-        candidate: its split.
-        champion: the champion's split; `None` if its model does not say.
-        same_corpus: whether both name the same corpus with the same settings, so that image ids mean the same.
-    """
-    if champion is None:
-        return _refuse("the champion does not say on which pages it was trained")
-    if not same_corpus:
-        return _refuse("the champion was trained on another corpus, or the same one with other settings")
-    if set(champion.writer_ids) != set(candidate.writer_ids):
-        return _refuse(f"the champion knows other writers ({len(champion.writer_ids)}) than the candidate")
-    test = set(candidate.test)
-    page_of = {image.image_id: (image.writer_id, image.group_id) for image in images}
-    seen = {page_of[image_id] for image_id in (*champion.train, *champion.validation) if image_id in page_of}
-    pages = {page_of[image_id] for image_id in test if image_id in page_of}
-    common = tuple(image for image in images if image.image_id in test and page_of[image.image_id] not in seen)
-    n_common = len(pages - seen)
-    refusal = ""
-    if n_common < FEWEST_PAGES:
-        refusal = (
-            f"only {n_common} of the candidate's {len(pages)} test {candidate.unit}s were unseen by the champion; "
-            f"{FEWEST_PAGES} are needed to tell two models apart"
-        )
-    return CommonPages(common, n_common, len(pages & seen), refusal)
-
-
-def corpus_key(experiment: Experiment) -> str:
-    """A hash of the corpus's settings; not of the folder, which may lie elsewhere on another machine."""
-    settings = experiment.corpus.model_dump(mode="json", exclude={"root"})
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _refuse(reason: str) -> CommonPages:
-    return CommonPages((), 0, 0, reason)
-
-
-_CHANCE = 0.05
-
-
-@dataclass(frozen=True)
-class ProductScores:
-    """What the registered model did on the test pages, asked image by image.
-
-    Attributes:
-        unit: `page`, or `image` where there are no pages.
-        n_units: of them.
-        top1: share of units decided rightly.
-        log_loss: calibrated, mean over images.
-        calibration_error: of images, beyond chance; see `core.scoring.diagnostics`.
-        calibration_p: share of perfectly calibrated models with as large an error.
-        rejected: share of images that were taken for strangers'.
-    """
-
-    unit: str
-    n_units: int
-    top1: float
-    log_loss: float
-    calibration_error: float
-    calibration_p: float
-    rejected: float
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class GateResult:
 
     Attributes:
         reasons: why the model may not become champion; empty if it may.
-        remarks: what was looked at and found well.
+        remarks: the checks that passed.
     """
 
     reasons: tuple[str, ...]
@@ -143,48 +148,6 @@ class GateResult:
     def is_passed(self) -> bool:
         """Whether the model may become champion."""
         return not self.reasons
-
-
-def score_product(answers: Sequence[ImageAnswer], unit: str) -> ProductScores:
-    """Score a model's answers for test images.
-
-    Args:
-        answers: at least one.
-        unit: of the split.
-    """
-    best = np.array([answer.probabilities[answer.named] for answer in answers])
-    is_right = np.array([answer.is_right for answer in answers])
-    error, chance = excess_calibration_error(best, is_right)
-    decisions = page_decisions(answers)
-    return ProductScores(
-        unit=unit,
-        n_units=len(decisions),
-        top1=float(np.mean(list(decisions.values()))),
-        log_loss=float(np.mean([answer.log_loss for answer in answers])),
-        calibration_error=error,
-        calibration_p=chance,
-        rejected=float(np.mean([answer.is_known is False for answer in answers])),
-    )
-
-
-def compare_answers(candidate: Sequence[ImageAnswer], champion: Sequence[ImageAnswer]) -> PairedTest:
-    """Compare two models on the images that both could use.
-
-    Raises:
-        ValueError: if there is no such image.
-    """
-    of_champion = {answer.image_id: answer for answer in champion}
-    pairs = [(answer, of_champion[answer.image_id]) for answer in candidate if answer.image_id in of_champion]
-    ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    our_decisions, their_decisions = page_decisions(ours), page_decisions(theirs)
-    number = {page: k for k, page in enumerate(our_decisions)}
-    return compare_paired(
-        [answer.log_loss for answer in ours],
-        [answer.log_loss for answer in theirs],
-        [number[answer.writer_id, answer.group_id] for answer in ours],
-        list(our_decisions.values()),
-        [their_decisions[page] for page in our_decisions],
-    )
 
 
 def judge(
@@ -212,6 +175,94 @@ def judge(
     return GateResult(reasons, tuple(text for is_kept, text in checks if is_kept))
 
 
+def score_product(tested: TestedImages, unit: str) -> ProductScores:
+    """Score a model's predictions for test images.
+
+    Args:
+        tested: at least one image.
+        unit: of the split.
+    """
+    predictions = [tested.predictions[image.image_id] for image in tested.images]
+    is_right = np.array([p.writer_id == image.writer_id for p, image in zip(predictions, tested.images, strict=True)])
+    error, chance = excess_calibration_error(np.array([p.probability for p in predictions]), is_right)
+    decisions = tested.pages()
+    return ProductScores(
+        unit=unit,
+        n_units=len(decisions),
+        top1=float(np.mean(list(decisions.values()))),
+        log_loss=float(np.mean([tested.log_loss(image) for image in tested.images])),
+        calibration_error=error,
+        calibration_p=chance,
+        rejected=float(np.mean([p.is_known is False for p in predictions])),
+    )
+
+
+def compare_models(candidate: TestedImages, champion: TestedImages) -> PairedTest:
+    """Compare two models on the images that both could use.
+
+    Raises:
+        ValueError: if there is no such image.
+    """
+    images = tuple(image for image in candidate.images if image.image_id in champion.predictions)
+    ours, theirs = TestedImages(images, candidate.predictions), TestedImages(images, champion.predictions)
+    our_pages, their_pages = ours.pages(), theirs.pages()
+    number = {page: k for k, page in enumerate(our_pages)}
+    return compare_paired(
+        [ours.log_loss(image) for image in images],
+        [theirs.log_loss(image) for image in images],
+        [number[page_of(image)] for image in images],
+        list(our_pages.values()),
+        [their_pages[page] for page in our_pages],
+    )
+
+
+def common_pages(
+    images: Sequence[TextImage],
+    candidate: SplitManifest,
+    champion: SplitManifest | None,
+    same_corpus: bool,
+) -> CommonPages:
+    """Find the test pages of the candidate that the champion has not seen.
+
+    A page counts as seen also if the champion saw another image of it: pen, scan and mood are the page's.
+
+    Args:
+        images: the candidate's corpus.
+        candidate: its split.
+        champion: the champion's split; `None` if its model does not say.
+        same_corpus: whether both name the same corpus with the same settings, so that image ids mean the same.
+    """
+    if champion is None:
+        return _refuse("the champion does not say on which pages it was trained")
+    if not same_corpus:
+        return _refuse("the champion was trained on another corpus, or the same one with other settings")
+    if set(champion.writer_ids) != set(candidate.writer_ids):
+        return _refuse(f"the champion knows other writers ({len(champion.writer_ids)}) than the candidate")
+    test = set(candidate.test)
+    learned = {*champion.train, *champion.validation}
+    seen = {page_of(image) for image in images if image.image_id in learned}
+    pages = {page_of(image) for image in images if image.image_id in test}
+    common = tuple(image for image in images if image.image_id in test and page_of(image) not in seen)
+    n_common = len(pages - seen)
+    refusal = ""
+    if n_common < FEWEST_PAGES:
+        refusal = (
+            f"only {n_common} of the candidate's {len(pages)} test {candidate.unit}s were unseen by the champion; "
+            f"{FEWEST_PAGES} are needed to tell two models apart"
+        )
+    return CommonPages(common, n_common, len(pages & seen), refusal)
+
+
+def corpus_key(experiment: Experiment) -> str:
+    """A hash of the corpus's settings; not of the folder, which may lie elsewhere on another machine."""
+    settings = experiment.corpus.model_dump(mode="json", exclude={"root"})
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _refuse(reason: str) -> CommonPages:
+    return CommonPages((), 0, 0, reason)
+
+
 def _smoke(smoke: SmokeTest) -> tuple[bool, str]:
     if smoke.failure:
         return False, f"the registered model, loaded afresh, does not answer as before: {smoke.failure}"
@@ -235,7 +286,7 @@ def _size(size_bytes: int, settings: GateSettings) -> tuple[bool, str]:
 
 def _top1(scores: ProductScores, settings: GateSettings) -> tuple[bool, str]:
     return scores.top1 >= settings.min_top1, (
-        f"{scores.top1:.1%} of {scores.n_units} test {scores.unit}s named rightly "
+        f"{scores.top1:.1%} of {scores.n_units} test {scores.unit}s identified correctly "
         f"(at least {settings.min_top1:.1%}, promotion.gate.min_top1)"
     )
 
@@ -243,7 +294,7 @@ def _top1(scores: ProductScores, settings: GateSettings) -> tuple[bool, str]:
 def _calibration(scores: ProductScores, settings: GateSettings) -> tuple[bool, str]:
     is_kept = scores.calibration_error <= settings.max_calibration_error or scores.calibration_p > _CHANCE
     return is_kept, (
-        f"stated probabilities and shares of right answers differ by {scores.calibration_error:.3f} beyond chance, "
+        f"stated probabilities and shares of correct answers differ by {scores.calibration_error:.3f} beyond chance, "
         f"p = {scores.calibration_p:.2g} (at most {settings.max_calibration_error:g}, "
         "promotion.gate.max_calibration_error)"
     )

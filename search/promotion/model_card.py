@@ -132,7 +132,8 @@ def _unknown_writers(calibration: Calibration) -> str:
     if test.method == "left_out_writers":
         return f"{test.n_unknown_writers} {calibration.unit}s by writers of the corpus who took no part"
     return (
-        f"{test.n_unknown_writers} validation {calibration.unit}s, each asked without its own writer (kinder than life)"
+        f"{test.n_unknown_writers} validation {calibration.unit}s, each asked without its own writer "
+        "(optimistic: real unknown writers are harder to reject)"
     )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpora.index import TextImage
 from core.identification.calibration import (
     Calibration,
     CalibrationUnit,
@@ -22,6 +21,7 @@ from core.identification.calibration import (
 )
 from core.identification.gallery import GALLERY_FILE, Gallery, choose_gallery
 from core.identification.model_record import ModelRecord
+from core.identification.prediction import Prediction, rank_writers
 from core.lines.store import LineStore
 from core.networks.inference import Embedder, Predictor, in_batches
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
@@ -34,7 +34,7 @@ from search.ledger.files import reference_file
 from search.ledger.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 from search.objectives.saved_model import load_model, network_file
 from search.objectives.tasks import PatchTask
-from search.promotion.refit import REFERENCE_FILE, PackagingTask, ReferenceAnswer, write_references
+from search.promotion.refit import REFERENCE_FILE, PackagingTask, write_references
 
 PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")
 _BATCH_SIZE = 256
@@ -119,20 +119,22 @@ def _unknown_writers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> 
     return mean_log_probabilities(answers, items_of(plan, others.store, unit))[1]
 
 
-def _references(asked: _Asked, record: ModelRecord, images: Sequence[TextImage]) -> list[ReferenceAnswer]:
+def _references(asked: _Asked, record: ModelRecord, image_ids: Sequence[str]) -> dict[str, Prediction]:
+    """What the network says of some validation images, calibrated as the packed model will."""
     n_lines = Counter(line.image_id for line in asked.store.lines)
-    image_of = {image.image_id: image for image in images if n_lines[image.image_id]}
-    if not image_of:
-        return []
-    plan, answers = asked.about(list(image_of), "image")
-    names, means = mean_log_probabilities(answers, items_of(plan, asked.store, "image"))
-    references = []
-    for name, row in zip(names, means, strict=True):
-        calibration = record.calibration(n_lines[str(name)])
+    wanted = [image_id for image_id in image_ids if n_lines[image_id]]
+    if not wanted:
+        return {}
+    plan, answers = asked.about(wanted, "image")
+    items = items_of(plan, asked.store, "image")
+    n_patches = Counter(items)
+    references = {}
+    for item, row in zip(*mean_log_probabilities(answers, items), strict=True):
+        name = str(item)
+        calibration = record.calibration(n_lines[name])
         probabilities = np.exp(apply_temperature(row, calibration.temperature if calibration else 1.0))
-        references.append(
-            ReferenceAnswer(image_of[str(name)], dict(zip(record.writer_ids, probabilities.tolist(), strict=True)))
-        )
+        ranking = rank_writers(probabilities, record.writer_ids)
+        references[name] = Prediction(name, ranking, None, None, n_lines[name], n_patches[item])
     return references
 
 

@@ -1,7 +1,4 @@
-"""What a promotion will do, found out before anything is trained, opened or registered.
-
-What a promotion would do, said before anything is trained, opened or registered.
-"""
+"""What a promotion will do: found out, and said, before anything is trained, opened or registered."""
 
 from dataclasses import dataclass
 
@@ -66,8 +63,8 @@ class PromotionJob:
         """Of the sweep, with today's promotion settings where the sweep went on with others."""
         return self.sweep.experiment
 
-    def sealed_pages(self) -> SealedTestSet:
-        """The test pages, not opened yet."""
+    def test_set(self) -> SealedTestSet:
+        """The sealed test set, not opened yet."""
         return SealedTestSet(
             self.workspace.access_log,
             self.corpus.manifest.test_hash,
@@ -143,27 +140,48 @@ def _choose_trial(sweep: KnownSweep, number: int | None) -> tuple[TrialRecord, s
 def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     """Say what would be done, a line for each step."""
     folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs)
-    manifest, opened = job.corpus.manifest, job.sealed_pages().count()
+    manifest, opened = job.corpus.manifest, job.test_set().count()
     fit = "is there already" if (folder / "identifier.json").exists() else f"would train {job.epochs} epochs"
-    tested = "kept from before, not opened again" if kept_scores(folder) else f"opened for the time {opened + 1}"
+    tested = (
+        "their scores are kept from before and they are not opened again"
+        if kept_scores(folder)
+        else f"this would be the {ordinal(opened + 1)} time these test images are opened"
+    )
     n_test = len(manifest.test)
     return (
         job.rule,
         f"its refit {fit}",
-        f"{n_test} test images, {tested}" if n_test else "the split has no test pages: there would be no score",
+        f"{counted(n_test, 'test image')}: {tested}"
+        if n_test
+        else "the split has no test pages: there would be no score",
         _champion(job),
         "nothing was trained, opened or registered (--dry-run)",
     )
 
 
+def ordinal(n: int) -> str:
+    """The number as an ordinal.
+
+    >>> [ordinal(n) for n in (1, 2, 3, 4, 11, 22)]
+    ['1st', '2nd', '3rd', '4th', '11th', '22nd']
+    """
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: `1 test image`, `2 test images`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def _champion(job: PromotionJob) -> str:
     champion = find_alias(job.store, job.name, CHAMPION)
     if champion is None:
-        return f"{job.name} has no champion yet: the thresholds of promotion.gate alone would count"
+        return f"{job.name} has no champion yet: only the thresholds of promotion.gate would count"
     try:
         folder = download_model(job.store, champion.location)
     except RegistryError as error:
-        return f"version {champion.version} is champion of {job.name}, but cannot be asked: {error}"
+        return f"version {champion.version} is champion of {job.name}, but cannot be loaded: {error}"
     key, corpus = corpus_key(job.experiment), job.corpus
     common = pages_to_compare(champion, corpus.index.images, corpus.manifest, key, folder)
     if common.refusal:

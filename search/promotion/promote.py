@@ -1,14 +1,15 @@
-"""From a sweep's best trial to a champion: refit, sealed test pages, registered version, gate, alias."""
+"""From a sweep's best trial to a champion: refit, registered version, sealed test set, gate, alias.
+
+Each step takes what an earlier call has finished as it is, so that an interrupted promotion can be repeated.
+"""
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from core.errors import RegistryError
 from core.lines.reading import ProgressCallback
 from core.training.plan import choose_precision
-from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import read_record
 from search.ledger.access_log import SealedTestSet
@@ -20,12 +21,11 @@ from search.promotion.examination import (
     Examined,
     TestScores,
     compare_with,
-    decide,
     examine,
     kept_scores,
-    open_test_pages,
+    score_test_set,
 )
-from search.promotion.gate import Comparison, GateResult, corpus_key
+from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.refit import PackagedModel, Refit, package_refit, run_refit
@@ -44,7 +44,6 @@ from search.tracking.tracker import MlflowTracker
 
 Became = Literal["champion", "challenger", "unchanged"]
 _MOST_ROUNDS = 5
-_REASONS_TAG = "gate_reasons"
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,13 @@ class Promotion:
         became: `champion`, or `challenger` if it did not pass the gate; `unchanged` if it was champion already.
         former: the champion before, if there was another one.
         refit: the fit that the model is of.
-        scores: of the network on the test pages; `None` if the split has none, or the smoke test failed.
+        scores: of the network on the test set; `None` if the split has none, or the smoke test failed.
         examined: of the registered model.
         comparison: with the champion; `None` without one.
         gate_result: of the gate.
-        was_opened_before: the scores are of an earlier promotion of the same fit, which is not opened again.
-        n_openings: how often the test pages have been opened until now.
+        was_opened_before: the scores are of an earlier promotion of the same fit, for which the test set is not opened
+            again.
+        n_openings: how often the test set has been opened until now.
     """
 
     version: RegisteredVersion
@@ -85,8 +85,6 @@ def promote(
 ) -> Promotion:
     """Refit the best trial, register it, test it, and make it the champion if it passes the gate.
 
-    Every step that an earlier call finished is taken as it is, so that an interrupted promotion can be repeated.
-
     Args:
         sweep_name: of a sweep in this workspace.
         workspace: where.
@@ -99,74 +97,123 @@ def promote(
         RegistryError: if the sweep's split is leaky, no trial is completed, or a step fails.
     """
     job = prepare_promotion(sweep_name, workspace, choice, on_progress)
-    experiment, manifest = job.experiment, job.corpus.manifest
     progress.say(job.rule)
+    registered = _fit_and_register(job, progress)
+    test_set = job.test_set()
+    was_opened_before = kept_scores(registered.refit.folder) is not None
+    examined = _examine(job, registered, test_set)
+    scores = kept_scores(registered.refit.folder)
+    judged = _judge_and_move(job, registered, examined, scores, test_set)
+    version = find_version(job.store, job.name, registered.version.version) or registered.version
+    return Promotion(
+        version=version,
+        became=judged.became,
+        former=judged.former,
+        refit=registered.refit,
+        scores=scores,
+        examined=examined,
+        comparison=judged.comparison,
+        gate_result=judged.gate_result,
+        was_opened_before=was_opened_before,
+        n_openings=test_set.count(),
+    )
+
+
+@dataclass(frozen=True)
+class _Registered:
+    """A refit that has become a version in the registry."""
+
+    task: PatchTask
+    tracker: MlflowTracker
+    refit: Refit
+    packaged: PackagedModel
+    version: RegisteredVersion
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What the gate said, and which alias moved."""
+
+    comparison: Comparison | None
+    gate_result: GateResult
+    became: Became
+    former: RegisteredVersion | None = None
+
+
+def _fit_and_register(job: PromotionJob, progress: Progress) -> _Registered:
+    experiment, corpus = job.experiment, job.corpus
     # The refit's model is what a promotion is for, also where the sweep keeps none.
-    task = replace(patch_task(experiment, job.corpus, workspace.sweep(experiment.name)), keeps_model=True)
+    task = replace(patch_task(experiment, corpus, job.workspace.sweep(experiment.name)), keeps_model=True)
     tracker = MlflowTracker(
         job.store,
         experiment.name,
         engine="none",
-        datasets=tracked_datasets(job.corpus, with_test=bool(manifest.test)),
+        datasets=tracked_datasets(corpus, with_test=bool(corpus.manifest.test)),
         kind=f"refit-{job.epochs}",
     )
-    refit = run_refit(experiment, workspace, job.sweep.created, job.trial, job.epochs, task, tracker, progress)
-    network = _network(refit, experiment)
-    packaged = package_refit(refit, experiment, workspace, job.corpus, task, network)
+    refit = run_refit(experiment, job.workspace, job.sweep.created, job.trial, job.epochs, task, tracker, progress)
+    packaged = package_refit(refit, experiment, job.workspace, corpus, task)
     model_id = tracker.add_model(job.trial.number, "identifier", packaged.folder, job.epochs)
     version = register_version(job.store, job.name, model_id, job.lineage())
-    was_opened_before = kept_scores(refit.folder) is not None
-    candidate = _candidate(job, version, packaged, refit)
-    pages = job.sealed_pages()
-    examined = examine(candidate, job.store, pages, lambda: _score_network(network, job, task, refit, pages))
+    candidate = Candidate(
+        version=version,
+        images=corpus.index.images,
+        manifest=corpus.manifest,
+        corpus_key=corpus_key(experiment),
+        references=packaged.references,
+        precision=choose_precision(experiment.training.precision),
+        size_bytes=packaged.size_bytes,
+        folder=refit.folder,
+    )
+    return _Registered(task, tracker, refit, packaged, version, candidate)
+
+
+def _examine(job: PromotionJob, registered: _Registered, test_set: SealedTestSet) -> Examined:
+    """Smoke test and test set; the scores go to the refit's run."""
+    experiment, refit = job.experiment, registered.refit
+
+    def score_network() -> None:
+        if kept_scores(refit.folder) is None:
+            executor = local_executor(experiment, SCORE_PATCH_CNN, n_workers=1)
+            precision = registered.candidate.precision
+            score_test_set(refit.network, registered.task, test_set, refit.folder, executor, precision, experiment.seed)
+
+    examined = examine(registered.candidate, job.store, test_set, score_network)
     scores = kept_scores(refit.folder)
     if scores is not None:
         files = {name: reference.path for name, reference in scores.result.artifacts.items()}
         opened = {"test_openings": str(scores.n_openings)}
-        tracker.add_scores(job.trial.number, scores.result.metrics, files, scores.opened_ms, opened)
-    comparison, gate_result, became, former = _judge_and_move(job, candidate, examined, pages)
-    if became != "unchanged":
-        _describe(job, version, refit, packaged, scores, examined, gate_result, comparison, tracker)
-    described = find_version(job.store, job.name, version.version) or version
-    return Promotion(
-        described, became, former, refit, scores, examined, comparison, gate_result, was_opened_before, pages.count()
-    )
-
-
-def _candidate(job: PromotionJob, version: RegisteredVersion, packaged: PackagedModel, refit: Refit) -> Candidate:
-    return Candidate(
-        version=version,
-        images=job.corpus.index.images,
-        manifest=job.corpus.manifest,
-        corpus_key=corpus_key(job.experiment),
-        references=packaged.references,
-        precision=choose_precision(job.experiment.training.precision),
-        size_bytes=packaged.size_bytes,
-        folder=refit.folder,
-    )
+        registered.tracker.add_scores(job.trial.number, scores.result.metrics, files, scores.opened_ms, opened)
+    return examined
 
 
 def _judge_and_move(
-    job: PromotionJob, candidate: Candidate, examined: Examined, pages: SealedTestSet
-) -> tuple[Comparison | None, GateResult, Became, RegisteredVersion | None]:
-    """Judge against the champion and move the aliases; again if another promotion was faster."""
-    version, gate = candidate.version, job.experiment.promotion.gate
+    job: PromotionJob,
+    registered: _Registered,
+    examined: Examined,
+    scores: TestScores | None,
+    test_set: SealedTestSet,
+) -> _Judged:
+    """Judge against the champion, describe the version, move the alias; again if another promotion was faster."""
+    number, gate = registered.version.version, job.experiment.promotion.gate
+    candidate = registered.candidate
     for _ in range(_MOST_ROUNDS):
         champion = find_alias(job.store, job.name, CHAMPION)
-        if champion is not None and champion.version == version.version:
-            return None, decide(candidate, gate, examined, None), "unchanged", None
-        comparison = None
-        if champion is not None:
-            comparison = compare_with(champion, candidate, examined, job.store, pages)
-        gate_result = decide(candidate, gate, examined, comparison)
-        if not gate_result.is_passed:
-            challenge(job.store, job.name, version.version)
-            return comparison, gate_result, "challenger", None
+        if champion is not None and champion.version == number:
+            result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None)
+            return _Judged(None, result, "unchanged")
+        comparison = compare_with(champion, candidate, examined, job.store, test_set) if champion else None
+        result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, comparison)
+        _describe(job, registered, examined, scores, result, comparison)
+        if not result.is_passed:
+            challenge(job.store, job.name, number)
+            return _Judged(comparison, result, "challenger")
         try:
-            former = set_champion(job.store, job.name, version.version, champion.version if champion else None)
+            former = set_champion(job.store, job.name, number, champion.version if champion else None)
         except ChampionMovedError:
             continue
-        return comparison, gate_result, "champion", former
+        return _Judged(comparison, result, "champion", former)
     raise RegistryError(
         f"The champion of {job.name!r} must stay for as long as a candidate is compared with it, but it changed "
         f"{_MOST_ROUNDS} times meanwhile. Run the same command again when the other promotions have ended."
@@ -175,16 +222,14 @@ def _judge_and_move(
 
 def _describe(
     job: PromotionJob,
-    version: RegisteredVersion,
-    refit: Refit,
-    packaged: PackagedModel,
-    scores: TestScores | None,
+    registered: _Registered,
     examined: Examined,
-    gate_result: GateResult,
+    scores: TestScores | None,
+    result: GateResult,
     comparison: Comparison | None,
-    tracker: MlflowTracker,
 ) -> None:
     """Write the card and the tags of a version that was judged."""
+    version, packaged = registered.version, registered.packaged
     card = write_card(
         CardFacts(
             name=job.name,
@@ -199,15 +244,15 @@ def _describe(
             calibrations=read_record(packaged.folder).calibrations,
             scores=scores,
             product=examined.scores,
-            gate_result=gate_result,
+            gate_result=result,
         )
     )
-    path = refit.folder / CARD_FILE
+    path = registered.refit.folder / CARD_FILE
     write_atomically(path, card.encode())
     metrics = {**packaged.metrics, **_product_metrics(examined)}
-    tracker.add_scores(job.trial.number, metrics, {CARD_FILE: path}, _now_ms())
+    registered.tracker.add_scores(job.trial.number, metrics, {CARD_FILE: path}, _now_ms())
     tags = _score_tags(scores)
-    tags |= {"gate": "passed" if gate_result.is_passed else "failed", _REASONS_TAG: "; ".join(gate_result.reasons)}
+    tags |= {"gate": "passed" if result.is_passed else "failed", "gate_reasons": "; ".join(result.reasons)}
     if comparison is not None and comparison.test is not None:
         tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.logloss_difference}
     describe_version(job.store, job.name, version.version, tags, shortened(card))
@@ -224,28 +269,6 @@ def _product_metrics(examined: Examined) -> dict[str, float]:
         "test/calibration_error": scores.calibration_error,
         "test/false_reject_rate": scores.rejected,
     }
-
-
-def _score_network(network: Path, job: PromotionJob, task: PatchTask, refit: Refit, pages: SealedTestSet) -> None:
-    """Score the bare network on the test pages, unless that was done before."""
-    if kept_scores(refit.folder) is not None:
-        return
-    experiment = job.experiment
-    open_test_pages(
-        network,
-        task,
-        pages,
-        refit.folder,
-        local_executor(experiment, SCORE_PATCH_CNN, n_workers=1),
-        choose_precision(experiment.training.precision),
-        experiment.seed,
-    )
-
-
-def _network(refit: Refit, experiment: Experiment) -> Path:
-    if refit.result.model is None:
-        raise RegistryError(f"The refit must save its model, but {experiment.objective.run} saved none.")
-    return refit.result.model.path
 
 
 def _score_tags(scores: TestScores | None) -> dict[str, str | int | float]:

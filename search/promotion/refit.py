@@ -1,24 +1,20 @@
-"""A longer fit of a sweep's trial: the same point, more epochs, a record of its own beside the sweep's trials.
+"""A sweep's trial becomes the model that people use: fitted again over more epochs, calibrated and packed.
 
-A refit is a sweep of one trial with a ledger of its own, so that it too survives kills and goes on where it was.
-
-What a worker must know to make the model that people use, and what it leaves; free of TensorFlow.
-
-Writers who took no part in a sweep: real strangers, where the corpus has some.
-
-The refit as the model that people use: made once for a refit, and kept beside it.
+The refit has a record of its own beside the sweep's trials, survives kills and goes on where it was. It is packed once.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.index import TextImage, Unit, exclude_odd_names
+from core.corpora.index import Unit, exclude_odd_names
 from core.errors import RegistryError
+from core.identification.prediction import Prediction, RankedWriter
 from core.lines.store import build_line_store
 from core.training.plan import choose_precision
 from search.executors.base import run_task
@@ -41,81 +37,14 @@ from search.tracking.tracker import MlflowTracker
 
 PACKAGE_IDENTIFIER = "search.promotion.packaging:package_identifier"
 REFERENCE_FILE = "reference.json"
-
-
-@dataclass(frozen=True)
-class PackagingTask:
-    """A refitted network that becomes the model that people use.
-
-    Attributes:
-        model: the network's folder.
-        task: of the trial that trained it.
-        references: validation images, whose answers are kept to be compared with those of the finished model.
-        unit: what all images of the corpus are; `auto` where they differ.
-        unknown_writers: line store of images by writers who took no part; `None` where there are too few: then
-            unknown writers are made of the validation images.
-        false_accept_rate: share of strangers that may be taken for a known writer.
-    """
-
-    model: Path
-    task: PatchTask
-    references: tuple[TextImage, ...]
-    unit: Unit
-    unknown_writers: Path | None
-    false_accept_rate: float
-
-
-@dataclass(frozen=True)
-class ReferenceAnswer:
-    """What the network says about a validation image, by the way of the evaluation.
-
-    Attributes:
-        image: where it lies, and how it is to be read.
-        probabilities: calibrated, by writer id.
-    """
-
-    image: TextImage
-    probabilities: Mapping[str, float]
-
-
-_REFERENCES: TypeAdapter[tuple[ReferenceAnswer, ...]] = TypeAdapter(tuple[ReferenceAnswer, ...])
-
-
-def write_references(references: Sequence[ReferenceAnswer], path: Path) -> None:
-    """Write answers for later comparison."""
-    path.write_bytes(_REFERENCES.dump_json(tuple(references), indent=1))
-
-
-def read_references(path: Path) -> tuple[ReferenceAnswer, ...]:
-    """Read what `write_references` wrote."""
-    return _REFERENCES.validate_json(path.read_bytes())
-
-
 FEWEST_IMAGES = 20
 """Below this many images no rate of 5 % can be told."""
 _MOST_IMAGES = 400
-
-
-def lines_of_unknown_writers(experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus) -> Path | None:
-    """The line store of images by writers whom the experiment excluded, or who had too few pages for the split.
-
-    Args:
-        experiment: names the corpus.
-        workspace: where line stores are kept.
-        corpus: as the experiment prepared it.
-
-    Returns:
-        The store's folder, of at most 400 images, evenly chosen; `None` if fewer than twenty can be used.
-    """
-    known = set(corpus.manifest.writer_ids)
-    found = exclude_odd_names(open_corpus(experiment.corpus, workspace.generated).index())
-    images = [image for image in found.images if image.writer_id not in known]
-    if len(images) < FEWEST_IMAGES:
-        return None
-    chosen = tuple(images[:: -(-len(images) // _MOST_IMAGES)])
-    store = build_line_store(replace(found, images=chosen), experiment.ink, workspace.line_stores)
-    n_usable = len({line.image_id for line in store.lines})
-    return store.folder if n_usable >= FEWEST_IMAGES else None
+_N_REFERENCES = 8
+_KEPT_FILE = "identifier.json"
+_FOLDER = "packaging"
+_KEPT: TypeAdapter[TrialResult] = TypeAdapter(TrialResult)
+_REFERENCES: TypeAdapter[dict[str, Prediction]] = TypeAdapter(dict[str, Prediction])
 
 
 @dataclass(frozen=True)
@@ -125,14 +54,53 @@ class Refit:
     Attributes:
         folder: its ledger and files.
         trial: number of the sweep's trial.
-        result: how it ended; its model is saved.
+        network: folder of its saved network.
         duration_s: of all its epochs.
     """
 
     folder: Path
     trial: int
-    result: TrialResult
+    network: Path
     duration_s: float
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """The model that people use, before it is registered.
+
+    Attributes:
+        folder: an MLflow pyfunc.
+        size_bytes: of all its files.
+        metrics: `calibration/...`.
+        references: by image id, what the network said of validation images before it was packed.
+    """
+
+    folder: Path
+    size_bytes: int
+    metrics: dict[str, float]
+    references: Mapping[str, Prediction]
+
+
+@dataclass(frozen=True)
+class PackagingTask:
+    """A refitted network that becomes the model that people use.
+
+    Attributes:
+        model: the network's folder.
+        task: of the trial that trained it.
+        references: ids of validation images, whose answers are kept to be compared with those of the finished model.
+        unit: what all images of the corpus are; `auto` where they differ.
+        unknown_writers: line store of images by writers who took no part; `None` where there are too few: then
+            unknown writers are made of the validation images.
+        false_accept_rate: share of unknown writers' images that may be taken for a known writer.
+    """
+
+    model: Path
+    task: PatchTask
+    references: tuple[str, ...]
+    unit: Unit
+    unknown_writers: Path | None
+    false_accept_rate: float
 
 
 def run_refit(
@@ -185,12 +153,125 @@ def run_refit(
     if record.result is None or record.state is not TrialState.COMPLETED:
         reason = record.result.reason if record.result else outcome.reason
         raise RegistryError(f"The refit of trial {trial.number} must complete, but it {record.state}: {reason}")
-    return Refit(folder, trial.number, record.result, record.duration_s)
+    if record.result.model is None:
+        raise RegistryError(f"The refit must save its model, but {experiment.objective.run} saved none.")
+    return Refit(folder, trial.number, record.result.model.path, record.duration_s)
 
 
 def refit_folder(workspace: Workspace, experiment: Experiment, trial: int, epochs: int) -> Path:
     """Where the refit of a trial over so many epochs is kept."""
     return workspace.sweep(experiment.name) / "refits" / f"trial-{trial:03d}-{epochs}-epochs"
+
+
+def package_refit(
+    refit: Refit,
+    experiment: Experiment,
+    workspace: Workspace,
+    corpus: PreparedCorpus,
+    task: PatchTask,
+) -> PackagedModel:
+    """Calibrate the refit on validation pages and make it a model that others can use, or take the one that is there.
+
+    Args:
+        refit: completed.
+        experiment: of the sweep.
+        workspace: where line stores are kept.
+        corpus: whose validation images it is calibrated on.
+        task: of the refit.
+
+    Raises:
+        RegistryError: if it fails.
+    """
+    kept = refit.folder / _KEPT_FILE
+    result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
+    if result is None or result.model is None or not is_intact(result.model):
+        unknown_writers = lines_of_unknown_writers(experiment, workspace, corpus)
+        result = _package(refit, experiment, corpus, task, unknown_writers)
+        write_atomically(kept, _KEPT.dump_json(result, indent=2))
+    if result.model is None:
+        raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
+    references = read_references(result.artifacts[REFERENCE_FILE].path)
+    return PackagedModel(result.model.path, result.model.size_bytes, dict(result.metrics), references)
+
+
+def lines_of_unknown_writers(experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus) -> Path | None:
+    """The line store of images by writers whom the experiment excluded, or who had too few pages for the split.
+
+    Args:
+        experiment: names the corpus.
+        workspace: where line stores are kept.
+        corpus: as the experiment prepared it.
+
+    Returns:
+        The store's folder, of at most 400 images, evenly chosen; `None` if fewer than twenty can be used.
+    """
+    known = set(corpus.manifest.writer_ids)
+    found = exclude_odd_names(open_corpus(experiment.corpus, workspace.generated).index())
+    images = [image for image in found.images if image.writer_id not in known]
+    if len(images) < FEWEST_IMAGES:
+        return None
+    chosen = tuple(images[:: -(-len(images) // _MOST_IMAGES)])
+    store = build_line_store(replace(found, images=chosen), experiment.ink, workspace.line_stores)
+    n_usable = len({line.image_id for line in store.lines})
+    return store.folder if n_usable >= FEWEST_IMAGES else None
+
+
+def write_references(references: Mapping[str, Prediction], path: Path) -> None:
+    """Write what a network says of validation images, by image id, to be compared with the packed model's answers."""
+    path.write_bytes(_REFERENCES.dump_json(dict(references), indent=1))
+
+
+def read_references(path: Path) -> dict[str, Prediction]:
+    """Read what `write_references` wrote, or version 0.1."""
+    content = TypeAdapter(Any).validate_json(path.read_bytes())
+    if isinstance(content, dict):
+        return _REFERENCES.validate_python(content)
+    probabilities = {item["image"]["image_id"]: item["probabilities"] for item in content}
+    return {name: Prediction(name, ranked(of_writer), None, None, 1, 1) for name, of_writer in probabilities.items()}
+
+
+def ranked(probabilities: Mapping[str, float]) -> tuple[RankedWriter, ...]:
+    """Writers in the order of their probabilities, which version 0.1 wrote down by writer id."""
+    return tuple(RankedWriter(*item) for item in sorted(probabilities.items(), key=lambda item: -item[1]))
+
+
+def _package(
+    refit: Refit,
+    experiment: Experiment,
+    corpus: PreparedCorpus,
+    task: PatchTask,
+    unknown_writers: Path | None,
+) -> TrialResult:
+    work_dir = refit.folder / _FOLDER
+    shutil.rmtree(work_dir, ignore_errors=True)
+    settings = PackagingTask(
+        refit.network, task, _references(corpus), _unit(corpus), unknown_writers, experiment.promotion.false_accept_rate
+    )
+    executor = local_executor(experiment, PACKAGE_IDENTIFIER, n_workers=1)
+    spec = TrialSpec.of_task(
+        PACKAGE_IDENTIFIER,
+        settings,
+        work_dir,
+        precision=choose_precision(experiment.training.precision),
+        seed=experiment.seed,
+        threads=executor.threads,
+    )
+    result = run_task(executor, spec)
+    if result.state is not TrialState.COMPLETED:
+        raise RegistryError(f"The model must be calibrated and packed, but that failed: {result.reason}")
+    return result
+
+
+def _references(corpus: PreparedCorpus) -> tuple[str, ...]:
+    """Some validation images, evenly chosen."""
+    validation = set(corpus.manifest.validation)
+    images = [image.image_id for image in corpus.index.images if image.image_id in validation]
+    return tuple(images[:: max(1, len(images) // _N_REFERENCES)][:_N_REFERENCES])
+
+
+def _unit(corpus: PreparedCorpus) -> Unit:
+    units = {image.unit for image in corpus.index.images}
+    return units.pop() if len(units) == 1 else "auto"
 
 
 class _AsRefit:
@@ -214,99 +295,3 @@ class _AsRefit:
 
     def end_sweep(self, event: SweepEnded) -> None:
         """The sweep's own run stays as it is."""
-
-
-_KEPT_FILE = "identifier.json"
-_FOLDER = "packaging"
-_N_REFERENCES = 8
-_KEPT: TypeAdapter[TrialResult] = TypeAdapter(TrialResult)
-
-
-@dataclass(frozen=True)
-class PackagedModel:
-    """The model that people use, before it is registered.
-
-    Attributes:
-        folder: an MLflow pyfunc.
-        size_bytes: of all its files.
-        metrics: `calibration/...`.
-        references: what the network said about validation images by the way of the evaluation.
-    """
-
-    folder: Path
-    size_bytes: int
-    metrics: dict[str, float]
-    references: tuple[ReferenceAnswer, ...]
-
-
-def package_refit(
-    refit: Refit,
-    experiment: Experiment,
-    workspace: Workspace,
-    corpus: PreparedCorpus,
-    task: PatchTask,
-    network: Path,
-) -> PackagedModel:
-    """Calibrate the refit on validation pages and make it a model that others can use, or take the one that is there.
-
-    Args:
-        refit: completed.
-        experiment: of the sweep.
-        workspace: where line stores are kept.
-        corpus: whose validation images it is calibrated on.
-        task: of the refit.
-        network: folder of its network.
-
-    Raises:
-        RegistryError: if it fails.
-    """
-    kept = refit.folder / _KEPT_FILE
-    result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
-    if result is None or result.model is None or not is_intact(result.model):
-        unknown_writers = lines_of_unknown_writers(experiment, workspace, corpus)
-        result = _package(refit, experiment, corpus, task, network, unknown_writers)
-        write_atomically(kept, _KEPT.dump_json(result, indent=2))
-    if result.model is None:
-        raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
-    references = read_references(result.artifacts[REFERENCE_FILE].path)
-    return PackagedModel(result.model.path, result.model.size_bytes, dict(result.metrics), references)
-
-
-def _package(
-    refit: Refit,
-    experiment: Experiment,
-    corpus: PreparedCorpus,
-    task: PatchTask,
-    network: Path,
-    unknown_writers: Path | None,
-) -> TrialResult:
-    work_dir = refit.folder / _FOLDER
-    shutil.rmtree(work_dir, ignore_errors=True)
-    settings = PackagingTask(
-        network, task, _references(corpus), _unit(corpus), unknown_writers, experiment.promotion.false_accept_rate
-    )
-    executor = local_executor(experiment, PACKAGE_IDENTIFIER, n_workers=1)
-    spec = TrialSpec.of_task(
-        PACKAGE_IDENTIFIER,
-        settings,
-        work_dir,
-        precision=choose_precision(experiment.training.precision),
-        seed=experiment.seed,
-        threads=executor.threads,
-    )
-    result = run_task(executor, spec)
-    if result.state is not TrialState.COMPLETED:
-        raise RegistryError(f"The model must be calibrated and packed, but that failed: {result.reason}")
-    return result
-
-
-def _references(corpus: PreparedCorpus) -> tuple[TextImage, ...]:
-    """Some validation images, evenly chosen."""
-    validation = set(corpus.manifest.validation)
-    images = [image for image in corpus.index.images if image.image_id in validation]
-    return tuple(images[:: max(1, len(images) // _N_REFERENCES)][:_N_REFERENCES])
-
-
-def _unit(corpus: PreparedCorpus) -> Unit:
-    units = {image.unit for image in corpus.index.images}
-    return units.pop() if len(units) == 1 else "auto"

@@ -164,7 +164,7 @@ def _create_database(store: TrackingStore) -> None:
     except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise TrackingError(
             f"The tracking store needs a folder that can be written, but {error.filename}: {error.strerror}. "
-            "Mend its permissions, or name another place with `tracking.uri` in the experiment file."
+            "Fix its permissions, or name another place with `tracking.uri` in the experiment file."
         ) from error
     except Timeout as error:
         raise TrackingError(
@@ -193,7 +193,7 @@ def _explain(error: Exception, uri: str) -> str:
             f"Copy it to a safe place, then run `mlflow db upgrade {uri}`."
         )
     if "readonly" in reason or "unable to open" in reason:
-        return f"The tracking database must be writable, but {uri} is not ({reason}) Mend its permissions."
+        return f"The tracking database must be writable, but {uri} is not ({reason}) Fix its permissions."
     return f"The tracking store {uri} cannot be opened: {reason}"
 
 
@@ -202,7 +202,7 @@ def _greet_server(uri: str) -> None:
         answer = requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S)
     except requests.RequestException as error:
         raise TrackingError(
-            f"No MLflow server answers at {uri} ({type(error).__name__}). Start it, mend `tracking.uri`, "
+            f"No MLflow server answers at {uri} ({type(error).__name__}). Start it, correct `tracking.uri`, "
             "or leave it out for a store in this folder."
         ) from error
     if not answer.ok:

@@ -9,7 +9,7 @@ from benchmarks.served_model import ask, others_in_the_way, serve
 from core.identification.writer_identifier import WriterIdentifier
 from core.pages.image_files import read_grey
 from search.objectives.saved_model import network_file
-from search.promotion.model_answers import TOLERANCE
+from search.promotion.examination import TOLERANCE
 from tests.search.toy_model import save_toy_identifier, write_line
 
 

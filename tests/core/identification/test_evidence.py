@@ -33,8 +33,8 @@ def evidence(identifier: WriterIdentifier, image: np.ndarray) -> Evidence:
 def test_the_weights_explain_the_whole_decision(
     evidence: Evidence, identifier: WriterIdentifier, image: np.ndarray
 ) -> None:
-    assert evidence.answer == identifier.identify(image, "line.png")
-    first, second = evidence.answer.ranking[:2]
+    assert evidence.prediction == identifier.identify(image, "line.png")
+    first, second = evidence.prediction.ranking[:2]
     assert evidence.rival == second.writer_id
     log_ratio = np.log(first.probability / second.probability)
     assert evidence.weights.mean() / calibrated_record().calibrations[0].temperature == pytest.approx(log_ratio, 1e-3)

@@ -16,7 +16,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_identify_ranks_all_writers_for_each_image_and_for_all_together(model_folder: Path, tmp_path: Path) -> None:
     paths = [write_line(tmp_path / "b.png", 28), write_line(tmp_path / "a.png")]
     answer = identify([*paths, paths[0]], model_folder)
-    assert [prediction.path for prediction in answer.images] == paths
+    assert [Path(prediction.image) for prediction in answer.images] == paths
     for ranking in (*(prediction.ranking for prediction in answer.images), answer.together):
         assert {writer.writer_id for writer in ranking} == set(WRITER_IDS)
         assert sum(writer.probability for writer in ranking) == pytest.approx(1.0)
@@ -32,7 +32,7 @@ def test_identify_names_what_it_cannot_read_and_goes_on_with_the_others(model_fo
     empty.touch()
     bad = [text, blank, empty, tmp_path / "missing.png"]
     answer = identify([bad[0], good, *bad[1:]], model_folder)
-    assert [prediction.path for prediction in answer.images] == [good]
+    assert [Path(prediction.image) for prediction in answer.images] == [good]
     assert [item.path for item in answer.unreadable] == bad
     assert all(str(item.path) in item.reason for item in answer.unreadable)
 

@@ -1,23 +1,42 @@
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.corpora.index import TextImage
+from core.identification.prediction import Prediction, RankedWriter
 from search.experiment.settings import GateSettings
-from search.promotion.gate import CommonPages, Comparison, compare_answers, judge, score_product
-from search.promotion.model_answers import ImageAnswer, SmokeTest
+from search.promotion.gate import (
+    CommonPages,
+    Comparison,
+    SmokeTest,
+    TestedImages,
+    compare_models,
+    judge,
+    score_product,
+)
 
 GOOD_SMOKE = SmokeTest(8, 1e-6, 1e-3, 0.1, "")
 COMMON = CommonPages((), 12, 0, "")
 
 
-def _answers(right: Sequence[float], lines: int = 2) -> list[ImageAnswer]:
-    """Two writers' pages of some lines each, with the probability of the right writer of each page."""
-    return [
-        ImageAnswer(f"{page}-{line}", "a", f"page{page}", {"a": sure, "b": 1 - sure}, 0.01, sure > 0.4, 8, 0.1)
-        for page, sure in enumerate(right)
-        for line in range(lines)
-    ]
+def _tested(right: Sequence[Sequence[float]]) -> TestedImages:
+    """Pages of writer `a` by the probability of `a` for each of their lines; there is one other writer, `b`."""
+    lines = {f"{page}-{line}": sure for page, lines in enumerate(right) for line, sure in enumerate(lines)}
+    return TestedImages(
+        tuple(TextImage(name, Path("x.png"), "a", page_id=name.split("-")[0]) for name in lines),
+        {name: Prediction(name, _ranking(sure), 0.01, sure > 0.4, 1, 8) for name, sure in lines.items()},
+    )
+
+
+def _ranking(sure: float) -> tuple[RankedWriter, ...]:
+    both = (RankedWriter("a", sure), RankedWriter("b", 1 - sure))
+    return both if sure >= 0.5 else both[::-1]
+
+
+def _answers(right: Sequence[float], lines: int = 2) -> TestedImages:
+    return _tested([[sure] * lines for sure in right])
 
 
 GOOD, WEAK = _answers(np.linspace(0.9, 0.99, 12).tolist()), _answers(np.linspace(0.3, 0.8, 12).tolist())
@@ -31,7 +50,7 @@ def test_the_first_model_passes_without_a_champion() -> None:
 
 def test_a_better_model_passes_and_the_weaker_one_stays_outside_with_a_reason() -> None:
     for first, second, passes in ((GOOD, WEAK, True), (WEAK, GOOD, False)):
-        comparison = Comparison(3, COMMON, compare_answers(first, second))
+        comparison = Comparison(3, COMMON, compare_models(first, second))
         gate_result = judge(GateSettings(), GOOD_SMOKE, 1, score_product(first, "page"), comparison)
         said = "; ".join(gate_result.reasons + gate_result.remarks)
         assert ("not shown to be better than the champion, version 3" in said) is not passes
@@ -74,8 +93,6 @@ def test_a_model_that_answers_otherwise_than_before_fails() -> None:
     assert "does not answer as before: its probabilities differ" in gate_result.reasons[0]
 
 
-def test_a_page_is_decided_by_the_mean_over_its_lines_weighed_by_patches() -> None:
-    strong = ImageAnswer("1", "a", "page", {"a": 0.9, "b": 0.1}, None, None, 8, 0.1)
-    wrong = ImageAnswer("2", "a", "page", {"a": 0.4, "b": 0.6}, None, None, 8, 0.1)
-    scores = score_product([strong, wrong], "page")
-    assert (scores.n_units, scores.top1, scores.rejected) == (1, 1.0, 0.0)
+def test_a_page_is_decided_by_the_mean_over_its_lines_weighted_by_patches() -> None:
+    scores = score_product(_tested([[0.9, 0.4]]), "page")
+    assert (scores.n_units, scores.top1, scores.rejected) == (1, 1.0, 0.5)

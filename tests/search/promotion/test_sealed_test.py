@@ -10,7 +10,7 @@ from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.access_log import SealedTestSet
 from search.objectives.tasks import PatchTask
-from search.promotion.examination import SCORE_PATCH_CNN, kept_scores, open_test_pages
+from search.promotion.examination import SCORE_PATCH_CNN, kept_scores, score_test_set
 from search.sweep.launch import patch_task
 from search.sweep.preparation import prepare_corpus
 from tests.command_line import Project, write_experiment
@@ -29,7 +29,7 @@ def test_an_opening_counts_even_if_the_scoring_fails(task: PatchTask, tmp_path: 
     openings, folder = tmp_path / "openings.jsonl", tmp_path / "refit"
     for n_openings in (1, 2):
         with pytest.raises(RegistryError, match="must be scored on the test pages, but that failed: RegistryError"):
-            open_test_pages(
+            score_test_set(
                 tmp_path / "no model",
                 task,
                 SealedTestSet(openings, "f00d", "a test"),

@@ -83,7 +83,7 @@ def test_only_a_registered_version_can_be_champion(store: TrackingStore, tmp_pat
         set_champion(store, NAME, 9, None)
 
 
-def test_who_was_judged_against_another_champion_is_not_crowned(store: TrackingStore, tmp_path: Path) -> None:
+def test_who_was_judged_against_another_champion_is_not_made_champion(store: TrackingStore, tmp_path: Path) -> None:
     _register(store, tmp_path, 3)
     set_champion(store, NAME, 1, None)
     set_champion(store, NAME, 2, 1)
@@ -99,13 +99,15 @@ def _set_champion_in_own_process(root: Path, version: int, start: Any, queue: An
     start.wait()
     try:
         set_champion(own, NAME, version, 1)
-        queue.put((version, "crowned"))
+        queue.put((version, "champion"))
     except ChampionMovedError:
         queue.put((version, "moved"))
 
 
 @pytest.mark.slow
-def test_of_two_promotions_at_once_one_is_crowned_and_the_other_told(store: TrackingStore, tmp_path: Path) -> None:
+def test_of_two_promotions_at_once_one_becomes_champion_and_the_other_told(
+    store: TrackingStore, tmp_path: Path
+) -> None:
     _register(store, tmp_path, 3)
     set_champion(store, NAME, 1, None)
     context = multiprocessing.get_context("spawn")
@@ -119,7 +121,7 @@ def test_of_two_promotions_at_once_one_is_crowned_and_the_other_told(store: Trac
     outcomes = dict(queue.get(timeout=60) for _ in processes)
     for process in processes:
         process.join()
-    assert sorted(outcomes.values()) == ["crowned", "moved"]
-    (winner,) = (version for version, outcome in outcomes.items() if outcome == "crowned")
+    assert sorted(outcomes.values()) == ["champion", "moved"]
+    (winner,) = (version for version, outcome in outcomes.items() if outcome == "champion")
     assert (champion(store, NAME).version, _who(store, "previous")) == (winner, 1)
     assert seen <= {1, winner}
