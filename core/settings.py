@@ -5,9 +5,12 @@ without.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from core.errors import ConfigError
+from core.mistakes import explain
 
 
 class Settings(BaseModel):
@@ -19,6 +22,22 @@ class Settings(BaseModel):
 
     # Built at their first use: one build of the whole experiment instead of one of each group besides.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+
+    def __init__(self, **values: Any) -> None:
+        """Check and take the values.
+
+        Raises:
+            ConfigError: says for each wrong key what is wrong, in the words in which a file is refused.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            name = type(self).__name__.removesuffix("Settings")
+            wrong = explain(error, type(self), values).values()
+            raise ConfigError("\n".join(f"{name}: {sentence}." for sentence in wrong)) from None
+
+    # Pydantic's own mark: a file is validated without this constructor, and its mistakes are told with their lines.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
 PrecisionChoice = Literal["auto", "float32", "mixed_bfloat16"]

@@ -9,11 +9,11 @@ from pydantic import Field, ValidationError
 
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
 from core.errors import ConfigError
+from core.mistakes import explain
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.splits.settings import SplitSettings
 from search.experiment.engine_settings import EngineChoice, OptunaSettings
 from search.experiment.file import read_experiment_file
-from search.experiment.mistakes import explain
 from search.experiment.settings import (
     BudgetSettings,
     ExecutorSettings,
@@ -122,7 +122,9 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         # Through JSON, because strict validation takes lists for tuples and text for paths only there.
         return Experiment.model_validate_json(json.dumps(file.tree, default=str), strict=True)
     except ValidationError as error:
-        raise ConfigError(explain(error, Experiment, file)) from error
+        wrong = explain(error, Experiment, file.tree)
+        in_order = sorted(wrong, key=lambda keys: file.lines.get(keys, 0))
+        raise ConfigError("\n".join(f"{file.place_of(keys)}: {wrong[keys]}." for keys in in_order)) from error
 
 
 def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:

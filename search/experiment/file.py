@@ -9,9 +9,7 @@ from typing import Any
 import yaml
 
 from core.errors import ConfigError
-
-Keys = tuple[str | int, ...]
-"""The way to a value: the keys of the groups around it and its own."""
+from core.mistakes import Keys
 
 
 @dataclass(frozen=True)

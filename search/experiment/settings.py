@@ -5,8 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from core.mistakes import WrongKeysError
 from core.settings import Settings
-from search.experiment.mistakes import WrongKeysError
 
 Direction = Literal["minimize", "maximize"]
 

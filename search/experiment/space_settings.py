@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.errors import SpaceError
+from core.mistakes import WrongKeysError
 from core.networks.hyperparameters import Hyperparameters, default_space, seed_recipe
 from core.settings import Settings
 from core.space import Categorical, SearchSpace, Value
 from core.space.dimensions import dimension_from_plain
-from search.experiment.mistakes import WrongKeysError
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Hyperparameters))
 Entry = Literal["seed_recipe"] | dict[str, Value]

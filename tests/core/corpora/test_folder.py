@@ -1,12 +1,11 @@
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from core.corpora.folder import FolderCorpus
 from core.corpora.index import CorpusIndex, Unit
 from core.corpora.settings import FolderSettings
-from core.errors import CorpusError
+from core.errors import ConfigError, CorpusError
 
 
 def index_of(root: Path, unit: Unit = "auto") -> CorpusIndex:
@@ -94,7 +93,7 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, name: str, said: st
 
 
 def test_the_settings_want_a_root() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError):
         FolderSettings()  # type: ignore[call-arg]
 
 

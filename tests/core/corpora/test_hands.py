@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from core.corpora.hands import HandsCorpus
 from core.corpora.index import CorpusIndex, TextImage
 from core.corpora.settings import HandsSettings
-from core.errors import CorpusError
+from core.errors import ConfigError, CorpusError
 
 SMALL = HandsSettings(n_writers=3, n_pages=2, n_lines=3)
 
@@ -172,5 +172,5 @@ def test_no_writers_pages_or_lines_are_refused(key: str) -> None:
 
 
 def test_one_writer_is_refused_because_there_is_nobody_to_tell_apart() -> None:
-    with pytest.raises(ValidationError, match="n_writers"):
+    with pytest.raises(ConfigError, match="n_writers"):
         HandsSettings(n_writers=1)

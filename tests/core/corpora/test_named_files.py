@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
 from core.corpora.index import CorpusIndex, natural_key
 from core.corpora.settings import CorpusSettings, PatternSettings
-from core.errors import CorpusError
+from core.errors import ConfigError, CorpusError
 from tests.core.corpora.image_tree import (
     CERUG,
     CSAFE,
@@ -207,7 +207,7 @@ def test_a_part_that_is_neither_train_nor_test_is_unusable(tmp_path: Path) -> No
     ],
 )
 def test_a_pattern_that_cannot_work_is_refused_at_once(tmp_path: Path, pattern: str, said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ConfigError, match=said):
         PatternSettings(root=tmp_path, pattern=pattern)
 
 

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 
 from core.corpora.dhsd import DhsdCorpus
 from core.corpora.index import CorpusIndex, TextImage
 from core.corpora.settings import DhsdSettings
-from core.errors import ImageError
+from core.errors import ConfigError, ImageError
 from core.pages.image_files import read_grey
 from core.pages.scan import INK_LEVEL
 from core.pages.text_lines import lines_of_grey, text_lines
@@ -135,7 +134,7 @@ def test_a_blank_image_is_refused_by_name(save_image: Save) -> None:
 
 @pytest.mark.parametrize("height_px", [0, 15, 513])
 def test_a_height_that_makes_no_sense_is_refused(height_px: int) -> None:
-    with pytest.raises(ValidationError, match="height_px"):
+    with pytest.raises(ConfigError, match="height_px"):
         InkSettings(height_px=height_px)
 
 

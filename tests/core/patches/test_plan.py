@@ -3,9 +3,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
-from core.errors import PatchError
+from core.errors import ConfigError, PatchError
 from core.lines.store import LineStore
 from core.patches.offsets import n_possible_offsets
 from core.patches.plan import PatchPlan, PatchSampler, evaluation_plan, read_patches
@@ -151,7 +150,7 @@ def test_a_negative_seed_is_refused(bar_store: LineStore) -> None:
     "wrong", [{"fraction": 0}, {"fraction": 1.1}, {"min_ink": 1}, {"size_px": 0}, {"patches_per_epoch": 0}, {"x": 1}]
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError):
         PatchSettings(**wrong)
 
 

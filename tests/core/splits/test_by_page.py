@@ -3,12 +3,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from core.corpora.dhsd import DhsdCorpus
 from core.corpora.index import CorpusIndex, OfficialSplit, TextImage
 from core.corpora.settings import DhsdSettings
-from core.errors import SplitError
+from core.errors import ConfigError, SplitError
 from core.splits.by_page import split_pages
 from core.splits.manifest import SUBSETS, SplitManifest
 from core.splits.settings import SplitSettings
@@ -196,5 +195,5 @@ def test_dhsd_keeps_its_official_test_words(dhsd_root: Path) -> None:
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.0, 0.2), (0.2, -0.1), (1.0, 0.0)])
 def test_impossible_shares_are_refused(shares: tuple[float, float]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError):
         SplitSettings(validation=shares[0], test=shares[1])

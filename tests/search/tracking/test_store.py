@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from mlflow.telemetry import get_telemetry_client
-from pydantic import ValidationError
 
-from core.errors import TrackingError
+from core.errors import ConfigError, TrackingError
 from search.experiment.settings import TrackingSettings
 from search.tracking.store import TrackingStore, open_store, tracking_errors
 
@@ -51,12 +50,12 @@ def test_two_processes_may_create_the_same_store_at_once(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "ftp://host/x", "databricks"])
 def test_an_address_of_an_unknown_kind_is_refused_with_the_allowed_ones(uri: str) -> None:
-    with pytest.raises(ValidationError, match="starts with sqlite://"):
+    with pytest.raises(ConfigError, match="starts with sqlite://"):
         TrackingSettings(uri=uri)
 
 
 def test_a_negative_number_of_models_is_refused() -> None:
-    with pytest.raises(ValidationError, match="`all` or a number from 0"):
+    with pytest.raises(ConfigError, match="`all` or a number from 0"):
         TrackingSettings(keep_models=-1)
 
 

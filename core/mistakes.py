@@ -1,7 +1,7 @@
-"""Says what is wrong in an experiment: file and line, key, value, and what is allowed.
+"""Says what is wrong with settings: key, value, and what is allowed.
 
-Validators of an experiment's groups raise `WrongKeysError` where they know which keys below them are wrong; pydantic
-finds the rest. `explain` turns both into sentences.
+Validators of a group raise `WrongKeysError` where they know which keys below them are wrong; pydantic
+finds the rest. `explain` turns both into sentences, for a file and for a constructor alike.
 """
 
 import json
@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from search.experiment.file import ExperimentFile, Keys
+Keys = tuple[str | int, ...]
+"""The way to a value: the keys of the groups around it and its own."""
 
 
 class WrongKeysError(ValueError):
@@ -22,25 +23,27 @@ class WrongKeysError(ValueError):
         complaints: by the keys below the group that is validated, what is wrong there; `()` is the group itself.
     """
 
-    def __init__(self, complaints: Mapping[tuple[str | int, ...], str]) -> None:
+    def __init__(self, complaints: Mapping[Keys, str]) -> None:
         super().__init__("; ".join(complaints.values()))
         self.complaints = dict(complaints)
 
 
-def explain(error: ValidationError, model: type[BaseModel], file: ExperimentFile) -> str:
-    """Say all that is wrong, one mistake a line, in the order of the file's lines.
+def explain(error: ValidationError, model: type[BaseModel], tree: Mapping[str, Any]) -> dict[Keys, str]:
+    """Say all that is wrong, a sentence for each key.
 
     Args:
-        error: from validating `file.tree` as `model`.
-        model: the whole experiment.
-        file: what was read.
+        error: from validating `tree` as `model`.
+        model: the group of settings.
+        tree: its keys and values as they were given.
+
+    Returns:
+        By the keys where it is wrong, `key: what is wrong`, without a full stop.
     """
     complaints: dict[Keys, list[str]] = {}
     for details in error.errors(include_url=False):
-        for keys, complaint in _complaints(details, model, file):
+        for keys, complaint in _complaints(details, model, tree):
             complaints.setdefault(keys, []).append(complaint)
-    in_order = sorted(complaints, key=lambda keys: file.lines.get(keys, 0))
-    return "\n".join(f"{file.place_of(keys)}: {_joined(keys, complaints[keys])}." for keys in in_order)
+    return {keys: _joined(keys, found) for keys, found in complaints.items()}
 
 
 _RULES = {
@@ -59,8 +62,8 @@ _RULES = {
 _TAG_ERRORS = ("union_tag_invalid", "union_tag_not_found")
 
 
-def _complaints(details: ErrorDetails, model: type[BaseModel], file: ExperimentFile) -> Iterator[tuple[Keys, str]]:
-    keys = _keys_of(details, file.tree)
+def _complaints(details: ErrorDetails, model: type[BaseModel], tree: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
+    keys = _keys_of(details, tree)
     if details["type"] == "value_error":
         error = details["ctx"]["error"]
         found = error.complaints if isinstance(error, WrongKeysError) else {(): str(error)}
