@@ -4,12 +4,13 @@ The sweep owns the trial numbers and the ledger; an engine is a projection of th
 and built again from it. An engine keeps its own ids, several for one of our trials if it must.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from core.space import Point, SearchSpace
-from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
+from search.ledger.events import EngineEvent
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 
 @dataclass(frozen=True)
@@ -64,44 +65,17 @@ class EngineSettings:
     sweep_id: str
 
 
-@dataclass(frozen=True)
-class Asked:
-    """In a history: `ask` was answered with a Start (`point` is set) or a Continue (`point` is None)."""
-
-    number: int
-    point: Point | None
-    until_epoch: int | None
-
-
-@dataclass(frozen=True)
-class Reported:
-    """In a history: a report and the answer that it was given."""
-
-    number: int
-    report: EpochReport
-    decision: PruningDecision
-
-
-@dataclass(frozen=True)
-class Told:
-    """In a history: a trial, or a part of it, ended."""
-
-    number: int
-    state: TrialState
-    value: float | None
-    metrics: Mapping[str, float]
-
-
-Event = Asked | Reported | Told
-
-
 class Engine(Protocol):
     """Proposes trials, judges running ones, learns from finished ones."""
 
-    def restore(self, history: Sequence[Event]) -> None:
+    def restore(self, history: Sequence[EngineEvent]) -> None:
         """Bring a fresh engine to where the ledger is. Called once, before anything else.
 
-        Trials that were asked and not told are pending: they will be reported and told as if nothing had happened.
+        Trials that were proposed and did not end are pending: they will be reported and told as if nothing had
+        happened.
+
+        Args:
+            history: the ledger's events that concern an engine, in order.
         """
         ...
 
@@ -117,10 +91,11 @@ class Engine(Protocol):
     def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Judge a running trial by its latest epoch.
 
-        While an ask takes long, the trial is answered Go without this verdict, which then counts at its next report.
+        It is given the worker's report: the decision that it returns is part of the ledger's event. While an ask
+        takes long, the trial is answered GO without this decision, which then counts at its next report.
         """
         ...
 
     def tell(self, number: int, result: TrialResult) -> None:
-        """Learn how a trial ended, or that it is paused."""
+        """Learn how a trial, or a segment of it, ended: the same result that the ledger has."""
         ...

@@ -1,6 +1,8 @@
 """What a sweep's ledger can say: one frozen dataclass a kind of event.
 
-`at_ms` is always the Unix time at which the event was taken down, in milliseconds.
+Engine, tracker and progress hear of a sweep in these words; what a worker says is the other form
+(`search.executors.base`). `at_ms` is always the Unix time at which the event was taken down, in
+milliseconds; the ledger stamps it.
 """
 
 from collections.abc import Mapping
@@ -84,7 +86,7 @@ class TrialContinued:
 
 @dataclass(frozen=True)
 class AttemptStarted:
-    """A worker started on a trial, or on a further part of it; `pid` is the worker's."""
+    """A worker started on a trial, or on a further segment of it; `pid` is the worker's."""
 
     at_ms: int
     number: int
@@ -99,7 +101,7 @@ class AttemptStarted:
 
 @dataclass(frozen=True)
 class EpochReported:
-    """An epoch's report, with its checkpoint, and the engine's verdict on it."""
+    """An epoch's report, with its checkpoint, and the engine's decision on it."""
 
     at_ms: int
     number: int
@@ -148,7 +150,7 @@ class AttemptInterrupted:
 
 @dataclass(frozen=True)
 class TrialTracked:
-    """The observer has taken down all of an ended trial."""
+    """The tracker has recorded all of an ended trial."""
 
     at_ms: int
     number: int
@@ -169,7 +171,7 @@ class SweepClosed:
     """A launch ended in order; without this line it was killed."""
 
     at_ms: int
-    status: Literal["completed", "interrupted", "failed"]
+    status: SweepStatus
     reason: str
     kind: Literal["closed"] = "closed"
 
@@ -190,3 +192,6 @@ LedgerEvent = (
 )
 AnyLedgerEvent = Annotated[LedgerEvent, Field(discriminator="kind")]
 """For pydantic: tells the kinds apart by their `kind`."""
+
+EngineEvent = TrialProposed | TrialContinued | EpochReported | SegmentEnded
+"""What an engine was asked and told, as far as its ledger has it; see `Engine.restore`."""

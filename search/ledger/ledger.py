@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -22,12 +22,14 @@ from core.errors import LedgerError
 from search.ledger.events import AnyLedgerEvent, LedgerEvent, SweepCreated
 from search.ledger.files import sync_folder
 from search.ledger.lock import LOCK_NAME, SweepLock
-from search.ledger.state import EventOf, SweepState
+from search.ledger.state import SweepState
 from search.ledger.trial import is_disk_full
 
 LEDGER_NAME = "ledger.jsonl"
 Differences = Callable[[Mapping[str, Any]], Sequence[str]]
 """Says what of a sweep's identity is no longer as in the snapshot that it was created with."""
+P = ParamSpec("P")
+E = TypeVar("E", bound=LedgerEvent)
 _EVENTS: TypeAdapter[LedgerEvent] = TypeAdapter(AnyLedgerEvent)
 
 
@@ -74,20 +76,25 @@ class Ledger:
             raise LedgerError(f"A ledger must begin with the sweep's creation, but {self._file.name} is empty.")
         return self.state.created
 
-    def append(self, event_of: EventOf) -> LedgerEvent:
+    def append(self, event_of: Callable[Concatenate[int, P], E], *args: P.args, **values: P.kwargs) -> E:
         """Write one event and bring it to the disk before returning it.
 
         Times never go back, even if the clock does.
 
         Args:
-            event_of: makes the event from its time, Unix milliseconds.
+            event_of: the kind of event; it is made with its time, Unix milliseconds, and the rest.
+            args: of the event, without its time.
+            values: further ones by name.
 
         Raises:
             LedgerError: if the event does not fit those before it, or cannot be written (a full disk).
+
+        Example:
+            `ledger.append(TrialTracked, number)`
         """
         if self._file.closed:
             raise LedgerError(f"{self._file.name} must be open to take an event down, but it is closed.")
-        event = event_of(self.now_ms())
+        event = event_of(self.now_ms(), *args, **values)
         line = _encode(event, self.folder)
         self.state.apply(event)
         crash_point("line-half-written", lambda: os.write(self._file.fileno(), line[: len(line) // 2]))
@@ -166,7 +173,7 @@ def open_ledger(
             ledger.empty()
             sweep_id = f"{name}-{secrets.token_hex(4)}"
             digest = hash_config(config)
-            ledger.append(lambda at_ms: SweepCreated(at_ms, sweep_id, name, config, digest, version, git_commit))
+            ledger.append(SweepCreated, sweep_id, name, config, digest, version, git_commit)
             crash_point("sweep-created")
         else:
             _check_same_experiment(ledger.created, _changed(ledger, differences, config), folder)

@@ -1,11 +1,11 @@
 """How a sweep reads: a trial's short name, the leaderboard, the history of the search as a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from core.space import Point
+from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.sweep.observer import TrialSummary
 
 Direction = Literal["minimize", "maximize"]
 SCORE_DIGITS = 5
@@ -54,14 +54,18 @@ def plain_scores(metrics: Mapping[str, float]) -> dict[str, float]:
     return {score_name(name): _shown(float(value)) for name, value in metrics.items()}
 
 
-def rank(trials: Sequence[TrialSummary], direction: Direction) -> list[TrialSummary]:
+def rank(trials: Iterable[TrialRecord], direction: Direction) -> list[TrialRecord]:
     """The completed trials, the best first, the earlier one at a tie."""
     sign = 1.0 if direction == "minimize" else -1.0
-    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.value is not None]
-    return sorted(completed, key=lambda trial: (sign * float(trial.value or 0.0), trial.number))
+    completed = [
+        (sign * float(trial.value), trial.number, trial)
+        for trial in trials
+        if trial.state is TrialState.COMPLETED and trial.value is not None
+    ]
+    return [trial for *_, trial in sorted(completed)]
 
 
-def count_states(trials: Sequence[TrialSummary]) -> str:
+def count_states(trials: Collection[TrialRecord]) -> str:
     """How many trials are in which state, such as `12 completed, 3 pruned`."""
     counts = [(sum(trial.state is state for trial in trials), state) for state in COUNTED_STATES]
     return ", ".join(f"{count} {state}" for count, state in counts if count) or "no trials yet"

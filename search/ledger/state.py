@@ -2,16 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from core.errors import LedgerError
-from search.engines.base import Asked, Event, Reported, Told
+from core.space import Point
 from search.ledger.events import (
     AttemptInterrupted,
     AttemptLost,
     AttemptStarted,
+    EngineEvent,
     EpochReported,
     Launched,
     LedgerEvent,
@@ -24,7 +25,6 @@ from search.ledger.events import (
     TrialTracked,
 )
 from search.ledger.trial import FileReference, PruningDecision, TrialResult, TrialState
-from search.sweep.observer import TrialSummary
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class TrialRecord:
 
     Attributes:
         proposed: point, hyperparameters, seed and horizon.
-        until_epoch: where the present part ends; `None` for the horizon.
+        until_epoch: where the present segment ends; `None` for the horizon.
         state: RUNNING also while no worker is on it (lost, interrupted).
         starts: of all attempts, in order.
         reports: one an epoch, in order.
         n_lost: workers that died on it.
-        ended: the end of the latest part; `None` while RUNNING.
-        is_tracked: the observer has all of it.
-        part_first_attempt: with which the present part began.
-        ask_s: seconds for which the engine was asked for the trial and its further parts.
+        ended: the end of the latest segment; `None` while RUNNING.
+        is_tracked: the tracker has recorded all of it.
+        segment_first_attempt: with which the present segment began.
+        ask_s: seconds for which the engine was asked for the trial and its further segments.
     """
 
     proposed: TrialProposed
@@ -52,7 +52,7 @@ class TrialRecord:
     n_lost: int = 0
     ended: SegmentEnded | None = None
     is_tracked: bool = False
-    part_first_attempt: int = 1
+    segment_first_attempt: int = 1
     ask_s: float = 0.0
 
     @property
@@ -81,8 +81,8 @@ class TrialRecord:
         return sum(event.report.duration_s for event in self.reports)
 
     @property
-    def part_until_epoch(self) -> int:
-        """Where the present part ends at the latest."""
+    def segment_until_epoch(self) -> int:
+        """Where the present segment ends at the latest."""
         return self.proposed.horizon_epochs if self.until_epoch is None else self.until_epoch
 
     @property
@@ -93,35 +93,54 @@ class TrialRecord:
 
     @property
     def pending_decision(self) -> PruningDecision:
-        """PAUSE or STOP if this part's last report was answered so and the part's end is still to come, else GO."""
-        if self.ended is not None or not self.reports or self.reports[-1].attempt < self.part_first_attempt:
+        """PAUSE or STOP if this segment's last report was answered so and the segment's end is still to come, else GO."""
+        if self.ended is not None or not self.reports or self.reports[-1].attempt < self.segment_first_attempt:
             return PruningDecision.GO
         return self.reports[-1].decision
 
     @property
     def result(self) -> TrialResult | None:
-        """How the trial's latest part ended."""
+        """How the trial's latest segment ended."""
         return None if self.ended is None else self.ended.result
 
     @property
-    def summary(self) -> TrialSummary:
-        """The trial in short."""
-        result = self.result or TrialResult(state=self.state)
-        last_metrics = self.reports[-1].report.metrics if self.reports else {}
-        return TrialSummary(
-            number=self.number,
-            state=self.state,
-            value=result.value,
-            metrics=result.metrics or last_metrics,
-            hyperparameters=self.proposed.hyperparameters,
-            seed=self.proposed.seed,
-            n_epochs=self.n_epochs,
-            n_patches=self.n_patches,
-            duration_s=self.duration_s,
-            attempts=self.n_attempts,
-            n_lost=self.n_lost,
-            reason=result.reason,
-        )
+    def value(self) -> float | None:
+        """The objective's value; `None` unless COMPLETED."""
+        return None if self.result is None else self.result.value
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The final scores, or the last epoch's where there are none."""
+        if self.result is not None and self.result.metrics:
+            return self.result.metrics
+        return self.reports[-1].report.metrics if self.reports else {}
+
+    @property
+    def reason(self) -> str:
+        """Of the end, one line; empty where none was given."""
+        return "" if self.result is None else self.result.reason
+
+    @property
+    def hyperparameters(self) -> Point:
+        """Every hyperparameter, the fixed ones and the defaults among them."""
+        return self.proposed.hyperparameters
+
+    @property
+    def seed(self) -> int:
+        """Of the trial; the same for all its attempts."""
+        return self.proposed.seed
+
+    @property
+    def began_ms(self) -> int:
+        """Unix time of the first attempt's start, or of the proposal where there was none."""
+        return self.starts[0].at_ms if self.starts else self.proposed.at_ms
+
+    def waits_after(self, event: EpochReported) -> bool:
+        """Whether the trial waits after this epoch of its: the engine paused it, or its segment ends before it does."""
+        if event.decision is not PruningDecision.GO:
+            return event.decision is PruningDecision.PAUSE
+        until_epoch = next(start.until_epoch for start in self.starts if start.attempt == event.attempt)
+        return event.report.epoch >= until_epoch and until_epoch < self.proposed.horizon_epochs
 
 
 @dataclass
@@ -143,7 +162,7 @@ class SweepState:
 
     created: SweepCreated | None = None
     launches: list[Launched] = field(default_factory=list)
-    history: list[Event] = field(default_factory=list)
+    history: list[EngineEvent] = field(default_factory=list)
     closed: SweepClosed | None = None
     launch_ends_ms: list[int] = field(default_factory=list)
     last_ms: int = 0
@@ -211,7 +230,7 @@ class SweepState:
             case TrialProposed():
                 self._require(event.number == len(self._trials), event, "numbers count up from 0 without gaps")
                 self._keep(TrialRecord(event, event.until_epoch, ask_s=event.ask_s))
-                self.history.append(Asked(event.number, event.point, event.until_epoch))
+                self.history.append(event)
             case _:
                 self._require(event.number in self._trials, event, "a trial is proposed before anything happens to it")
                 self._keep(self._apply_to_trial(self._trials[event.number], event))
@@ -250,25 +269,25 @@ class SweepState:
         match event:
             case TrialContinued():
                 self._require(trial.state is TrialState.PAUSED, event, "only a paused trial goes on")
-                self.history.append(Asked(event.number, None, event.until_epoch))
+                self.history.append(event)
                 return replace(
                     trial,
                     state=TrialState.RUNNING,
                     until_epoch=event.until_epoch,
                     ended=None,
-                    part_first_attempt=trial.n_attempts + 1,
+                    segment_first_attempt=trial.n_attempts + 1,
                     ask_s=trial.ask_s + event.ask_s,
                 )
             case AttemptStarted():
                 return replace(trial, starts=(*trial.starts, event))
             case EpochReported():
                 self._require(event.report.epoch > trial.n_epochs, event, "epochs count up")
-                self.history.append(Reported(event.number, event.report, event.decision))
+                self.history.append(event)
                 self.n_patches += event.report.n_patches
                 return replace(trial, reports=(*trial.reports, event))
             case SegmentEnded(result=result):
                 self._require(trial.state is TrialState.RUNNING, event, "only a running trial ends")
-                self.history.append(Told(event.number, result.state, result.value, result.metrics))
+                self.history.append(event)
                 return replace(trial, state=result.state, ended=event)
             case AttemptLost():
                 return replace(trial, n_lost=trial.n_lost + 1)
@@ -285,7 +304,3 @@ class SweepState:
 
 def _value_of(trial: TrialRecord) -> float:
     return trial.result.value if trial.result is not None and trial.result.value is not None else math.nan
-
-
-EventOf = Callable[[int], LedgerEvent]
-"""Makes an event from the time at which it is taken down, Unix milliseconds."""

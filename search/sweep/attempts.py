@@ -1,19 +1,23 @@
-"""Takes trials through their attempts: start, report, pause, loss, end. The ledger is always written first."""
+"""One launch of a sweep, and how it takes trials through their attempts: start, report, pause, loss, end.
+
+The order of writes is always the same: the ledger first, then the answer to the worker and the
+engine, then the tracker.
+"""
 
 import math
+import time
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.crash_points import crash_point
 from search.executors.base import LOG_NAME, Executor, Message, WorkerEnded, WorkerLost, WorkerReported
+from search.executors.machine import ActiveTimeClock
 from search.ledger.events import AttemptInterrupted, AttemptLost, AttemptStarted, EpochReported, SegmentEnded
 from search.ledger.files import is_intact
 from search.ledger.ledger import Ledger
-from search.ledger.state import TrialRecord
+from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import (
-    EpochReport,
     FailureKind,
     FileReference,
     PruningDecision,
@@ -21,235 +25,265 @@ from search.ledger.trial import (
     TrialSpec,
     TrialState,
 )
+from search.sweep.control import StopRequest
 from search.sweep.disk import DiskSpaceGuard
 from search.sweep.engine_thread import EngineThread
 from search.sweep.plan import SweepPlan, attempt_dir
+from search.sweep.progress import Progress
 from search.sweep.tracking_queue import TrackingQueue
 
-_END_OF_DECISION = {PruningDecision.PAUSE: TrialState.PAUSED, PruningDecision.STOP: TrialState.PRUNED}
+_STATE_AFTER = {PruningDecision.PAUSE: TrialState.PAUSED, PruningDecision.STOP: TrialState.PRUNED}
 
 
-class TrialRunner:
-    """Runs trials on an executor, and takes down what becomes of them.
+@dataclass
+class RunningSweep:
+    """One launch: who works for it, and where it stands beyond what its ledger says.
+
+    All that a launch knows is here. The functions below take its trials through their attempts; `search.sweep.loop`
+    begins it, asks the engine, and ends it.
 
     Attributes:
+        plan: of the experiment.
+        ledger: open; its state is the truth.
+        executor: trains.
+        engine: proposes and judges, in a thread of its own.
+        tracking: records, in a thread of its own.
+        disk: says whether there is room.
+        progress: what the user sees.
+        stop: what the user asked for.
+        clock: turns with the loop.
         running: what each busy worker is on, by trial number.
         to_resume: trials that are RUNNING in the ledger and have no worker, in the order in which they go on.
-        state_version: grows with everything that an engine might answer differently after.
-        giving_up: why the launch should end, when trials fail one after the other alike; else empty.
+        is_stopping: no trial starts any more, and running ones end with their epoch.
+        interrupted: trials that were answered PAUSE because the sweep is stopping.
+        is_exhausted: the engine has nothing more to propose.
+        state_version: grows with everything after which an engine might answer differently.
+        version_at_ask: that of the last ask.
+        version_at_wait: that of the last ask that led to nothing; `None` before there was one.
+        failures: of the latest trials, by what made them fail.
+        logs: of each trial's latest worker.
+        why_giving_up: why the launch should end, when the next trials would fail too; else empty.
+        shown_at_s: when the user's view was refreshed, monotonic.
     """
 
-    def __init__(
-        self,
-        plan: SweepPlan,
-        ledger: Ledger,
-        executor: Executor,
-        engine_thread: EngineThread,
-        tracking_queue: TrackingQueue,
-        gate: DiskSpaceGuard,
-        say: Callable[[str], None],
-    ) -> None:
-        self._plan = plan
-        self._gate = gate
-        self._ledger = ledger
-        self._executor = executor
-        self._engine_thread = engine_thread
-        self._tracking_queue = tracking_queue
-        self._say = say
-        self.running: dict[int, TrialSpec] = {}
-        self.to_resume: deque[int] = deque()
-        self.state_version = 0
-        self.giving_up = ""
-        self._is_stopping = False
-        self._stopped: set[int] = set()
-        self._failures: Counter[str] = Counter()
-        self._logs: dict[int, Path] = {}
+    plan: SweepPlan
+    ledger: Ledger
+    executor: Executor
+    engine: EngineThread
+    tracking: TrackingQueue
+    disk: DiskSpaceGuard
+    progress: Progress
+    stop: StopRequest = field(default_factory=StopRequest)
+    clock: ActiveTimeClock = field(default_factory=lambda: ActiveTimeClock(time.time))  # like the ledger's times
+    running: dict[int, TrialSpec] = field(default_factory=dict)
+    to_resume: deque[int] = field(default_factory=deque)
+    is_stopping: bool = False
+    interrupted: set[int] = field(default_factory=set)
+    is_exhausted: bool = False
+    state_version: int = 0
+    version_at_ask: int = 0
+    version_at_wait: int | None = None
+    failures: Counter[str] = field(default_factory=Counter)
+    logs: dict[int, Path] = field(default_factory=dict)
+    why_giving_up: str = ""
+    shown_at_s: float = -math.inf
+
+    @property
+    def state(self) -> SweepState:
+        """The ledger's."""
+        return self.ledger.state
 
     @property
     def has_free_worker(self) -> bool:
         """Whether another trial could start."""
-        return len(self.running) < self._executor.n_workers
+        return len(self.running) < self.executor.n_workers
 
-    def stop_after_epochs(self) -> None:
-        """Let every running part end, resumable, with its next report."""
-        self._is_stopping = True
 
-    def start_part(self, number: int) -> None:
-        """Start a worker on a trial, from its last intact checkpoint."""
-        spec = self._spec(self._trial(number))
-        pid = self._executor.start(spec)
-        crash_point("worker-forked")
-        self.running[number] = spec
-        self._logs[number] = spec.work_dir / LOG_NAME
-        started = AttemptStarted(
-            0, number, spec.attempt, spec.start_epoch, spec.until_epoch, spec.threads, spec.precision, pid
+def start_segment(sweep: RunningSweep, number: int) -> None:
+    """Start a worker on a trial, from its last intact checkpoint."""
+    spec = _spec(sweep, sweep.state.trials[number])
+    pid = sweep.executor.start(spec)
+    crash_point("worker-forked")
+    sweep.running[number] = spec
+    sweep.logs[number] = spec.work_dir / LOG_NAME
+    epochs = spec.start_epoch, spec.until_epoch
+    started = sweep.ledger.append(AttemptStarted, number, spec.attempt, *epochs, spec.threads, spec.precision, pid)
+    crash_point("attempt-recorded")
+    sweep.tracking.start_attempt(started, sweep.state.trials[number])
+
+
+def take_up(sweep: RunningSweep, trial: TrialRecord) -> None:
+    """Let a running trial without a worker go on, or end it if its end was decided before its worker was gone."""
+    state = _STATE_AFTER.get(trial.pending_decision)
+    if state is None:
+        sweep.to_resume.append(trial.number)
+    else:
+        metrics = trial.reports[-1].report.metrics
+        _end_segment(sweep, trial.number, TrialResult(state, metrics=metrics, reason="stopped by the engine"))
+
+
+def take_message(sweep: RunningSweep, message: Message) -> TrialRecord:
+    """Take in what a worker said, answer it, and return what it made of its trial."""
+    match message:
+        case WorkerReported():
+            _take_report(sweep, message)
+        case WorkerEnded():
+            _take_end(sweep, message)
+        case WorkerLost():
+            _take_loss(sweep, message)
+    return sweep.state.trials[message.number]
+
+
+def _spec(sweep: RunningSweep, trial: TrialRecord) -> TrialSpec:
+    start_epoch, checkpoint = _last_intact_checkpoint(sweep, trial)
+    attempt = trial.n_attempts + 1
+    return TrialSpec(
+        sweep_id=sweep.ledger.created.sweep_id,
+        number=trial.number,
+        attempt=attempt,
+        objective=sweep.plan.objective,
+        hyperparameters=dict(trial.hyperparameters),
+        seed=trial.seed,
+        start_epoch=start_epoch,
+        until_epoch=trial.segment_until_epoch,
+        horizon_epochs=trial.proposed.horizon_epochs,
+        threads=sweep.executor.threads,
+        precision=sweep.plan.precision,
+        checkpoint=checkpoint,
+        work_dir=attempt_dir(sweep.ledger.folder, trial.number, attempt),
+        settings=sweep.plan.settings,
+    )
+
+
+def _last_intact_checkpoint(sweep: RunningSweep, trial: TrialRecord) -> tuple[int, FileReference | None]:
+    for n_epochs, checkpoint in trial.checkpoints:
+        if is_intact(checkpoint):
+            return n_epochs, checkpoint
+        sweep.progress.say(
+            f"Trial {trial.number}: the checkpoint of epoch {n_epochs} is missing or damaged ({checkpoint.path}); "
+            "going back further."
         )
-        self._ledger.append(lambda at_ms: replace(started, at_ms=at_ms))
-        crash_point("attempt-recorded")
-        trial = self._trial(number)
-        self._tracking_queue.start_attempt(trial, trial.starts[-1])
+    return 0, None
 
-    def take_up(self, trial: TrialRecord) -> None:
-        """Let a running trial without a worker go on, or end it if its end was decided before its worker was gone."""
-        state = _END_OF_DECISION.get(trial.pending_decision)
-        if state is None:
-            self.to_resume.append(trial.number)
-        else:
-            metrics = trial.reports[-1].report.metrics
-            self._end_part(trial.number, TrialResult(state=state, metrics=metrics, reason="stopped by the engine"))
 
-    def take(self, message: Message) -> TrialRecord:
-        """Take in what a worker said, answer it, and return what it made of its trial."""
-        match message:
-            case WorkerReported():
-                self._take_report(message)
-            case WorkerEnded():
-                self._take_end(message)
-            case WorkerLost():
-                self._take_loss(message)
-        return self._trial(message.number)
+# An epoch.
 
-    def _trial(self, number: int) -> TrialRecord:
-        return self._ledger.state.trials[number]
 
-    def _spec(self, trial: TrialRecord) -> TrialSpec:
-        start_epoch, checkpoint = self._last_intact_checkpoint(trial)
-        attempt = trial.n_attempts + 1
-        return TrialSpec(
-            sweep_id=self._ledger.created.sweep_id,
-            number=trial.number,
-            attempt=attempt,
-            objective=self._plan.objective,
-            hyperparameters=dict(trial.proposed.hyperparameters),
-            seed=trial.proposed.seed,
-            start_epoch=start_epoch,
-            until_epoch=trial.part_until_epoch,
-            horizon_epochs=trial.proposed.horizon_epochs,
-            threads=self._executor.threads,
-            precision=self._plan.precision,
-            checkpoint=checkpoint,
-            work_dir=attempt_dir(self._ledger.folder, trial.number, attempt),
-            settings=self._plan.settings,
+def _take_report(sweep: RunningSweep, message: WorkerReported) -> None:
+    crash_point("report-received")
+    number, report, metric = message.number, message.report, sweep.plan.metric
+    if report.epoch <= sweep.state.trials[number].n_epochs:
+        # Trained again because its checkpoint was lost: the engine has judged this epoch already.
+        sweep.executor.answer(number, PruningDecision.GO)
+    elif metric not in report.metrics:
+        sweep.executor.kill(number)
+        reason = (
+            f"ReportError: an epoch's report must have the objective {metric!r}, "
+            f"but got {', '.join(sorted(report.metrics))}."
         )
+        _end_segment(sweep, number, TrialResult(TrialState.FAILED, reason=reason))
+    else:
+        reported = _judge_and_record(sweep, message)
+        crash_point("report-recorded")
+        sweep.executor.answer(number, _answer(sweep, reported))
+        crash_point("report-answered")
+        sweep.disk.note_progress()
+        sweep.tracking.end_epoch(reported, sweep.state.trials[number])
 
-    def _last_intact_checkpoint(self, trial: TrialRecord) -> tuple[int, FileReference | None]:
-        for n_epochs, checkpoint in trial.checkpoints:
-            if is_intact(checkpoint):
-                return n_epochs, checkpoint
-            self._say(
-                f"Trial {trial.number}: the checkpoint of epoch {n_epochs} is missing or damaged ({checkpoint.path}); "
-                "going back further."
-            )
-        return 0, None
 
-    def _take_report(self, message: WorkerReported) -> None:
-        crash_point("report-received")
-        number, report = message.number, message.report
-        if report.epoch <= self._trial(number).n_epochs:
-            # Trained again because its checkpoint was lost: the engine has judged this epoch already.
-            self._executor.answer(number, PruningDecision.GO)
-        elif self._plan.metric not in report.metrics:
-            self._executor.kill(number)
-            reason = (
-                f"ReportError: an epoch's report must have the objective {self._plan.metric!r}, "
-                f"but got {', '.join(sorted(report.metrics))}."
-            )
-            self._end_part(number, TrialResult(state=TrialState.FAILED, reason=reason))
-        else:
-            decision = self._judge_and_record(message)
-            crash_point("report-recorded")
-            self._executor.answer(number, self._decision_for_worker(number, report, decision))
-            crash_point("report-answered")
-            trial = self._trial(number)
-            self._gate.note_progress()
-            self._tracking_queue.end_epoch(trial, trial.reports[-1])
+def _judge_and_record(sweep: RunningSweep, message: WorkerReported) -> EpochReported:
+    """Get the engine's decision and write it down; the epoch is written down even if the engine fails."""
+    sweep.state_version += 1
+    number, report, decision = message.number, message.report, PruningDecision.GO
+    try:
+        decision = sweep.engine.judge(number, report)
+        crash_point("report-judged")
+    finally:
+        reported = sweep.ledger.append(EpochReported, number, message.attempt, report, decision)
+    return reported
 
-    def _judge_and_record(self, message: WorkerReported) -> PruningDecision:
-        """Get the engine's verdict and write it down; the epoch is written down even if the engine fails."""
-        self.state_version += 1
-        decision = PruningDecision.GO
-        try:
-            decision = self._engine_thread.judge(message.number, message.report)
-            crash_point("report-judged")
-        finally:
-            reported = EpochReported(0, message.number, message.attempt, message.report, decision)
-            self._ledger.append(lambda at_ms: replace(reported, at_ms=at_ms))
-        return decision
 
-    def _decision_for_worker(self, number: int, report: EpochReport, decision: PruningDecision) -> PruningDecision:
-        """The engine's verdict, or PAUSE while the sweep is stopping and the part has epochs left."""
-        if self._is_stopping and decision is PruningDecision.GO and report.epoch < self.running[number].until_epoch:
-            self._stopped.add(number)
-            return PruningDecision.PAUSE
-        return decision
+def _answer(sweep: RunningSweep, reported: EpochReported) -> PruningDecision:
+    """The engine's decision, or PAUSE while the sweep is stopping and the segment has epochs left."""
+    number, is_to_go_on = reported.number, reported.decision is PruningDecision.GO
+    if sweep.is_stopping and is_to_go_on and reported.report.epoch < sweep.running[number].until_epoch:
+        sweep.interrupted.add(number)
+        return PruningDecision.PAUSE
+    return reported.decision
 
-    def _take_end(self, message: WorkerEnded) -> None:
-        crash_point("result-received")
-        number, attempt = message.number, message.attempt
-        failure, reason = message.result.failure, message.result.reason
-        if number in self._stopped and message.result.state is TrialState.PAUSED:
-            self._interrupt(number, attempt)
-        elif failure is FailureKind.DISK_FULL:
-            self._interrupt(number, attempt, reason)
-            self.to_resume.append(number)
-            self._gate.shut(f"trial {number}: {reason}")
-        elif failure is FailureKind.BAD_DATA:
-            self._interrupt(number, attempt, reason)
-            self.giving_up = (
-                f"the data cannot be used, which concerns all trials: {reason} (log: {self._logs[number]}). Mend it, "
-                f"and the same command goes on, trial {number} too"
-            )
-        else:
-            self._end_part(number, _checked(message.result))
 
-    def _interrupt(self, number: int, attempt: int, reason: str = "") -> None:
-        del self.running[number]
-        self._ledger.append(lambda at_ms: AttemptInterrupted(at_ms, number, attempt, reason))
-        crash_point("interruption-recorded")
+# The end of an attempt.
 
-    def _take_loss(self, message: WorkerLost) -> None:
-        number, reason = message.number, message.reason
-        del self.running[number]
-        self._ledger.append(lambda at_ms: AttemptLost(at_ms, number, message.attempt, message.exit_code, reason))
-        crash_point("loss-recorded")
-        trial = self._trial(number)
-        self._say(f"Trial {number}: its worker was lost after epoch {trial.n_epochs}; it was {reason}.")
-        if trial.pending_decision is not PruningDecision.GO:
-            self.take_up(trial)
-            return
-        if message.failure is FailureKind.OUT_OF_MEMORY:
-            line = f"OutOfMemory: its worker was {reason}. It is not tried again: it would need as much."
-        elif trial.n_lost < self._plan.max_attempts:
-            self.take_up(trial)
-            return
-        else:
-            line = f"WorkerLost: {trial.n_lost} workers were lost on this trial; the last one was {reason}."
-        text = f"{line}\nThe end of its log:\n{message.log_tail}"
-        result = TrialResult(state=TrialState.FAILED, reason=line, traceback=text, failure=message.failure)
-        self._end_part(number, result)
 
-    def _end_part(self, number: int, result: TrialResult) -> None:
-        self.running.pop(number, None)
-        self.state_version += 1
-        attempt = self._trial(number).n_attempts
-        self._ledger.append(lambda at_ms: SegmentEnded(at_ms, number, attempt, result))
-        crash_point("end-recorded")
-        self._engine_thread.tell(number, result)
-        crash_point("end-told")
-        if result.state.is_final:
-            self._tracking_queue.end_trial(self._trial(number))
-            self._count_failures(number, result)
+def _take_end(sweep: RunningSweep, message: WorkerEnded) -> None:
+    crash_point("result-received")
+    number, result = message.number, message.result
+    if number in sweep.interrupted and result.state is TrialState.PAUSED:
+        _interrupt(sweep, message)
+    elif result.failure is FailureKind.DISK_FULL:
+        _interrupt(sweep, message, result.reason)
+        sweep.to_resume.append(number)
+        sweep.disk.shut(f"trial {number}: {result.reason}")
+    elif result.failure is FailureKind.BAD_DATA:
+        _interrupt(sweep, message, result.reason)
+        sweep.why_giving_up = (
+            f"the data cannot be used, which concerns all trials: {result.reason} (log: {sweep.logs[number]}). "
+            f"Fix it, and the same command goes on, trial {number} too"
+        )
+    else:
+        _end_segment(sweep, number, _checked(result))
 
-    def _count_failures(self, number: int, result: TrialResult) -> None:
-        """Give the launch up when trials fail one after the other alike: the next ones would too."""
-        kind = f"{result.failure} {result.reason.split(':', 1)[0]}"
-        n_failures = self._failures[kind] + 1 if result.state is TrialState.FAILED else 0
-        self._failures = Counter({kind: n_failures})
-        if n_failures >= self._plan.max_failures_in_a_row:
-            log = self._logs.get(number, "none")
-            self.giving_up = (
-                f"{n_failures} trials in a row failed alike, the last one with: {result.reason} (log: {log})"
-            )
+
+def _interrupt(sweep: RunningSweep, message: WorkerEnded, reason: str = "") -> None:
+    del sweep.running[message.number]
+    sweep.ledger.append(AttemptInterrupted, message.number, message.attempt, reason)
+    crash_point("interruption-recorded")
+
+
+def _take_loss(sweep: RunningSweep, message: WorkerLost) -> None:
+    number, reason = message.number, message.reason
+    del sweep.running[number]
+    sweep.ledger.append(AttemptLost, number, message.attempt, message.exit_code, reason)
+    crash_point("loss-recorded")
+    trial = sweep.state.trials[number]
+    sweep.progress.say(f"Trial {number}: its worker was lost after epoch {trial.n_epochs}; it was {reason}.")
+    if trial.pending_decision is not PruningDecision.GO:
+        take_up(sweep, trial)
+        return
+    if message.failure is FailureKind.OUT_OF_MEMORY:
+        line = f"OutOfMemory: its worker was {reason}. It is not tried again: it would need as much."
+    elif trial.n_lost < sweep.plan.max_attempts:
+        take_up(sweep, trial)
+        return
+    else:
+        line = f"WorkerLost: {trial.n_lost} workers were lost on this trial; the last one was {reason}."
+    text = f"{line}\nThe end of its log:\n{message.log_tail}"
+    result = TrialResult(TrialState.FAILED, reason=line, traceback=text, failure=message.failure)
+    _end_segment(sweep, number, result)
+
+
+def _end_segment(sweep: RunningSweep, number: int, result: TrialResult) -> None:
+    sweep.running.pop(number, None)
+    sweep.state_version += 1
+    ended = sweep.ledger.append(SegmentEnded, number, sweep.state.trials[number].n_attempts, result)
+    crash_point("end-recorded")
+    sweep.engine.tell(number, result)
+    crash_point("end-told")
+    if result.state.is_final:
+        sweep.tracking.end_trial(ended, sweep.state.trials[number])
+        _count_failures(sweep, number, result)
+
+
+def _count_failures(sweep: RunningSweep, number: int, result: TrialResult) -> None:
+    """Give the launch up when trials fail one after the other alike: the next ones would too."""
+    kind = f"{result.failure} {result.reason.split(':', 1)[0]}"
+    n_failures = sweep.failures[kind] + 1 if result.state is TrialState.FAILED else 0
+    sweep.failures = Counter({kind: n_failures})
+    if n_failures >= sweep.plan.max_failures_in_a_row:
+        log = sweep.logs.get(number, "none")
+        sweep.why_giving_up = (
+            f"{n_failures} trials in a row failed alike, the last one with: {result.reason} (log: {log})"
+        )
 
 
 def _checked(result: TrialResult) -> TrialResult:

@@ -12,7 +12,8 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from core.errors import EngineError
-from search.engines.base import Engine, Event, Proposal
+from search.engines.base import Engine, Proposal
+from search.ledger.events import EngineEvent
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class EngineThread:
         """Whether an ask was not yet taken by `take_proposal`."""
         return self._asked is not None
 
-    def restore(self, history: Sequence[Event]) -> None:
+    def restore(self, history: Sequence[EngineEvent]) -> None:
         """Bring the engine to where the ledger is.
 
         Raises:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from core.space import Point
-from search.engines.base import Event, Exhausted, Proposal, Start
+from search.engines.base import Exhausted, Proposal, Start
+from search.ledger.events import EngineEvent
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 
@@ -13,7 +14,7 @@ class FixedEngine:
     def __init__(self, points: Sequence[Point]) -> None:
         self._points = tuple(points)
 
-    def restore(self, history: Sequence[Event]) -> None:
+    def restore(self, history: Sequence[EngineEvent]) -> None:
         """Nothing to restore: which point is next follows from the trial's number."""
 
     def ask(self, number: int) -> Proposal:

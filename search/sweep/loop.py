@@ -1,80 +1,24 @@
-"""The loop: keeps the workers busy with what the engine proposes, and the ledger ahead of everything that follows.
-
-Ctrl-C and SIGTERM as a request that the loop looks at, instead of an exception in the middle of a write.
-"""
+"""The loop: keeps the workers busy with what the engine proposes, and the ledger ahead of everything that follows."""
 
 import os
-import signal
 import socket
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 from core.crash_points import crash_point
 from core.errors import EngineError
 from search.engines.base import Continue, Engine, Exhausted, Start, Wait
 from search.executors.base import Executor, WorkerReported
-from search.executors.machine import ActiveTimeClock
 from search.ledger.events import Launched, Slept, SweepClosed, SweepStatus, TrialContinued, TrialProposed, TrialTracked
 from search.ledger.ledger import Ledger
-from search.ledger.state import SweepState
 from search.ledger.trial import TrialState
-from search.sweep.attempts import TrialRunner
+from search.sweep.attempts import RunningSweep, start_segment, take_message, take_up
+from search.sweep.control import stop_signals
 from search.sweep.disk import DiskSpaceGuard
 from search.sweep.engine_thread import EngineThread
-from search.sweep.observer import NullObserver, SweepEnded, SweepObserver, SweepStarted
 from search.sweep.plan import BudgetUse, SweepOutcome, SweepPlan, remove_checkpoints, trial_rng_seed
 from search.sweep.progress import EngineShare, Progress, SilentProgress, SweepView
-from search.sweep.tracking_queue import TrackingQueue
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class StopRequest:
-    """How urgently the user wants the sweep to stop."""
-
-    def __init__(self) -> None:
-        self.n_signals = 0
-
-    @property
-    def is_made(self) -> bool:
-        """Whether to stop when the running epochs are done."""
-        return self.n_signals >= 1
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether to stop at once."""
-        return self.n_signals >= 2
-
-
-@contextmanager
-def stop_signals(on_signal: Callable[[], None]) -> Iterator[StopRequest]:
-    """Turn Ctrl-C and SIGTERM into a `StopRequest` for the block; the handlers of before come back after it.
-
-    Outside the main thread, where Python allows no handlers, the request is never made.
-
-    Args:
-        on_signal: called at each signal, to wake who waits.
-    """
-    request = StopRequest()
-
-    def take(_number: int, _frame: FrameType | None) -> None:
-        request.n_signals += 1
-        on_signal()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    before = {number: signal.signal(number, take) for number in SIGNALS}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
+from search.sweep.tracking_queue import NoTracker, Tracker, TrackingQueue
 
 _POLL_S = 0.5
 _SHOW_S = 0.25
@@ -86,7 +30,7 @@ def run_sweep(
     plan: SweepPlan,
     engine: Engine,
     executor: Executor,
-    observer: SweepObserver | None = None,
+    tracker: Tracker | None = None,
     progress: Progress | None = None,
 ) -> SweepOutcome:
     """Launch a sweep, or go on with it, until its budget is used up or the user stops it.
@@ -101,331 +45,306 @@ def run_sweep(
         plan: of the experiment.
         engine: fresh; it is restored from the ledger.
         executor: open; its workers are ended, and it is closed, when this returns.
-        observer: such as the MLflow tracker.
+        tracker: such as MLflow's.
         progress: what the user sees.
 
     Raises:
         EngineError: if the engine fails, or breaks its protocol. The ledger is whole.
         LedgerError: if the ledger cannot be written.
         ExecutorError: if no worker can be started.
-        TrackingError: if the observer cannot even begin.
+        TrackingError: if the tracker cannot even begin.
     """
-    return _Sweep(ledger, plan, engine, executor, observer or NullObserver(), progress or SilentProgress()).run()
+    shown = progress or SilentProgress()
+    sweep = RunningSweep(
+        plan,
+        ledger,
+        executor,
+        EngineThread(engine, executor.wake),
+        TrackingQueue(tracker or NoTracker(), shown.say, executor.wake),
+        DiskSpaceGuard(ledger.folder, plan.min_free_bytes, shown.say),
+        shown,
+    )
+    try:
+        _launch(sweep)
+        with shown, stop_signals(executor.wake) as sweep.stop:
+            ledger.wait_for_room = lambda error: _wait_for_room(sweep, error)
+            _take_up_trials(sweep)
+            while _turn(sweep):
+                pass
+            return _close(sweep)
+    except BaseException as error:
+        _close_after(sweep, error)
+        raise
+    finally:
+        executor.close()
+        sweep.engine.close()
+        sweep.tracking.close()
 
 
-class _Sweep:
-    """One launch."""
+# The beginning of a launch.
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        plan: SweepPlan,
-        engine: Engine,
-        executor: Executor,
-        observer: SweepObserver,
-        progress: Progress,
-    ) -> None:
-        self.ledger = ledger
-        self.plan = plan
-        self.executor = executor
-        self.progress = progress
-        self.engine_thread = EngineThread(engine, executor.wake)
-        self.tracking_queue = TrackingQueue(observer, progress.say, executor.wake)
-        self.gate = DiskSpaceGuard(ledger.folder, plan.min_free_bytes, progress.say)
-        self.runner = TrialRunner(
-            plan, ledger, executor, self.engine_thread, self.tracking_queue, self.gate, progress.say
-        )
-        self.clock = ActiveTimeClock(time.time)  # like the ledger's times
-        self.stop = StopRequest()
-        self.is_stopping = False
-        self.is_exhausted = False
-        self.news_at_ask = 0
-        self.waits_since_news: int | None = None
-        self.shown_at_s = -_SHOW_S
 
-    def run(self) -> SweepOutcome:
-        try:
-            self._launch()
-            with self.progress, stop_signals(self.executor.wake) as self.stop:
-                self.ledger.wait_for_room = self._wait_for_room
-                self._take_up_trials()
-                while self._step():
-                    pass
-                return self._close()
-        except BaseException as error:
-            self._close_after(error)
-            raise
-        finally:
-            self.executor.close()
-            self.engine_thread.close()
-            self.tracking_queue.close()
+def _launch(sweep: RunningSweep) -> None:
+    ledger, executor = sweep.ledger, sweep.executor
+    sweep.engine.restore(tuple(sweep.state.history))
+    host, pid, n_workers = socket.gethostname(), os.getpid(), executor.n_workers
+    ledger.append(Launched, host, pid, n_workers, executor.threads, sweep.plan.precision)
+    crash_point("launch-recorded")
+    sweep.tracking.start_sweep(ledger.created, sweep.state)
+    crash_point("sweep-tracked")
 
-    @property
-    def state(self) -> SweepState:
-        return self.ledger.state
 
-    # The beginning of a launch.
-
-    def _launch(self) -> None:
-        self.engine_thread.restore(tuple(self.state.history))
-        n_workers, threads, precision = self.executor.n_workers, self.executor.threads, self.plan.precision
-        host, pid = socket.gethostname(), os.getpid()
-        self.ledger.append(lambda at_ms: Launched(at_ms, host, pid, n_workers, threads, precision))
-        crash_point("launch-recorded")
-        created = self.ledger.created
-        self.tracking_queue.start_sweep(
-            SweepStarted(
-                sweep_id=created.sweep_id,
-                name=created.name,
-                config=created.config,
-                version=created.version,
-                git_commit=created.git_commit,
-                seed=self.plan.seed,
-                objective=self.plan.metric,
-                direction=self.plan.direction,
-                created_ms=created.at_ms,
-                launched_ms=self.state.launches[-1].at_ms,
-                n_launches=len(self.state.launches),
-            )
-        )
-        crash_point("sweep-tracked")
-
-    def _take_up_trials(self) -> None:
-        n_workers, threads = self.executor.n_workers, self.executor.threads
-        self.progress.say(f"workers: {n_workers}, threads of each: {threads}, precision: {self.plan.precision}")
-        if self.ledger.taken_over_from:
-            self.progress.say(f"The last driver, {self.ledger.taken_over_from}, died; its lock is taken over.")
-        if self.ledger.trimmed_bytes:
-            self.progress.say(f"The ledger's last line was torn by a crash; {self.ledger.trimmed_bytes} bytes cut off.")
-        trials = list(self.state.trials.values())
-        for trial in trials:
-            if not trial.is_tracked:
-                self.tracking_queue.replay(trial)
-            else:
-                remove_checkpoints(trial, self.ledger.folder)  # a crash may have come before it
-        for trial in trials:
-            if trial.state is TrialState.RUNNING:
-                self.runner.take_up(trial)
-        if trials:
-            n_unfinished = len(self.runner.to_resume)
-            self.progress.say(f"Going on with a sweep of {len(trials)} trials, {n_unfinished} of them unfinished.")
-
-    # One round.
-
-    def _step(self) -> bool:
-        """Do what can be done, then wait for news; False when nothing more is to come."""
-        if self.stop.is_urgent:
-            return False
-        self._heed_stop()
-        self._take_proposal()
-        is_paused = self._has_work() and not self.gate.is_open()
-        if not is_paused:
-            self._start_work()
-        if not self.runner.running and (self.is_stopping or not (is_paused or self.engine_thread.is_asking)):
-            return False
-        if self.runner.running or not is_paused:
-            self._note_sleep()
-        for message in self.executor.poll(_POLL_S):
-            trial = self.runner.take(message)
-            if isinstance(message, WorkerReported) and trial.state is TrialState.RUNNING:
-                self.progress.epoch_ended(self._view(), trial)
-            elif trial.state is not TrialState.RUNNING:
-                self.progress.trial_ended(self._view(), trial)
-        self._mark_tracked()
-        for number in self.tracking_queue.take_overdue():
-            self.tracking_queue.replay(self.state.trials[number])
-        self._show()
-        return True
-
-    def _has_work(self) -> bool:
-        return not self.is_stopping and (bool(self.runner.to_resume) or self._may_ask())
-
-    def _start_work(self) -> None:
-        while self.runner.to_resume and self.runner.has_free_worker and not self.is_stopping:
-            self.runner.start_part(self.runner.to_resume.popleft())
-        if self._may_ask():
-            self.news_at_ask = self.runner.state_version
-            self.engine_thread.ask(len(self.state.trials))
-
-    def _note_sleep(self) -> None:
-        """Take down a laptop's sleep, a SIGSTOP or a pause for want of room, so that no budget of time counts it."""
-        slept_s = self.clock.turn()
-        if slept_s:
-            self.ledger.append(lambda at_ms: Slept(at_ms, slept_s))
-
-    def _wait_for_room(self, error: OSError) -> bool:
-        """Hold the sweep while the ledger's own disk is full."""
-        self.gate.shut(f"the ledger: {error.strerror}")
-        while not self.gate.is_open() and not self.stop.is_made:
-            self.progress.show(self._view())
-            time.sleep(_POLL_S)
-        return not self.stop.is_made
-
-    def _show(self) -> None:
-        if time.monotonic() - self.shown_at_s >= _SHOW_S:
-            self.shown_at_s = time.monotonic()
-            self.progress.show(self._view())
-
-    def _heed_stop(self) -> None:
-        if self.is_stopping or not (self.stop.is_made or self.runner.giving_up):
-            return
-        self.is_stopping = True
-        self.runner.stop_after_epochs()
-        if self.stop.is_made:
-            self.progress.say("Stopping when the running epochs are done; Ctrl-C again stops at once.")
+def _take_up_trials(sweep: RunningSweep) -> None:
+    ledger, executor, say = sweep.ledger, sweep.executor, sweep.progress.say
+    say(f"workers: {executor.n_workers}, threads of each: {executor.threads}, precision: {sweep.plan.precision}")
+    if ledger.taken_over_from:
+        say(f"The last driver, {ledger.taken_over_from}, died; its lock is taken over.")
+    if ledger.trimmed_bytes:
+        say(f"The ledger's last line was torn by a crash; {ledger.trimmed_bytes} bytes cut off.")
+    trials = list(sweep.state.trials.values())
+    for trial in trials:
+        if not trial.is_tracked:
+            sweep.tracking.replay(trial)
         else:
-            self.progress.say(f"Giving up: {self.runner.giving_up}")
+            remove_checkpoints(trial, ledger.folder)  # a crash may have come before it
+    for trial in trials:
+        if trial.state is TrialState.RUNNING:
+            take_up(sweep, trial)
+    if trials:
+        say(f"Going on with a sweep of {len(trials)} trials, {len(sweep.to_resume)} of them unfinished.")
 
-    def _may_ask(self) -> bool:
-        if self.is_stopping or self.is_exhausted or self.engine_thread.is_asking:
-            return False
-        if self.runner.to_resume or not self.runner.has_free_worker:
-            return False
-        if self.waits_since_news == self.runner.state_version:
-            return False
-        use = self._budget_use()
-        # Beyond the limit on trials an engine is only asked for what it has paused.
-        return not use.is_work_used and (not use.are_trials_used or self.state.count(TrialState.PAUSED) > 0)
 
-    # Proposals.
+# One turn.
 
-    def _take_proposal(self) -> None:
-        proposal = self.engine_thread.take_proposal()
-        if proposal is None or self.is_stopping:
-            return
-        crash_point("proposal-made")
-        match proposal:
-            case Start() if not self._budget_use().are_trials_used:
-                self._propose(proposal)
-            case Start() | Wait():
-                # A Start beyond the budget is in no ledger, so the next launch asks for the same number again.
-                self._wait(proposal)
-            case Continue():
-                self._continue(proposal)
-            case Exhausted():
-                self.is_exhausted = True
 
-    def _wait(self, proposal: Start | Wait) -> None:
-        """Ask no more before something new happened since the ask."""
-        self.waits_since_news = self.news_at_ask
-        if isinstance(proposal, Wait) and not self.runner.running and self.news_at_ask == self.runner.state_version:
-            raise EngineError("An engine may answer Wait only while a trial is running, but none is.")
+def _turn(sweep: RunningSweep) -> bool:
+    """Do what can be done, then wait for news; False when nothing more is to come."""
+    if sweep.stop.is_urgent:
+        return False
+    _heed_stop(sweep)
+    _take_proposal(sweep)
+    is_paused = _has_work(sweep) and not sweep.disk.is_open()
+    if not is_paused:
+        _start_work(sweep)
+    if not sweep.running and (sweep.is_stopping or not (is_paused or sweep.engine.is_asking)):
+        return False
+    if sweep.running or not is_paused:
+        _note_sleep(sweep)
+    for message in sweep.executor.poll(_POLL_S):
+        trial = take_message(sweep, message)
+        if isinstance(message, WorkerReported) and trial.state is TrialState.RUNNING:
+            sweep.progress.epoch_ended(_view(sweep), trial)
+        elif trial.state is not TrialState.RUNNING:
+            sweep.progress.trial_ended(_view(sweep), trial)
+    _mark_tracked(sweep)
+    for number in sweep.tracking.take_overdue():
+        sweep.tracking.replay(sweep.state.trials[number])
+    if time.monotonic() - sweep.shown_at_s >= _SHOW_S:
+        sweep.shown_at_s = time.monotonic()
+        sweep.progress.show(_view(sweep))
+    return True
 
-    def _propose(self, proposal: Start) -> None:
-        number, horizon, until_epoch = len(self.state.trials), self.plan.horizon_epochs, proposal.until_epoch
-        self._check_until(number, 0, until_epoch)
-        hyperparameters, seed = self.plan.complete(proposal.point), trial_rng_seed(self.plan.seed, number)
-        point, ask_s = proposal.point, self.engine_thread.take_ask_s()
-        self.ledger.append(
-            lambda at_ms: TrialProposed(at_ms, number, point, hyperparameters, seed, until_epoch, horizon, ask_s)
+
+def _heed_stop(sweep: RunningSweep) -> None:
+    if sweep.is_stopping or not (sweep.stop.is_made or sweep.why_giving_up):
+        return
+    sweep.is_stopping = True
+    if sweep.stop.is_made:
+        sweep.progress.say("Stopping when the running epochs are done; Ctrl-C again stops at once.")
+    else:
+        sweep.progress.say(f"Giving up: {sweep.why_giving_up}")
+
+
+def _has_work(sweep: RunningSweep) -> bool:
+    return not sweep.is_stopping and (bool(sweep.to_resume) or _may_ask(sweep))
+
+
+def _start_work(sweep: RunningSweep) -> None:
+    while sweep.to_resume and sweep.has_free_worker and not sweep.is_stopping:
+        start_segment(sweep, sweep.to_resume.popleft())
+    if _may_ask(sweep):
+        sweep.version_at_ask = sweep.state_version
+        sweep.engine.ask(len(sweep.state.trials))
+
+
+def _may_ask(sweep: RunningSweep) -> bool:
+    if sweep.is_stopping or sweep.is_exhausted or sweep.engine.is_asking:
+        return False
+    if sweep.to_resume or not sweep.has_free_worker or sweep.version_at_wait == sweep.state_version:
+        return False
+    use = _budget_use(sweep)
+    # Beyond the limit on trials an engine is only asked for what it has paused.
+    return not use.is_work_used and (not use.are_trials_used or sweep.state.count(TrialState.PAUSED) > 0)
+
+
+def _note_sleep(sweep: RunningSweep) -> None:
+    """Take down a laptop's sleep, a SIGSTOP or a pause for want of room, so that no budget of time counts it."""
+    slept_s = sweep.clock.turn()
+    if slept_s:
+        sweep.ledger.append(Slept, slept_s)
+
+
+def _wait_for_room(sweep: RunningSweep, error: OSError) -> bool:
+    """Hold the sweep while the ledger's own disk is full."""
+    sweep.disk.shut(f"the ledger: {error.strerror}")
+    while not sweep.disk.is_open() and not sweep.stop.is_made:
+        sweep.progress.show(_view(sweep))
+        time.sleep(_POLL_S)
+    return not sweep.stop.is_made
+
+
+def _mark_tracked(sweep: RunningSweep) -> None:
+    for number in sweep.tracking.take_tracked():
+        sweep.ledger.append(TrialTracked, number)
+        crash_point("tracked-recorded")
+        remove_checkpoints(sweep.state.trials[number], sweep.ledger.folder)
+
+
+# Proposals.
+
+
+def _take_proposal(sweep: RunningSweep) -> None:
+    proposal = sweep.engine.take_proposal()
+    if proposal is None or sweep.is_stopping:
+        return
+    crash_point("proposal-made")
+    match proposal:
+        case Start() if not _budget_use(sweep).are_trials_used:
+            _propose(sweep, proposal)
+        case Start() | Wait():
+            # A Start beyond the budget is in no ledger, so the next launch asks for the same number again.
+            _wait(sweep, proposal)
+        case Continue():
+            _continue(sweep, proposal)
+        case Exhausted():
+            sweep.is_exhausted = True
+
+
+def _wait(sweep: RunningSweep, proposal: Start | Wait) -> None:
+    """Ask no more before something new happened since the ask."""
+    sweep.version_at_wait = sweep.version_at_ask
+    if isinstance(proposal, Wait) and not sweep.running and sweep.version_at_ask == sweep.state_version:
+        raise EngineError("An engine may answer Wait only while a trial is running, but none is.")
+
+
+def _propose(sweep: RunningSweep, proposal: Start) -> None:
+    plan, number, until_epoch = sweep.plan, len(sweep.state.trials), proposal.until_epoch
+    _check_until(plan, number, 0, until_epoch)
+    hyperparameters, seed = plan.complete(proposal.point), trial_rng_seed(plan.seed, number)
+    ask_s = sweep.engine.take_ask_s()
+    sweep.ledger.append(
+        TrialProposed, number, proposal.point, hyperparameters, seed, until_epoch, plan.horizon_epochs, ask_s
+    )
+    crash_point("proposal-recorded")
+    start_segment(sweep, number)
+
+
+def _continue(sweep: RunningSweep, proposal: Continue) -> None:
+    trial = sweep.state.trials.get(proposal.number)
+    if trial is None or trial.state is not TrialState.PAUSED:
+        state = "unknown" if trial is None else trial.state.value
+        raise EngineError(f"Only a paused trial can go on, but trial {proposal.number} is {state}.")
+    _check_until(sweep.plan, trial.number, trial.n_epochs, proposal.until_epoch)
+    sweep.ledger.append(TrialContinued, proposal.number, proposal.until_epoch, sweep.engine.take_ask_s())
+    crash_point("continuation-recorded")
+    start_segment(sweep, proposal.number)
+
+
+def _check_until(plan: SweepPlan, number: int, n_epochs: int, until_epoch: int | None) -> None:
+    if until_epoch is not None and not n_epochs < until_epoch <= plan.horizon_epochs:
+        raise EngineError(
+            f"`epochs done < until_epoch <= horizon` must hold, but trial {number} has {n_epochs} epochs done and "
+            f"got {until_epoch=} with a horizon of {plan.horizon_epochs}."
         )
-        crash_point("proposal-recorded")
-        self.runner.start_part(number)
 
-    def _continue(self, proposal: Continue) -> None:
-        trial = self.state.trials.get(proposal.number)
-        if trial is None or trial.state is not TrialState.PAUSED:
-            state = "unknown" if trial is None else trial.state.value
-            raise EngineError(f"Only a paused trial can go on, but trial {proposal.number} is {state}.")
-        self._check_until(trial.number, trial.n_epochs, proposal.until_epoch)
-        ask_s = self.engine_thread.take_ask_s()
-        self.ledger.append(lambda at_ms: TrialContinued(at_ms, proposal.number, proposal.until_epoch, ask_s))
-        crash_point("continuation-recorded")
-        self.runner.start_part(proposal.number)
 
-    def _check_until(self, number: int, n_epochs: int, until_epoch: int | None) -> None:
-        if until_epoch is not None and not n_epochs < until_epoch <= self.plan.horizon_epochs:
-            raise EngineError(
-                f"`epochs done < until_epoch <= horizon` must hold, but trial {number} has {n_epochs} epochs done and "
-                f"got {until_epoch=} with a horizon of {self.plan.horizon_epochs}."
-            )
+# The end of a launch.
 
-    # The end of a launch.
 
-    def _close(self) -> SweepOutcome:
-        self.executor.close()
-        status, reason = self._status()
-        self._tell_untracked_again()
-        self.ledger.append(lambda at_ms: SweepClosed(at_ms, status, reason))
-        crash_point("close-recorded")
-        self._end_record(status, reason)
-        crash_point("sweep-run-closed")
-        self.progress.show(self._view())
-        self.progress.say(f"{self.plan.title} {status}: {reason.rstrip('.')}.")
-        if status != "completed":
-            self.progress.say(self.plan.resume_hint)
-        counts = Counter(trial.state for trial in self.state.trials.values())
-        return SweepOutcome(status, reason, self.state.best(self.plan.direction), counts)
+def _close(sweep: RunningSweep) -> SweepOutcome:
+    sweep.executor.close()
+    status, reason = _status(sweep)
+    _tell_untracked_again(sweep)
+    closed = sweep.ledger.append(SweepClosed, status, reason)
+    crash_point("close-recorded")
+    _record_end(sweep, closed)
+    crash_point("sweep-run-closed")
+    sweep.progress.show(_view(sweep))
+    sweep.progress.say(f"{sweep.plan.title} {status}: {reason.rstrip('.')}.")
+    if status != "completed":
+        sweep.progress.say(sweep.plan.resume_hint)
+    counts = Counter(trial.state for trial in sweep.state.trials.values())
+    return SweepOutcome(status, reason, sweep.state.best(sweep.plan.direction), counts)
 
-    def _status(self) -> tuple[SweepStatus, str]:
-        if self.stop.is_made:
-            n_unfinished = self.state.count(TrialState.RUNNING)
-            return "interrupted", f"stopped by the user; {n_unfinished} unfinished trials can go on"
-        if self.runner.giving_up:
-            return "failed", self.runner.giving_up
-        if self.is_exhausted:
-            return "completed", "the engine has nothing more to try"
-        return "completed", f"the budget is used up ({self._budget_use()})"
 
-    def _tell_untracked_again(self) -> None:
-        """Let the observer take down what it has still to take down, and once more what it could not."""
-        self._drain()
-        self._mark_tracked()
-        untracked = [trial for trial in self.state.trials.values() if trial.state.is_final and not trial.is_tracked]
-        if untracked and not self.stop.is_urgent:
-            self.tracking_queue.try_again_at_once()
-            for trial in untracked:
-                self.tracking_queue.replay(trial)
-            self._drain()
-            self._mark_tracked()
+def _status(sweep: RunningSweep) -> tuple[SweepStatus, str]:
+    if sweep.stop.is_made:
+        n_unfinished = sweep.state.count(TrialState.RUNNING)
+        return "interrupted", f"stopped by the user; {n_unfinished} unfinished trials can go on"
+    if sweep.why_giving_up:
+        return "failed", sweep.why_giving_up
+    if sweep.is_exhausted:
+        return "completed", "the engine has nothing more to try"
+    return "completed", f"the budget is used up ({_budget_use(sweep)})"
 
-    def _end_record(self, status: SweepStatus, reason: str) -> None:
-        best = self.state.best(self.plan.direction)
-        trials = tuple(trial.summary for trial in self.state.trials.values())
-        number = None if best is None else best.number
-        self.tracking_queue.end_sweep(SweepEnded(status, reason, trials, number, self.state.last_ms))
-        self._drain()
-        self._mark_tracked()
 
-    def _drain(self) -> None:
-        """Wait for the observer; when the user is in a hurry, for seconds only."""
-        started_s = time.monotonic()
-        self.tracking_queue.drain(lambda: self.stop.is_urgent and time.monotonic() - started_s > _URGENT_DRAIN_S)
+def _tell_untracked_again(sweep: RunningSweep) -> None:
+    """Let the tracker record what it has still to record, and once more what it could not."""
+    _drain(sweep)
+    _mark_tracked(sweep)
+    untracked = [trial for trial in sweep.state.trials.values() if trial.state.is_final and not trial.is_tracked]
+    if untracked and not sweep.stop.is_urgent:
+        sweep.tracking.try_again_at_once()
+        for trial in untracked:
+            sweep.tracking.replay(trial)
+        _drain(sweep)
+        _mark_tracked(sweep)
 
-    def _close_after(self, error: BaseException) -> None:
-        """Leave ledger and record in order when a launch ends by an exception; what fails now becomes a note to it."""
-        self.executor.close()
-        self.stop.n_signals = 2
-        status: SweepStatus = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-        try:
-            self.ledger.append(lambda at_ms: SweepClosed(at_ms, status, reason))
-            self._end_record(status, reason)
-        except Exception as second:
-            error.add_note(f"Then the sweep could not be closed in order: {second}")
 
-    def _mark_tracked(self) -> None:
-        for number in self.tracking_queue.take_tracked():
-            self.ledger.append(lambda at_ms, number=number: TrialTracked(at_ms, number))  # type: ignore[misc]
-            crash_point("tracked-recorded")
-            remove_checkpoints(self.state.trials[number], self.ledger.folder)
+def _record_end(sweep: RunningSweep, closed: SweepClosed) -> None:
+    sweep.tracking.end_sweep(closed, sweep.state)
+    _drain(sweep)
+    _mark_tracked(sweep)
 
-    def _budget_use(self) -> BudgetUse:
-        return BudgetUse.of(self.plan.budget, self.state, self.ledger.now_ms())
 
-    def _view(self) -> SweepView:
-        use, now_ms = self._budget_use(), self.ledger.now_ms()
-        elapsed_s = self.state.elapsed_s(now_ms)
-        return SweepView(
-            name=self.ledger.created.name,
-            metric=self.plan.metric,
-            running=tuple(self.state.trials[number] for number in sorted(self.runner.running)),
-            counts=self.state.counts,
-            best=self.state.best(self.plan.direction),
-            budget=str(use),
-            elapsed_s=elapsed_s,
-            remaining_s=elapsed_s * (1 - use.share) / use.share if use.share > 0 else None,
-            now_ms=now_ms,
-            is_stopping=self.is_stopping,
-            engine_share=EngineShare.of(self.state.trials),
-        )
+def _drain(sweep: RunningSweep) -> None:
+    """Wait for the tracker; when the user is in a hurry, for seconds only."""
+    started_s = time.monotonic()
+    sweep.tracking.drain(lambda: sweep.stop.is_urgent and time.monotonic() - started_s > _URGENT_DRAIN_S)
+
+
+def _close_after(sweep: RunningSweep, error: BaseException) -> None:
+    """Leave ledger and record in order when a launch ends by an exception; what fails now becomes a note to it."""
+    sweep.executor.close()
+    sweep.stop.n_signals = 2
+    status: SweepStatus = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+    try:
+        _record_end(sweep, sweep.ledger.append(SweepClosed, status, reason))
+    except Exception as second:
+        error.add_note(f"Then the sweep could not be closed in order: {second}")
+
+
+# What the user sees.
+
+
+def _budget_use(sweep: RunningSweep) -> BudgetUse:
+    return BudgetUse.of(sweep.plan.budget, sweep.state, sweep.ledger.now_ms())
+
+
+def _view(sweep: RunningSweep) -> SweepView:
+    state, use, now_ms = sweep.state, _budget_use(sweep), sweep.ledger.now_ms()
+    elapsed_s = state.elapsed_s(now_ms)
+    return SweepView(
+        name=sweep.ledger.created.name,
+        metric=sweep.plan.metric,
+        running=tuple(state.trials[number] for number in sorted(sweep.running)),
+        counts=state.counts,
+        best=state.best(sweep.plan.direction),
+        budget=str(use),
+        elapsed_s=elapsed_s,
+        remaining_s=elapsed_s * (1 - use.share) / use.share if use.share > 0 else None,
+        now_ms=now_ms,
+        is_stopping=sweep.is_stopping,
+        engine_share=EngineShare.of(state.trials),
+    )

@@ -1,10 +1,8 @@
-"""Keeps an observer's record in step with the ledger, from a thread of its own.
+"""Keeps a tracker's record, such as MLflow's, in step with the ledger, from a thread of its own.
 
-What a sweep tells whoever keeps or shows its record, such as the MLflow tracker.
-
-The ledger is the truth; an observer is a projection of it. After a crash everything that the ledger does not mark as
-tracked is told again, with the same numbers and the same times, so every method must be idempotent: it looks its
-record up by (sweep_id, number) before it makes one.
+The ledger is the truth; what a tracker keeps is a projection of it. After a crash everything that the
+ledger does not mark as tracked is told again, with the same numbers and the same times, so every method
+of a tracker is idempotent: it looks its record up by (sweep_id, number) before it makes one.
 """
 
 import time
@@ -12,38 +10,84 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
 from core.crash_points import crash_point
 from core.errors import WhosehandError
-from search.ledger.events import AttemptStarted, EpochReported
-from search.ledger.state import TrialRecord
-from search.ledger.trial import PruningDecision
+from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, SweepClosed, SweepCreated
+from search.ledger.state import SweepState, TrialRecord
 from search.sweep.engine_thread import SerialExecutor
-from search.sweep.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
 
 _QUIET_S = 10.0
 _MAX_DOUBLINGS = 5
 
 
-@dataclass(frozen=True)
-class _Told:
-    tracked: int | None = None
-    warning: str = ""
-    missed: int | None = None
-    has_failed: bool = False
+class Tracker(Protocol):
+    """Keeps the record of a sweep somewhere else: is given the ledger's events, with what they belong to.
+
+    Called from one thread of its own, in the ledger's order, after workers got their answers: a slow tracker delays
+    nobody. A `WhosehandError` from `start_sweep` ends the sweep before any trial starts; from the other methods it
+    becomes a warning, and what was not kept is told again at the end of the launch and at the next one. A trial's
+    record never changes, and may be kept; a sweep's state grows, and may be read only during the call.
+    """
+
+    def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
+        """Make the sweep's record, or find it and mark it running again; told at each launch."""
+        ...
+
+    def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
+        """Make the trial's record, or find it and mark it running again."""
+        ...
+
+    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
+        """Add an epoch's metrics, at the event's time; `trial.waits_after` says whether the trial now waits."""
+        ...
+
+    def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
+        """Add scores, files and model of a trial to which nothing more will happen, and close its record.
+
+        When this returns, the trial is tracked.
+        """
+        ...
+
+    def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
+        """Bring the sweep's own record up to date and close it.
+
+        Trials that are PAUSED or still RUNNING (they go on at the next launch) have open records.
+        """
+        ...
+
+
+class NoTracker:
+    """Keeps nothing."""
+
+    def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
+        """Do nothing."""
+
+    def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
+        """Do nothing."""
+
+    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
+        """Do nothing."""
+
+    def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
+        """Do nothing."""
+
+    def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
+        """Do nothing."""
 
 
 class TrackingQueue:
-    """Tells an observer all that it must know, in order, and knows what it did not take down.
+    """Tells a tracker all that it must know, in order, and knows what it did not take down.
 
-    When the observer fails on a trial, that trial counts as untracked until all of it is told again; for the next
+    When the tracker fails on a trial, that trial counts as untracked until all of it is told again; for the next
     seconds nothing is tried, so that a store that is down does not pile up timeouts. The ledger is the buffer: what was
-    missed is told from it, by `replay`, as soon as the observer answers again.
+    missed is told from it, by `replay`, as soon as the tracker answers again.
     """
 
     def __init__(
         self,
-        observer: SweepObserver,
+        tracker: Tracker,
         warn: Callable[[str], None],
         on_tracked: Callable[[], None],
         quiet_s: float = _QUIET_S,
@@ -51,15 +95,15 @@ class TrackingQueue:
         """Open the record.
 
         Args:
-            observer: not touched by anyone else from now on.
+            tracker: not touched by anyone else from now on.
             warn: takes what the user should know; called from `take_tracked`'s thread.
-            on_tracked: called, from the observer's thread, when a trial was tracked.
+            on_tracked: called, from the tracker's thread, when a trial was tracked.
             quiet_s: for so long nothing is tried after a failure; a trial that fails again and again waits longer.
         """
-        self._observer = observer
+        self._tracker = tracker
         self._warn = warn
         self._on_tracked = on_tracked
-        self._serial_executor = SerialExecutor("observer")
+        self._serial_executor = SerialExecutor("tracker")
         self._pending: deque[Future[_Told]] = deque()
         self._incomplete: set[int] = set()
         self._quiet_s = quiet_s
@@ -68,25 +112,21 @@ class TrackingQueue:
         self._overdue_at_s: dict[int, float] = {}
         self._n_failures: Counter[int] = Counter()
 
-    def start_sweep(self, event: SweepStarted) -> None:
+    def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
         """Tell of the launch and wait for it, so that a store that cannot be used ends the sweep before it begins."""
-        self._serial_executor.submit(lambda: self._observer.start_sweep(event)).result()
+        self._serial_executor.submit(lambda: self._tracker.start_sweep(event, state)).result()
 
-    def start_attempt(self, trial: TrialRecord, start: AttemptStarted) -> None:
+    def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
         """Tell of a started attempt of `trial`."""
-        event = _trial_started(trial, start)
-        self._submit(trial.number, lambda: self._observer.trial_started(event))
+        self._submit(trial.number, lambda: self._tracker.start_attempt(event, trial))
 
-    def end_epoch(self, trial: TrialRecord, reported: EpochReported) -> None:
+    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
         """Tell of an epoch of `trial`."""
-        is_pause = _is_pause(trial, reported)
-        event = EpochEnded(reported.number, reported.attempt, reported.report, is_pause, reported.at_ms)
-        self._submit(reported.number, lambda: self._observer.epoch_ended(event))
+        self._submit(trial.number, lambda: self._tracker.end_epoch(event, trial))
 
-    def end_trial(self, trial: TrialRecord) -> None:
-        """Tell that a trial is over; `take_tracked` names it when the observer has all of it."""
-        event = _trial_ended(trial)
-        self._submit(trial.number, lambda: self._observer.trial_ended(event), is_last=True)
+    def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
+        """Tell that a trial is over; `take_tracked` names it when the tracker has all of it."""
+        self._submit(trial.number, lambda: self._tracker.end_trial(event, trial), is_last=True)
 
     def replay(self, trial: TrialRecord) -> None:
         """Tell all of a trial again, with the times of then."""
@@ -94,18 +134,18 @@ class TrackingQueue:
         self._overdue_at_s.pop(number, None)
         self._serial_executor.submit(lambda: self._incomplete.discard(number))
         for start in trial.starts:
-            self.start_attempt(trial, start)
+            self.start_attempt(start, trial)
         for reported in trial.reports:
-            self.end_epoch(trial, reported)
-        if trial.state.is_final:
-            self.end_trial(trial)
+            self.end_epoch(reported, trial)
+        if trial.state.is_final and trial.ended is not None:
+            self.end_trial(trial.ended, trial)
 
-    def end_sweep(self, event: SweepEnded) -> None:
+    def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
         """Tell of the launch's end."""
 
         def end() -> _Told:
             try:
-                self._observer.end_sweep(event)
+                self._tracker.end_sweep(event, state)
             except WhosehandError as error:
                 return _Told(warning=f"The end of the sweep could not be tracked: {error}")
             return _Told()
@@ -127,7 +167,7 @@ class TrackingQueue:
         return tracked
 
     def take_overdue(self) -> list[int]:
-        """Return the trials that the observer missed something of and that should be told again now."""
+        """Return the trials that the tracker missed something of and that should be told again now."""
         now_s = time.monotonic()
         overdue = sorted(number for number, at_s in self._overdue_at_s.items() if now_s >= at_s)
         for number in overdue:
@@ -135,7 +175,7 @@ class TrackingQueue:
         return overdue
 
     def try_again_at_once(self) -> None:
-        """Forget that the observer failed."""
+        """Forget that the tracker failed."""
         self._quiet_until_s = 0.0
 
     def drain(self, gives_up: Callable[[], bool]) -> None:
@@ -144,7 +184,7 @@ class TrackingQueue:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Let the observer's thread end when it is through with what it has."""
+        """Let the tracker's thread end when it is through with what it has."""
         self._serial_executor.close()
 
     def _submit(self, number: int, call: Callable[[], None], *, is_last: bool = False) -> None:
@@ -170,7 +210,7 @@ class TrackingQueue:
             told.add_done_callback(lambda _: self._on_tracked())
 
     def _note_away(self, number: int, error: WhosehandError) -> str:
-        """What to say when the observer fails; nothing while it has not answered since."""
+        """What to say when the tracker fails; nothing while it has not answered since."""
         was_away, self._is_away = self._is_away, True
         if was_away:
             return ""
@@ -192,41 +232,11 @@ class TrackingQueue:
             self._overdue_at_s.setdefault(number, now_s + self._quiet_s)
 
 
-def _is_pause(trial: TrialRecord, reported: EpochReported) -> bool:
-    """Whether the trial waits after this epoch: by the engine's verdict, or at the end of a part before the horizon."""
-    if reported.decision is not PruningDecision.GO:
-        return reported.decision is PruningDecision.PAUSE
-    part_ends = next(start.until_epoch for start in trial.starts if start.attempt == reported.attempt)
-    return reported.report.epoch >= part_ends and part_ends < trial.proposed.horizon_epochs
+@dataclass(frozen=True)
+class _Told:
+    """What came of telling: a trial that is tracked now, a warning, a trial of which something was missed."""
 
-
-def _trial_started(trial: TrialRecord, start: AttemptStarted) -> TrialStarted:
-    return TrialStarted(
-        number=trial.number,
-        attempt=start.attempt,
-        hyperparameters=trial.proposed.hyperparameters,
-        seed=trial.proposed.seed,
-        start_epoch=start.start_epoch,
-        until_epoch=start.until_epoch,
-        horizon_epochs=trial.proposed.horizon_epochs,
-        threads=start.threads,
-        precision=start.precision,
-        first_started_ms=_first_started_ms(trial),
-        at_ms=start.at_ms,
-    )
-
-
-def _trial_ended(trial: TrialRecord) -> TrialEnded:
-    if trial.ended is None:
-        raise ValueError(f"Only an ended trial can be told as ended, but got {trial}.")
-    return TrialEnded(
-        number=trial.number,
-        result=trial.ended.result,
-        summary=trial.summary,
-        first_started_ms=_first_started_ms(trial),
-        at_ms=trial.ended.at_ms,
-    )
-
-
-def _first_started_ms(trial: TrialRecord) -> int:
-    return trial.starts[0].at_ms if trial.starts else trial.proposed.at_ms
+    tracked: int | None = None
+    warning: str = ""
+    missed: int | None = None
+    has_failed: bool = False

@@ -25,8 +25,7 @@ from mlflow.entities import Experiment, Metric, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from core.errors import TrackingError
-from search.ledger.trial import FileReference, TrialState
-from search.sweep.observer import TrialSummary
+from search.ledger.trial import FileReference
 from search.tracking.store import TrackingStore, all_pages, tracking_errors
 
 DIGEST_LENGTH = 8  # as long as MLflow's own, which its pages have room for; the whole hash is in the profile
@@ -164,32 +163,6 @@ def metrics_at(
         Metric(key, float(value), at_ms, step, model_id=model_id, dataset_name=name, dataset_digest=digest)
         for key, value in values.items()
     ]
-
-
-def summary_of(run: Run, score: str) -> TrialSummary:
-    """A trial as its run tells it, for leaderboards; texts stand for the hyperparameters' values.
-
-    Args:
-        run: of a trial.
-        score: name of the final score that is the trial's value.
-    """
-    metrics, tags = run.data.metrics, run.data.tags
-    state = tags.get("state", "")
-    known = state in frozenset(map(str, TrialState))
-    return TrialSummary(
-        number=int(tags["trial"]),
-        state=TrialState(state) if known else TrialState.RUNNING,
-        value=metrics.get(score) if state == TrialState.COMPLETED else None,
-        metrics=metrics,
-        hyperparameters=run.data.params,
-        seed=int(tags.get("seed", 0)),
-        n_epochs=int(metrics.get("epochs", 0)),
-        n_patches=0,
-        duration_s=metrics.get("duration_s", 0.0),
-        attempts=int(tags.get("attempts", 1)),
-        n_lost=0,
-        reason=tags.get("reason", ""),
-    )
 
 
 def _find_or_create_experiment(client: MlflowClient, name: str, location: str | None, tags: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """The sweep's own page in MLflow: leaderboard and history of the search in its description, and the trials' view."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -16,8 +16,9 @@ from search.ledger.ranking import (
     score_name,
     trial_name,
 )
+from search.ledger.events import SegmentEnded
+from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.sweep.observer import SweepStarted, TrialEnded, TrialSummary
 from search.tracking.runs import VIEW_TAG, TrackedRuns, metrics_at, saved_view
 
 LEADERBOARD_LENGTH = 10
@@ -26,7 +27,7 @@ NO_BREAK_SPACE = "\u00a0"
 
 
 def leaderboard(
-    trials: Sequence[TrialSummary], objective: str, direction: Direction, links: Mapping[int, str] | None = None
+    trials: Collection[TrialRecord], objective: str, direction: Direction, links: Mapping[int, str] | None = None
 ) -> str:
     """The best trials as a Markdown table, narrow enough for a run's description in MLflow.
 
@@ -59,7 +60,7 @@ def leaderboard(
     return "\n".join([summary, "", *lines])
 
 
-def telling_columns(trials: Sequence[TrialSummary], score: str) -> tuple[list[str], list[str]]:
+def telling_columns(trials: Collection[TrialRecord], score: str) -> tuple[list[str], list[str]]:
     """What to show of trials beside their score: the other main scores, and the hyperparameters that differ."""
     there = {score_name(name) for trial in trials for name in trial.metrics}
     names = dict.fromkeys(name for trial in trials for name in trial.hyperparameters)
@@ -67,7 +68,7 @@ def telling_columns(trials: Sequence[TrialSummary], score: str) -> tuple[list[st
     return [name for name in SCORE_ORDER if name in there and name != score], differing
 
 
-def draw_history(trials: Sequence[TrialSummary], objective: str, direction: Direction) -> Figure:
+def draw_history(trials: Collection[TrialRecord], objective: str, direction: Direction) -> Figure:
     """Draw each trial's value over its number, and the best so far as a line.
 
     Pruned and failed trials, which have no value, are ticks at the lower edge. Made without pyplot: that keeps global
@@ -133,34 +134,33 @@ def warning_note(warning: str) -> str:
 class SweepPage:
     """Keeps the page of one sweep up to date, cheaply: text and picture are made anew only now and then."""
 
-    def __init__(self, runs: TrackedRuns, run_id: str, sweep: SweepStarted, warning: str = "") -> None:
+    def __init__(
+        self, runs: TrackedRuns, run_id: str, objective: str, direction: Direction, warning: str = ""
+    ) -> None:
         self._warning = warning
         self._runs = runs
         self._run_id = run_id
-        self._sweep = sweep
+        self._objective = objective
+        self._direction = direction
         self._text = _Turn(TEXT_PAUSE_S)
         self._picture = _Turn(PICTURE_PAUSE_S)
         self._view = ""
         self._is_old = False
-        self._best: float | None = None
 
-    def begin(self, trials: Mapping[int, TrialSummary]) -> None:
-        """Take up what earlier launches have found."""
-        best = rank(tuple(trials.values()), self._sweep.direction)
-        self._best = best[0].value if best else None
+    def add(self, event: SegmentEnded, trial: TrialRecord, trials: Mapping[int, TrialRecord]) -> None:
+        """Add a point to the curve of the best value so far; `refresh` shows the trial on the page.
 
-    def add(self, event: TrialEnded) -> None:
-        """Add a point to the curve of the best value so far; `refresh` shows the trial on the page."""
+        The point follows from the trials that had ended by then, so that it is the same whenever it is told.
+        """
         self._is_old = True
-        value = event.result.value
-        if event.result.state is not TrialState.COMPLETED or value is None:
+        if trial.state is not TrialState.COMPLETED or trial.value is None:
             return
-        better = min if self._sweep.direction == "minimize" else max
-        self._best = value if self._best is None else better(self._best, value)
-        point = plain_scores({f"best/{score_name(self._sweep.objective)}": float(self._best)})
-        self._runs.client.log_batch(self._run_id, metrics=metrics_at(point, event.number, event.at_ms))
+        ended_by_then = (each for each in trials.values() if each.ended and each.ended.at_ms <= event.at_ms)
+        best = rank(ended_by_then, self._direction)[0]
+        point = plain_scores({f"best/{score_name(self._objective)}": float(best.value or 0.0)})
+        self._runs.client.log_batch(self._run_id, metrics=metrics_at(point, trial.number, event.at_ms))
 
-    def refresh(self, trials: Mapping[int, TrialSummary], run_ids: Mapping[int, str]) -> None:
+    def refresh(self, trials: Mapping[int, TrialRecord], run_ids: Mapping[int, str]) -> None:
         """Bring the page up to date if trials have ended since and it is time."""
         if self._is_old and self._text.is_due:
             self._is_old = False
@@ -170,7 +170,7 @@ class SweepPage:
                 with self._picture:
                     self._draw(trials)
 
-    def finish(self, trials: Mapping[int, TrialSummary], run_ids: Mapping[int, str], remark: str = "") -> None:
+    def finish(self, trials: Mapping[int, TrialRecord], run_ids: Mapping[int, str], remark: str = "") -> None:
         """Bring the page up to date for the end of a launch.
 
         Args:
@@ -181,24 +181,24 @@ class SweepPage:
         self._write(trials, run_ids, remark)
         self._draw(trials)
 
-    def _write(self, trials: Mapping[int, TrialSummary], run_ids: Mapping[int, str], remark: str) -> None:
-        sweep, listed = self._sweep, tuple(trials.values())
+    def _write(self, trials: Mapping[int, TrialRecord], run_ids: Mapping[int, str], remark: str) -> None:
+        listed = tuple(trials.values())
         links = {number: f"#/experiments/{self._runs.experiment_id}/runs/{run}" for number, run in run_ids.items()}
-        note = warning_note(self._warning) + leaderboard(listed, sweep.objective, sweep.direction, links)
+        note = warning_note(self._warning) + leaderboard(listed, self._objective, self._direction, links)
         note += f"\n\n{remark}" if remark else ""
         # Relative, so that it holds behind any host and prefix.
         note += f"\n\n![history of the search](get-artifact?path={HISTORY_FILE}&run_uuid={self._run_id})"
         self._runs.set_tags(self._run_id, {"mlflow.note.content": note})
         self._update_view(listed)
 
-    def _draw(self, trials: Mapping[int, TrialSummary]) -> None:
-        figure = draw_history(tuple(trials.values()), self._sweep.objective, self._sweep.direction)
+    def _draw(self, trials: Mapping[int, TrialRecord]) -> None:
+        figure = draw_history(tuple(trials.values()), self._objective, self._direction)
         self._runs.client.log_figure(self._run_id, figure, HISTORY_FILE)
 
-    def _update_view(self, trials: tuple[TrialSummary, ...]) -> None:
-        score = score_name(self._sweep.objective)
+    def _update_view(self, trials: Collection[TrialRecord]) -> None:
+        score = score_name(self._objective)
         scores, hyperparameters = telling_columns(trials, score)
-        view = saved_view(score, scores[:LEADERBOARD_SCORES], hyperparameters, self._sweep.direction == "minimize")
+        view = saved_view(score, scores[:LEADERBOARD_SCORES], hyperparameters, self._direction == "minimize")
         if view != self._view:
             self._runs.client.set_experiment_tag(self._runs.experiment_id, VIEW_TAG, view)
             self._view = view

@@ -10,20 +10,10 @@ import numpy as np
 from core.errors import EngineError
 from core.space import Point
 from core.space.search_space import key_of
-from search.engines.base import (
-    Asked,
-    Continue,
-    EngineSettings,
-    Event,
-    Exhausted,
-    Proposal,
-    Reported,
-    Start,
-    Told,
-    Wait,
-)
+from search.engines.base import Continue, EngineSettings, Exhausted, Proposal, Start, Wait
 from search.engines.keras_tuner.oracles import HyperbandOracle, open_oracle
 from search.experiment.engine_settings import KerasTunerSettings
+from search.ledger.events import EngineEvent, EpochReported, SegmentEnded, TrialContinued, TrialProposed
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 
@@ -54,7 +44,7 @@ class KerasTunerEngine:
         self._scoreless: list[Any] = []
         self._worst: float | None = None
 
-    def restore(self, history: Sequence[Event]) -> None:
+    def restore(self, history: Sequence[EngineEvent]) -> None:
         """Replay the ledger.
 
         Raises:
@@ -62,12 +52,14 @@ class KerasTunerEngine:
         """
         for event in history:
             match event:
-                case Asked():
-                    self._replay(event)
-                case Reported():
+                case TrialProposed():
+                    self._check_rung(event, self._take_up(event.number, event.point))
+                case TrialContinued():
+                    self._check_rung(event, self._go_on(event.number))
+                case EpochReported():
                     self._take_down(event.number, event.report)
-                case Told():
-                    self._end(event.number, event.state, event.value, event.metrics.get(self._settings.objective))
+                case SegmentEnded():
+                    self._end(event.number, event.result)
 
     def ask(self, number: int) -> Proposal:
         """Let a paused trial go on, or propose the next point: the enqueued ones first.
@@ -99,7 +91,7 @@ class KerasTunerEngine:
         Raises:
             EngineError: if the trial is not running.
         """
-        self._end(number, result.state, result.value, result.metrics.get(self._settings.objective))
+        self._end(number, result)
 
     # Proposals.
 
@@ -138,18 +130,16 @@ class KerasTunerEngine:
         self._settle()
         return trial.until_epoch
 
-    def _replay(self, asked: Asked) -> None:
-        """Take up what the ledger says was proposed.
+    def _check_rung(self, event: TrialProposed | TrialContinued, until_epoch: int | None) -> None:
+        """See that a trial of the ledger has the rung that the oracle gives it.
 
-        With several workers an ask can be answered just before a trial ends and be written down just after, so that the
-        oracle, if it were asked again here, might say something else. Rungs do not depend on that.
+        With several workers an ask can be answered just before a trial ends and be written down just after, so that
+        the oracle, if it were asked again here, might say something else. Rungs do not depend on that.
         """
-        number = asked.number
-        until_epoch = self._go_on(number) if asked.point is None else self._take_up(number, asked.point)
-        if until_epoch != asked.until_epoch:
+        if until_epoch != event.until_epoch:
             raise EngineError(
-                f"In the ledger trial {number} must run until epoch {until_epoch}, as KerasTuner has it, but it runs "
-                f"until {asked.until_epoch}. It was begun with another version of KerasTuner; start a new sweep."
+                f"In the ledger trial {event.number} must run until epoch {until_epoch}, as KerasTuner has it, but it "
+                f"runs until {event.until_epoch}. It was begun with another version of KerasTuner; start a new sweep."
             )
 
     def _begin(self, number: int, trial: "_Trial", segment: Any) -> None:
@@ -190,8 +180,8 @@ class KerasTunerEngine:
         trial.n_epochs = max(trial.n_epochs, report.epoch)
         trial.best = self._better(trial.best, report.metrics[self._settings.objective])
 
-    def _end(self, number: int, state: TrialState, value: float | None, reached: float | None) -> None:
-        trial = self._running_trial(number)
+    def _end(self, number: int, result: TrialResult) -> None:
+        trial, state = self._running_trial(number), result.state
         if state is TrialState.RUNNING:
             raise EngineError(f"A trial must end as completed, paused, pruned or failed, but {number} ends as {state}.")
         trial.state = state
@@ -199,11 +189,11 @@ class KerasTunerEngine:
             return
         match state:
             case TrialState.COMPLETED:
-                score = self._better(None, value)
+                score = self._better(None, result.value)
             case TrialState.FAILED:
                 score = None
             case _:
-                score = trial.best if trial.best is not None else self._better(None, reached)
+                score = trial.best if trial.best is not None else self._better(None, result.metrics.get(self._settings.objective))
         self._finish(trial.segment, score)
         self._settle()
 

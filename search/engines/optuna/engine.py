@@ -15,7 +15,7 @@ from optuna.trial import TrialState as OptunaState
 from core.errors import EngineError
 from core.space import Point
 from core.space.search_space import PointKey, key_of, list_points
-from search.engines.base import Asked, Continue, EngineSettings, Event, Exhausted, Proposal, Reported, Start, Told
+from search.engines.base import Continue, EngineSettings, Exhausted, Proposal, Start
 from search.engines.optuna.pruning import TrialPruner
 from search.engines.optuna.sampling import PointSampler
 from search.engines.optuna.study import (
@@ -29,6 +29,7 @@ from search.engines.optuna.study import (
 )
 from search.engines.rungs import RungLadder, rung_epochs
 from search.experiment.engine_settings import OptunaSettings
+from search.ledger.events import EngineEvent, EpochReported, SegmentEnded, TrialContinued, TrialProposed
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 _DRAWS = 8  # tries to get a new point from the sampler, and as many at random
@@ -70,7 +71,7 @@ class OptunaEngine:
         self._running: set[int] = set()
         self._paused: list[int] = []
 
-    def restore(self, history: Sequence[Event]) -> None:
+    def restore(self, history: Sequence[EngineEvent]) -> None:
         """Replay the ledger.
 
         Raises:
@@ -78,14 +79,14 @@ class OptunaEngine:
         """
         for event in history:
             match event:
-                case Asked(point=None):
+                case TrialProposed():
+                    self._start(event.number, event.point)
+                case TrialContinued():
                     self._go_on(event.number)
-                case Asked(point=point) if point is not None:
-                    self._start(event.number, point)
-                case Reported():
+                case EpochReported():
                     self._judge_report(event.number, event.report, is_replay=True)
-                case Told():
-                    self._end(event.number, event.state, event.value)
+                case SegmentEnded():
+                    self._end(event.number, event.result)
         if self._mirror is not None:
             with storage_errors():
                 self._mirror.close_leftovers()
@@ -122,7 +123,7 @@ class OptunaEngine:
         Raises:
             EngineError: if the trial is not running.
         """
-        self._end(number, result.state, result.value)
+        self._end(number, result)
 
     def _new_point(self, number: int) -> Point | None:
         """A point that was not proposed yet; `None` if there is none left; an old one only where all tries gave one."""
@@ -232,8 +233,8 @@ class OptunaEngine:
                 self._mirror.report(segment, report.epoch, value)
         return self._memory.report(segment, report.epoch, value)
 
-    def _end(self, number: int, state: TrialState, value: float | None) -> None:
-        trial = self._running_trial(number)
+    def _end(self, number: int, result: TrialResult) -> None:
+        trial, state, value = self._running_trial(number), result.state, result.value
         if state is TrialState.RUNNING:
             raise EngineError(f"A trial must end as completed, paused, pruned or failed, but {number} ends as {state}.")
         self._running.remove(number)
