@@ -25,8 +25,9 @@ from benchmarks.report import notes, print_report
 from core.networks.hyperparameters import default_space
 from core.space import Integer, SearchSpace
 from search.engines import open_engine
-from search.engines.base import Asked, Continue, Engine, EngineSettings, Event, Reported, Start, Told
+from search.engines.base import Continue, Engine, EngineSettings, Start
 from search.experiment.engine_settings import KerasTunerSettings, OptunaSettings
+from search.ledger.events import EngineEvent, EpochReported, SegmentEnded, TrialContinued, TrialProposed
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 METRIC = "val/image_logloss"
@@ -183,15 +184,15 @@ class Player:
     """
 
     def __init__(
-        self, engine: Engine, history: Sequence[Event] = (), clock: Callable[[], float] = time.perf_counter
+        self, engine: Engine, history: Sequence[EngineEvent] = (), clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._engine = engine
         self._clock = clock
         engine.restore(history)
         self.history = list(history)
-        starts = [event for event in history if isinstance(event, Asked) and event.point is not None]
+        starts = [event for event in history if isinstance(event, TrialProposed)]
         self.n_trials = len(starts)
-        self._n_epochs = {event.number: event.report.epoch for event in history if isinstance(event, Reported)}
+        self._n_epochs = {event.number: event.report.epoch for event in history if isinstance(event, EpochReported)}
         self._generator = np.random.default_rng(len(history))
 
     def play(self) -> tuple[float, float] | None:
@@ -202,48 +203,50 @@ class Player:
         match proposal:
             case Start(point, until_epoch):
                 number, self.n_trials = self.n_trials, self.n_trials + 1
-                self.history.append(Asked(number, point, until_epoch))
+                self.history.append(TrialProposed(0, number, point, point, 0, until_epoch, N_EPOCHS))
             case Continue(number, until_epoch):
-                self.history.append(Asked(number, None, until_epoch))
+                self.history.append(TrialContinued(0, number, until_epoch))
             case _:
                 return None
         state = self._train(number, until_epoch or N_EPOCHS)
         value = float(self._generator.random()) if state is TrialState.COMPLETED else None
-        metrics = {} if value is None else {METRIC: value}
+        result = TrialResult(state, value, {} if value is None else {METRIC: value})
         begun_s = self._clock()
-        self._engine.tell(number, TrialResult(state, value, metrics))
+        self._engine.tell(number, result)
         tell_s = self._clock() - begun_s
-        self.history.append(Told(number, state, value, metrics))
+        self.history.append(SegmentEnded(0, number, 1, result))
         return ask_s, tell_s
 
     def _train(self, number: int, until_epoch: int) -> TrialState:
         for epoch in range(self._n_epochs.get(number, 0) + 1, until_epoch + 1):
             report = EpochReport(epoch, {METRIC: float(self._generator.random())}, 100, 1.0)
             decision = self._engine.report(number, report)
-            self.history.append(Reported(number, report, decision))
+            self.history.append(EpochReported(0, number, 1, report, decision))
             self._n_epochs[number] = epoch
             if decision is not PruningDecision.GO:
                 return TrialState.PAUSED if decision is PruningDecision.PAUSE else TrialState.PRUNED
         return TrialState.COMPLETED if until_epoch == N_EPOCHS else TrialState.PAUSED
 
 
-def _own_history(choice: Choice, settings: EngineSettings, n_trials: int) -> list[Event]:
+def _own_history(choice: Choice, settings: EngineSettings, n_trials: int) -> list[EngineEvent]:
     player = Player(open_engine(choice, settings))
     while player.n_trials < n_trials and player.play() is not None:
         pass
     return player.history
 
 
-def _random_history(space: SearchSpace, n_trials: int) -> list[Event]:
+def _random_history(space: SearchSpace, n_trials: int) -> list[EngineEvent]:
     generator = np.random.default_rng(1)
-    history: list[Event] = []
+    history: list[EngineEvent] = []
     for number in range(n_trials):
-        history.append(Asked(number, space.sample(generator), None))
+        point = space.sample(generator)
+        history.append(TrialProposed(0, number, point, point, 0, None, N_EPOCHS))
         value = float(generator.random())
         for epoch in range(1, N_EPOCHS + 1):
             report = EpochReport(epoch, {METRIC: value + 1 / epoch}, 100, 1.0)
-            history.append(Reported(number, report, PruningDecision.GO))
-        history.append(Told(number, TrialState.COMPLETED, value, {METRIC: value}))
+            history.append(EpochReported(0, number, 1, report, PruningDecision.GO))
+        result = TrialResult(TrialState.COMPLETED, value, {METRIC: value})
+        history.append(SegmentEnded(0, number, 1, result))
     return history
 
 

@@ -8,7 +8,7 @@ made so long, by one sweep beforehand, that a trial takes about the seconds aske
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +19,8 @@ from benchmarks.corpora import prepare_experiment
 from benchmarks.report import notes, print_report, spread
 from benchmarks.short_sweep import run_short_sweep, short_experiment, temporary_folder
 from search.experiment.experiment import Experiment
-from search.sweep.launch import tracked_datasets
-from search.sweep.observer import SweepObserver
+from search.sweep.launch import search_facts, tracked_datasets
+from search.sweep.tracking_queue import Tracker
 from search.tracking.store import open_store
 from search.tracking.tracker import MlflowTracker
 
@@ -82,12 +82,13 @@ def _n_patches(folder: Path, epoch_s: float) -> int:
 
 
 def _run(experiment: Experiment, folder: Path, n_trials: int, is_safe: bool) -> SweepTimes:
-    observer: SweepObserver | None = None
+    tracker: Tracker | None = None
     if is_safe:
         datasets = tracked_datasets(prepare_experiment(experiment))
-        observer = MlflowTracker(open_store(root=folder), experiment.name, engine="fixed", datasets=datasets)
+        facts = replace(search_facts(experiment), engine="fixed")
+        tracker = MlflowTracker(open_store(root=folder), experiment.name, facts, datasets=datasets)
     started = time.perf_counter()
-    state = run_short_sweep(experiment, folder / "sweep", n_trials, observer, keeps_checkpoints=is_safe)
+    state = run_short_sweep(experiment, folder / "sweep", n_trials, tracker, keeps_checkpoints=is_safe)
     return SweepTimes(time.perf_counter() - started, sum(trial.duration_s for trial in state.trials.values()))
 
 

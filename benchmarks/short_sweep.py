@@ -18,8 +18,8 @@ from search.ledger.state import SweepState
 from search.sweep.given_points import FixedEngine
 from search.sweep.launch import local_executor, patch_task, sweep_plan
 from search.sweep.loop import run_sweep
-from search.sweep.observer import SweepObserver
 from search.sweep.progress import make_progress
+from search.sweep.tracking_queue import Tracker
 
 
 def short_experiment(n_patches: int, n_epochs: int) -> Experiment:
@@ -36,7 +36,7 @@ def run_short_sweep(
     experiment: Experiment,
     folder: Path,
     n_trials: int,
-    observer: SweepObserver | None = None,
+    tracker: Tracker | None = None,
     keeps_checkpoints: bool = True,
 ) -> SweepState:
     """Run the seed recipe `n_trials` times, one worker after the other, each with a seed of its own.
@@ -45,7 +45,7 @@ def run_short_sweep(
         experiment: of `short_experiment`.
         folder: for ledger and files of the sweep.
         n_trials: how many.
-        observer: such as the MLflow tracker.
+        tracker: such as MLflow's.
         keeps_checkpoints: whether every epoch leaves one.
 
     Returns:
@@ -59,7 +59,7 @@ def run_short_sweep(
     with open_ledger(
         folder, name=experiment.name, config=experiment.snapshot(), version=whosehand_version(), git_commit=""
     ) as ledger:
-        run_sweep(ledger, plan, engine, executor, observer, make_progress(notes))
+        run_sweep(ledger, plan, engine, executor, tracker, make_progress(notes))
         return ledger.state
 
 

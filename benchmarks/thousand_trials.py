@@ -29,15 +29,16 @@ from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.engine_settings import OptunaSettings
 from search.experiment.settings import BudgetSettings
+from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, SweepClosed, SweepCreated
 from search.ledger.ledger import open_ledger
 from search.ledger.state import SweepState, TrialRecord
 from search.objectives.cheap import METRIC, CheapSettings
 from search.sweep.loop import run_sweep
-from search.sweep.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
 from search.sweep.plan import SweepPlan
 from search.sweep.progress import SilentProgress, SweepView
+from search.sweep.tracking_queue import Tracker
 from search.tracking.store import open_store
-from search.tracking.tracker import MlflowTracker
+from search.tracking.tracker import MlflowTracker, SearchFacts
 
 CHEAP = "search.objectives.cheap:train_cheaply"
 AIM_GROWTH = 1.2
@@ -89,27 +90,27 @@ class Course:
     total_s: float = 0.0
 
 
-class _TimedObserver:
-    """Counts the seconds that an observer takes for each trial."""
+class _TimedTracker:
+    """Counts the seconds that a tracker takes for each trial."""
 
-    def __init__(self, observer: SweepObserver) -> None:
-        self._observer = observer
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
         self.seconds: dict[int, float] = {}
 
-    def start_sweep(self, event: SweepStarted) -> None:
-        self._observer.start_sweep(event)
+    def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
+        self._tracker.start_sweep(event, state)
 
-    def trial_started(self, event: TrialStarted) -> None:
-        self._time(event.number, lambda: self._observer.trial_started(event))
+    def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
+        self._time(trial.number, lambda: self._tracker.start_attempt(event, trial))
 
-    def epoch_ended(self, event: EpochEnded) -> None:
-        self._time(event.number, lambda: self._observer.epoch_ended(event))
+    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
+        self._time(trial.number, lambda: self._tracker.end_epoch(event, trial))
 
-    def trial_ended(self, event: TrialEnded) -> None:
-        self._time(event.number, lambda: self._observer.trial_ended(event))
+    def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
+        self._time(trial.number, lambda: self._tracker.end_trial(event, trial))
 
-    def end_sweep(self, event: SweepEnded) -> None:
-        self._observer.end_sweep(event)
+    def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
+        self._tracker.end_sweep(event, state)
 
     def _time(self, number: int, call: Callable[[], None]) -> None:
         started = time.perf_counter()
@@ -152,19 +153,20 @@ def run_long_sweep(folder: Path, sampler: str, n_trials: int, epoch_s: float) ->
         budget=BudgetSettings(trials=n_trials),
         complete=lambda point: point,
     )
-    observer = _TimedObserver(MlflowTracker(open_store(root=folder), name, engine=f"optuna {sampler}"))
+    facts = SearchFacts(METRIC, "minimize", 1, f"optuna {sampler}")
+    tracker = _TimedTracker(MlflowTracker(open_store(root=folder), name, facts))
     progress = _DriverProgress()
     executor = LocalExecutor(1, 1, preload=modules_to_preload(CHEAP))
     sweep_folder = folder / "mlruns" / "sweeps" / name
     with open_ledger(sweep_folder, name=name, config={"name": name}, version="", git_commit="") as ledger:
-        outcome = run_sweep(ledger, plan, engine, executor, observer, progress)
+        outcome = run_sweep(ledger, plan, engine, executor, tracker, progress)
         state = ledger.state
-    if any(not trial.is_tracked for trial in state.trials.values()) or len(observer.seconds) != n_trials:
+    if any(not trial.is_tracked for trial in state.trials.values()) or len(tracker.seconds) != n_trials:
         raise RuntimeError(f"All {n_trials} trials must be tracked, but the sweep ended with {outcome}.")
     return Course(
         ends_s=_between_ends(state),
         asks_s=[trial.ask_s for trial in state.trials.values()],
-        tracking_s=[observer.seconds[number] for number in range(n_trials)],
+        tracking_s=[tracker.seconds[number] for number in range(n_trials)],
         driver_cpu_s=[later - earlier for earlier, later in pairwise(progress.cpu_s)],
         driver_bytes=progress.rss_bytes,
         lag_s=(state.last_ms - max(_end_ms(trial) for trial in state.trials.values())) / 1000,

@@ -2,8 +2,8 @@
 
     python -m benchmarks.tracking_cost
 
-One real trial of the seed recipe is trained; what the sweep tells its observer of it, with its files and its model, is
-then told to an `MlflowTracker` on a fresh SQLite store again and again under new numbers. Every trial is a little
+One real trial of the seed recipe is trained; its record in the ledger, with its files and its model, is then told to an
+`MlflowTracker` on a fresh SQLite store again and again under new numbers. Every trial is a little
 better than the one before, so that each becomes the sweep's best. In a sweep this time is paid by a thread of its
 own, after workers got their answers.
 """
@@ -19,12 +19,15 @@ import typer
 from benchmarks.corpora import prepare_experiment
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import run_short_sweep, short_experiment, temporary_folder
-from search.sweep.launch import tracked_datasets
-from search.sweep.observer import EpochEnded, NullObserver, SweepObserver, SweepStarted, TrialEnded, TrialStarted
+from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, TrialProposed
+from search.ledger.state import SweepState, TrialRecord
+from search.sweep.launch import search_facts, tracked_datasets
+from search.sweep.tracking_queue import Tracker
 from search.tracking.store import open_store
 from search.tracking.tracker import MlflowTracker
 
-T = TypeVar("T")
+T = TypeVar("T", TrialProposed, AttemptStarted, EpochReported, SegmentEnded)
+E = TypeVar("E")
 
 AIM_TRIAL_S, AIM_EPOCH_S = 0.5, 0.02
 N_AT_EACH_END = 10
@@ -40,12 +43,12 @@ def main(
     experiment = short_experiment(_N_PATCHES, epochs)
     with temporary_folder() as folder:
         notes.print("tracking_cost: training a trial to tell of ...")
-        told = ToldTrial()
-        run_short_sweep(experiment, folder / "sweep", 1, told)
+        state = run_short_sweep(experiment, folder / "sweep", 1)
         datasets = tracked_datasets(prepare_experiment(experiment))
-        tracker = MlflowTracker(open_store(root=folder), experiment.name, engine="fixed", datasets=datasets)
+        facts = replace(search_facts(experiment), engine="fixed")
+        tracker = MlflowTracker(open_store(root=folder), experiment.name, facts, datasets=datasets)
         notes.print(f"tracking_cost: telling {trials} times of it ...")
-        costs = measure(tracker, told, trials)
+        costs = measure(tracker, state, trials)
     rows = [
         _row("trial (start and end, files, model)", costs.trials, trials, AIM_TRIAL_S),
         _row("its start", costs.starts, trials),
@@ -60,48 +63,22 @@ def main(
     print_report("Cost of tracking", ("what", "median, ms", "95th percentile, ms", "growth", "aim"), rows, remarks)
 
 
-@dataclass
-class ToldTrial(NullObserver):
-    """Keeps what a sweep of one trial tells."""
+def told_as(trial: TrialRecord, number: int) -> TrialRecord:
+    """The same trial as if it were the sweep's trial `number`, later and a little better."""
+    if trial.ended is None or trial.value is None:
+        raise RuntimeError(f"The trial must complete, but it is {trial.state}.")
+    later_ms, value = number * _MS_BETWEEN_TRIALS, trial.value * 0.99**number
 
-    sweeps: list[SweepStarted] = field(default_factory=list)
-    starts: list[TrialStarted] = field(default_factory=list)
-    epochs: list[EpochEnded] = field(default_factory=list)
-    ends: list[TrialEnded] = field(default_factory=list)
+    def later(event: T) -> T:
+        return replace(event, number=number, at_ms=event.at_ms + later_ms)
 
-    def start_sweep(self, event: SweepStarted) -> None:
-        """Keep it."""
-        self.sweeps.append(event)
-
-    def trial_started(self, event: TrialStarted) -> None:
-        """Keep it."""
-        self.starts.append(event)
-
-    def epoch_ended(self, event: EpochEnded) -> None:
-        """Keep it."""
-        self.epochs.append(event)
-
-    def trial_ended(self, event: TrialEnded) -> None:
-        """Keep it."""
-        self.ends.append(event)
-
-    def under(self, number: int) -> tuple[TrialStarted, list[EpochEnded], TrialEnded]:
-        """The same trial as if it were the sweep's trial `number`, later and a little better."""
-        later = number * _MS_BETWEEN_TRIALS
-        start, end = self.starts[0], self.ends[0]
-        value = (end.result.value or 0.0) * 0.99**number
-        return (
-            replace(start, number=number, first_started_ms=start.first_started_ms + later, at_ms=start.at_ms + later),
-            [replace(epoch, number=number, at_ms=epoch.at_ms + later) for epoch in self.epochs],
-            replace(
-                end,
-                number=number,
-                result=replace(end.result, value=value),
-                summary=replace(end.summary, number=number, value=value),
-                first_started_ms=end.first_started_ms + later,
-                at_ms=end.at_ms + later,
-            ),
-        )
+    return replace(
+        trial,
+        proposed=later(trial.proposed),
+        starts=tuple(map(later, trial.starts)),
+        reports=tuple(map(later, trial.reports)),
+        ended=later(replace(trial.ended, result=replace(trial.ended.result, value=value))),
+    )
 
 
 @dataclass
@@ -118,15 +95,18 @@ class Costs:
         return [start + end for start, end in zip(self.starts, self.ends, strict=True)]
 
 
-def measure(tracker: SweepObserver, told: ToldTrial, n_trials: int) -> Costs:
-    """Tell the tracker of the trial again and again, under new numbers."""
+def measure(tracker: Tracker, state: SweepState, n_trials: int) -> Costs:
+    """Tell the tracker of the sweep's trial again and again, under new numbers."""
+    if state.created is None:
+        raise RuntimeError("The sweep must have begun.")
     costs = Costs()
-    tracker.start_sweep(told.sweeps[0])
+    tracker.start_sweep(state.created, SweepState())
     for number in range(n_trials):
-        start, epochs, end = told.under(number)
-        costs.starts.append(_seconds(tracker.trial_started, start))
-        costs.epochs += [_seconds(tracker.epoch_ended, epoch) for epoch in epochs]
-        costs.ends.append(_seconds(tracker.trial_ended, end))
+        trial = told_as(state.trials[0], number)
+        costs.starts.append(_seconds(tracker.start_attempt, trial.starts[0], trial))
+        costs.epochs += [_seconds(tracker.end_epoch, event, trial) for event in trial.reports]
+        if trial.ended is not None:
+            costs.ends.append(_seconds(tracker.end_trial, trial.ended, trial))
     return costs
 
 
@@ -136,9 +116,9 @@ def growth(seconds: Sequence[float], n_trials: int) -> float:
     return float(np.median(seconds[-n_calls:]) / np.median(seconds[:n_calls]))
 
 
-def _seconds(tell: Callable[[T], None], event: T) -> float:
+def _seconds(tell: Callable[[E, TrialRecord], None], event: E, trial: TrialRecord) -> float:
     started = time.perf_counter()
-    tell(event)
+    tell(event, trial)
     return time.perf_counter() - started
 
 

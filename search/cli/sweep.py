@@ -50,7 +50,7 @@ def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
     output.print(f"sweep {name} {outcome.status}: {outcome.reason}")
     output.print(f"  trials  {counts or 'none'}")
     if outcome.best is not None:
-        best = outcome.best.summary
+        best = outcome.best
         title = trial_name(best.number, best.hyperparameters)
         output.print(f"  best    {title}: {metric} {best.value:.4g} in {readable_duration(best.duration_s)}")
     output.print(f"  records {launched.store.shown_uri}, {launched.folder}")

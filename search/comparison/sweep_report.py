@@ -287,7 +287,7 @@ def _trial_warnings(sweep: KnownSweep) -> list[str]:
     warnings = []
     failed = [trial for trial in sweep.state.trials.values() if trial.state is TrialState.FAILED]
     if failed:
-        reason = failed[0].summary.reason or "no reason is known"
+        reason = failed[0].reason or "no reason is known"
         warnings.append(
             f"{len(failed)} of {len(sweep.state.trials)} trials failed; the first, {failed[0].number:03d}: {reason}"
         )

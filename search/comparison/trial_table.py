@@ -108,9 +108,8 @@ class Decided:
 def read_rows(sweep: KnownSweep) -> tuple[TrialRow, ...]:
     """All trials: the completed ones first, the best at the top, then the others by number."""
     records = sweep.state.trials
-    summaries = [trial.summary for trial in records.values()]
-    ranked = rank(summaries, sweep.experiment.objective.resolved_direction)
-    places = {summary.number: place for place, summary in enumerate(ranked, start=1)}
+    ranked = rank(records.values(), sweep.experiment.objective.resolved_direction)
+    places = {trial.number: place for place, trial in enumerate(ranked, start=1)}
     order = [*places, *(number for number in records if number not in places)]
     name = score_name(sweep.experiment.objective.metric)
     return tuple(_row(records[number], places.get(number), name) for number in order)
@@ -118,8 +117,8 @@ def read_rows(sweep: KnownSweep) -> tuple[TrialRow, ...]:
 
 def other_scores(sweep: KnownSweep) -> list[str]:
     """Names of the final scores that are worth a column beside the objective."""
-    summaries = rank([t.summary for t in sweep.state.trials.values()], sweep.experiment.objective.resolved_direction)
-    return telling_columns(summaries, score_name(sweep.experiment.objective.metric))[0]
+    ranked = rank(sweep.state.trials.values(), sweep.experiment.objective.resolved_direction)
+    return telling_columns(ranked, score_name(sweep.experiment.objective.metric))[0]
 
 
 def differing(rows: Sequence[TrialRow]) -> list[str]:
@@ -181,21 +180,21 @@ def read_confusion(trial: TrialRecord) -> tuple[tuple[str, ...], NDArray[np.int6
 
 
 def _row(trial: TrialRecord, place: int | None, objective: str) -> TrialRow:
-    summary, result = trial.summary, trial.result
+    result = trial.result
     is_completed = trial.state is TrialState.COMPLETED and result is not None
     scores = _scores(trial) if is_completed else {}
     score = None
-    if is_completed and summary.value is not None:
+    if is_completed and trial.value is not None:
         known = scores.get(objective)
-        score = Score(summary.value, known.low if known else None, known.high if known else None)
+        score = Score(trial.value, known.low if known else None, known.high if known else None)
     return TrialRow(
         number=trial.number,
-        name=trial_name(trial.number, summary.hyperparameters),
+        name=trial_name(trial.number, trial.hyperparameters),
         state=trial.state,
         place=place,
         score=score,
         scores={name: value for name, value in scores.items() if name != objective},
-        hyperparameters=summary.hyperparameters,
+        hyperparameters=trial.hyperparameters,
         n_epochs=trial.n_epochs,
         n_patches=trial.n_patches,
         duration_s=trial.duration_s,
@@ -204,7 +203,7 @@ def _row(trial: TrialRecord, place: int | None, objective: str) -> TrialRow:
         patches_per_s=trial.n_patches / trial.duration_s if trial.n_patches and trial.duration_s > 0 else None,
         n_attempts=trial.n_attempts,
         n_lost=trial.n_lost,
-        reason=summary.reason,
+        reason=trial.reason,
     )
 
 

@@ -93,7 +93,7 @@ class TrialRecord:
 
     @property
     def pending_decision(self) -> PruningDecision:
-        """PAUSE or STOP if this segment's last report was answered so and the segment's end is still to come, else GO."""
+        """PAUSE or STOP if this segment's last report was answered so and its end is still to come, else GO."""
         if self.ended is not None or not self.reports or self.reports[-1].attempt < self.segment_first_attempt:
             return PruningDecision.GO
         return self.reports[-1].decision

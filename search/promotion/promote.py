@@ -29,7 +29,7 @@ from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.refit import PackagedModel, Refit, package_refit, run_refit
-from search.sweep.launch import local_executor, patch_task, tracked_datasets
+from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets
 from search.sweep.progress import Progress
 from search.tracking.aliases import ChampionMovedError, challenge, set_champion
 from search.tracking.registry import (
@@ -40,7 +40,7 @@ from search.tracking.registry import (
     find_version,
     register_version,
 )
-from search.tracking.tracker import MlflowTracker
+from search.tracking.tracker import BesideTrial, MlflowTracker
 
 Became = Literal["champion", "challenger", "unchanged"]
 _MOST_ROUNDS = 5
@@ -148,13 +148,16 @@ def _fit_and_register(job: PromotionJob, progress: Progress) -> _Registered:
     tracker = MlflowTracker(
         job.store,
         experiment.name,
-        engine="none",
+        replace(search_facts(experiment), engine="none"),
         datasets=tracked_datasets(corpus, with_test=bool(corpus.manifest.test)),
-        kind=f"refit-{job.epochs}",
+        beside=BesideTrial(
+            job.sweep.created.sweep_id, job.sweep.created.name, job.trial.number, (f"refit-{job.epochs}",)
+        ),
+        command="whosehand promote",
     )
     refit = run_refit(experiment, job.workspace, job.sweep.created, job.trial, job.epochs, task, tracker, progress)
     packaged = package_refit(refit, experiment, job.workspace, corpus, task)
-    model_id = tracker.add_model(job.trial.number, "identifier", packaged.folder, job.epochs)
+    model_id = tracker.add_model("identifier", packaged.folder, job.epochs)
     version = register_version(job.store, job.name, model_id, job.lineage())
     candidate = Candidate(
         version=version,
@@ -184,7 +187,7 @@ def _examine(job: PromotionJob, registered: _Registered, test_set: SealedTestSet
     if scores is not None:
         files = {name: reference.path for name, reference in scores.result.artifacts.items()}
         opened = {"test_openings": str(scores.n_openings)}
-        registered.tracker.add_scores(job.trial.number, scores.result.metrics, files, scores.opened_ms, opened)
+        registered.tracker.add_scores(scores.result.metrics, files, scores.opened_ms, opened)
     return examined
 
 
@@ -250,7 +253,7 @@ def _describe(
     path = registered.refit.folder / CARD_FILE
     write_atomically(path, card.encode())
     metrics = {**packaged.metrics, **_product_metrics(examined)}
-    registered.tracker.add_scores(job.trial.number, metrics, {CARD_FILE: path}, _now_ms())
+    registered.tracker.add_scores(metrics, {CARD_FILE: path}, _now_ms())
     tags = _score_tags(scores)
     tags |= {"gate": "passed" if result.is_passed else "failed", "gate_reasons": "; ".join(result.reasons)}
     if comparison is not None and comparison.test is not None:

@@ -30,7 +30,6 @@ from search.objectives.tasks import PatchTask
 from search.sweep.given_points import FixedEngine
 from search.sweep.launch import local_executor, sweep_plan
 from search.sweep.loop import run_sweep
-from search.sweep.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted
 from search.sweep.preparation import PreparedCorpus
 from search.sweep.progress import Progress, SilentProgress
 from search.tracking.tracker import MlflowTracker
@@ -122,7 +121,7 @@ def run_refit(
         trial: whose hyperparameters to take.
         epochs: the horizon; the learning-rate schedule runs over all of it.
         task: corpus and settings.
-        tracker: of kind `refit`.
+        tracker: records beside the trial.
         progress: shows the fit.
 
     Raises:
@@ -144,7 +143,7 @@ def run_refit(
             replace(sweep_plan(experiment, task, epochs, BudgetSettings(trials=1)), title="Refit"),
             FixedEngine([trial.proposed.hyperparameters]),
             local_executor(experiment, experiment.objective.run, n_workers=1),
-            _AsRefit(tracker, sweep, trial.number),
+            tracker,
             SilentProgress() if is_done else progress,
         )
         record = ledger.state.trials.get(0)
@@ -272,26 +271,3 @@ def _references(corpus: PreparedCorpus) -> tuple[str, ...]:
 def _unit(corpus: PreparedCorpus) -> Unit:
     units = {image.unit for image in corpus.index.images}
     return units.pop() if len(units) == 1 else "auto"
-
-
-class _AsRefit:
-    """Tells the tracker of the refit's only trial as the refit of the sweep's trial."""
-
-    def __init__(self, tracker: MlflowTracker, sweep: SweepCreated, trial: int) -> None:
-        self._tracker, self._sweep, self._trial = tracker, sweep, trial
-
-    def start_sweep(self, event: SweepStarted) -> None:
-        self._tracker.start_sweep(replace(event, sweep_id=self._sweep.sweep_id, name=self._sweep.name))
-
-    def trial_started(self, event: TrialStarted) -> None:
-        self._tracker.trial_started(replace(event, number=self._trial))
-
-    def epoch_ended(self, event: EpochEnded) -> None:
-        self._tracker.epoch_ended(replace(event, number=self._trial))
-
-    def trial_ended(self, event: TrialEnded) -> None:
-        summary = replace(event.summary, number=self._trial)
-        self._tracker.trial_ended(replace(event, number=self._trial, summary=summary))
-
-    def end_sweep(self, event: SweepEnded) -> None:
-        """The sweep's own run stays as it is."""

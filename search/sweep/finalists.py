@@ -10,7 +10,7 @@ go on where they were, also when more repeats are asked for later.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,6 @@ from core.networks.hyperparameters import seed_recipe
 from core.space import Point
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
-from search.ledger.events import SweepCreated
 from search.ledger.ledger import LEDGER_NAME, open_ledger, read_ledger
 from search.ledger.ranking import Direction, rank, score_name
 from search.ledger.state import TrialRecord
@@ -33,13 +32,12 @@ from search.ledger.trial import TrialState
 from search.objectives.tasks import PatchTask
 from search.sweep.given_points import FixedEngine
 from search.sweep.known_sweeps import KnownSweep, read_sweep
-from search.sweep.launch import local_executor, patch_task, sweep_plan, tracked_datasets
+from search.sweep.launch import local_executor, patch_task, search_facts, sweep_plan, tracked_datasets
 from search.sweep.loop import run_sweep
-from search.sweep.observer import EpochEnded, SweepEnded, SweepStarted, TrialEnded, TrialStarted
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import Progress
 from search.tracking.store import TrackingStore, open_store
-from search.tracking.tracker import MlflowTracker
+from search.tracking.tracker import BesideTrial, MlflowTracker
 
 FINALISTS_FOLDER = "finalists"
 LEVEL = 0.95
@@ -224,7 +222,7 @@ def _read(sweep: KnownSweep, number: int) -> Finalist:
     return Finalist(
         trial=number,
         hyperparameters=trial.proposed.hyperparameters,
-        search_value=float(trial.summary.value if trial.summary.value is not None else math.nan),
+        search_value=float(trial.value if trial.value is not None else math.nan),
         repeats=values,
         n_failed=sum(repeat.state is TrialState.FAILED for repeat in repeats.values()),
         n_open=sum(not repeat.state.is_final for repeat in repeats.values()),
@@ -301,13 +299,13 @@ def choose_finalists(sweep: KnownSweep, choice: FinalistChoice) -> list[TrialRec
         ComparisonError: if no trial is completed, or the seed recipe is wanted and no completed trial has it.
     """
     direction = sweep.experiment.objective.resolved_direction
-    ranked = rank([trial.summary for trial in sweep.state.trials.values()], direction)
+    ranked = rank(sweep.state.trials.values(), direction)
     if not ranked:
         raise ComparisonError(
             f"Finalists are completed trials, but none of the {len(sweep.state.trials)} trials of "
             f"{sweep.created.name!r} is. Run `whosehand sweep` on it first."
         )
-    numbers = [summary.number for summary in ranked[: choice.n_finalists]]
+    numbers = [trial.number for trial in ranked[: choice.n_finalists]]
     if choice.with_seed_recipe:
         seed = baseline_trial(sweep)
         if seed is None:
@@ -371,7 +369,7 @@ def _train(
             plan,
             FixedEngine([trial.proposed.hyperparameters] * repeats),
             local_executor(experiment, experiment.objective.run),
-            _AsRepeats(_trackers(sweep, corpus, store, repeats), created, trial.number),
+            _tracker(sweep, trial, corpus, store, repeats),
             progress,
         )
     if outcome.status == "interrupted":
@@ -388,42 +386,18 @@ def _as_it_is(point: Point) -> Point:
     return point
 
 
-def _trackers(
-    sweep: KnownSweep, corpus: PreparedCorpus, store: TrackingStore, n_repeats: int
-) -> tuple[MlflowTracker, ...]:
-    return tuple(
-        MlflowTracker(
-            store,
-            sweep.experiment.name,
-            engine="none",
-            datasets=tracked_datasets(corpus),
-            kind=f"finalist-{repeat + 1}",
-            warning=corpus.manifest.warning,
-            command="whosehand compare",
-        )
-        for repeat in range(n_repeats)
+def _tracker(
+    sweep: KnownSweep, trial: TrialRecord, corpus: PreparedCorpus, store: TrackingStore, n_repeats: int
+) -> MlflowTracker:
+    """Records each fit beside the sweep's trial, as a run of a kind of its own."""
+    experiment, created = sweep.experiment, sweep.created
+    kinds = tuple(f"finalist-{repeat + 1}" for repeat in range(n_repeats))
+    return MlflowTracker(
+        store,
+        experiment.name,
+        replace(search_facts(experiment), seed=finalist_seed(experiment.seed), engine="none"),
+        datasets=tracked_datasets(corpus),
+        beside=BesideTrial(created.sweep_id, created.name, trial.number, kinds),
+        warning=corpus.manifest.warning,
+        command="whosehand compare",
     )
-
-
-class _AsRepeats:
-    """Tells of each fit as a repeat of the sweep's trial: one tracker, and so one kind of run, for each repeat."""
-
-    def __init__(self, trackers: Sequence[MlflowTracker], sweep: SweepCreated, trial: int) -> None:
-        self._trackers, self._sweep, self._trial = trackers, sweep, trial
-
-    def start_sweep(self, event: SweepStarted) -> None:
-        for tracker in self._trackers:
-            tracker.start_sweep(replace(event, sweep_id=self._sweep.sweep_id, name=self._sweep.name))
-
-    def trial_started(self, event: TrialStarted) -> None:
-        self._trackers[event.number].trial_started(replace(event, number=self._trial))
-
-    def epoch_ended(self, event: EpochEnded) -> None:
-        self._trackers[event.number].epoch_ended(replace(event, number=self._trial))
-
-    def trial_ended(self, event: TrialEnded) -> None:
-        summary = replace(event.summary, number=self._trial)
-        self._trackers[event.number].trial_ended(replace(event, number=self._trial, summary=summary))
-
-    def end_sweep(self, event: SweepEnded) -> None:
-        """The sweep's own run stays as it is."""

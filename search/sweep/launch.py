@@ -34,7 +34,7 @@ from search.sweep.progress import Progress
 from search.tracking.models import artifact_folder
 from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, open_store
-from search.tracking.tracker import MlflowTracker
+from search.tracking.tracker import MlflowTracker, SearchFacts
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def _launch(
     tracker = MlflowTracker(
         store,
         experiment.name,
+        search_facts(experiment),
         experiment.tracking,
-        engine=experiment.engine.label,
         datasets=tracked_datasets(corpus),
         sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE)},
         remark=lambda: str(measure_disk(ledger.folder, artifact_folder(store, experiment.name))),
@@ -145,6 +145,12 @@ def engine_settings(experiment: Experiment, sweep_id: str) -> EngineSettings:
         horizon_epochs=experiment.training.epochs,
         sweep_id=sweep_id,
     )
+
+
+def search_facts(experiment: Experiment) -> SearchFacts:
+    """What a tracker is told of an experiment."""
+    objective = experiment.objective
+    return SearchFacts(objective.metric, objective.resolved_direction, experiment.seed, experiment.engine.label)
 
 
 def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> PatchTask:

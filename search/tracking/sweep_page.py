@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from search.ledger.events import SegmentEnded
 from search.ledger.ranking import (
     SCORE_ORDER,
     Direction,
@@ -16,7 +17,6 @@ from search.ledger.ranking import (
     score_name,
     trial_name,
 )
-from search.ledger.events import SegmentEnded
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.tracking.runs import VIEW_TAG, TrackedRuns, metrics_at, saved_view
@@ -134,9 +134,7 @@ def warning_note(warning: str) -> str:
 class SweepPage:
     """Keeps the page of one sweep up to date, cheaply: text and picture are made anew only now and then."""
 
-    def __init__(
-        self, runs: TrackedRuns, run_id: str, objective: str, direction: Direction, warning: str = ""
-    ) -> None:
+    def __init__(self, runs: TrackedRuns, run_id: str, objective: str, direction: Direction, warning: str = "") -> None:
         self._warning = warning
         self._runs = runs
         self._run_id = run_id

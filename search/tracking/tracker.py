@@ -269,9 +269,7 @@ class MlflowTracker:
             TrackingError: if its start was never recorded.
         """
         if number not in self._run_ids:
-            raise TrackingError(
-                f"A trial is recorded from its start, but {self._shown(number)} has no run in MLflow."
-            )
+            raise TrackingError(f"A trial is recorded from its start, but {self._shown(number)} has no run in MLflow.")
         return self._run_ids[number]
 
     def model_id(self, number: int) -> str:

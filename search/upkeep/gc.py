@@ -130,7 +130,7 @@ def _collect_of_sweep(sweep: KnownSweep, workspace: Workspace, n_kept: int, is_d
     if store is not None:
         refuse_moved(store)
     rows = sweep_rows(sweep, read_records(sweep, store), None)
-    ranked = rank([t.summary for t in sweep.state.trials.values()], sweep.experiment.objective.resolved_direction)
+    ranked = rank(sweep.state.trials.values(), sweep.experiment.objective.resolved_direction)
     best = {trial.number for trial in ranked[:n_kept]}
     removals = [removal for row in rows for removal in _removals_of(row, row.number in best)]
     counted = FreedBytes()

@@ -12,7 +12,7 @@ from core.splits.manifest import SplitManifest
 from search.engines import open_engine
 from search.engines.optuna.study import STATES, study_states
 from search.experiment.workspace import Workspace
-from search.ledger.events import TrialTracked
+from search.ledger.events import SweepClosed, TrialTracked
 from search.ledger.ledger import Ledger
 from search.ledger.lock import hold_refits, refuse_held
 from search.ledger.ranking import rank
@@ -20,8 +20,7 @@ from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.sweep.disk import measure_disk
 from search.sweep.known_sweeps import KnownSweep, read_sweep
-from search.sweep.launch import engine_settings
-from search.sweep.observer import SweepEnded, SweepStarted
+from search.sweep.launch import engine_settings, search_facts
 from search.sweep.preparation import CORPUS_REPORT_FILE, SPLIT_FILE, UNUSABLE_FILE
 from search.sweep.tracking_queue import TrackingQueue
 from search.tracking.models import artifact_folder, delete_model, local_folder, place_model
@@ -126,7 +125,7 @@ def _compare(sweep: KnownSweep, workspace: Workspace) -> tuple[list[SweepRow], l
 def _kept_models(sweep: KnownSweep) -> set[int]:
     """The trials whose model is to be kept."""
     keep = sweep.experiment.tracking.keep_models
-    best = rank([trial.summary for trial in sweep.state.trials.values()], sweep.experiment.objective.resolved_direction)
+    best = rank(sweep.state.trials.values(), sweep.experiment.objective.resolved_direction)
     return {trial.number for trial in (best if keep == "all" else best[:keep])}
 
 
@@ -321,8 +320,8 @@ class _Fixer:
         tracker = MlflowTracker(
             self._store,
             created.name,
+            search_facts(experiment),
             experiment.tracking,
-            engine=experiment.engine.label,
             datasets=tuple(map(TrackedDataset.of, run.inputs.dataset_inputs if run else ())),
             sweep_files={path.name: path for path in map(self._sweep.folder.joinpath, _SWEEP_FILES) if path.exists()},
             warning=_warning(self._sweep),
@@ -330,20 +329,16 @@ class _Fixer:
         )
         tracking_queue = TrackingQueue(tracker, self._warnings.append, lambda: None)
         try:
-            tracking_queue.start_sweep(_started(self._sweep))
+            tracking_queue.start_sweep(created, state)
             for number in sorted(self._numbers_to_tell):
                 tracking_queue.replay(self._tellable(state.trials[number]))
-            summaries = tuple(trial.summary for trial in state.trials.values())
-            best = state.best(experiment.objective.resolved_direction)
-            status = state.closed.status if state.closed else "interrupted"
-            reason = state.closed.reason if state.closed else "its driver was killed"
-            number_of_best = None if best is None else best.number
-            tracking_queue.end_sweep(SweepEnded(status, reason, summaries, number_of_best, state.last_ms))
+            killed = SweepClosed(state.last_ms, "interrupted", "its driver was killed")
+            tracking_queue.end_sweep(state.closed or killed, state)
             tracking_queue.drain(lambda: False)
             for number in tracking_queue.take_tracked():
                 if not state.trials[number].is_tracked:
                     # At the time of the last event: a launch counts as working time until its last one.
-                    self._ledger.append(lambda _, number=number: TrialTracked(state.last_ms, number))  # type: ignore[misc]
+                    self._ledger.append(lambda _, tracked: TrialTracked(state.last_ms, tracked), number)
         finally:
             tracking_queue.close()
 
@@ -366,23 +361,6 @@ class _Fixer:
             engine.restore(tuple(self._ledger.state.history))
         except EngineError as error:
             self._warnings.append(str(error))
-
-
-def _started(sweep: KnownSweep) -> SweepStarted:
-    created, experiment, launches = sweep.created, sweep.experiment, sweep.state.launches
-    return SweepStarted(
-        sweep_id=created.sweep_id,
-        name=created.name,
-        config=created.config,
-        version=created.version,
-        git_commit=created.git_commit,
-        seed=experiment.seed,
-        objective=experiment.objective.metric,
-        direction=experiment.objective.resolved_direction,
-        created_ms=created.at_ms,
-        launched_ms=launches[-1].at_ms if launches else created.at_ms,
-        n_launches=len(launches),
-    )
 
 
 def _warning(sweep: KnownSweep) -> str:

@@ -1,4 +1,4 @@
-"""Engines that follow a script, an observer that keeps what it is told, and sweeps that cost milliseconds.
+"""Engines that follow a script, a tracker that keeps what it is told, and sweeps that cost milliseconds.
 
 `python -m tests.search.cheap_sweep FOLDER N_TRIALS N_EPOCHS SECONDS_PER_EPOCH N_WORKERS` launches one in a process of
 its own, for tests that kill the driver.
@@ -13,15 +13,25 @@ from typing import Any
 
 from core.errors import TrackingError
 from core.space import Point
-from search.engines.base import Event, Proposal, Start
+from search.engines.base import Proposal, Start
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.settings import BudgetSettings
+from search.ledger.events import (
+    AttemptStarted,
+    EngineEvent,
+    EpochReported,
+    LedgerEvent,
+    SegmentEnded,
+    SweepClosed,
+    SweepCreated,
+)
 from search.ledger.ledger import Ledger, open_ledger
+from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 from search.objectives.cheap import METRIC, CheapSettings
 from search.sweep.loop import run_sweep
-from search.sweep.observer import EpochEnded, SweepEnded, SweepObserver, SweepStarted, TrialEnded, TrialStarted
 from search.sweep.plan import SweepOutcome, SweepPlan
+from search.sweep.tracking_queue import Tracker
 
 CHEAP = "search.objectives.cheap:train_cheaply"
 
@@ -41,12 +51,12 @@ class ScriptedEngine:
 
     on_ask: Callable[[int], Proposal] = propose_by_number
     on_report: Callable[[int, EpochReport], PruningDecision] = always_go
-    history: list[Event] = field(default_factory=list)
+    history: list[EngineEvent] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
     reported: list[tuple[int, int]] = field(default_factory=list)
     told: list[tuple[int, TrialResult]] = field(default_factory=list)
 
-    def restore(self, history: Sequence[Event]) -> None:
+    def restore(self, history: Sequence[EngineEvent]) -> None:
         self.history.extend(history)
 
     def ask(self, number: int) -> Proposal:
@@ -62,34 +72,37 @@ class ScriptedEngine:
 
 
 @dataclass
-class KeepingObserver:
-    """Keeps every event; fails while `is_down`."""
+class KeepingTracker:
+    """Keeps every event, and the trials as they were told last; fails while `is_down`."""
 
-    events: list[Any] = field(default_factory=list)
+    events: list[LedgerEvent] = field(default_factory=list)
+    trials: dict[int, TrialRecord] = field(default_factory=dict)
     is_down: bool = False
 
-    def start_sweep(self, event: SweepStarted) -> None:
+    def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
         self.events.append(event)
 
-    def trial_started(self, event: TrialStarted) -> None:
-        self._keep(event)
+    def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
+        self._keep(event, trial)
 
-    def epoch_ended(self, event: EpochEnded) -> None:
-        self._keep(event)
+    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
+        self._keep(event, trial)
 
-    def trial_ended(self, event: TrialEnded) -> None:
-        self._keep(event)
+    def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
+        self._keep(event, trial)
 
-    def end_sweep(self, event: SweepEnded) -> None:
+    def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
         self.events.append(event)
+        self.trials = dict(state.trials)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    def _keep(self, event: Any) -> None:
+    def _keep(self, event: LedgerEvent, trial: TrialRecord) -> None:
         if self.is_down:
             raise TrackingError("The store must be reachable, but it was told to be down.")
         self.events.append(event)
+        self.trials[trial.number] = trial
 
 
 @dataclass
@@ -154,10 +167,10 @@ class CheapSweep:
             min_free_bytes=self.min_free_bytes,
         )
 
-    def launch(self, engine: ScriptedEngine | None = None, observer: SweepObserver | None = None) -> SweepOutcome:
+    def launch(self, engine: ScriptedEngine | None = None, tracker: Tracker | None = None) -> SweepOutcome:
         executor = LocalExecutor(self.n_workers, 1, preload=modules_to_preload(CHEAP), silent_s=self.silent_s)
         with self.open() as ledger:
-            return run_sweep(ledger, self.plan(), engine or ScriptedEngine(), executor, observer, self.progress)
+            return run_sweep(ledger, self.plan(), engine or ScriptedEngine(), executor, tracker, self.progress)
 
 
 def main() -> None:

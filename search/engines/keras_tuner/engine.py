@@ -193,7 +193,11 @@ class KerasTunerEngine:
             case TrialState.FAILED:
                 score = None
             case _:
-                score = trial.best if trial.best is not None else self._better(None, result.metrics.get(self._settings.objective))
+                score = (
+                    trial.best
+                    if trial.best is not None
+                    else self._better(None, result.metrics.get(self._settings.objective))
+                )
         self._finish(trial.segment, score)
         self._settle()
 

@@ -108,7 +108,7 @@ def test_sweeps_are_compared_by_what_their_ledgers_say(finished_project: Project
     best = state.best("minimize")
     assert best is not None
     assert sweep.best is not None
-    assert (sweep.best.trial, sweep.best.value) == (best.number, best.summary.value)
+    assert (sweep.best.trial, sweep.best.value) == (best.number, best.value)
     assert sweep.n_patches == sum(trial.n_patches for trial in state.trials.values())
     assert [step.best for step in sweep.steps] == np.minimum.accumulate([s.value for s in sweep.steps]).tolist()
     assert sweep.steps[-1].n_patches == sweep.n_patches, "the last trial ended last"

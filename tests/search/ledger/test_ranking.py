@@ -1,4 +1,4 @@
-"""TODO."""
+"""Trials by their values, and how they read in tables and pictures."""
 
 from io import BytesIO
 from typing import Literal
@@ -8,14 +8,14 @@ import pytest
 from search.ledger.ranking import count_states, rank
 from search.ledger.trial import TrialState
 from search.tracking.sweep_page import draw_history, leaderboard
-from tests.search.sweep.told_sweep import summary
+from tests.search.sweep.told_sweep import record
 
 TRIALS = (
-    summary(0, TrialState.COMPLETED, 2.0),
-    summary(1, TrialState.PRUNED, None),
-    summary(2, TrialState.COMPLETED, 1.0),
-    summary(3, TrialState.COMPLETED, 1.0),
-    summary(4, TrialState.FAILED, None),
+    record(0, TrialState.COMPLETED, 2.0),
+    record(1, TrialState.PRUNED, None),
+    record(2, TrialState.COMPLETED, 1.0),
+    record(3, TrialState.COMPLETED, 1.0),
+    record(4, TrialState.FAILED, None),
 )
 
 

@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from core.errors import LedgerError
-from search.engines.base import Asked, Reported, Told
 from search.ledger.events import (
     AttemptLost,
     AttemptStarted,
@@ -107,14 +106,14 @@ def test_the_history_has_what_the_engine_saw_and_nothing_of_attempts() -> None:
         ended(0, 0.5),
     ]
     history = SweepState.fold(events).history
-    assert [type(event) for event in history] == [Asked, Reported, Told]
+    assert [type(event) for event in history] == [TrialProposed, EpochReported, SegmentEnded]
 
 
 def test_sums_are_over_all_attempts() -> None:
     events: list[LedgerEvent] = [CREATED, proposed(0), started(0, 1), reported(0, 1), started(0, 2), reported(0, 2, 2)]
     state = SweepState.fold(events)
-    summary = state.trials[0].summary
-    assert (summary.n_epochs, summary.n_patches, summary.duration_s, summary.attempts) == (2, 20, 4.0, 2)
+    trial = state.trials[0]
+    assert (trial.n_epochs, trial.n_patches, trial.duration_s, trial.n_attempts) == (2, 20, 4.0, 2)
     assert state.n_patches == 20
 
 

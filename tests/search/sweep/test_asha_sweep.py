@@ -49,7 +49,7 @@ def weights(folder: Path, name: str, number: int) -> list[np.ndarray]:
 
 
 def went_on(trial: TrialRecord) -> bool:
-    return trial.state is TrialState.COMPLETED and trial.part_first_attempt > 1
+    return trial.state is TrialState.COMPLETED and trial.segment_first_attempt > 1
 
 
 def test_a_trial_that_waited_at_rungs_has_the_curve_and_weights_of_one_that_never_stopped(folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_trial_that_waited_at_rungs_has_the_curve_and_weights_of_one_that_neve
         assert trial.proposed.hyperparameters == twin.proposed.hyperparameters
         curves = [[e.report.metrics["val/image_logloss"] for e in t.reports] for t in (trial, twin)]
         assert curves[0] == curves[1]
-        assert trial.summary.value == twin.summary.value
+        assert trial.value == twin.value
         arrays = [weights(folder, name, trial.number) for name in ("asha", "whole")]
         assert len(arrays[0]) == len(arrays[1]) > 0
         assert all(np.array_equal(one, other) for one, other in zip(*arrays, strict=True))

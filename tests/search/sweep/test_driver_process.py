@@ -111,8 +111,7 @@ def test_killing_again_and_again_loses_and_doubles_nothing(launch: Callable[...,
     undisturbed = CheapSweep(tmp_path / "undisturbed", horizon_epochs=4)
     undisturbed.launch()
     values = [
-        [trial.summary.value for trial in read_ledger(folder).trials.values()]
-        for folder in (sweep.folder, undisturbed.folder)
+        [trial.value for trial in read_ledger(folder).trials.values()] for folder in (sweep.folder, undisturbed.folder)
     ]
     assert values[0] == values[1]
 

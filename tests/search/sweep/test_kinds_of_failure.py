@@ -17,13 +17,13 @@ import search.sweep.loop
 from core.errors import CheckpointError, DiskError
 from search.executors.local.processes import OomKills
 from search.experiment.settings import BudgetSettings
+from search.ledger.events import AttemptStarted, SegmentEnded
 from search.ledger.ledger import read_ledger
 from search.ledger.trial import EpochReport, FailureKind, PruningDecision, TrialState, kind_of
 from search.objectives.cheap import CheapSettings
 from search.sweep.disk import check_disk_space
-from search.sweep.observer import TrialEnded, TrialStarted
 from search.sweep.tracking_queue import TrackingQueue
-from tests.search.cheap_sweep import CheapSweep, KeepingObserver, ScriptedEngine
+from tests.search.cheap_sweep import CheapSweep, KeepingTracker, ScriptedEngine
 from tests.small_disk import fill, make_room
 
 pytest_plugins = ["tests.small_disk"]
@@ -36,7 +36,7 @@ def sweep(tmp_path: Path) -> CheapSweep:
 
 
 def values(sweep: CheapSweep) -> list[float | None]:
-    return [trial.summary.value for trial in read_ledger(sweep.folder).trials.values()]
+    return [trial.value for trial in read_ledger(sweep.folder).trials.values()]
 
 
 def said(sweep: CheapSweep, text: str) -> int:
@@ -216,22 +216,22 @@ class TestStoreAway:
     def test_the_sweep_goes_on_and_the_store_is_told_as_soon_as_it_answers(
         self, sweep: CheapSweep, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(search.sweep.loop, "RecordKeeper", functools.partial(TrackingQueue, quiet_s=0.2))
-        observer = KeepingObserver(is_down=True)
+        monkeypatch.setattr(search.sweep.loop, "TrackingQueue", functools.partial(TrackingQueue, quiet_s=0.2))
+        tracker = KeepingTracker(is_down=True)
         told_before_the_end: list[int] = []
 
         def come_back(number: int, report: EpochReport) -> PruningDecision:
-            observer.is_down = number < 1
+            tracker.is_down = number < 1
             if (number, report.epoch) == (3, 3):
-                told_before_the_end.extend(event.number for event in observer.of(TrialEnded))
+                told_before_the_end.extend(event.number for event in tracker.of(SegmentEnded))
             return PruningDecision.GO
 
         sweep.budget = BudgetSettings(trials=4)
         sweep.settings = CheapSettings(seconds_per_epoch=0.2)
-        outcome = sweep.launch(ScriptedEngine(on_report=come_back), observer)
+        outcome = sweep.launch(ScriptedEngine(on_report=come_back), tracker)
         assert outcome.n_by_state == {TrialState.COMPLETED: 4}
         assert told_before_the_end[:2] == [0, 1]
-        assert {event.number for event in observer.of(TrialStarted)} == {0, 1, 2, 3}
+        assert {event.number for event in tracker.of(AttemptStarted)} == {0, 1, 2, 3}
         assert all(trial.is_tracked for trial in read_ledger(sweep.folder).trials.values())
         assert said(sweep, "could not be tracked") == 1
         assert said(sweep, "The tracking store answers again") == 1

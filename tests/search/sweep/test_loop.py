@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from core.errors import EngineError, LedgerError
-from search.engines.base import Asked, Continue, Exhausted, Proposal, Reported, Start, Told, Wait
+from search.engines.base import Continue, Exhausted, Proposal, Start, Wait
 from search.experiment.settings import BudgetSettings
-from search.ledger.events import AttemptLost
+from search.ledger.events import AttemptLost, AttemptStarted, EpochReported, SegmentEnded, SweepClosed, TrialProposed
 from search.ledger.ledger import read_ledger
 from search.ledger.trial import EpochReport, PruningDecision, TrialState
 from search.objectives.cheap import METRIC, CheapSettings
-from search.sweep.observer import EpochEnded, SweepEnded, TrialEnded, TrialStarted
 from search.sweep.plan import trial_rng_seed
-from tests.search.cheap_sweep import CheapSweep, KeepingObserver, ScriptedEngine
+from tests.search.cheap_sweep import CheapSweep, KeepingTracker, ScriptedEngine
 
 
 @pytest.fixture
@@ -71,8 +70,10 @@ def test_a_resumed_engine_is_given_the_whole_history_in_order(sweep: CheapSweep)
     sweep.launch()
     engine = ScriptedEngine()
     sweep.launch(engine)
-    assert [type(event) for event in engine.history] == [Asked, Reported, Reported, Reported, Told]
-    assert engine.history[0] == Asked(0, {"x": 0.5}, None)
+    assert [type(event) for event in engine.history] == [TrialProposed, *[EpochReported] * 3, SegmentEnded]
+    first = engine.history[0]
+    assert isinstance(first, TrialProposed)
+    assert (first.number, first.point, first.until_epoch) == (0, {"x": 0.5}, None)
 
 
 def test_a_changed_experiment_is_refused(sweep: CheapSweep) -> None:
@@ -92,7 +93,7 @@ def test_a_killed_worker_s_trial_goes_on_from_its_last_epoch(sweep: CheapSweep, 
     assert outcome.n_by_state == {TrialState.COMPLETED: 3}
     assert [start.start_epoch for start in trial.starts] == [0, 1]
     assert trial.n_lost == 1
-    assert trial.summary.value == read_ledger(undisturbed.folder).trials[1].summary.value
+    assert trial.value == read_ledger(undisturbed.folder).trials[1].value
     assert engine.reported.count((1, 1)) == 1
     assert any("SIGKILL" in line for line in sweep.progress.lines)
 
@@ -163,7 +164,7 @@ def test_pause_and_continue_keep_one_trial_and_end_as_an_uninterrupted_one(sweep
     assert engine.asked == [0, 1, 2, 2, 2]
     assert [result.state for number, result in engine.told if number == 1] == ["paused", "paused", "completed"]
     assert [(start.start_epoch, start.until_epoch) for start in trials[1].starts] == [(0, 1), (1, 2), (2, 3)]
-    assert trials[1].summary.value == read_ledger(whole.folder).trials[1].summary.value
+    assert trials[1].value == read_ledger(whole.folder).trials[1].value
 
 
 @pytest.mark.parametrize("pauses_by", ["until_epoch", "verdict"])
@@ -176,10 +177,10 @@ def test_who_watches_hears_at_once_that_a_trial_waits(sweep: CheapSweep, pauses_
     def judge(number: int, report: EpochReport) -> PruningDecision:
         return PruningDecision.PAUSE if pauses_by == "verdict" and report.epoch == 1 else PruningDecision.GO
 
-    engine, observer = ScriptedEngine(on_ask=halving, on_report=judge), KeepingObserver()
-    sweep.launch(engine, observer)
-    epochs = [event for event in observer.events if isinstance(event, EpochEnded)]
-    assert [(event.report.epoch, event.is_pause) for event in epochs] == [(1, True), (2, False), (3, False)]
+    engine, tracker = ScriptedEngine(on_ask=halving, on_report=judge), KeepingTracker()
+    sweep.launch(engine, tracker)
+    epochs, trial = tracker.of(EpochReported), tracker.trials[0]
+    assert [(event.report.epoch, trial.waits_after(event)) for event in epochs] == [(1, True), (2, False), (3, False)]
 
 
 def test_the_engine_s_verdicts_pause_and_stop_trials(sweep: CheapSweep) -> None:
@@ -321,36 +322,36 @@ def test_an_objective_without_checkpoints_begins_anew_and_reports_no_epoch_twice
     assert engine.reported == [(0, 1), (0, 2), (0, 3)]
 
 
-def test_the_observer_is_told_everything_in_order_with_the_ledger_s_times(sweep: CheapSweep) -> None:
-    observer = KeepingObserver()
-    sweep.launch(observer=observer)
+def test_the_tracker_is_told_everything_in_order_with_the_ledger_s_times(sweep: CheapSweep) -> None:
+    tracker = KeepingTracker()
+    sweep.launch(tracker=tracker)
     trials = read_ledger(sweep.folder).trials
-    assert [event.number for event in observer.of(TrialEnded)] == [0, 1, 2]
-    assert [event.at_ms for event in observer.of(EpochEnded)] == [
+    assert [event.number for event in tracker.of(SegmentEnded)] == [0, 1, 2]
+    assert [event.at_ms for event in tracker.of(EpochReported)] == [
         event.at_ms for trial in trials.values() for event in trial.reports
     ]
-    assert observer.of(TrialStarted)[0].hyperparameters == {"x": 0.5, "fixed": 1}
-    assert observer.of(SweepEnded)[0].status == "completed"
-    assert [summary.number for summary in observer.of(SweepEnded)[0].trials] == [0, 1, 2]
+    assert tracker.trials[0].hyperparameters == {"x": 0.5, "fixed": 1}
+    assert tracker.of(SweepClosed)[0].status == "completed"
+    assert list(tracker.trials) == [0, 1, 2]
     assert all(trial.is_tracked for trial in trials.values())
 
 
 def test_tracked_trials_are_not_told_again(sweep: CheapSweep) -> None:
     sweep.launch()
-    observer = KeepingObserver()
-    sweep.launch(observer=observer)
-    assert observer.of(TrialStarted) == []
+    tracker = KeepingTracker()
+    sweep.launch(tracker=tracker)
+    assert tracker.of(AttemptStarted) == []
 
 
 def test_what_a_store_that_was_down_missed_is_told_at_the_next_launch(sweep: CheapSweep) -> None:
-    down = KeepingObserver(is_down=True)
-    assert sweep.launch(observer=down).status == "completed"
+    down = KeepingTracker(is_down=True)
+    assert sweep.launch(tracker=down).status == "completed"
     assert any("could not be tracked" in line for line in sweep.progress.lines)
     assert not any(trial.is_tracked for trial in read_ledger(sweep.folder).trials.values())
-    observer = KeepingObserver()
-    sweep.launch(observer=observer)
-    assert [event.number for event in observer.of(TrialEnded)] == [0, 1, 2]
-    assert len(observer.of(EpochEnded)) == 9
+    tracker = KeepingTracker()
+    sweep.launch(tracker=tracker)
+    assert [event.number for event in tracker.of(SegmentEnded)] == [0, 1, 2]
+    assert len(tracker.of(EpochReported)) == 9
     assert all(trial.is_tracked for trial in read_ledger(sweep.folder).trials.values())
 
 
@@ -360,7 +361,7 @@ def test_a_sweep_cut_off_after_any_line_of_its_ledger_ends_the_same(sweep: Cheap
 
     def ends(folder: Path) -> list[tuple[TrialState, float | None, int, bool]]:
         trials = read_ledger(folder).trials.values()
-        return [(trial.state, trial.summary.value, trial.n_epochs, trial.is_tracked) for trial in trials]
+        return [(trial.state, trial.value, trial.n_epochs, trial.is_tracked) for trial in trials]
 
     sweep.budget = BudgetSettings(trials=2)
     sweep.launch(ScriptedEngine(on_report=stop_first))

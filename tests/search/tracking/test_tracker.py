@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,12 @@ from mlflow.entities import Run
 
 from core.errors import TrackingError
 from search.experiment.settings import KeepModels, TrackingSettings
+from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore
-from search.tracking.tracker import MlflowTracker
-from tests.search.sweep.told_sweep import POINT, SWEEP, ended, epoch, started, summary, sweep_ended
+from search.tracking.tracker import BesideTrial, MlflowTracker, SearchFacts
+from tests.search.sweep.told_sweep import CREATED, POINT, closed, ended, epoch, record, started, sweep_state
 
 DATASETS = (
     TrackedDataset("toy train", "train", "f00d" * 16, "data/toy", {"images": 10}),
@@ -29,10 +31,18 @@ def model_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def _tracker(store: TrackingStore, keep_models: KeepModels = "all", kind: str = "trial") -> MlflowTracker:
+FACTS = SearchFacts("val/loss", "minimize", 3, "optuna tpe")
+
+
+def _tracker(
+    store: TrackingStore,
+    keep_models: KeepModels = "all",
+    beside: BesideTrial | None = None,
+    earlier: Sequence[TrialRecord] = (),
+) -> MlflowTracker:
     settings = TrackingSettings(keep_models=keep_models)
-    tracker = MlflowTracker(store, "toy", settings, engine="optuna tpe", datasets=DATASETS, kind=kind)
-    tracker.start_sweep(SWEEP)
+    tracker = MlflowTracker(store, "toy", FACTS, settings, DATASETS, beside=beside)
+    tracker.start_sweep(CREATED, sweep_state(*earlier))
     return tracker
 
 
@@ -53,10 +63,10 @@ def _models(store: TrackingStore) -> list[str]:
 
 
 def _tell_all(tracker: MlflowTracker, number: int, model_folder: Path | None = None) -> None:
-    tracker.trial_started(started(number))
+    tracker.start_attempt(*started(number))
     for epoch_number in (1, 2, 3):
-        tracker.epoch_ended(epoch(number, epoch_number))
-    tracker.trial_ended(ended(number, model=model_folder))
+        tracker.end_epoch(*epoch(number, epoch_number))
+    tracker.end_trial(*ended(number, model=model_folder))
 
 
 def test_a_trial_is_a_nested_run_with_everything_needed_to_compare_it(
@@ -65,9 +75,9 @@ def test_a_trial_is_a_nested_run_with_everything_needed_to_compare_it(
     picture = tmp_path / "attempt-1.png"
     picture.write_bytes(b"png")
     tracker = _tracker(store)
-    tracker.trial_started(started(7))
-    tracker.epoch_ended(epoch(7, 1))
-    tracker.trial_ended(ended(7, value=0.25, model=model_folder, artifacts={"confusion/matrix.png": picture}))
+    tracker.start_attempt(*started(7))
+    tracker.end_epoch(*epoch(7, 1))
+    tracker.end_trial(*ended(7, value=0.25, model=model_folder, artifacts={"confusion/matrix.png": picture}))
     run = _run(store, tracker, 7)
     assert run.data.tags["mlflow.parentRunId"] == tracker.sweep_run_id
     assert run.info.run_name == "trial 007"
@@ -92,12 +102,12 @@ def test_a_trial_is_a_nested_run_with_everything_needed_to_compare_it(
 
 def test_metrics_of_an_epoch_have_its_number_and_the_time_of_the_ledger(store: TrackingStore) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
+    tracker.start_attempt(*started(0))
     for epoch_number in (1, 2):
-        tracker.epoch_ended(epoch(0, epoch_number))
+        tracker.end_epoch(*epoch(0, epoch_number))
     history = store.client().get_metric_history(tracker.run_id(0), "val/loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 1.5)]
-    assert [point.timestamp for point in history] == [epoch(0, 1).at_ms, epoch(0, 2).at_ms]
+    assert [point.timestamp for point in history] == [epoch(0, 1)[0].at_ms, epoch(0, 2)[0].at_ms]
 
 
 def test_telling_all_again_in_another_process_adds_nothing(store: TrackingStore, model_folder: Path) -> None:
@@ -139,12 +149,12 @@ def test_a_model_that_a_crash_left_pending_is_finished_and_not_doubled(
     store: TrackingStore, model_folder: Path
 ) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
+    tracker.start_attempt(*started(0))
     client = store.client()
-    tags = {"sweep_id": SWEEP.sweep_id, "kind": "trial", "trial": "0"}
+    tags = {"sweep_id": CREATED.sweep_id, "kind": "trial", "trial": "0"}
     pending = client.create_logged_model(_experiment_id(store), name="toy-000", tags=tags)
     tracker = _tracker(store)
-    tracker.trial_ended(ended(0, model=model_folder))
+    tracker.end_trial(*ended(0, model=model_folder))
     assert tracker.model_id(0) == pending.model_id
     assert str(client.get_logged_model(pending.model_id).status) == "READY"
     assert _models(store) == ["toy-000"]
@@ -152,9 +162,9 @@ def test_a_model_that_a_crash_left_pending_is_finished_and_not_doubled(
 
 def test_a_model_folder_that_is_gone_is_an_error_and_no_empty_model(store: TrackingStore, tmp_path: Path) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
+    tracker.start_attempt(*started(0))
     with pytest.raises(TrackingError, match="trial 0 should be in"):
-        tracker.trial_ended(ended(0, model=tmp_path / "gone"))
+        tracker.end_trial(*ended(0, model=tmp_path / "gone"))
 
 
 def _copy_of(model_folder: Path, number: int) -> Path:
@@ -170,14 +180,14 @@ def test_a_models_files_are_on_the_disk_once(store: TrackingStore, model_folder:
 
 def test_half_a_model_that_a_crash_left_is_made_whole(store: TrackingStore, model_folder: Path) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
-    tags = {"sweep_id": SWEEP.sweep_id, "kind": "trial", "trial": "0"}
+    tracker.start_attempt(*started(0))
+    tags = {"sweep_id": CREATED.sweep_id, "kind": "trial", "trial": "0"}
     pending = store.client().create_logged_model(_experiment_id(store), name="toy-000", tags=tags)
     half = Path(pending.artifact_location)
     half.mkdir(parents=True)
     (half / "torn").write_bytes(b"")
     tracker = _tracker(store)
-    tracker.trial_ended(ended(0, model=model_folder))
+    tracker.end_trial(*ended(0, model=model_folder))
     assert sorted(path.name for path in half.iterdir()) == ["MLmodel", "weights.bin"]
 
 
@@ -186,8 +196,8 @@ def test_only_the_best_models_are_kept_when_asked(store: TrackingStore, model_fo
     locations, folders = {}, {}
     for number, value in enumerate((3.0, 2.0, 5.0, 1.0)):
         folders[number] = _copy_of(model_folder, number)
-        tracker.trial_started(started(number))
-        tracker.trial_ended(ended(number, value=value, model=folders[number]))
+        tracker.start_attempt(*started(number))
+        tracker.end_trial(*ended(number, value=value, model=folders[number]))
         if number in (0, 1, 3):
             model = store.client().get_logged_model(tracker.model_id(number))
             locations[number] = Path(model.artifact_location)
@@ -206,9 +216,9 @@ def test_no_model_is_kept_when_asked(store: TrackingStore, model_folder: Path) -
 
 def test_a_pruned_trial_is_killed_and_keeps_metrics_and_hyperparameters(store: TrackingStore) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
-    tracker.epoch_ended(epoch(0, 1))
-    tracker.trial_ended(ended(0, TrialState.PRUNED))
+    tracker.start_attempt(*started(0))
+    tracker.end_epoch(*epoch(0, 1))
+    tracker.end_trial(*ended(0, TrialState.PRUNED))
     run = _run(store, tracker, 0)
     assert run.info.status == "KILLED"
     assert run.data.tags["state"] == "pruned"
@@ -219,8 +229,8 @@ def test_a_pruned_trial_is_killed_and_keeps_metrics_and_hyperparameters(store: T
 
 def test_a_failed_trial_is_failed_and_keeps_its_traceback(store: TrackingStore) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
-    tracker.trial_ended(ended(0, TrialState.FAILED))
+    tracker.start_attempt(*started(0))
+    tracker.end_trial(*ended(0, TrialState.FAILED))
     run = _run(store, tracker, 0)
     assert run.info.status == "FAILED"
     assert "the loss is not a number" in run.data.tags["mlflow.note.content"]
@@ -229,12 +239,12 @@ def test_a_failed_trial_is_failed_and_keeps_its_traceback(store: TrackingStore) 
 
 def test_a_paused_trial_waits_as_scheduled_and_goes_on_as_running(store: TrackingStore) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
-    tracker.epoch_ended(epoch(0, 1, is_pause=True))
+    tracker.start_attempt(*started(0))
+    tracker.end_epoch(*epoch(0, 1, is_pause=True))
     assert _run(store, tracker, 0).info.status == "SCHEDULED"
-    tracker.trial_started(started(0, attempt=2))
+    tracker.start_attempt(*started(0, attempt=2))
     assert _run(store, tracker, 0).info.status == "RUNNING"
-    tracker.epoch_ended(epoch(0, 1, attempt=1, is_pause=True))  # told again
+    tracker.end_epoch(*epoch(0, 1, attempt=1, is_pause=True))  # told again
     assert _run(store, tracker, 0).info.status == "RUNNING"
     assert _run(store, tracker, 0).data.tags["attempts"] == "2"
 
@@ -243,8 +253,7 @@ def test_the_sweep_run_shows_leaderboard_history_and_end(store: TrackingStore) -
     tracker = _tracker(store)
     _tell_all(tracker, 0)
     _tell_all(tracker, 1)
-    told = (summary(0, TrialState.COMPLETED, 1.0), summary(1, TrialState.COMPLETED, 2.0))
-    tracker.end_sweep(sweep_ended("completed", *told, best=0))
+    tracker.end_sweep(closed("completed"), sweep_state(record(0, value=1.0), record(1, value=2.0)))
     run = store.client().get_run(tracker.sweep_run_id)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "sweep 2023-11-14 22:13"
@@ -265,23 +274,23 @@ def test_the_page_of_a_running_sweep_is_written_now_and_then_and_at_the_end(
     def note() -> str:
         return str(store.client().get_run(tracker.sweep_run_id).data.tags["mlflow.note.content"])
 
-    tracker = MlflowTracker(store, "toy", remark=lambda: "12.3 MB on the disk")
-    tracker.start_sweep(SWEEP)
+    tracker = MlflowTracker(store, "toy", FACTS, remark=lambda: "12.3 MB on the disk")
+    tracker.start_sweep(CREATED, sweep_state())
     for number in range(4):
         _tell_all(tracker, number)
     assert "1 completed" in note()  # the others ended within the pause
     history = store.client().get_metric_history(tracker.sweep_run_id, "best/loss")
     assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]
-    told = [summary(number, TrialState.COMPLETED, 1.0 + number) for number in range(4)]
-    tracker.end_sweep(sweep_ended("completed", *told, best=0))
+    told = [record(number, value=1.0 + number) for number in range(4)]
+    tracker.end_sweep(closed("completed"), sweep_state(*told))
     assert "4 completed" in note()
     assert "12.3 MB on the disk" in note()
 
 
 def test_an_interrupted_sweep_is_killed_and_runs_again_when_resumed(store: TrackingStore) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
-    tracker.end_sweep(sweep_ended("interrupted", summary(0, TrialState.RUNNING, None)))
+    tracker.start_attempt(*started(0))
+    tracker.end_sweep(closed("interrupted"), sweep_state(record(0, TrialState.RUNNING)))
     assert store.client().get_run(tracker.sweep_run_id).info.status == "KILLED"
     assert _run(store, tracker, 0).info.status == "SCHEDULED"
     resumed = _tracker(store)
@@ -291,7 +300,7 @@ def test_an_interrupted_sweep_is_killed_and_runs_again_when_resumed(store: Track
 
 def test_a_resumed_sweep_still_ranks_the_trials_of_before(store: TrackingStore) -> None:
     _tell_all(_tracker(store), 0)
-    resumed = _tracker(store)
+    resumed = _tracker(store, earlier=[record(0, value=1.0)])
     _tell_all(resumed, 1)
     note = store.client().get_run(resumed.sweep_run_id).data.tags["mlflow.note.content"]
     assert "2 completed" in note
@@ -303,11 +312,11 @@ def test_a_refit_stands_beside_its_trial_and_takes_test_scores(
 ) -> None:
     trials = _tracker(store)
     _tell_all(trials, 0, model_folder)
-    refit = _tracker(store, kind="refit-30")
+    refit = _tracker(store, beside=BesideTrial(CREATED.sweep_id, "toy", 0, ("refit-30",)))
     _tell_all(refit, 0, model_folder)
     table = tmp_path / "writers.csv"
     table.write_text("writer_id\n")
-    refit.add_scores(0, {"test/loss": 0.5}, {"test/writers.csv": table}, SWEEP.created_ms, {"test_openings": "1"})
+    refit.add_scores({"test/loss": 0.5}, {"test/writers.csv": table}, CREATED.at_ms, {"test_openings": "1"})
     run = _run(store, refit, 0)
     assert refit.run_id(0) != trials.run_id(0)
     assert refit.model_id(0) != trials.model_id(0)
@@ -315,6 +324,47 @@ def test_a_refit_stands_beside_its_trial_and_takes_test_scores(
     assert run.data.metrics["test/loss"] == 0.5
     assert run.data.tags["test_openings"] == "1"
     assert "test/loss" in {metric.key for metric in store.client().get_logged_model(refit.model_id(0)).metrics}
+
+
+def test_each_fit_of_a_finalist_is_a_run_beside_the_sweeps_trial(store: TrackingStore) -> None:
+    sweep = _tracker(store)
+    fits = _tracker(store, beside=BesideTrial(CREATED.sweep_id, "toy", 7, ("finalist-1", "finalist-2")))
+    for number in (0, 1):
+        _tell_all(fits, number)
+    fits.end_sweep(closed("completed"), sweep_state(record(0, value=1.0), record(1, value=2.0)))
+    runs = [_run(store, fits, number) for number in (0, 1)]
+    assert [run.info.run_name for run in runs] == ["trial 007 finalist-1", "trial 007 finalist-2"]
+    assert [(run.data.tags["kind"], run.data.tags["trial"]) for run in runs] == [
+        ("finalist-1", "7"),
+        ("finalist-2", "7"),
+    ]
+    assert store.client().get_run(sweep.sweep_run_id).info.status == "RUNNING", "the sweep's own run is left as it is"
+    again = _tracker(store, beside=BesideTrial(CREATED.sweep_id, "toy", 7, ("finalist-1", "finalist-2", "finalist-3")))
+    assert [again.run_id(number) for number in (0, 1)] == [run.info.run_id for run in runs]
+
+
+def test_a_trial_told_again_after_better_ones_keeps_the_best_value_of_its_time(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    for number, value in enumerate((3.0, 1.0)):
+        tracker.start_attempt(*started(number))
+        tracker.end_trial(*ended(number, value=value))
+    again = _tracker(store, earlier=[record(0, value=3.0), record(1, value=1.0)])
+    again.start_attempt(*started(0))
+    again.end_trial(*ended(0, value=3.0))
+    history = store.client().get_metric_history(again.sweep_run_id, "best/loss")
+    assert [(point.step, point.value) for point in history] == [(0, 3.0), (1, 1.0)]
+
+
+def test_models_are_kept_by_the_values_of_the_ledger_and_not_by_rounded_ones(
+    store: TrackingStore, model_folder: Path
+) -> None:
+    first = _tracker(store, keep_models=1)
+    first.start_attempt(*started(0))
+    first.end_trial(*ended(0, value=0.1234567, model=_copy_of(model_folder, 0)))
+    resumed = _tracker(store, keep_models=1, earlier=[record(0, value=0.1234567)])
+    resumed.start_attempt(*started(1))
+    resumed.end_trial(*ended(1, value=0.1234563, model=_copy_of(model_folder, 1)))
+    assert _models(store) == ["toy-001"], "in five digits both are 0.12346"
 
 
 def test_the_experiment_offers_a_view_of_the_trials_with_their_scores(store: TrackingStore) -> None:
@@ -337,15 +387,15 @@ def test_a_deleted_experiment_is_an_error_that_says_how_to_restore_it(store: Tra
 
 def test_an_epoch_of_a_trial_that_never_started_is_an_error(store: TrackingStore) -> None:
     with pytest.raises(TrackingError, match="5 has no run"):
-        _tracker(store).epoch_ended(epoch(5, 1))
+        _tracker(store).end_epoch(*epoch(5, 1))
 
 
 def test_a_store_that_breaks_is_a_clear_error(store: TrackingStore) -> None:
     tracker = _tracker(store)
-    tracker.trial_started(started(0))
+    tracker.start_attempt(*started(0))
     Path(store.uri.removeprefix("sqlite:///")).write_bytes(b"broken" * 1000)
     with pytest.raises(TrackingError, match="Cannot record epoch 1 of trial 0"):
-        tracker.epoch_ended(epoch(0, 1))
+        tracker.end_epoch(*epoch(0, 1))
 
 
 def test_the_driver_side_does_not_import_tensorflow() -> None:

@@ -15,7 +15,7 @@ from search.experiment.workspace import Workspace
 from search.ledger.ledger import open_ledger
 from search.objectives.cheap import METRIC, CheapSettings
 from search.objectives.tasks import PatchTask
-from search.sweep.launch import engine_settings, sweep_plan
+from search.sweep.launch import engine_settings, search_facts, sweep_plan
 from search.sweep.loop import run_sweep
 from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, locate_store, open_store
@@ -43,7 +43,7 @@ def make_project(folder: Path, enqueue: Sequence[str] = ()) -> None:
             replace(plan, settings=CheapSettings()),
             open_engine(experiment.engine, engine_settings(experiment, ledger.created.sweep_id)),
             LocalExecutor(1, 1, preload=modules_to_preload(CHEAP)),
-            MlflowTracker(store, NAME, experiment.tracking, experiment.engine.label, (DATA,)),
+            MlflowTracker(store, NAME, search_facts(experiment), experiment.tracking, (DATA,)),
         )
 
 

@@ -27,7 +27,7 @@ def _models(store: TrackingStore) -> dict[int, LoggedModel]:
 
 def _ranked(workspace: Workspace) -> list[int]:
     trials = read_ledger(workspace.sweep(NAME)).trials.values()
-    return [trial.number for trial in sorted(trials, key=lambda trial: trial.summary.value or 0.0)]
+    return [trial.number for trial in sorted(trials, key=lambda trial: trial.value or 0.0)]
 
 
 def _kinds(found: Collection) -> dict[str, int]:

@@ -15,19 +15,16 @@ from core.errors import EngineError
 from core.space import Categorical, Condition, Integer, Point, Real, SearchSpace
 from search.engines import open_engine
 from search.engines.base import (
-    Asked,
     Continue,
     Engine,
     EngineSettings,
-    Event,
     Exhausted,
-    Reported,
     Start,
-    Told,
 )
 from search.experiment.engine_settings import KerasTunerSettings
+from search.ledger.events import EngineEvent, EpochReported, SegmentEnded, TrialContinued, TrialProposed
 from search.ledger.trial import EpochReport, TrialResult, TrialState
-from tests.search.engines.contract import METRIC, SPACES, EngineContract, Sweep
+from search.testing.engines import METRIC, SPACES, EngineContract, PlayedSweep
 
 ORACLES = ("random", "bayesian", "grid", "hyperband")
 
@@ -68,7 +65,7 @@ PLAIN = SearchSpace((Real("x", -1.0, 1.0), Integer("n", 0, 1000)))
 def restored_engine(
     oracle: str,
     space: SearchSpace = PLAIN,
-    history: Sequence[Event] = (),
+    history: Sequence[EngineEvent] = (),
     *,
     horizon_epochs: int = 2,
     enqueued: tuple[Point, ...] = (),
@@ -81,8 +78,8 @@ def restored_engine(
     return engine
 
 
-def make(oracle: str, space: SearchSpace = PLAIN, history: Sequence[Event] = (), **options: Any) -> Sweep:
-    return Sweep.going_on(restored_engine(oracle, space, history, **options), history)
+def make(oracle: str, space: SearchSpace = PLAIN, history: Sequence[EngineEvent] = (), **options: Any) -> PlayedSweep:
+    return PlayedSweep.going_on(restored_engine(oracle, space, history, **options), history)
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
@@ -160,7 +157,7 @@ def test_bayesian_learns_upwards_too() -> None:
     space = SearchSpace((Real("x", 0.0, 1.0),))
     settings = EngineSettings(space, (), 3, METRIC, "maximize", horizon_epochs=2, sweep_id="sweep")
     engine = open_engine(KerasTunerSettings(oracle="bayesian", num_initial_points=4), settings)
-    sweep = Sweep(engine)
+    sweep = PlayedSweep(engine)
     for _ in range(9):
         number = sweep.start()
         sweep.tell(number, TrialState.COMPLETED, -((float(sweep.points[number]["x"]) - 0.7) ** 2))
@@ -244,16 +241,20 @@ def test_the_grid_keeps_any_number_of_workers_busy() -> None:
 
 
 # Hyperband.
-def rungs_of(history: Sequence[Event]) -> Counter[tuple[str, int | None]]:
+def rungs_of(history: Sequence[EngineEvent]) -> Counter[tuple[str, int | None]]:
     """How many trials started or went on until which epoch."""
-    asked = [event for event in history if isinstance(event, Asked)]
-    return Counter(("start" if event.point is not None else "go on", event.until_epoch) for event in asked)
+    asked = [event for event in history if isinstance(event, TrialProposed | TrialContinued)]
+    return Counter(("start" if isinstance(event, TrialProposed) else "go on", event.until_epoch) for event in asked)
+
+
+def proposed(number: int, point: Point, until_epoch: int | None, at_ms: int = 0) -> TrialProposed:
+    return TrialProposed(at_ms, number, point, point, 0, until_epoch, 9)
 
 
 class NineEpochs:
     """Plays Hyperband with 9 epochs and factor 3: brackets of 9, 5 and 3 trials."""
 
-    def __init__(self, history: Sequence[Event] = (), **options: Any) -> None:
+    def __init__(self, history: Sequence[EngineEvent] = (), **options: Any) -> None:
         self.engine = restored_engine("hyperband", history=history, horizon_epochs=9, **options)
         self.history = list(history)
         self.points: dict[int, Point] = {}
@@ -264,10 +265,10 @@ class NineEpochs:
         proposal = self.engine.ask(number)
         if isinstance(proposal, Start):
             self.points[number] = proposal.point
-            self.history.append(Asked(number, proposal.point, proposal.until_epoch))
+            self.history.append(proposed(number, proposal.point, proposal.until_epoch, len(self.history)))
             return proposal
         if isinstance(proposal, Continue):
-            self.history.append(Asked(proposal.number, None, proposal.until_epoch))
+            self.history.append(TrialContinued(len(self.history), proposal.number, proposal.until_epoch))
             return proposal
         return None
 
@@ -275,9 +276,11 @@ class NineEpochs:
         self.n_epochs[number] = epoch
         if value is not None:
             report = EpochReport(epoch, {METRIC: value}, 1, 0.1)
-            self.history.append(Reported(number, report, self.engine.report(number, report)))
-        self.engine.tell(number, TrialResult(state, value if state is TrialState.COMPLETED else None))
-        self.history.append(Told(number, state, value, {}))
+            decision = self.engine.report(number, report)
+            self.history.append(EpochReported(len(self.history), number, 1, report, decision))
+        result = TrialResult(state, value if state is TrialState.COMPLETED else None)
+        self.engine.tell(number, result)
+        self.history.append(SegmentEnded(len(self.history), number, 1, result))
 
     def play(self, failing: Sequence[int] = (), early: Sequence[int] = ()) -> None:
         """Run until nothing is proposed; trial k has score k, so that the first are the best."""
@@ -323,7 +326,7 @@ def test_hyperband_begins_again_until_the_budget_ends_it() -> None:
 def test_failed_trials_starve_no_bracket_and_are_not_promoted() -> None:
     sweep = NineEpochs(hyperband_iterations=1)
     sweep.play(failing=(0, 1, 2, 3, 9, 14))
-    went_on = {event.number for event in sweep.history if isinstance(event, Asked) and event.point is None}
+    went_on = {event.number for event in sweep.history if isinstance(event, TrialContinued)}
     assert went_on == {4, 5, 6, 10, 11}
     assert len(sweep.points) == 17
     assert rungs_of(sweep.history)["go on", 9] == 1 + 2
@@ -333,25 +336,24 @@ def test_a_bracket_of_failures_is_left_behind() -> None:
     sweep = NineEpochs(hyperband_iterations=2)
     sweep.play(failing=range(17))
     assert len(sweep.points) == 34
-    went_on = [event.number for event in sweep.history if isinstance(event, Asked) and event.point is None]
+    went_on = [event.number for event in sweep.history if isinstance(event, TrialContinued)]
     assert min(went_on) == 17
 
 
 def test_a_trial_that_completed_early_takes_its_place_in_the_next_rung_without_going_on() -> None:
     sweep = NineEpochs(hyperband_iterations=1)
     sweep.play(early=(9,))
-    asked = [event for event in sweep.history if isinstance(event, Asked)]
-    assert {event.number for event in asked if event.point is None} == {0, 1, 2, 10}
+    assert {event.number for event in sweep.history if isinstance(event, TrialContinued)} == {0, 1, 2, 10}
     assert len(sweep.points) == 17
 
 
 def test_a_hyperband_that_was_interrupted_anywhere_goes_on_as_if_it_was_not() -> None:
     whole = NineEpochs(hyperband_iterations=1)
     whole.play(failing=(2, 10), early=(9,))
-    asks = [place for place, event in enumerate(whole.history) if isinstance(event, Asked)]
+    asks = [place for place, event in enumerate(whole.history) if isinstance(event, TrialProposed | TrialContinued)]
     for place in asks[::3]:
         resumed = NineEpochs(whole.history[:place], hyperband_iterations=1)
-        resumed.points = {e.number: e.point for e in resumed.history if isinstance(e, Asked) and e.point is not None}
+        resumed.points = {e.number: e.point for e in resumed.history if isinstance(e, TrialProposed)}
         resumed.play(failing=(2, 10), early=(9,))
         assert resumed.history == whole.history
 
@@ -378,7 +380,8 @@ def test_a_ledger_in_which_an_end_overtook_an_ask_is_taken_up_as_it_is() -> None
     sweep.ask()  # number 9 starts in the next bracket, though the end of 6 is written down before
     for number in (6, 7, 8):
         sweep.end(number, TrialState.PAUSED, float(number), 1)
-    start = next(event for event in sweep.history if event == Asked(9, sweep.points[9], 3))
+    start = next(event for event in sweep.history if isinstance(event, TrialProposed) and event.number == 9)
+    assert start.until_epoch == 3
     sweep.history.remove(start)
     ledger = [*sweep.history, start]
     assert restored_engine("hyperband", history=ledger, horizon_epochs=9).ask(10) == Continue(0, 3)
@@ -391,7 +394,7 @@ def test_a_hyperband_without_a_rung_is_refused() -> None:
 
 def test_a_ledger_with_other_rungs_is_refused() -> None:
     with pytest.raises(EngineError, match=r"trial 0 must run until epoch 1, .* but it runs until 4"):
-        restored_engine("hyperband", history=[Asked(0, {"x": 0.5, "n": 1}, 4)], horizon_epochs=9)
+        restored_engine("hyperband", history=[proposed(0, {"x": 0.5, "n": 1}, 4)], horizon_epochs=9)
 
 
 def test_enqueued_points_begin_in_a_first_rung_and_others_run_to_the_end() -> None:

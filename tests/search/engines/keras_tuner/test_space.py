@@ -7,7 +7,7 @@ from keras_tuner.engine.hyperparameters import Choice, Fixed, Int
 from core.networks.hyperparameters import default_space
 from core.space import Categorical, Condition, Integer, Real, SearchSpace
 from search.engines.keras_tuner.space import KerasTunerSpace
-from tests.search.engines.contract import SPACES
+from search.testing.engines import SPACES
 
 ALL_SPACES = {**SPACES, "default": default_space()}
 

@@ -12,12 +12,13 @@ from core.errors import EngineError
 from core.networks.hyperparameters import default_space
 from core.space import Integer, Real, SearchSpace
 from search.engines import open_engine
-from search.engines.base import Engine, EngineSettings, Event
+from search.engines.base import Engine, EngineSettings
 from search.engines.optuna.engine import OptunaEngine
 from search.engines.optuna.study import SEGMENT_KEY, TRIAL_KEY
 from search.experiment.engine_settings import OptunaSettings
+from search.ledger.events import EngineEvent
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
-from tests.search.engines.contract import METRIC, SPACES, EngineContract, Sweep
+from search.testing.engines import METRIC, SPACES, EngineContract, PlayedSweep
 
 
 class TestRandom(EngineContract):
@@ -94,11 +95,11 @@ class TestTpeWithAsha(EngineContract):
 PLAIN = SearchSpace((Real("x", -1.0, 1.0), Integer("n", 0, 1000)))
 
 
-def make(choice: OptunaSettings, space: SearchSpace = PLAIN, history: tuple[Event, ...] = ()) -> Sweep:
+def make(choice: OptunaSettings, space: SearchSpace = PLAIN, history: tuple[EngineEvent, ...] = ()) -> PlayedSweep:
     settings = EngineSettings(space, (), 3, METRIC, "minimize", horizon_epochs=5, sweep_id="sweep-abc")
     engine = OptunaEngine(choice, settings)
     engine.restore(history)
-    return Sweep(engine, list(history))
+    return PlayedSweep(engine, list(history))
 
 
 def study_at(url: str) -> optuna.Study:

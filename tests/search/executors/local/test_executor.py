@@ -1,4 +1,4 @@
-"""TODO."""
+"""Workers as processes of this machine: the contract of executors, and what is a process's own."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from search.executors.base import ExecutorError, Message, WorkerEnded, WorkerLos
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.ledger.trial import PruningDecision, TrialSpec, TrialState
 from search.objectives.cheap import CheapSettings
+from search.testing.executors import ExecutorContract, next_message
 from tests.search.cheap_sweep import CHEAP
 
 
@@ -25,27 +26,11 @@ def spec(tmp_path: Path) -> TrialSpec:
     )
 
 
-def next_message(executor: LocalExecutor, timeout_s: float = 10) -> Message:
-    ends_s = time.monotonic() + timeout_s
-    while time.monotonic() < ends_s:
-        messages = executor.poll(1)
-        if messages:
-            (message,) = messages
-            return message
-    raise TimeoutError
+class TestLocalExecutor(ExecutorContract):
+    """The contract of executors."""
 
-
-def test_a_trial_reports_waits_for_its_answers_and_ends(spec: TrialSpec) -> None:
-    with LocalExecutor(1, 3) as executor:
-        pid = executor.start(spec)
-        assert pid != os.getpid()
-        report = next_message(executor)
-        assert isinstance(report, WorkerReported)
-        assert executor.poll(0.1) == []
-        executor.answer(0, PruningDecision.STOP)
-        end = next_message(executor)
-        assert isinstance(end, WorkerEnded)
-        assert end.result.state is TrialState.PRUNED
+    def make_executor(self, n_workers: int, threads: int) -> LocalExecutor:
+        return LocalExecutor(n_workers, threads)
 
 
 def test_every_trial_has_a_fresh_process(spec: TrialSpec) -> None:
@@ -77,21 +62,6 @@ def test_an_objective_that_is_not_there_fails_the_trial_with_its_name(spec: Tria
             assert isinstance(end, WorkerEnded)
             assert end.result.state is TrialState.FAILED
             assert objective in end.result.reason
-
-
-def test_settings_that_cannot_be_sent_are_an_error_and_leave_no_worker(spec: TrialSpec) -> None:
-    with LocalExecutor(1, 1) as executor:
-        with pytest.raises(ExecutorError, match="pickle"):
-            executor.start(replace(spec, settings=lambda: None))
-        executor.start(spec)
-        assert isinstance(next_message(executor), WorkerReported)
-
-
-def test_no_more_trials_start_than_there_are_workers(spec: TrialSpec) -> None:
-    with LocalExecutor(1, 1) as executor:
-        executor.start(spec)
-        with pytest.raises(ExecutorError, match="free worker"):
-            executor.start(replace(spec, number=1))
 
 
 @pytest.fixture

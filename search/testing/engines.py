@@ -1,6 +1,6 @@
 """What every engine must keep, whatever it is made of: a base class of tests.
 
-A subclass says how its engine is made; `rounds` plays the sweep's part.
+A subclass says how its engine is made; `PlayedSweep` plays the sweep's part, without workers.
 """
 
 import math
@@ -11,18 +11,15 @@ import pytest
 
 from core.space import Categorical, Condition, Integer, Point, Real, SearchSpace
 from search.engines.base import (
-    Asked,
     Continue,
     Engine,
     EngineSettings,
-    Event,
     Exhausted,
     Proposal,
-    Reported,
     Start,
-    Told,
     Wait,
 )
+from search.ledger.events import EngineEvent, EpochReported, SegmentEnded, TrialContinued, TrialProposed
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
 
 METRIC = "val/loss"
@@ -48,29 +45,35 @@ SPACES: Mapping[str, SearchSpace] = {
 
 
 @dataclass
-class Sweep:
-    """A sweep without workers: asks, reports, tells, and keeps the history that a ledger would.
+class PlayedSweep:
+    """A sweep without workers: asks, reports, tells, and keeps the events that a ledger would.
 
     It refuses what a real one refuses: a Continue for a trial that is not paused, a Wait while nothing runs, a rung
     that ends before it begins or after the horizon.
     """
 
     engine: Engine
-    history: list[Event] = field(default_factory=list)
+    history: list[EngineEvent] = field(default_factory=list)
     points: dict[int, Point] = field(default_factory=dict)
     states: dict[int, TrialState] = field(default_factory=dict)
     n_epochs: dict[int, int] = field(default_factory=dict)
     until: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def going_on(cls, engine: Engine, history: Sequence[Event]) -> "Sweep":
+    def going_on(cls, engine: Engine, history: Sequence[EngineEvent]) -> "PlayedSweep":
         """A sweep that is where its history ends."""
         sweep = cls(engine)
         for event in history:
             sweep._note(event)
         return sweep
 
+    @property
+    def at_ms(self) -> int:
+        """The next event's time: a count, so that the same sweep has the same history."""
+        return len(self.history)
+
     def ask(self) -> Proposal:
+        """Ask, and do what is proposed."""
         proposal = self.engine.ask(len(self.points))
         self.take(proposal)
         return proposal
@@ -80,11 +83,12 @@ class Sweep:
         number = len(self.points)
         match proposal:
             case Start():
-                self._note(Asked(number, dict(proposal.point), proposal.until_epoch))
+                point = dict(proposal.point)
+                self._note(TrialProposed(self.at_ms, number, point, point, 0, proposal.until_epoch, HORIZON))
             case Continue():
                 number = proposal.number
                 assert self.states[number] is TrialState.PAUSED
-                self._note(Asked(number, None, proposal.until_epoch))
+                self._note(TrialContinued(self.at_ms, number, proposal.until_epoch))
             case Wait():
                 assert TrialState.RUNNING in self.states.values()
         if isinstance(proposal, Start | Continue):
@@ -103,18 +107,21 @@ class Sweep:
         return len(self.points) - 1
 
     def report(self, number: int, epoch: int, value: float) -> PruningDecision:
+        """Report an epoch, and note the decision."""
         report = EpochReport(epoch, {METRIC: value}, n_patches=1, duration_s=0.1)
         decision = self.engine.report(number, report)
-        self._note(Reported(number, report, decision))
+        self._note(EpochReported(self.at_ms, number, 1, report, decision))
         return decision
 
     def tell(self, number: int, state: TrialState, value: float | None = None) -> None:
+        """End a trial, or a segment of it."""
         metrics = {} if value is None else {METRIC: value}
-        self.engine.tell(number, TrialResult(state, value, metrics))
-        self._note(Told(number, state, value, metrics))
+        result = TrialResult(state, value, metrics)
+        self.engine.tell(number, result)
+        self._note(SegmentEnded(self.at_ms, number, 1, result))
 
     def play(self, number: int) -> None:
-        """Let a started trial run to the end of its part."""
+        """Let a started trial run to the end of its segment."""
         value = score(self.points[number])
         for epoch in range(self.n_epochs[number] + 1, self.until[number] + 1):
             decision = self.report(number, epoch, value + HORIZON - epoch)
@@ -132,20 +139,20 @@ class Sweep:
         for _ in range(n_trials):
             self.play(self.start())
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: EngineEvent) -> None:
         self.history.append(event)
         number = event.number
         match event:
-            case Asked():
-                if event.point is not None:
+            case TrialProposed() | TrialContinued():
+                if isinstance(event, TrialProposed):
                     self.points[number] = event.point
                     self.n_epochs[number] = 0
                 self.states[number] = TrialState.RUNNING
                 self.until[number] = event.until_epoch or HORIZON
-            case Reported():
+            case EpochReported():
                 self.n_epochs[number] = event.report.epoch
-            case Told():
-                self.states[number] = event.state
+            case SegmentEnded():
+                self.states[number] = event.result.state
 
 
 def score(point: Point) -> float:
@@ -166,6 +173,7 @@ class EngineContract:
     is_seeded = True
 
     def make_engine(self, settings: EngineSettings) -> Engine:
+        """Make a fresh engine."""
         raise NotImplementedError
 
     def begin(
@@ -173,13 +181,13 @@ class EngineContract:
         space: SearchSpace,
         seed: int = 1,
         enqueued: tuple[Point, ...] = (),
-        history: Sequence[Event] = (),
+        history: Sequence[EngineEvent] = (),
         sweep_id: str = "sweep",
-    ) -> Sweep:
+    ) -> PlayedSweep:
         settings = EngineSettings(space, enqueued, seed, METRIC, "minimize", horizon_epochs=HORIZON, sweep_id=sweep_id)
         engine = self.make_engine(settings)
         engine.restore(history)
-        return Sweep.going_on(engine, history)
+        return PlayedSweep.going_on(engine, history)
 
     @pytest.fixture(params=list(SPACES))
     def space(self, request: pytest.FixtureRequest) -> SearchSpace:
@@ -297,7 +305,7 @@ class EngineContract:
             sweep.run(12)
         assert whole.points == resumed.points == again.points
 
-    def let_it_go_on(self, sweep: Sweep, number: int) -> None:
+    def let_it_go_on(self, sweep: PlayedSweep, number: int) -> None:
         """Ask until the paused trial goes on; what is started on the way fails."""
         for _ in range(50):
             proposal = sweep.ask()
@@ -333,7 +341,7 @@ class EngineContract:
         sweep.run(16)
         assert [sweep.points[number] for number in range(3)] == [outside, inside, outside]
         assert all(space.contains(sweep.points[number]) for number in range(3, 16))
-        n_events = 1 + next(place for place, event in enumerate(sweep.history) if isinstance(event, Told))
+        n_events = 1 + next(place for place, event in enumerate(sweep.history) if isinstance(event, SegmentEnded))
         resumed = self.begin(space, enqueued=(outside, inside, outside), history=sweep.history[:n_events])
         resumed.run(15)
         assert resumed.points == sweep.points
@@ -357,4 +365,4 @@ class EngineContract:
         settings = EngineSettings(space, (), 1, METRIC, "maximize", horizon_epochs=HORIZON, sweep_id="sweep")
         engine = self.make_engine(settings)
         engine.restore(())
-        Sweep(engine).run(12)
+        PlayedSweep(engine).run(12)
