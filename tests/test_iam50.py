@@ -64,7 +64,7 @@ def stats(folder: Path, name: str, *more: str) -> Answer:
     return answer
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_stats_count_the_writers_with_most_forms_and_name_what_is_unusable(folder: Path) -> None:
     answer = stats(folder, "iam50.yaml")
     assert re.search(r"iam +data/iam", answer.out)
@@ -75,14 +75,14 @@ def test_stats_count_the_writers_with_most_forms_and_name_what_is_unusable(folde
     assert "a00-001u-s00-00.png" in answer.err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_among_writers_of_equally_many_forms_the_lower_id_comes_first(folder: Path, tmp_path: Path) -> None:
     answer = whosehand(folder, "data", "split", EXPERIMENTS / "iam50.yaml", *SMALL, "--out", tmp_path / "split.json")
     assert answer.code == 0, answer
     assert SplitManifest.load(tmp_path / "split.json").writer_ids == ("000", "002", "010")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_small_sweep_runs_to_its_end(folder: Path) -> None:
     answer = whosehand(folder, "sweep", EXPERIMENTS / "iam50.yaml", *SMALL)
     assert answer.code == 0, answer
@@ -90,7 +90,7 @@ def test_a_small_sweep_runs_to_its_end(folder: Path) -> None:
     assert [trial.result is not None for trial in trials.values()] == [True, True]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_of_whole_forms_ends_in_a_champion_that_names_the_writer_of_a_form(folder: Path) -> None:
     # One epoch on one small network: whether its probabilities are calibrated is not what this is about.
     lenient = ("--set", "promotion={epochs: 6, gate: {max_calibration_error: 1.0}}")
@@ -107,7 +107,7 @@ def test_a_sweep_of_whole_forms_ends_in_a_champion_that_names_the_writer_of_a_fo
     assert verdict["n_lines"] == N_LINES
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_whole_forms_are_read_between_their_print(folder: Path) -> None:
     answer = stats(folder, "iam50-forms.yaml")
     n_lines = int(re.findall(r"\d+", row(answer, "train"))[-1])

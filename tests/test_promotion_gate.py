@@ -13,7 +13,7 @@ import pytest
 
 from tests.command_line import Answer, records_of, whosehand, write_experiment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 MODEL = "hands-writers"
 SHARED = {
     "corpus": {"layout": "hands", "n_writers": 4, "n_pages": 16, "n_lines": 3},

@@ -13,7 +13,7 @@ from search.promotion.examination import TOLERANCE
 from tests.search.toy_model import save_toy_identifier, write_line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_served_model_answers_as_here_and_refuses_what_is_no_image(tmp_path: Path) -> None:
     model, page = save_toy_identifier(tmp_path / "toy"), write_line(tmp_path / "line.png")

@@ -29,7 +29,7 @@ def truth(seed: int, style: SheetStyle) -> LineTruth:
     return compare_lines(sheet, read(sheet, style), style.skew_deg)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lines_are_found_among_rules_header_footer_skew_noise_and_dark_edges() -> None:
     compared = [truth(7, ALL), truth(8, replace(ALL, skew_deg=-3.0)), truth(9, replace(ALL, ruling="none"))]
     is_found = np.concatenate([one.is_found for one in compared])
@@ -40,7 +40,7 @@ def test_lines_are_found_among_rules_header_footer_skew_noise_and_dark_edges() -
     assert np.median(np.abs(np.concatenate([one.text_errors for one in compared]))) < 0.10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("missing_rule", [0, 1, 2])
 def test_a_form_may_lack_one_of_its_rules(missing_rule: int) -> None:
     style = SheetStyle(form="iam", missing_rule=missing_rule, skew_deg=1.5)
@@ -49,7 +49,7 @@ def test_a_form_may_lack_one_of_its_rules(missing_rule: int) -> None:
     assert len(compared.n_merged) == len(compared.is_found), "the print gave no line"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_squared_paper_and_a_form_without_footer() -> None:
     style = SheetStyle(form="cvl", ruling="squared", rule_darkness=0.3, skew_deg=-4.5, noise=8.0)
     compared = truth(11, style)

@@ -15,7 +15,7 @@ from search.ledger.ledger import read_ledger
 from tests.command_line import COMMAND, TIMEOUT_S, Answer, environment, whosehand, write_experiment
 
 BUDGET = ("--epochs", "2", "--patches", "100")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from search.sweep.plan import trial_rng_seed
 from tests.command_line import Project, records_of
 
 pytest_plugins = ["tests.search.comparison.reported_project"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

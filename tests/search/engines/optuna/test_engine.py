@@ -59,6 +59,7 @@ class TestQmc(EngineContract):
         return open_engine(OptunaSettings(sampler="qmc"), settings)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch, the extra `gp`, is not installed")
 class TestGp(EngineContract):
     """A Gaussian process from the fifth trial on."""

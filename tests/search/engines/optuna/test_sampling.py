@@ -71,6 +71,7 @@ def test_gaussian_processes_without_torch_say_what_to_install(monkeypatch: pytes
         make("gp")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch, the extra `gp`, is not installed")
 def test_a_dimension_too_long_for_a_gaussian_process_is_refused() -> None:
     with pytest.raises(EngineError, match="100,000, but n has more"):
