@@ -53,6 +53,10 @@ class ConfigError(WhosehandError):
     """An experiment file has a key or a value that is not allowed."""
 
 
+class OwnCodeError(WhosehandError):
+    """A function of the user's own cannot be found, has changed, or does not do what it must."""
+
+
 class LedgerError(WhosehandError):
     """A sweep's ledger is damaged, locked or belongs to another experiment."""
 

@@ -24,7 +24,7 @@ class WrongKeysError(ValueError):
     """
 
     def __init__(self, complaints: Mapping[Keys, str]) -> None:
-        super().__init__("; ".join(complaints.values()))
+        super().__init__("; ".join(_at(keys, complaint) for keys, complaint in complaints.items()))
         self.complaints = dict(complaints)
 
 
@@ -121,6 +121,11 @@ def _joined(keys: Keys, complaints: list[str]) -> str:
     text = " or ".join(
         [*(other.rsplit(", but got ", 1)[0] for other in others), last.removeprefix("must be ") if others else last]
     )
+    return _at(keys, text)
+
+
+def _at(keys: Keys, text: str) -> str:
+    """A complaint with the dotted key that it is about."""
     key = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
     return f"{key}: {text}" if key else text
 

@@ -118,7 +118,7 @@ def test_whole_forms_are_read_between_their_print(folder: Path) -> None:
 def test_both_files_say_the_published_experiment(name: str, unit: str) -> None:
     experiment = load_experiment(EXPERIMENTS / name)
     assert experiment.name == name.removesuffix(".yaml")
-    assert experiment.corpus.model_dump(mode="json") == {
+    assert experiment.handwriting.model_dump(mode="json") == {
         "layout": "iam",
         "root": "data/iam",
         "unit": unit,

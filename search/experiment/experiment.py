@@ -3,28 +3,36 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
-from core.errors import ConfigError
-from core.mistakes import explain
+from core.errors import ConfigError, SpaceError
+from core.mistakes import WrongKeysError, explain
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
+from core.space import Value
 from core.splits.settings import SplitSettings
 from search.experiment.engine_settings import EngineChoice, OptunaSettings
 from search.experiment.file import read_experiment_file
+from search.experiment.own_code import Function, FunctionPath, OwnCode
 from search.experiment.settings import (
+    TRAIN_PATCH_CNN,
     BudgetSettings,
     ExecutorSettings,
     ObjectiveSettings,
     PromotionSettings,
     TrackingSettings,
 )
-from search.experiment.space_settings import SpaceSettings
+from search.experiment.space_settings import OURS_ALONE, SpaceSettings
 
 _MAY_CHANGE = ("name", "description", "budget", "executor", "tracking", "promotion")
 _REFIT_FACTOR = 3
+
+
+def _in_short(objective: Any) -> Any:
+    """`objective: module:function` is short for `objective: {run: module:function}`; so is a function in Python."""
+    return {"run": objective} if isinstance(objective, str) or callable(objective) else objective
 
 
 class Experiment(Settings):
@@ -42,8 +50,9 @@ class Experiment(Settings):
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of all random choices but those of corpus and split, which have their own."""
 
-    corpus: CorpusSettings
-    """Whose handwriting: `layout` is hands, dhsd or folder; the other keys depend on it."""
+    corpus: CorpusSettings | None = None
+    """Whose handwriting: `layout` is hands, dhsd or folder; the other keys depend on it. Only an `objective` of your
+    own can do without."""
 
     writers: WriterSettings = Field(default_factory=WriterSettings)
     """Which writers and pages take part."""
@@ -66,13 +75,17 @@ class Experiment(Settings):
     engine: EngineChoice = Field(default_factory=OptunaSettings)
     """Who searches."""
 
+    model: Function | None = None
+    """A network of your own, `module:function`: called with the hyperparameters, the shape of a patch and the number of
+    writers, it returns a Keras model. `null` builds whosehand's own."""
+
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     """How long a trial trains."""
 
     budget: BudgetSettings
     """When the sweep ends; set one of `trials`, `minutes` and `patches`."""
 
-    objective: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
+    objective: Annotated[ObjectiveSettings, BeforeValidator(_in_short)] = Field(default_factory=ObjectiveSettings)
     """What makes a trial a good one."""
 
     executor: ExecutorSettings = Field(default_factory=ExecutorSettings)
@@ -83,6 +96,59 @@ class Experiment(Settings):
 
     promotion: PromotionSettings = Field(default_factory=PromotionSettings)
     """How the best trial becomes a registered model."""
+
+    code: dict[str, OwnCode] = Field(default_factory=dict)
+    """Filled in when a sweep is launched, not to be written: what `model` or `objective` was made of."""
+
+    @model_validator(mode="after")
+    def _own_code_has_its_space(self) -> Self:
+        if not self.objective.is_own and self.corpus is None:
+            description = " ".join((type(self).model_fields["corpus"].description or "").split())
+            raise WrongKeysError({("corpus",): f"is missing. {description}"})
+        if self.model is not None and self.objective.run != TRAIN_PATCH_CNN:
+            rule = (
+                f"is trained by whosehand ({TRAIN_PATCH_CNN}), but objective.run is {self.objective.run}; leave one out"
+            )
+            raise WrongKeysError({("model",): rule})
+        names = self.space.own_names()
+        if self.model is None and not self.objective.is_own:
+            if names:
+                raise WrongKeysError({("space", *keys): complaint for keys, complaint in names.items()})
+            return self
+        if self.model is not None and self.space.base == "default" and "base" in self.space.model_fields_set:
+            raise WrongKeysError(
+                {("space", "base"): "must be training or none with a `model` of your own, but got 'default'"}
+            )
+        if self.model is not None or names:
+            changes: dict[str, Any] = {"base": "training" if self.model is not None else "none", "enqueue": ()}
+            unsaid = {key: value for key, value in changes.items() if key not in self.space.model_fields_set}
+            object.__setattr__(self, "space", self.space.model_copy(update=unsaid))
+            try:
+                self.space.search_space()
+            except SpaceError as error:
+                raise WrongKeysError({("space",): f"{error}"}) from error
+        return self
+
+    def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
+        """All hyperparameters of a trial: those of the point, the fixed ones, and the defaults where ours are used."""
+        if self.objective.is_own:
+            return {**self.space.fixed, **point}
+        return self.space.complete(point) if self.model is None else self.space.complete_training(point)
+
+    def own_functions(self) -> tuple[str, ...]:
+        """The functions of the user's own, `module:function`."""
+        return tuple(path for path in (self.model, self.objective.run if self.objective.is_own else None) if path)
+
+    @property
+    def handwriting(self) -> CorpusSettings:
+        """The corpus, for what cannot do without.
+
+        Raises:
+            ConfigError: if the experiment has none.
+        """
+        if self.corpus is None:
+            raise ConfigError(f"This needs handwriting, but the experiment {self.name!r} has no `corpus`.")
+        return self.corpus
 
     @property
     def model_name(self) -> str:
@@ -120,11 +186,29 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     file = read_experiment_file(path, overrides)
     try:
         # Through JSON, because strict validation takes lists for tuples and text for paths only there.
-        return Experiment.model_validate_json(json.dumps(file.tree, default=str), strict=True)
+        text, context = json.dumps(file.tree, default=str), {OURS_ALONE: not _names_own_code(file.tree)}
+        return _beside(Experiment.model_validate_json(text, strict=True, context=context), path.parent)
     except ValidationError as error:
         wrong = explain(error, Experiment, file.tree)
         in_order = sorted(wrong, key=lambda keys: file.lines.get(keys, 0))
         raise ConfigError("\n".join(f"{file.place_of(keys)}: {wrong[keys]}." for keys in in_order)) from error
+
+
+def _names_own_code(tree: Mapping[str, Any]) -> bool:
+    objective = _in_short(tree.get("objective"))
+    run = objective.get("run") if isinstance(objective, Mapping) else None
+    return tree.get("model") is not None or (isinstance(run, str) and not run.startswith("search."))
+
+
+def _beside(experiment: Experiment, folder: Path) -> Experiment:
+    """Look for the functions of the user's own beside the experiment file first."""
+    changes: dict[str, Any] = {}
+    if experiment.model is not None:
+        changes["model"] = FunctionPath.beside(experiment.model, folder)
+    if experiment.objective.is_own:
+        run = FunctionPath.beside(experiment.objective.run, folder)
+        changes["objective"] = experiment.objective.model_copy(update={"run": run})
+    return experiment.model_copy(update=changes)
 
 
 def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +216,10 @@ def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in snapshot.items() if key not in _MAY_CHANGE}
     if isinstance(kept.get("engine"), Mapping):
         kept["engine"] = {key: value for key, value in kept["engine"].items() if key != "storage"}
+    if isinstance(kept.get("code"), Mapping):
+        kept["code"] = {
+            path: {"sha256": code["sha256"], "packages": code["packages"]} for path, code in kept["code"].items()
+        }
     return kept
 
 

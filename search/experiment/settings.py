@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from core.mistakes import WrongKeysError
 from core.settings import Settings
+from search.experiment.own_code import Function
 
 Direction = Literal["minimize", "maximize"]
 
@@ -56,8 +57,9 @@ class ObjectiveSettings(Settings):
     direction: Literal["auto", "minimize", "maximize"] = "auto"
     """Whether low or high values are better; `auto` tells by the metric's name."""
 
-    run: str = Field(default=TRAIN_PATCH_CNN, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    """Import path `module:function` of what trains a trial."""
+    run: Function = TRAIN_PATCH_CNN
+    """What runs a trial, `module:function`: whosehand's own training, or a function of your own. `objective:
+    module:function` is short for it."""
 
     @field_validator("run")
     @classmethod
@@ -78,6 +80,11 @@ class ObjectiveSettings(Settings):
             rule = f"must be minimize or maximize, because the name {self.metric!r} does not tell which is better"
             raise WrongKeysError({("direction",): rule})
         return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a trial is run by a function of the user's own, which whosehand knows nothing of."""
+        return not self.run.startswith("search.")
 
     @property
     def resolved_direction(self) -> Direction:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from core.errors import SpaceError
 from core.mistakes import WrongKeysError
@@ -15,7 +15,21 @@ from core.space import Categorical, SearchSpace, Value
 from core.space.dimensions import dimension_from_plain
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Hyperparameters))
+TRAINING_HYPERPARAMETERS = (
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "weight_decay",
+    "label_smoothing",
+    "batch_size",
+    "augmentation",
+)
+"""Those that count whoever has built the network."""
+OURS_ALONE = "ours alone"
+"""Key of the validation context: whether names must be hyperparameters of whosehand's."""
 Entry = Literal["seed_recipe"] | dict[str, Value]
+Keys = tuple[str | int, ...]
+Complete = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 
 class SpaceSettings(Settings):
@@ -24,11 +38,13 @@ class SpaceSettings(Settings):
     A hyperparameter that is neither in the base, nor in `dimensions`, nor in `fixed` has its default in every trial.
     """
 
-    base: Literal["default", "none"] = "default"
-    """Start from the default space, or from an empty one."""
+    base: Literal["default", "training", "none"] = "default"
+    """Start from the default space, from its part that concerns the training alone, or from an empty one. With a
+    `model` of your own it is `training`, with an `objective` of your own `none`, if nothing is said."""
 
     dimensions: dict[str, Any] = Field(default_factory=dict)
-    """Dimensions to add, or to put in the place of the base's, by hyperparameter: `{type: integer, low: 2, high: 5}`,
+    """Dimensions to add, or to put in the place of the base's, by hyperparameter (with a `model` or `objective` of your
+    own also under names of your own): `{type: integer, low: 2, high: 5}`,
     `{type: real, low: 1e-4, high: 1e-2, log: true}`, `{type: categorical, choices: [max, average]}`; with `step` and
     with `when: {parent: [values]}` where wanted."""
 
@@ -42,23 +58,23 @@ class SpaceSettings(Settings):
 
     @field_validator("dimensions")
     @classmethod
-    def _dimensions_are_possible(cls, dimensions: dict[str, Any]) -> dict[str, Any]:
-        _check_each(dimensions, _check_dimension)
+    def _dimensions_are_possible(cls, dimensions: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        _check_each(dimensions, _check_dimension, info)
         return dimensions
 
     @field_validator("fixed")
     @classmethod
-    def _fixed_values_are_possible(cls, fixed: dict[str, Value]) -> dict[str, Value]:
-        _check_each(fixed, _check_value)
+    def _fixed_values_are_possible(cls, fixed: dict[str, Value], info: ValidationInfo) -> dict[str, Value]:
+        _check_each(fixed, _check_value, info)
         return fixed
 
     @field_validator("enqueue", mode="before")
     @classmethod
-    def _entries_are_possible(cls, entries: Any) -> Any:
+    def _entries_are_possible(cls, entries: Any, info: ValidationInfo) -> Any:
         complaints: dict[tuple[str | int, ...], str] = {}
         for place, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
             if isinstance(entry, Mapping):
-                complaints |= {(place, *keys): text for keys, text in _complaints(entry, _check_value).items()}
+                complaints |= {(place, *keys): text for keys, text in _complaints(entry, _check_value, info).items()}
             elif entry != "seed_recipe":
                 complaints[(place,)] = f"must be seed_recipe or a group of hyperparameters, but got {entry!r}"
         if complaints:
@@ -79,60 +95,98 @@ class SpaceSettings(Settings):
         Raises:
             SpaceError: if the dimensions do not make a space.
         """
-        base = default_space().to_dict() if self.base == "default" else {}
-        plain = base | self.dimensions
+        plain = _BASES[self.base]() | self.dimensions
         if not plain and self.fixed:
             return SearchSpace(tuple(Categorical(name, (value,)) for name, value in self.fixed.items()))
         return SearchSpace.from_dict(plain).with_fixed(self.fixed)
 
-    def enqueued_points(self) -> tuple[dict[str, Value], ...]:
+    def enqueued_points(self, complete: Complete | None = None) -> tuple[dict[str, Value], ...]:
         """The points to try first, in order.
 
         One that lies in the space has exactly the names that are active there; one outside has all hyperparameters.
+
+        Args:
+            complete: makes all values of a trial of a point's; by default those of whosehand's own network.
         """
-        space = self.search_space()
-        return tuple(_place(self._completed(entry), space) for entry in self.enqueue)
+        space, complete = self.search_space(), complete or self.complete
+        entries = (seed_recipe().as_dict() if isinstance(entry, str) else complete(entry) for entry in self.enqueue)
+        return tuple(_place(entry, space, complete) for entry in entries)
 
-    def _completed(self, entry: Entry) -> dict[str, Value]:
-        if isinstance(entry, str):
-            return seed_recipe().as_dict()
-        return Hyperparameters.from_point({**self.fixed, **entry}).as_dict()
+    def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
+        """All hyperparameters of whosehand's own network: the point's values, the fixed ones, the defaults.
+
+        Raises:
+            SpaceError: if a value is none that its hyperparameter can have.
+        """
+        return Hyperparameters.from_point({**self.fixed, **point}).as_dict()
+
+    def complete_training(self, point: Mapping[str, Value]) -> dict[str, Value]:
+        """The same for a network of the user's own: our defaults are those of the training alone."""
+        defaults = Hyperparameters().as_dict()
+        return {**{name: defaults[name] for name in TRAINING_HYPERPARAMETERS}, **self.fixed, **point}
+
+    def own_names(self) -> dict[Keys, str]:
+        """Where names stand that are no hyperparameters of whosehand's, and what is said of them."""
+        entries = [
+            (("enqueue", place), entry) for place, entry in enumerate(self.enqueue) if not isinstance(entry, str)
+        ]
+        groups = [(("dimensions",), self.dimensions), (("fixed",), self.fixed), *entries]
+        return {
+            (*keys, name): _not_ours(name) for keys, group in groups for name in group if name not in HYPERPARAMETERS
+        }
 
 
-def _place(full: dict[str, Value], space: SearchSpace) -> dict[str, Value]:
+def _training_dimensions() -> dict[str, Any]:
+    return {name: plain for name, plain in default_space().to_dict().items() if name in TRAINING_HYPERPARAMETERS}
+
+
+_BASES: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "default": lambda: default_space().to_dict(),
+    "training": _training_dimensions,
+    "none": dict,
+}
+
+
+def _place(full: dict[str, Value], space: SearchSpace, complete: Complete) -> dict[str, Value]:
     """The point as the space writes it, or as it is if the space does not hold it."""
     try:
         point = space.restrict(full)
-        completed = Hyperparameters.from_point(point).as_dict()
+        completed = complete(point)
     except SpaceError:
         return full
-    unlike = {name for name, value in completed.items() if value != full[name]}
+    unlike = {name for name, value in completed.items() if value != full.get(name, value)}
     # What is inactive has no effect; anything else that no other trial of this space can have makes an outsider.
     return full if unlike - set(space.names) else point
 
 
-def _check_each(values: Mapping[str, Any], check: Callable[[str, Any], None]) -> None:
-    complaints = _complaints(values, check)
+def _check_each(values: Mapping[str, Any], check: Callable[[str, Any], None], info: ValidationInfo) -> None:
+    complaints = _complaints(values, check, info)
     if complaints:
         raise WrongKeysError(complaints)
 
 
-def _complaints(values: Mapping[str, Any], check: Callable[[str, Any], None]) -> dict[tuple[str | int, ...], str]:
-    complaints: dict[tuple[str | int, ...], str] = {}
+def _complaints(values: Mapping[str, Any], check: Callable[[str, Any], None], info: ValidationInfo) -> dict[Keys, str]:
+    """What is wrong with values by name; a name of the user's own counts as wrong where the file uses no own code."""
+    complaints: dict[Keys, str] = {}
     for name, value in values.items():
         try:
-            _check_name(name)
+            if name not in HYPERPARAMETERS and (info.context or {}).get(OURS_ALONE):
+                raise SpaceError(_not_ours(name))
+            if not str(name).isidentifier():
+                raise SpaceError("must be a name of letters, digits and `_`")
             check(name, value)
         except SpaceError as error:
             complaints[(name,)] = str(error).removeprefix(f"{name}: ").removeprefix(f"{name} ")
     return complaints
 
 
-def _check_name(name: str) -> None:
-    if name not in HYPERPARAMETERS:
-        near = get_close_matches(name, HYPERPARAMETERS, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise SpaceError(f"is not a hyperparameter; {hint}Allowed are {', '.join(HYPERPARAMETERS)}")
+def _not_ours(name: str) -> str:
+    near = get_close_matches(name, HYPERPARAMETERS, n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return (
+        f"is not a hyperparameter; {hint}Allowed are {', '.join(HYPERPARAMETERS)}, and names of your own with `model: "
+        "module:function` or an `objective` of your own"
+    )
 
 
 def _check_dimension(name: str, plain: Any) -> None:
@@ -143,4 +197,5 @@ def _check_dimension(name: str, plain: Any) -> None:
 
 
 def _check_value(name: str, value: Any) -> None:
-    Hyperparameters.from_point({name: value})
+    if name in HYPERPARAMETERS:
+        Hyperparameters.from_point({name: value})

@@ -255,7 +255,7 @@ def common_pages(
 
 def corpus_key(experiment: Experiment) -> str:
     """A hash of the corpus's settings; not of the folder, which may lie elsewhere on another machine."""
-    settings = experiment.corpus.model_dump(mode="json", exclude={"root"})
+    settings = experiment.handwriting.model_dump(mode="json", exclude={"root"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -205,7 +205,7 @@ def lines_of_unknown_writers(experiment: Experiment, workspace: Workspace, corpu
         The store's folder, of at most 400 images, evenly chosen; `None` if fewer than twenty can be used.
     """
     known = set(corpus.manifest.writer_ids)
-    found = exclude_odd_names(open_corpus(experiment.corpus, workspace.generated).index())
+    found = exclude_odd_names(open_corpus(experiment.handwriting, workspace.generated).index())
     images = [image for image in found.images if image.writer_id not in known]
     if len(images) < FEWEST_IMAGES:
         return None

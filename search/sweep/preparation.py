@@ -93,7 +93,7 @@ def read_corpus(
     def build(index: CorpusIndex) -> LineStore:
         return build_line_store(index, experiment.ink, workspace.line_stores, on_progress)
 
-    found = exclude_odd_names(open_corpus(experiment.corpus, workspace.generated).index())
+    found = exclude_odd_names(open_corpus(experiment.handwriting, workspace.generated).index())
     # Only who takes part is read. By ink all others are read first; the second store reads no image again.
     chosen = choose_writers(found, experiment.writers, count_ink=lambda index: _count_ink(build(index)))
     store = build(chosen.index)

@@ -92,7 +92,7 @@ def test_the_experiment_that_it_tells_to_write_divides_cvl(command: Command, tmp
             page.parent.mkdir(parents=True, exist_ok=True)
             page.touch()
     experiment = load_experiment(tmp_path / "cvl.yaml")
-    index = open_corpus(experiment.corpus, tmp_path).index()
+    index = open_corpus(experiment.handwriting, tmp_path).index()
     chosen = choose_writers(index, experiment.writers, lambda _: {}).index
     manifest = split_pages(chosen, experiment.split)
     assert len(manifest.writer_ids) == 50

@@ -60,7 +60,7 @@ def test_an_override_wins_over_the_file_and_may_name_new_groups() -> None:
 
 
 def test_an_override_may_replace_a_whole_group() -> None:
-    assert load(SMALL, "corpus={layout: folder, root: scans}").corpus.layout == "folder"
+    assert load(SMALL, "corpus={layout: folder, root: scans}").handwriting.layout == "folder"
 
 
 def test_numbers_with_an_exponent_and_no_point_are_numbers() -> None:
@@ -75,7 +75,7 @@ def test_every_layout_opens_its_corpus(tmp_path: Path) -> None:
     for layout, kind in kinds.items():
         root = ", root: scans" if layout != "hands" else ""
         experiment = load(SMALL, f"corpus={{layout: {layout}{root}}}")
-        assert isinstance(open_corpus(experiment.corpus, tmp_path), kind)
+        assert isinstance(open_corpus(experiment.handwriting, tmp_path), kind)
 
 
 def test_the_direction_follows_the_metric_or_is_said() -> None:
