@@ -13,7 +13,7 @@ from search.ledger.trial import TrialState
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from tests.command_line import whosehand, write_experiment
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 N_TRIALS = 6
 ENGINES = {
     "whole": {"name": "optuna", "sampler": "random"},
