@@ -1,7 +1,10 @@
 """What must be known to name writers with a saved network: `whosehand.json` beside it."""
 
+import importlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from core.settings import InkSettings, PatchSettings
 
 RECORD_FILE = "whosehand.json"
 RECORD_FORMAT = 1
+OWN_CODE_FOLDER = "own_code"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class ModelRecord:
         unit: what all images were that it was trained on; `auto` where they differed or nobody has said so.
         calibrations: of images, and of pages where the corpus has pages of several images; empty for a trial's
             network, which ranks well but whose probabilities mean little.
+        own_module: module of the user's own that the network's layers may be of; a copy lies beside the network.
     """
 
     writer_ids: tuple[str, ...]
@@ -45,6 +50,7 @@ class ModelRecord:
     warning: str = ""
     unit: Unit = "auto"
     calibrations: tuple[Calibration, ...] = ()
+    own_module: str = ""
 
     def calibration(self, n_lines: int) -> Calibration | None:
         """The calibration for an image with so many lines: that of pages for several, if there is one."""
@@ -58,6 +64,8 @@ class ModelRecord:
             "ink": self.ink.model_dump(mode="json"),
             "patches": self.patches.model_dump(mode="json"),
         }
+        if not self.own_module:  # earlier versions do not know it
+            del content["own_module"]
         (folder / RECORD_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
@@ -89,6 +97,36 @@ class ModelRecord:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RegistryError(f"The model's {folder / RECORD_FILE} is damaged: {error}.") from error
+
+
+@contextmanager
+def own_layers(folder: Path) -> Iterator[None]:
+    """Import the user's own module that a saved network's layers are of, so that Keras knows them while it is loaded.
+
+    Args:
+        folder: with the record, and the copy of the module beside it.
+
+    Raises:
+        RegistryError: if the module cannot be imported.
+    """
+    module_name, code = ModelRecord.load(folder).own_module, folder / OWN_CODE_FOLDER
+    if not module_name or not code.is_dir():
+        yield
+        return
+    names = {path.relative_to(code).parts[0].removesuffix(".py") for path in code.rglob("*.py")}
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in names}
+    sys.path.insert(0, str(code))
+    try:
+        importlib.import_module(module_name)
+        yield
+    except ImportError as error:
+        raise RegistryError(f"The network needs the module {module_name} in {code}, which gives: {error}.") from error
+    finally:  # two models of one process may have modules of one name
+        sys.path.remove(str(code))
+        for name in list(sys.modules):
+            if name.split(".")[0] in names:
+                del sys.modules[name]
+        sys.modules.update(before)
 
 
 def _calibration(content: dict[str, Any]) -> Calibration:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from core.corpora.index import TextImage, Unit
 from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
-from core.identification.model_record import ModelRecord
+from core.identification.model_record import ModelRecord, own_layers
 from core.identification.prediction import Prediction, rank_writers
 from core.lines.source import ImageLines
 from core.networks.inference import Predictor
@@ -51,7 +51,8 @@ class WriterIdentifier:
         """
         known = ModelRecord.load(record)
         try:
-            return cls(keras.saving.load_model(network, compile=False), known)
+            with own_layers(record):
+                return cls(keras.saving.load_model(network, compile=False), known)
         except (OSError, ValueError, TypeError) as error:
             raise RegistryError(f"The network {network} cannot be loaded: {error}") from error
 

@@ -12,6 +12,16 @@ from dataclasses import asdict, dataclass, fields
 from core.errors import ModelError, SpaceError
 from core.space import Categorical, Condition, Integer, Real, SearchSpace, Value
 
+TRAINING_HYPERPARAMETERS = (
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "weight_decay",
+    "label_smoothing",
+    "batch_size",
+    "augmentation",
+)
+"""Those that count whoever has built the network."""
 MAX_WEIGHTS = 50_000_000  # 200 MB in float32, and as much again for each of Adam's two moments
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "pooling": ("max", "average"),

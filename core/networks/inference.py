@@ -4,6 +4,8 @@ Both run on a twin: the same network with the same weights, made of faster layer
 batch norm from single arithmetic operations. TensorFlow's fused kernel does the same in one pass,
 and a network with batch norm trains 1.3 to 1.7 times as fast with it on a CPU. The fused layer lives
 in the twin only: what is saved is the original, which loads with plain Keras.
+
+A network of the user's own is its own twin: nothing is known of its layers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,8 +18,13 @@ from numpy.typing import NDArray
 
 from core.errors import ModelError
 
+NETWORK_NAME = "patch_cnn"
+"""Of the networks of `build_model`; any other one is the user's own."""
 LOGITS_LAYER = "logits"
 """The last layer with weights: its outputs are log probabilities up to a constant of each patch."""
+EMBEDDING_LAYER = "embedding"
+"""Whose output is the embedding of a network of the user's own, where it has a layer of that name."""
+_LEAST_PROBABILITY = 1e-7  # of a network of the user's own; Keras' own losses floor there, too
 
 
 class Predictor:
@@ -27,12 +34,12 @@ class Predictor:
     and a page's score is the mean of such logarithms.
 
     Attributes:
-        model: the network of `build_model`; its weights at the time of each call count.
+        model: a network of `build_model`, or the user's own; its weights at the time of each call count.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        self._twin = fast_twin(model)
+        self._twin = network_to_train(model)
         patches = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
         self._forward = tf.function(self._log_softmax, [patches], autograph=False, jit_compile=False)
 
@@ -57,12 +64,14 @@ class Embedder:
     """The network up to its last layer with weights; near points are patches that it takes for one hand's.
 
     Args:
-        model: a network of `build_model`; its weights are copied.
+        model: a network of `build_model`, whose weights are copied, or the user's own.
+
+    Raises:
+        ModelError: if a network of the user's own has no embedding.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        twin = fast_twin(model)
-        self._body = keras.Model(twin.input, twin.get_layer(LOGITS_LAYER).input)
+        self._body = _body_of_own(model) if is_own(model) else _body(fast_twin(model))
         self._n_dimensions = int(self._body.output_shape[-1])
         patches = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
         self._forward = tf.function(self._unit_points, [patches], autograph=False, jit_compile=False)
@@ -89,6 +98,53 @@ def in_batches(patches: NDArray[np.uint8], n: int = 256) -> Iterator[NDArray[np.
         yield patches[start : start + n, ..., np.newaxis]
 
 
+def is_own(model: keras.Model) -> bool:
+    """Whether a network was not built by `build_model`."""
+    return model.name != NETWORK_NAME or all(layer.name != LOGITS_LAYER for layer in model.layers)
+
+
+def network_to_train(model: keras.Model) -> "keras.Model | OwnNetwork":
+    """What is trained and asked, from patches to logits: the fast twin, or a network of the user's own itself."""
+    return OwnNetwork(model) if is_own(model) else fast_twin(model)
+
+
+class OwnNetwork:
+    """A network of the user's own from patches to logits; its variables are the network's.
+
+    Args:
+        model: gives probabilities (n, n_writers) in float32.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self.input_shape = model.input_shape
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All variables, the state of dropout among them."""
+        return list(self._model.variables)
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """What is trained."""
+        return list(self._model.trainable_variables)
+
+    @property
+    def losses(self) -> list[tf.Tensor]:
+        """What regularisers and layers add to the loss."""
+        return list(self._model.losses)
+
+    def __call__(self, patches: tf.Tensor, training: bool) -> tf.Tensor:
+        """Logits (n, n_writers): what the softmax was given, or the logarithms of the probabilities.
+
+        Logarithms lose what is below 1e-7, so that the network's last layer had better be a softmax.
+        """
+        probabilities = self._model(patches, training=training)
+        # Keras' own losses look there too: no other way leads from a softmax back to what it was given.
+        logits = getattr(probabilities, "_keras_logits", None)
+        return tf.math.log(tf.maximum(probabilities, _LEAST_PROBABILITY)) if logits is None else logits
+
+
 def fast_twin(model: keras.Model) -> keras.Model:
     """Clone a network of `build_model`, up to the logits, with variables of its own and the same values.
 
@@ -106,10 +162,11 @@ def fast_twin(model: keras.Model) -> keras.Model:
     return twin
 
 
-def copy_variables(source: keras.Model, target: keras.Model) -> None:
+def copy_variables(source: keras.Model | OwnNetwork, target: keras.Model | OwnNetwork) -> None:
     """Give the target's variables the source's values, the state of dropout among them."""
     for theirs, ours in zip(source.variables, target.variables, strict=True):
-        ours.assign(theirs.value)
+        if ours is not theirs:
+            ours.assign(theirs.value)
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -133,6 +190,24 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             for statistic, of_batch in zip((self.moving_mean, self.moving_variance), (mean, variance), strict=True):
                 statistic.assign(statistic.value * self.momentum + of_batch * (1.0 - self.momentum))
         return outputs
+
+
+def _body(twin: keras.Model) -> keras.Model:
+    """The network up to its logits."""
+    return keras.Model(twin.input, twin.get_layer(LOGITS_LAYER).input)
+
+
+def _body_of_own(model: keras.Model) -> keras.Model:
+    named = [layer.output for layer in model.layers if layer.name == EMBEDDING_LAYER]
+    before_dense = [layer.input for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    found = [*named, *before_dense[-1:]]
+    if not found or len(found[0].shape) != 2:
+        what = "none" if not found else f"one of shape {found[0].shape}"
+        raise ModelError(
+            f"An embedding is the output, of shape (n, n_dimensions), of the layer named {EMBEDDING_LAYER!r}, or else "
+            f"what the last Dense layer is given, but {model.name!r} has {what}. Give the layer that name."
+        )
+    return keras.Model(model.input, found[0])
 
 
 def _fast_layer(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -6,7 +6,7 @@ import keras
 
 from core.errors import ModelError
 from core.networks.hyperparameters import Hyperparameters, convolutions_of, plan_layers
-from core.networks.inference import LOGITS_LAYER
+from core.networks.inference import LOGITS_LAYER, NETWORK_NAME
 
 WARM_UP_SHARE = 0.05  # of the horizon's steps
 _MOMENTUM = 0.9
@@ -52,7 +52,7 @@ def build_model(
     initializer = keras.initializers.GlorotUniform(seeds.next())
     x = keras.layers.Dense(n_writers, kernel_initializer=initializer, dtype="float32", name=LOGITS_LAYER)(x)
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, probabilities, name="patch_cnn")
+    return keras.Model(inputs, probabilities, name=NETWORK_NAME)
 
 
 def build_optimizer(hyperparameters: Hyperparameters, n_steps: int) -> keras.optimizers.Optimizer:

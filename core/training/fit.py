@@ -17,7 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from core.errors import CheckpointError, TrainingError
-from core.networks.inference import copy_variables, fast_twin
+from core.networks.inference import OwnNetwork, copy_variables, network_to_train
 from core.networks.model import build_optimizer
 from core.training.checkpoint import CheckpointFile, FitState, fit_identity, load_checkpoint, save_checkpoint
 from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor
@@ -70,8 +70,8 @@ def fit(
     threads and the precision are the same.
 
     Args:
-        model: of `build_model`. Its weights are those of the latest epoch whenever `validate` or `on_epoch` is called,
-            and those of the best epoch after a complete fit.
+        model: of `build_model`, or the user's own. Its weights are those of the latest epoch whenever
+            `validate` or `on_epoch` is called, and those of the best epoch after a complete fit.
         feed: of training patches.
         validate: scores the model after every epoch, without changing it.
         plan: from where and how far.
@@ -83,7 +83,7 @@ def fit(
     """
     if plan.horizon_epochs < 1:
         raise TrainingError(f"horizon_epochs must be 1 or more, but got {plan.horizon_epochs}.")
-    twin = fast_twin(model)
+    twin = network_to_train(model)
     optimizer = build_optimizer(plan.hyperparameters, plan.horizon_epochs * feed.n_batches(0))
     optimizer.build(twin.trainable_variables)
     step = TrainingStep(twin, optimizer, plan.hyperparameters.label_smoothing)
@@ -117,7 +117,9 @@ class TrainingStep:
     in the sum.
     """
 
-    def __init__(self, network: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float) -> None:
+    def __init__(
+        self, network: keras.Model | OwnNetwork, optimizer: keras.optimizers.Optimizer, label_smoothing: float
+    ) -> None:
         """Prepare; the graph is traced at the first call.
 
         Args:
@@ -161,6 +163,8 @@ class TrainingStep:
             logits = self._network(patches, training=True)
             losses = self._losses(labels, logits)
             loss = tf.reduce_mean(losses)
+            if self._network.losses:  # of regularisers, in a network of the user's own
+                loss += tf.add_n(self._network.losses)
         gradients = tape.gradient(loss, [weight.value for weight in weights])
         self._optimizer.apply(gradients, weights)
         hits = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
@@ -178,7 +182,7 @@ class TrainingStep:
         return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
 
 
-def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model) -> FitState:
+def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model | OwnNetwork) -> FitState:
     definition = {
         "hyperparameters": plan.hyperparameters.as_dict(),
         "monitor": [plan.monitor.metric, plan.monitor.direction, plan.monitor.patience],
@@ -186,6 +190,7 @@ def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model) -> FitState:
         "n_batches": feed.n_batches(0),
         "seed": plan.seed,
         "shapes": [list(variable.shape) for variable in twin.variables],
+        **({"own": dict(plan.own)} if plan.own else {}),
     }
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     precision = keras.config.dtype_policy().name
@@ -193,7 +198,11 @@ def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model) -> FitState:
 
 
 def _restore(
-    checkpoint: Path, plan: FitPlan, fresh: FitState, twin: keras.Model, optimizer: keras.optimizers.Optimizer
+    checkpoint: Path,
+    plan: FitPlan,
+    fresh: FitState,
+    twin: keras.Model | OwnNetwork,
+    optimizer: keras.optimizers.Optimizer,
 ) -> FitState:
     """Load the checkpoint into network and optimizer; threads and precision stay those of now."""
     state = load_checkpoint(checkpoint, plan.checkpoint_sha256)
@@ -252,7 +261,7 @@ def _next_state(
     state: FitState,
     monitor: Monitor,
     metrics: Mapping[str, float],
-    twin: keras.Model,
+    twin: keras.Model | OwnNetwork,
     optimizer: keras.optimizers.Optimizer,
 ) -> FitState:
     """The state after one more epoch."""
@@ -270,7 +279,7 @@ def _next_state(
     return replace(now, best=weights, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
 
 
-def _values(holder: keras.Model | keras.optimizers.Optimizer) -> list[NDArray[np.generic]]:
+def _values(holder: keras.Model | OwnNetwork | keras.optimizers.Optimizer) -> list[NDArray[np.generic]]:
     return [variable.numpy() for variable in holder.variables]
 
 

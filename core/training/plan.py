@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from core.networks.hyperparameters import Hyperparameters
+from core.space import Value
 from core.training.checkpoint import CheckpointFile
 
 Precision = Literal["float32", "mixed_bfloat16"]
@@ -45,6 +46,7 @@ class FitPlan:
         checkpoint: go on from here; `None` to start.
         checkpoint_sha256: expected hash of that file, where it is known.
         seed: recorded and compared on going on; the network and the feed have their own.
+        own: hyperparameters of a network of the user's own; compared on going on.
     """
 
     hyperparameters: Hyperparameters
@@ -55,6 +57,7 @@ class FitPlan:
     checkpoint: Path | None = None
     checkpoint_sha256: str | None = None
     seed: int = 0
+    own: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

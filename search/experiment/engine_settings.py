@@ -73,6 +73,11 @@ class OptunaSettings(Settings):
         return self
 
     @property
+    def pauses(self) -> bool:
+        """Whether it pauses trials, which then go on from their checkpoints."""
+        return self.pruner == "asha"
+
+    @property
     def label(self) -> str:
         """The engine in a few words, for tables and pictures."""
         return f"optuna {self.sampler}" + ("" if self.pruner == "none" else f" + {self.pruner}")
@@ -106,6 +111,11 @@ class KerasTunerSettings(Settings):
 
     hyperband_iterations: int | None = Field(default=None, ge=1)
     """How often `hyperband` goes through all its brackets; `null` until the budget is used up."""
+
+    @property
+    def pauses(self) -> bool:
+        """Whether it pauses trials, which then go on from their checkpoints."""
+        return self.oracle == "hyperband"
 
     @property
     def label(self) -> str:

@@ -110,6 +110,12 @@ class Experiment(Settings):
                 f"is trained by whosehand ({TRAIN_PATCH_CNN}), but objective.run is {self.objective.run}; leave one out"
             )
             raise WrongKeysError({("model",): rule})
+        if self.objective.is_own and self.engine.pauses and not self.objective.checkpoints:
+            rule = (
+                f"pauses trials ({self.engine.label}), which go on from their checkpoints, but {self.objective.run} "
+                "leaves none; take another engine, or let it leave some and set objective.checkpoints: true"
+            )
+            raise WrongKeysError({("engine",): rule})
         names = self.space.own_names()
         if self.model is None and not self.objective.is_own:
             if names:
@@ -232,10 +238,16 @@ def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
     keys = [*old_values, *(key for key in new_values if key not in old_values)]
     absent = "(not there)"
     return [
-        f"{key}: {old_values.get(key, absent)} -> {new_values.get(key, absent)}"
+        _difference(key, old_values.get(key, absent), new_values.get(key, absent))
         for key in keys
         if old_values.get(key, absent) != new_values.get(key, absent)
     ]
+
+
+def _difference(key: str, old: str, new: str) -> str:
+    if key.startswith("code.") and key.endswith(".sha256"):
+        return f"the source of {key.removeprefix('code.').removesuffix('.sha256')}: {old[:13]}... -> {new[:13]}..."
+    return f"{key}: {old} -> {new}"
 
 
 def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:

@@ -44,6 +44,7 @@ MOVED_OBJECTIVES = {
     "search.cheap_objective:train_cheaply": "search.objectives.cheap:train_cheaply",
 }
 """Import paths as version 0.1 wrote them into files and ledgers, and what they are called today."""
+OWN_METRIC = "val/loss"
 _LOW_IS_GOOD = ("loss", "error")
 _HIGH_IS_GOOD = ("top1", "top5", "f1", "accuracy")
 
@@ -52,7 +53,8 @@ class ObjectiveSettings(Settings):
     """What the search makes as low or as high as it can."""
 
     metric: str = "val/image_logloss"
-    """A validation score of the epochs' reports. Log-loss is the default, because accuracies tie and saturate."""
+    """A validation score of the epochs' reports. Log-loss is the default, because accuracies tie and saturate; of an
+    objective of your own it is what that calls val/loss."""
 
     direction: Literal["auto", "minimize", "maximize"] = "auto"
     """Whether low or high values are better; `auto` tells by the metric's name."""
@@ -61,6 +63,10 @@ class ObjectiveSettings(Settings):
     """What runs a trial, `module:function`: whosehand's own training, or a function of your own. `objective:
     module:function` is short for it."""
 
+    checkpoints: bool = False
+    """Whether an objective of your own leaves a checkpoint with each report and goes on from it. Without, a trial whose
+    worker is lost starts again, and engines that pause trials are refused."""
+
     @field_validator("run")
     @classmethod
     def _by_its_present_name(cls, run: str) -> str:
@@ -68,6 +74,8 @@ class ObjectiveSettings(Settings):
 
     @model_validator(mode="after")
     def _metric_is_known(self) -> Self:
+        if self.is_own and "metric" not in self.model_fields_set:
+            object.__setattr__(self, "metric", OWN_METRIC)
         if self.metric.startswith("test"):
             rule = f"must be a validation score, because the search sees no test page, but got {self.metric!r}"
             raise WrongKeysError({("metric",): rule})

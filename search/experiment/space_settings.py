@@ -9,22 +9,12 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from core.errors import SpaceError
 from core.mistakes import WrongKeysError
-from core.networks.hyperparameters import Hyperparameters, default_space, seed_recipe
+from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters, default_space, seed_recipe
 from core.settings import Settings
 from core.space import Categorical, SearchSpace, Value
 from core.space.dimensions import dimension_from_plain
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Hyperparameters))
-TRAINING_HYPERPARAMETERS = (
-    "optimizer",
-    "learning_rate",
-    "schedule",
-    "weight_decay",
-    "label_smoothing",
-    "batch_size",
-    "augmentation",
-)
-"""Those that count whoever has built the network."""
 OURS_ALONE = "ours alone"
 """Key of the validation context: whether names must be hyperparameters of whosehand's."""
 Entry = Literal["seed_recipe"] | dict[str, Value]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 import search.tracking  # noqa: F401  (throws MLflow's switches before MLflow is imported)
 from core.errors import RegistryError
-from core.identification.model_record import ModelRecord
+from core.identification.model_record import ModelRecord, own_layers
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +67,8 @@ def load_model(folder: Path) -> "keras.Model":
     from mlflow.exceptions import MlflowException
 
     try:
-        return mlflow.tensorflow.load_model(str(folder), keras_model_kwargs={"compile": False})
+        with own_layers(folder):
+            return mlflow.tensorflow.load_model(str(folder), keras_model_kwargs={"compile": False})
     except (MlflowException, OSError, ValueError, TypeError) as error:
         raise RegistryError(f"The model in {folder} cannot be loaded: {error}") from error
 

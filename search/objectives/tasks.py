@@ -1,11 +1,30 @@
 """What a worker must know to train or score patch CNNs; free of TensorFlow, since the driver makes it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from core.settings import InkSettings, PatchSettings
+from core.space import Value
 from core.training.plan import Monitor
+
+
+@dataclass(frozen=True)
+class FunctionReference:
+    """Where a worker finds a function of the user's own.
+
+    Attributes:
+        path: `module:function`.
+        folder: with a copy of its sources as they were when the sweep was launched; `None` if it is installed.
+        beside: where the sources were found; other modules there can be imported, too.
+        pickle: the function itself; `None` where it can be imported.
+    """
+
+    path: str
+    folder: Path | None = None
+    beside: Path | None = None
+    pickle: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -21,6 +40,7 @@ class PatchTask:
         keeps_model: whether a completed trial saves its model.
         keeps_checkpoints: whether every epoch leaves a checkpoint; without, a lost trial begins anew. Only to measure
             what they cost.
+        network: builds a network of the user's own; `None` for whosehand's.
     """
 
     line_store: Path
@@ -30,21 +50,60 @@ class PatchTask:
     monitor: Monitor
     keeps_model: bool = True
     keeps_checkpoints: bool = True
+    network: FunctionReference | None = None
+
+
+RUN_OWN = "search.objectives.own:run_own"
+
+
+@dataclass(frozen=True)
+class OwnTask:
+    """What a trial of an objective of the user's own must know.
+
+    Attributes:
+        function: the objective.
+        metric: its score that is searched for.
+        checkpoints: whether it leaves a checkpoint with each report, and goes on from it.
+        patches: the corpus, and how patches are cut; `None` where the experiment has no corpus.
+    """
+
+    function: FunctionReference
+    metric: str
+    checkpoints: bool
+    patches: PatchTask | None
+
+
+CHECK_NETWORK = "search.objectives.network_check:check_network"
+
+
+@dataclass(frozen=True)
+class NetworkCheck:
+    """A network of the user's own that is tried on one batch before a sweep starts.
+
+    Attributes:
+        network: builds it.
+        hyperparameters: a point of the space.
+        size_px: side of a patch.
+    """
+
+    network: FunctionReference
+    hyperparameters: Mapping[str, Value]
+    size_px: int
 
 
 @dataclass(frozen=True)
 class ScoringTask:
-    """A saved model, and the part of a split that it is scored on by `search.objectives.patch_cnn:score_patch_cnn`.
+    """A saved model, and the subset of a split that it is scored on by `search.objectives.patch_cnn:score_patch_cnn`.
 
     Attributes:
         model: the model's folder.
         task: of the trial that trained it.
-        part: of the split; `test` only after the opening was written down.
+        subset: of the split; `test` only after the opening was written down.
     """
 
     model: Path
     task: PatchTask
-    part: Literal["validation", "test"]
+    subset: Literal["validation", "test"]
 
 
 ANSWER_PATCHES = "search.objectives.patch_cnn:answer_validation_patches"

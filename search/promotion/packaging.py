@@ -5,12 +5,14 @@ The objective runs in a worker process; the driver gets a reference to the folde
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import ModelError
 from core.identification.calibration import (
     Calibration,
     CalibrationUnit,
@@ -20,7 +22,7 @@ from core.identification.calibration import (
     items_of,
 )
 from core.identification.gallery import GALLERY_FILE, Gallery, choose_gallery
-from core.identification.model_record import ModelRecord
+from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
 from core.identification.prediction import Prediction, rank_writers
 from core.lines.store import LineStore
 from core.networks.inference import Embedder, Predictor, in_batches
@@ -56,9 +58,13 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
         units.append("page")
     calibrations = tuple(_calibration(asked, unit, job) for unit in units)
     record = replace(ModelRecord.load(job.model), calibrations=calibrations, unit=job.unit)
-    gallery_path = spec.work_dir / GALLERY_FILE
-    _gallery(asked).save(gallery_path)
-    further = {SPLIT: job.task.split, GALLERY: gallery_path}
+    further = {SPLIT: job.task.split}
+    with suppress(ModelError):  # a network of the user's own without an embedding: evidence shows no examples
+        gallery = _gallery(asked)
+        further[GALLERY] = spec.work_dir / GALLERY_FILE
+        gallery.save(further[GALLERY])
+    if record.own_module:
+        further["own_code"] = job.model / OWN_CODE_FOLDER
     folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier", further)
     reference_path = spec.work_dir / REFERENCE_FILE
     write_references(_references(asked, record, job.references), reference_path)

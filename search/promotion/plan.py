@@ -103,6 +103,7 @@ def prepare_promotion(
     _refuse_leaky(experiment)
     trial, why = _choose_trial(sweep, choice.trial)
     rule = f"Trial {trial.number} is promoted: {why}."
+    _refuse_without_model(experiment, trial)
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_progress)
     name = choice.model or experiment.model_name
@@ -117,6 +118,24 @@ def _refuse_leaky(experiment: Experiment) -> None:
             f"A model is promoted for what it does on new pages, but the split of {experiment.name!r} is by {leaky} "
             f"(split.leaky: {leaky}): its best trial is the one that knows the same pages best. Run the sweep without "
             "`split.leaky`, under another name, and promote that."
+        )
+
+
+def _refuse_without_model(experiment: Experiment, trial: TrialRecord) -> None:
+    """An objective of the user's own may leave no network; the sweep has its best values all the same."""
+    if not experiment.objective.is_own:
+        return
+    if experiment.corpus is None:
+        raise RegistryError(
+            f"A promotion makes a model that identifies writers, but {experiment.name!r} searches with "
+            f"{experiment.objective.run} and has no `corpus`. Its best values are those of trial {trial.number}: "
+            f"{dict(trial.proposed.hyperparameters)}."
+        )
+    if trial.result is None or trial.result.model is None:
+        raise RegistryError(
+            f"A promotion needs a model, but {experiment.objective.run} left none in trial {trial.number}. Let it call "
+            "`trial.save_model(model)` before it returns, with a Keras network from patches (n, height, width, 1), 0 "
+            "ink to 255 paper, to probabilities (n, n_writers) in float32; class k is `trial.corpus.writer_ids[k]`."
         )
 
 

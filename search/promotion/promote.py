@@ -29,7 +29,7 @@ from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.refit import PackagedModel, Refit, package_refit, run_refit
-from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets
+from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import Progress
 from search.tracking.aliases import ChampionMovedError, challenge, set_champion
 from search.tracking.registry import (
@@ -145,6 +145,7 @@ def _fit_and_register(job: PromotionJob, progress: Progress) -> _Registered:
     experiment, corpus = job.experiment, job.corpus
     # The refit's model is what a promotion is for, also where the sweep keeps none.
     task = replace(patch_task(experiment, corpus, job.workspace.sweep(experiment.name)), keeps_model=True)
+    fitted = trial_task(experiment, corpus, job.workspace.sweep(experiment.name), keeps_model=True)
     tracker = MlflowTracker(
         job.store,
         experiment.name,
@@ -155,7 +156,7 @@ def _fit_and_register(job: PromotionJob, progress: Progress) -> _Registered:
         ),
         command="whosehand promote",
     )
-    refit = run_refit(experiment, job.workspace, job.sweep.created, job.trial, job.epochs, task, tracker, progress)
+    refit = run_refit(experiment, job.workspace, job.sweep.created, job.trial, job.epochs, fitted, tracker, progress)
     packaged = package_refit(refit, experiment, job.workspace, corpus, task)
     model_id = tracker.add_model("identifier", packaged.folder, job.epochs)
     version = register_version(job.store, job.name, model_id, job.lineage())

@@ -26,9 +26,9 @@ from search.ledger.files import is_intact, write_atomically
 from search.ledger.ledger import open_ledger
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
-from search.objectives.tasks import PatchTask
+from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.given_points import FixedEngine
-from search.sweep.launch import local_executor, sweep_plan
+from search.sweep.launch import local_executor, sweep_plan, worker_objective
 from search.sweep.loop import run_sweep
 from search.sweep.preparation import PreparedCorpus
 from search.sweep.progress import Progress, SilentProgress
@@ -108,7 +108,7 @@ def run_refit(
     sweep: SweepCreated,
     trial: TrialRecord,
     epochs: int,
-    task: PatchTask,
+    task: PatchTask | OwnTask,
     tracker: MlflowTracker,
     progress: Progress,
 ) -> Refit:
@@ -142,7 +142,7 @@ def run_refit(
             ledger,
             replace(sweep_plan(experiment, task, epochs, BudgetSettings(trials=1)), title="Refit"),
             FixedEngine([trial.proposed.hyperparameters]),
-            local_executor(experiment, experiment.objective.run, n_workers=1),
+            local_executor(experiment, worker_objective(experiment), n_workers=1),
             tracker,
             SilentProgress() if is_done else progress,
         )

@@ -29,10 +29,17 @@ from search.ledger.ledger import LEDGER_NAME, open_ledger, read_ledger
 from search.ledger.ranking import Direction, rank, score_name
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.objectives.tasks import PatchTask
+from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.given_points import FixedEngine
 from search.sweep.known_sweeps import KnownSweep, read_sweep
-from search.sweep.launch import local_executor, patch_task, search_facts, sweep_plan, tracked_datasets
+from search.sweep.launch import (
+    local_executor,
+    search_facts,
+    sweep_plan,
+    tracked_datasets,
+    trial_task,
+    worker_objective,
+)
 from search.sweep.loop import run_sweep
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import Progress
@@ -283,7 +290,7 @@ def train_finalists(
     trials = choose_finalists(sweep, choice)
     store = open_store(sweep.experiment.tracking, workspace.root)
     corpus = prepare_corpus(sweep.experiment, workspace, on_progress)
-    task = replace(patch_task(sweep.experiment, corpus, sweep.folder), keeps_model=False)
+    task = trial_task(sweep.experiment, corpus, sweep.folder, keeps_model=False)
     for trial in trials:
         _train(sweep, workspace, trial, choice.n_repeats, task, corpus, store, progress)
     ranking = read_finalists(sweep)
@@ -336,7 +343,7 @@ def _train(
     workspace: Workspace,
     trial: TrialRecord,
     n_repeats: int,
-    task: PatchTask,
+    task: PatchTask | OwnTask,
     corpus: PreparedCorpus,
     store: TrackingStore,
     progress: Progress,
@@ -368,7 +375,7 @@ def _train(
             ledger,
             plan,
             FixedEngine([trial.proposed.hyperparameters] * repeats),
-            local_executor(experiment, experiment.objective.run),
+            local_executor(experiment, worker_objective(experiment)),
             _tracker(sweep, trial, corpus, store, repeats),
             progress,
         )

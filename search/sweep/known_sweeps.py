@@ -14,6 +14,7 @@ from search.experiment.workspace import Workspace
 from search.ledger.events import SweepCreated
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.state import SweepState
+from search.sweep.own_code import with_code
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def forked(experiment: Experiment, name: str, workspace: Workspace) -> Experimen
         LedgerError: if there is no old sweep, or nothing has changed that keeps it from going on.
     """
     old = read_sweep(experiment.name, workspace)
-    changes = differences(old.created.config, experiment)
+    changes = differences(old.created.config, with_code(experiment, workspace.root)[0])
     if not changes:
         raise LedgerError(
             f"A fork is for an experiment that has changed, but nothing that decides a score has changed since "
@@ -79,10 +80,10 @@ def forked(experiment: Experiment, name: str, workspace: Workspace) -> Experimen
     description = f"{experiment.description} {origin}".strip()
     try:
         # Validated again, because the name has a pattern.
-        return Experiment.model_validate_json(
-            experiment.model_copy(update={"name": name, "description": description}).model_dump_json(), strict=True
-        )
+        fork = experiment.model_copy(update={"name": name, "description": description})
+        Experiment.model_validate_json(fork.model_dump_json(), strict=True)
     except ValidationError as error:
         raise ConfigError(
             f"A sweep's name has small letters, digits, `-` and `_`, 60 at most, but --fork got {name!r}."
         ) from error
+    return fork

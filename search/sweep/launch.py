@@ -1,14 +1,12 @@
 """From an experiment to a running sweep: prepares the corpus, opens ledger, engine, workers and tracking."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.crash_points import crash_point
-from core.errors import SplitError
+from core.errors import ConfigError, SplitError
 from core.lines.reading import ProgressCallback
-from core.networks.hyperparameters import Hyperparameters
-from core.space import Point
 from core.training.plan import Monitor, choose_precision
 from search.engines import open_engine
 from search.engines.base import EngineSettings
@@ -18,9 +16,10 @@ from search.experiment.experiment import Experiment, differences, free_changes
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
-from search.objectives.tasks import PatchTask
+from search.objectives.tasks import CHECK_NETWORK, RUN_OWN, OwnTask, PatchTask
 from search.sweep.disk import check_disk_space, measure_disk
 from search.sweep.loop import run_sweep
+from search.sweep.own_code import Sources, checked_network, function_reference, keep_code, with_code
 from search.sweep.plan import SweepOutcome, SweepPlan
 from search.sweep.preparation import (
     CORPUS_REPORT_FILE,
@@ -35,6 +34,8 @@ from search.tracking.models import artifact_folder
 from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, open_store
 from search.tracking.tracker import MlflowTracker, SearchFacts
+
+_CORPUS_FILES = (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,13 @@ def launch_sweep(
         WhosehandError: says what is wrong and how to mend it.
     """
     folder = workspace.sweep(experiment.name)
+    experiment, sources = with_code(experiment, workspace.root)
+    if experiment.model is not None:
+        experiment, remark = checked_network(
+            experiment, sources, local_executor(experiment, CHECK_NETWORK, n_workers=1)
+        )
+        if remark:
+            progress.say(remark)
     with open_ledger(
         folder,
         name=experiment.name,
@@ -78,7 +86,7 @@ def launch_sweep(
         if not ledger.state.launches:
             (folder / SPLIT_FILE).unlink(missing_ok=True)  # of a launch that a crash ended before it began
         try:
-            return _launch(experiment, workspace, ledger, progress, on_progress)
+            return _launch(experiment, sources, workspace, ledger, progress, on_progress)
         except BaseException:
             if not ledger.state.launches:
                 # It never began: the mistake can be mended in the file, and the next launch begins with that.
@@ -89,6 +97,7 @@ def launch_sweep(
 
 def _launch(
     experiment: Experiment,
+    sources: Sources,
     workspace: Workspace,
     ledger: Ledger,
     progress: Progress,
@@ -97,12 +106,18 @@ def _launch(
     check_can_train(experiment)
     check_disk_space(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
     store = open_store(experiment.tracking, workspace.root)
-    corpus = prepare_corpus(experiment, workspace, on_progress, reports=ledger.folder)
-    if corpus.shortcomings:
-        progress.say(f"{corpus.shortcomings}; `whosehand data stats` lists them.")
-    if corpus.manifest.warning:
-        progress.say(corpus.manifest.warning)
-    task = patch_task(experiment, corpus, ledger.folder)
+    code_files = keep_code(experiment, sources, ledger.folder)
+    corpus, warning, files = None, "", code_files
+    if experiment.corpus is not None:
+        corpus = prepare_corpus(experiment, workspace, on_progress, reports=ledger.folder)
+        warning, files = corpus.manifest.warning, (*_CORPUS_FILES, *code_files)
+        for said in (
+            f"{corpus.shortcomings}; `whosehand data stats` lists them." if corpus.shortcomings else "",
+            warning,
+        ):
+            if said:
+                progress.say(said)
+    task = trial_task(experiment, corpus, ledger.folder)
     crash_point("split-saved")
     engine = open_engine(experiment.engine, engine_settings(experiment, ledger.created.sweep_id))
     tracker = MlflowTracker(
@@ -110,13 +125,13 @@ def _launch(
         experiment.name,
         search_facts(experiment),
         experiment.tracking,
-        datasets=tracked_datasets(corpus),
-        sweep_files={name: ledger.folder / name for name in (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE)},
+        datasets=tracked_datasets(corpus) if corpus is not None else (),
+        sweep_files={name: ledger.folder / name for name in files},
         remark=lambda: str(measure_disk(ledger.folder, artifact_folder(store, experiment.name))),
-        warning=corpus.manifest.warning,
+        warning=warning,
     )
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
-    executor = local_executor(experiment, experiment.objective.run)
+    executor = local_executor(experiment, worker_objective(experiment))
     return LaunchedSweep(run_sweep(ledger, plan, engine, executor, tracker, progress), ledger.folder, store)
 
 
@@ -138,7 +153,7 @@ def engine_settings(experiment: Experiment, sweep_id: str) -> EngineSettings:
     """What every engine is told of an experiment."""
     return EngineSettings(
         space=experiment.space.search_space(),
-        enqueued=experiment.space.enqueued_points(),
+        enqueued=experiment.space.enqueued_points(experiment.complete),
         seed=experiment.seed,
         objective=experiment.objective.metric,
         direction=experiment.objective.resolved_direction,
@@ -151,6 +166,32 @@ def search_facts(experiment: Experiment) -> SearchFacts:
     """What a tracker is told of an experiment."""
     objective = experiment.objective
     return SearchFacts(objective.metric, objective.resolved_direction, experiment.seed, experiment.engine.label)
+
+
+def trial_task(
+    experiment: Experiment, corpus: PreparedCorpus | None, folder: Path, keeps_model: bool | None = None
+) -> PatchTask | OwnTask:
+    """What a worker must know to run a trial, whosehand's or of the user's own objective.
+
+    Args:
+        experiment: with its code.
+        corpus: `None` where the experiment has none.
+        folder: the sweep's.
+        keeps_model: whether a trial saves its model; `None` for what the experiment says.
+
+    Raises:
+        SplitError: as `patch_task`.
+        OwnCodeError: if a function of the user's own is not there any more.
+    """
+    patches = patch_task(experiment, corpus, folder) if corpus is not None else None
+    if patches is not None and keeps_model is not None:
+        patches = replace(patches, keeps_model=keeps_model)
+    if not experiment.objective.is_own:
+        if patches is None:
+            raise ConfigError(f"{experiment.objective.run} needs a `corpus`, but the experiment has none.")
+        return patches
+    function = function_reference(experiment, experiment.objective.run, folder)
+    return OwnTask(function, experiment.objective.metric, experiment.objective.checkpoints, patches)
 
 
 def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> PatchTask:
@@ -170,13 +211,14 @@ def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> 
             experiment.training.early_stopping_patience,
         ),
         keeps_model=experiment.tracking.keep_models != 0,
+        network=function_reference(experiment, experiment.model, folder) if experiment.model is not None else None,
     )
 
 
-def sweep_plan(experiment: Experiment, task: PatchTask, epochs: int, budget: BudgetSettings) -> SweepPlan:
+def sweep_plan(experiment: Experiment, task: PatchTask | OwnTask, epochs: int, budget: BudgetSettings) -> SweepPlan:
     """What the loop must know, for the sweep itself and for a refit of `epochs` epochs."""
     return SweepPlan(
-        objective=experiment.objective.run,
+        objective=worker_objective(experiment),
         settings=task,
         metric=experiment.objective.metric,
         direction=experiment.objective.resolved_direction,
@@ -184,10 +226,15 @@ def sweep_plan(experiment: Experiment, task: PatchTask, epochs: int, budget: Bud
         seed=experiment.seed,
         precision=choose_precision(experiment.training.precision),
         budget=budget,
-        complete=lambda point: _complete(experiment, point),
+        complete=experiment.complete,
         max_attempts=experiment.executor.max_attempts,
         min_free_bytes=int(experiment.executor.min_free_mb * 1e6),
     )
+
+
+def worker_objective(experiment: Experiment) -> str:
+    """What a worker runs: whosehand's training, or what runs an objective of the user's own."""
+    return RUN_OWN if experiment.objective.is_own else str(experiment.objective.run)
 
 
 def local_executor(experiment: Experiment, objective: str, n_workers: int | None = None) -> LocalExecutor:
@@ -233,7 +280,3 @@ def tracked_datasets(corpus: PreparedCorpus, with_test: bool = False) -> tuple[T
         )
         for part in (("train", "validation", "test") if with_test else ("train", "validation"))
     )
-
-
-def _complete(experiment: Experiment, point: Point) -> Point:
-    return Hyperparameters.from_point({**experiment.space.fixed, **point}).as_dict()

@@ -159,4 +159,4 @@ def test_a_changed_source_is_a_difference_and_its_folder_is_none(tmp_path: Path)
     moved = experiment.model_copy(update={"code": {"forest:run": OwnCode(sha256="a")}})
     changed = experiment.model_copy(update={"code": {"forest:run": OwnCode(sha256="b")}})
     assert differences(old.snapshot(), moved) == []
-    assert differences(old.snapshot(), changed) == ['code.forest:run.sha256: "a" -> "b"']
+    assert differences(old.snapshot(), changed) == ['the source of forest:run: "a"... -> "b"...']
