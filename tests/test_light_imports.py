@@ -23,6 +23,7 @@ HEAVY = {
 }
 COMMAND = "import runpy, sys; sys.argv = {arguments}; runpy.run_module('search.cli.main', run_name='__main__')"
 LIGHT = {
+    "importing the Python API": "import whosehand",
     "importing the package": "import search.experiment",
     "importing the experiment": "import search.experiment.experiment",
     "reading and checking a file": (

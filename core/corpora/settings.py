@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -54,10 +54,20 @@ class WriterSettings(Settings):
     """Only the writers with most of something, among those that all other rules leave."""
 
 
+class RootedSettings(Settings):
+    """A corpus in a folder. In Python the folder may be given without its name: `Folder("scans")`."""
+
+    def __init__(self, root: str | Path | None = None, /, **values: Any) -> None:
+        """Take the folder and the other keys; see `Settings`."""
+        super().__init__(**(values if root is None else {"root": root, **values}))
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see `Settings`
+
+
 CvlUnit = Literal["page", "line", "word"]
 
 
-class CvlSettings(Settings):
+class CvlSettings(RootedSettings):
     """Where the database lies, and what one image shows."""
 
     layout: Literal["cvl"] = "cvl"
@@ -68,7 +78,7 @@ class CvlSettings(Settings):
     """What one image shows: `page` (the cropped one, where it is there), `line` or `word`."""
 
 
-class DhsdSettings(Settings):
+class DhsdSettings(RootedSettings):
     """Where the data set lies."""
 
     layout: Literal["dhsd"] = "dhsd"
@@ -76,7 +86,7 @@ class DhsdSettings(Settings):
     """The folder that holds train.csv, test.csv and german_hw_data."""
 
 
-class FolderSettings(Settings):
+class FolderSettings(RootedSettings):
     """Where the scans lie and what one file holds."""
 
     layout: Literal["folder"] = "folder"
@@ -105,7 +115,7 @@ class HandsSettings(Settings):
 IamUnit = Literal["form", "line", "sentence", "word"]
 
 
-class IamSettings(Settings):
+class IamSettings(RootedSettings):
     """Where the database lies, and what one image shows."""
 
     layout: Literal["iam"] = "iam"
@@ -131,7 +141,7 @@ class ManifestSettings(Settings):
     """What one image file holds: `line`, `page`, or `auto`: the ink tells."""
 
 
-class NamedFilesSettings(Settings):
+class NamedFilesSettings(RootedSettings):
     """Where the images of a corpus lie whose file names say everything; see `core.corpora.named_files`."""
 
     layout: str
@@ -195,7 +205,7 @@ _GROUPS = ("writer", "page", "line", "text", "split")
 _EXAMPLE = r"'(?P<writer>\d+)_(?P<page>\d+)'"
 
 
-class PatternSettings(Settings):
+class PatternSettings(RootedSettings):
     """Where the images lie and how they are named."""
 
     layout: Literal["pattern"] = "pattern"

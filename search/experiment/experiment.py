@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
+import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
@@ -51,7 +52,7 @@ class Experiment(Settings):
     """Of all random choices but those of corpus and split, which have their own."""
 
     corpus: CorpusSettings | None = None
-    """Whose handwriting: `layout` is hands, dhsd or folder; the other keys depend on it. Only an `objective` of your
+    """Whose handwriting: `layout` says how its files lie; the other keys depend on it. Only an `objective` of your
     own can do without."""
 
     writers: WriterSettings = Field(default_factory=WriterSettings)
@@ -156,6 +157,33 @@ class Experiment(Settings):
             raise ConfigError(f"This needs handwriting, but the experiment {self.name!r} has no `corpus`.")
         return self.corpus
 
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Experiment":
+        """Read and check an experiment file.
+
+        Args:
+            path: of the YAML file.
+            overrides: `a.b=value` texts that win over the file, the value in YAML.
+
+        Raises:
+            ConfigError: lists every mistake in a line of its own, with place, key, value and what is allowed.
+        """
+        return load_experiment(Path(path), overrides)
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """The experiment as a file says it; what has its default is left out.
+
+        Args:
+            path: write the file here, too; an existing one is replaced.
+
+        Returns:
+            The file's text; `Experiment.load` makes an equal experiment of it.
+        """
+        text = yaml.safe_dump(_stated(self), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
     @property
     def model_name(self) -> str:
         """Name of the promoted model in the registry."""
@@ -215,6 +243,15 @@ def _beside(experiment: Experiment, folder: Path) -> Experiment:
         run = FunctionPath.beside(experiment.objective.run, folder)
         changes["objective"] = experiment.objective.model_copy(update={"run": run})
     return experiment.model_copy(update=changes)
+def _stated(settings: Settings) -> dict[str, Any]:
+    """The keys and values that differ from the defaults, and those that say which member of a union is meant."""
+    plain, stated = settings.model_dump(mode="json"), {}
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        is_tag = get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+        if is_tag or value != field.get_default(call_default_factory=True):
+            stated[name] = _stated(value) if isinstance(value, Settings) else plain[name]
+    return stated
 
 
 def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from core.errors import SpaceError
 from core.mistakes import WrongKeysError
 from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters, default_space, seed_recipe
 from core.settings import Settings
-from core.space import Categorical, SearchSpace, Value
-from core.space.dimensions import dimension_from_plain
+from core.space import Categorical, Dimension, SearchSpace, Value
+from core.space.dimensions import dimension_from_plain, dimension_to_plain
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Hyperparameters))
 OURS_ALONE = "ours alone"
@@ -45,6 +45,19 @@ class SpaceSettings(Settings):
     """Points to try first, in this order: `seed_recipe`, or some hyperparameters by name (the others have their fixed
     value or their default). A point may lie outside of the space: it is trained and ranked, but teaches the search
     nothing."""
+
+    @field_validator("dimensions", mode="before")
+    @classmethod
+    def _typed_dimensions_as_plain_ones(cls, dimensions: Any) -> Any:
+        """Python may give `Integer`, `Real` and `Categorical` themselves, by name or as a list."""
+        if isinstance(dimensions, list | tuple) and all(isinstance(each, Dimension) for each in dimensions):
+            dimensions = {dimension.name: dimension for dimension in dimensions}
+        if not isinstance(dimensions, Mapping):
+            return dimensions
+        return {
+            name: dimension_to_plain(each) if isinstance(each, Dimension) and each.name == name else each
+            for name, each in dimensions.items()
+        }
 
     @field_validator("dimensions")
     @classmethod

@@ -75,6 +75,22 @@ class Promotion:
     was_opened_before: bool
     n_openings: int
 
+    @property
+    def is_champion(self) -> bool:
+        """Whether the model is the champion now."""
+        return self.became != "challenger"
+
+    @property
+    def gate(self) -> GateResult:
+        """The gate's checks, and the reasons where one was not passed."""
+        return self.gate_result
+
+    @property
+    def card(self) -> str:
+        """The model card as Markdown: what it was trained on, how well it does, what it cannot do."""
+        path = self.refit.folder / CARD_FILE
+        return path.read_text(encoding="utf-8") if path.exists() else self.version.description
+
 
 def promote(
     sweep_name: str,

@@ -141,12 +141,23 @@ def find_sweep_run(store: TrackingStore, sweep_name: str, sweep_id: str) -> Run 
     Raises:
         TrackingError: if the store cannot be read.
     """
+    return find_run(store, sweep_name, sweep_id, None)
+
+
+def find_run(store: TrackingStore, sweep_name: str, sweep_id: str, trial: int | None) -> Run | None:
+    """A trial's run, or the sweep's own where `trial` is `None`; `None` if it was never tracked there.
+
+    Raises:
+        TrackingError: if the store cannot be read.
+    """
     client = store.client()
-    with tracking_errors(f"find the run of sweep {sweep_name!r}", store):
+    of_what = f"sweep {sweep_name!r}" if trial is None else f"trial {trial} of sweep {sweep_name!r}"
+    kind = "tags.kind = 'sweep'" if trial is None else f"tags.kind = 'trial' and tags.trial = '{trial}'"
+    with tracking_errors(f"find the run of {of_what}", store):
         experiment = client.get_experiment_by_name(sweep_name)
         if experiment is None:
             return None
-        condition = f"tags.sweep_id = '{sweep_id}' and tags.kind = 'sweep'"
+        condition = f"tags.sweep_id = '{sweep_id}' and {kind}"
         return next(iter(client.search_runs([experiment.experiment_id], condition, max_results=1)), None)
 
 

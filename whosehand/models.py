@@ -1,0 +1,117 @@
+"""A model that names writers: the champion of a registry, or a trial's own network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from core.errors import ImageError
+from search.experiment.settings import TrackingSettings
+
+# Imported inside the functions that need them: MLflow, SciPy and OpenCV take seconds that `import whosehand` saves.
+if TYPE_CHECKING:
+    from core.identification.prediction import Prediction
+    from search.identification.identify import ExplainedPrediction
+
+ReadAs = Literal["auto", "page", "form", "line"]
+
+
+def champion(
+    name: str | None = None, *, project: str | Path | None = None, tracking: TrackingSettings | None = None
+) -> "Identifier":
+    """The champion of a registered model.
+
+    Args:
+        name: of the registered model; not needed where there is only one.
+        project: the folder that holds `mlruns`, the current one if not given.
+        tracking: where the models are recorded, if not in the project's own store.
+
+    Raises:
+        RegistryError: if there is no such model, or it has no champion.
+    """
+    from search.tracking.registry import champion as find_champion
+    from search.tracking.registry import download_model, only_name
+    from search.tracking.store import open_store
+
+    store = open_store(tracking, Path(project or "."))
+    version = find_champion(store, name or only_name(store))
+    return Identifier(version.name, download_model(store, version.location), version.version, version.description)
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """A saved model that names the writers of images.
+
+    Attributes:
+        name: of the registered model, or of the sweep and trial.
+        folder: the model's files.
+        version: in the registry; `None` for a trial's network.
+        card: what it was trained on and how well it did, as Markdown; empty for a trial's network.
+    """
+
+    name: str
+    folder: Path
+    version: int | None = None
+    card: str = field(default="", repr=False)
+
+    @property
+    def writer_ids(self) -> tuple[str, ...]:
+        """The writers that the model knows."""
+        from search.identification.identifier_folder import read_record
+
+        return tuple(read_record(self.folder).writer_ids)
+
+    @overload
+    def identify(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
+        self, images: str | Path, *, read_as: ReadAs = "auto"
+    ) -> "Prediction": ...
+
+    @overload
+    def identify(self, images: Sequence[str | Path], *, read_as: ReadAs = "auto") -> "list[Prediction]": ...
+
+    def identify(
+        self, images: str | Path | Sequence[str | Path], *, read_as: ReadAs = "auto"
+    ) -> "Prediction | list[Prediction]":
+        """Rank the writers that the model knows by how likely they wrote each image.
+
+        Args:
+            images: one path gives one prediction, a list gives a list in the same order.
+            read_as: what an image shows; `form` has print above and below.
+
+        Raises:
+            ImageError: if an image cannot be used; it names each with the reason.
+            RegistryError: if the model cannot be loaded.
+        """
+        from core.corpora.index import Excluded
+        from search.identification.identify import identify_each
+
+        is_one = isinstance(images, str | Path)
+        paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
+        found = list(identify_each(paths, self.folder, read_as=read_as))
+        unusable = [item.reason for item in found if isinstance(item, Excluded)]
+        if unusable:
+            raise ImageError("\n".join(unusable))
+        predictions = [item for item in found if not isinstance(item, Excluded)]
+        return predictions[0] if is_one else predictions
+
+    def explain(self, image: str | Path, *, n_decisive: int = 6, read_as: ReadAs = "auto") -> "ExplainedPrediction":
+        """Rank the writers of one image, and say what the answer rests on.
+
+        Args:
+            image: its path.
+            n_decisive: how many patches for and against are looked at closely.
+            read_as: what the image shows.
+
+        Raises:
+            ImageError: if the image cannot be used.
+            RegistryError: if the model cannot be loaded.
+        """
+        from search.identification.identify import explain
+
+        return explain(Path(image), self.folder, n_decisive, read_as)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        version = "" if self.version is None else f", version {self.version}"
+        return f"<b>{escape(self.name)}</b>{version}: knows {len(self.writer_ids)} writers"

@@ -1,0 +1,41 @@
+"""How the Python API shows how far a sweep is: in a terminal, in a notebook, in a file."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search.sweep.progress import Progress
+
+
+@contextmanager
+def shown(is_wanted: bool) -> "Iterator[tuple[Progress, Callable[[int, int], None] | None]]":
+    """What shows a sweep, and what shows the reading of its text lines before it starts.
+
+    Args:
+        is_wanted: otherwise nothing is shown.
+    """
+    # Imported here, because a sweep's progress needs NumPy, which `import whosehand` does without.
+    from search.sweep.progress import SilentProgress, make_progress
+
+    if not is_wanted:
+        yield SilentProgress(), None
+        return
+    import rich.progress
+    from rich.console import Console
+
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    columns = (
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    is_drawn = console.is_terminal and not console.is_jupyter
+    with rich.progress.Progress(*columns, console=console, transient=True, disable=not is_drawn) as bar:
+        task = bar.add_task("reading text lines", total=None, visible=False)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=done < total)
+
+        yield make_progress(console), advance

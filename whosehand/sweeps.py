@@ -1,0 +1,403 @@
+"""Sweeps and their trials, as objects: launched, opened again, compared, promoted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import LedgerError, RegistryError
+from core.space import Value
+from search.experiment.experiment import Experiment
+from search.experiment.settings import BudgetSettings
+from search.experiment.workspace import Workspace
+from whosehand.models import Identifier
+from whosehand.progress import shown
+
+# Imported inside the functions that need them: MLflow, Optuna, pandas, Keras and SciPy take seconds that
+# `import whosehand` saves.
+if TYPE_CHECKING:
+    import keras
+    import optuna
+    import pandas as pd
+
+    from search.comparison.several_sweeps import Comparison
+    from search.comparison.sweep_report import SweepReport
+    from search.ledger.state import TrialRecord
+    from search.ledger.trial import TrialState
+    from search.promotion.promote import Promotion
+    from search.sweep.known_sweeps import KnownSweep
+
+Project = str | Path | None
+_SHOWN_TRIALS = 10
+
+
+def sweep(
+    experiment: Experiment | str | Path,
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    patches: int | None = None,
+    fork: str | None = None,
+    project: Project = None,
+    progress: bool = True,
+) -> "Sweep":
+    """Launch the experiment's sweep, or resume it where it stopped; wait until it ends.
+
+    Ctrl-C (in a notebook: interrupt the kernel) is safe: the running epochs finish, the stopped
+    sweep is returned, and the same call resumes it.
+
+    Args:
+        experiment: what to do, or the path of its file.
+        trials: limits the sweep instead of the experiment's own number.
+        minutes: the same for the working time of all launches together.
+        patches: the same for the patches trained.
+        fork: launch a changed experiment as a sweep of its own, of this name.
+        project: the folder that holds `mlruns` and `data`, the current one if not given.
+        progress: whether to show how far it is.
+
+    Raises:
+        WhosehandError: says what is wrong and what to do; nothing of an earlier launch is lost.
+    """
+    from search.sweep.launch import launch_sweep
+
+    workspace = _workspace(project)
+    chosen = _with_limits(experiment, {"trials": trials, "minutes": minutes, "patches": patches})
+    if fork is not None:
+        from search.sweep.known_sweeps import forked
+
+        chosen = forked(chosen, fork, workspace)
+    with shown(progress) as (view, advance):
+        launch_sweep(chosen, workspace, view, advance)
+    return Sweep(chosen.name, workspace.root)
+
+
+def open_sweep(name: str, *, project: Project = None) -> "Sweep":
+    """A sweep that was launched before; it may be running.
+
+    Raises:
+        LedgerError: if there is no such sweep; the message names those that there are.
+    """
+    found = Sweep(name, _workspace(project).root)
+    found._known()
+    return found
+
+
+def list_sweeps(*, project: Project = None) -> "list[Sweep]":
+    """All sweeps of the project, by name."""
+    from search.ledger.ledger import LEDGER_NAME
+
+    workspace = _workspace(project)
+    ledgers = sorted(workspace.sweep("any").parent.glob(f"*/{LEDGER_NAME}"))
+    return [Sweep(path.parent.name, workspace.root) for path in ledgers if path.stat().st_size]
+
+
+def compare(*sweeps: "Sweep | str", project: Project = None) -> "SweepReport | Comparison":
+    """What one sweep found, or which of several on one split got further. Nothing is trained or written.
+
+    Args:
+        sweeps: handles or names.
+        project: of names; a handle knows its own.
+
+    Raises:
+        LedgerError: if there is no such sweep.
+        ComparisonError: if none is given, one is given twice, or two differ in their split or objective.
+    """
+    from core.errors import ComparisonError
+
+    if not sweeps:
+        raise ComparisonError("Which sweeps? Give `compare` one sweep or more.")
+    handles = [_handle(each, project) for each in sweeps]
+    workspace = Workspace(handles[0].project)
+    if len(handles) > 1:
+        from search.comparison.several_sweeps import compare_sweeps
+
+        return compare_sweeps([handle.name for handle in handles], workspace)
+    from search.comparison.sweep_report import read_report
+
+    return read_report(handles[0].name, workspace, f"whosehand.compare({handles[0].name!r})")
+
+
+def promote(
+    sweep: "Sweep | str",
+    *,
+    trial: int | None = None,
+    model: str | None = None,
+    epochs: int | None = None,
+    project: Project = None,
+    progress: bool = True,
+) -> "Promotion":
+    """Refit the best trial longer, open the sealed test pages, register the model; champion if it passes the gate.
+
+    Args:
+        sweep: a handle or a name.
+        trial: its number, if not the best finalist or the best trial.
+        model: name in the registry, if not the experiment's.
+        epochs: length of the refit, if not the experiment's.
+        project: of a name; a handle knows its own.
+        progress: whether to show how far it is.
+
+    Returns:
+        What it came to: `is_champion`, `gate`, `scores`, `card`.
+
+    Raises:
+        RegistryError: if no trial has completed, or a step fails.
+    """
+    from search.promotion.plan import PromotionChoice
+    from search.promotion.promote import promote as promote_sweep
+
+    handle = _handle(sweep, project)
+    with shown(progress) as (view, advance):
+        return promote_sweep(
+            handle.name, Workspace(handle.project), PromotionChoice(trial, model, epochs), view, advance
+        )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep, as its ledger has it at the moment when it is asked; it may be running.
+
+    Attributes:
+        name: the experiment's.
+        project: the folder that holds `mlruns` and `data`.
+    """
+
+    name: str
+    project: Path
+    _kept: "dict[tuple[int, int], KnownSweep]" = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def experiment(self) -> Experiment:
+        """As the sweep was first launched."""
+        return self._known().experiment
+
+    @property
+    def status(self) -> str:
+        """`completed`, `interrupted` or `failed`; `running` also where the last launch was killed."""
+        closed = self._known().state.closed
+        return "running" if closed is None else str(closed.status)
+
+    @property
+    def trials(self) -> "tuple[Trial, ...]":
+        """All trials, by number."""
+        return tuple(_trial_of(self, record) for record in self._known().state.trials.values())
+
+    @property
+    def best_trial(self) -> "Trial":
+        """The completed trial with the best value.
+
+        Raises:
+            LedgerError: if none has completed yet.
+        """
+        known = self._known()
+        best = known.state.best(known.experiment.objective.resolved_direction)
+        if best is None:
+            raise LedgerError(f"No trial of the sweep {self.name!r} has completed yet, so that none is the best.")
+        return _trial_of(self, best)
+
+    @property
+    def best_params(self) -> Mapping[str, Value]:
+        """The searched hyperparameters of the best trial."""
+        return self.best_trial.params
+
+    @property
+    def best_value(self) -> float:
+        """The value of the best trial."""
+        value = self.best_trial.value
+        assert value is not None  # it has completed
+        return value
+
+    def trials_dataframe(self) -> "pd.DataFrame":
+        """A row a trial: number, state, value, every hyperparameter, seconds, epochs."""
+        import pandas as pd
+
+        rows = [
+            {"number": trial.number, "state": str(trial.state), "value": trial.value}
+            | dict(trial.hyperparameters)
+            | {"seconds": trial.seconds, "epochs": trial.epochs}
+            for trial in self.trials
+        ]
+        return pd.DataFrame(rows, columns=None if rows else ["number", "state", "value", "seconds", "epochs"])
+
+    def optuna_study(self) -> "optuna.Study":
+        """The sweep as an Optuna study in memory, whichever engine searched: for `optuna.visualization`."""
+        from search.engines.optuna.study import study_from_ledger
+
+        known = self._known()
+        objective = known.experiment.objective
+        space = known.experiment.space.search_space()
+        return study_from_ledger(known.state, space, objective.metric, objective.resolved_direction)
+
+    @property
+    def mlflow_run_id(self) -> str:
+        """MLflow's id of the sweep's own run, whose children the trials' runs are.
+
+        Raises:
+            TrackingError: if MLflow has none.
+        """
+        return self._run_id(None)
+
+    def _run_id(self, trial: int | None) -> str:
+        from core.errors import TrackingError
+        from search.tracking.runs import find_run
+        from search.tracking.store import locate_store
+
+        known = self._known()
+        store = locate_store(known.experiment.tracking, self.project)
+        run = find_run(store, self.name, known.created.sweep_id, trial)
+        if run is None:
+            what = "the sweep" if trial is None else f"trial {trial} of the sweep"
+            raise TrackingError(f"MLflow has no run of {what} {self.name!r} in {store.shown_uri} yet.")
+        return str(run.info.run_id)
+
+    def _known(self) -> "KnownSweep":
+        """The ledger, read again only when it has grown."""
+        from search.ledger.ledger import LEDGER_NAME
+        from search.sweep.known_sweeps import read_sweep
+
+        workspace = Workspace(self.project)
+        try:
+            found = (workspace.sweep(self.name) / LEDGER_NAME).stat()
+        except OSError:
+            return read_sweep(self.name, workspace)
+        key = (found.st_size, found.st_mtime_ns)
+        if key not in self._kept:
+            known = read_sweep(self.name, workspace)
+            self._kept.clear()
+            self._kept[key] = known
+        return self._kept[key]
+
+    def __repr__(self) -> str:
+        """The sweep in a line.
+
+        Example: `Sweep quickstart: completed, 8 trials, best 0.09702 (trial 3)`.
+        """
+        trials = self.trials
+        completed = [trial for trial in trials if trial.value is not None]
+        best = f", best {self.best_value:.4g} (trial {self.best_trial.number})" if completed else ""
+        return f"Sweep {self.name}: {self.status}, {len(trials)} trial{'s' * (len(trials) != 1)}{best}"
+
+    def _repr_html_(self) -> str:
+        direction = self.experiment.objective.resolved_direction
+        trials = self.trials
+        completed = [trial for trial in trials if trial.value is not None]
+        ranked = sorted(completed, key=lambda t: (t.value if direction == "minimize" else -t.value, t.number))  # type: ignore[operator]
+        shown = ranked[:_SHOWN_TRIALS]
+        varying = [name for name in (shown[0].params if shown else {}) if len({t.params.get(name) for t in shown}) > 1]
+        header = ["trial", self.experiment.objective.metric, *varying, "epochs", "seconds"]
+        rows = [
+            [
+                *(str(trial.number), f"{trial.value:.4g}"),
+                *(_shown_value(trial.params.get(name, "")) for name in varying),
+                *(str(trial.epochs), f"{trial.seconds:.1f}"),
+            ]
+            for trial in shown
+        ]
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<p>{escape(repr(self))}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a sweep, as its ledger has it.
+
+    Attributes:
+        number: from 0.
+        state: where it stands.
+        value: the objective's; `None` unless it has completed.
+        params: the hyperparameters that the sweep searches, as far as they count at this point.
+        hyperparameters: all of them, fixed ones and defaults, too.
+        intermediate_values: the objective's value after each epoch.
+        metrics: final scores by name.
+        epochs: how many were trained.
+        seconds: of training and validation.
+        reason: why it failed or ended early; empty otherwise.
+        sweep: that it belongs to.
+    """
+
+    number: int
+    state: "TrialState"
+    value: float | None
+    params: Mapping[str, Value]
+    hyperparameters: Mapping[str, Value] = field(repr=False)
+    intermediate_values: Mapping[int, float] = field(repr=False)
+    metrics: Mapping[str, float] = field(repr=False)
+    epochs: int
+    seconds: float
+    reason: str
+    sweep: Sweep = field(repr=False)
+
+    @property
+    def mlflow_run_id(self) -> str:
+        """MLflow's id of the trial's run.
+
+        Raises:
+            TrackingError: if MLflow has none.
+        """
+        return self.sweep._run_id(self.number)
+
+    def model(self) -> "keras.Model":
+        """The trained Keras network: patches (n, height, width, 1) to writer probabilities (n, n_writers).
+
+        Raises:
+            RegistryError: if the trial has no model.
+        """
+        from search.objectives.saved_model import load_model
+
+        return load_model(self._model_folder())
+
+    def identifier(self) -> Identifier:
+        """What names writers by this trial's network; it is not calibrated, unlike a promoted model.
+
+        Raises:
+            RegistryError: if the trial has no model.
+        """
+        return Identifier(f"{self.sweep.name} trial {self.number}", self._model_folder())
+
+    def _model_folder(self) -> Path:
+        result = self.sweep._known().state.trials[self.number].result
+        if result is None or result.model is None or not result.model.path.exists():
+            raise RegistryError(
+                f"Trial {self.number} of the sweep {self.sweep.name!r} has no saved model: only completed trials have "
+                "one, and `tracking.keep_models` or `whosehand gc` may have left it out."
+            )
+        return result.model.path
+
+
+def _trial_of(sweep: Sweep, record: "TrialRecord") -> Trial:
+    experiment = sweep._known().experiment
+    metric, result = experiment.objective.metric, record.result
+    reports = (event.report for event in record.reports)
+    return Trial(
+        number=record.number,
+        state=record.state,
+        value=None if result is None else result.value,
+        params={name: v for name, v in record.proposed.point.items() if name not in experiment.space.fixed},
+        hyperparameters=dict(record.proposed.hyperparameters),
+        intermediate_values={each.epoch: each.metrics[metric] for each in reports if metric in each.metrics},
+        metrics={} if result is None else dict(result.metrics),
+        epochs=record.n_epochs,
+        seconds=record.duration_s,
+        reason="" if result is None else result.reason,
+        sweep=sweep,
+    )
+
+
+def _shown_value(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _workspace(project: Project) -> Workspace:
+    return Workspace(Path(project or ".").absolute())
+
+
+def _handle(sweep: "Sweep | str", project: Project) -> Sweep:
+    return open_sweep(sweep, project=project) if isinstance(sweep, str) else sweep
+
+
+def _with_limits(experiment: Experiment | str | Path, limits: Mapping[str, Any]) -> Experiment:
+    chosen = experiment if isinstance(experiment, Experiment) else Experiment.load(experiment)
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    budget = BudgetSettings(**{**chosen.budget.model_dump(), **given})
+    return chosen.model_copy(update={"budget": budget}) if given else chosen
