@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -54,20 +54,10 @@ class WriterSettings(Settings):
     """Only the writers with most of something, among those that all other rules leave."""
 
 
-class RootedSettings(Settings):
-    """A corpus in a folder. In Python the folder may be given without its name: `Folder("scans")`."""
-
-    def __init__(self, root: str | Path | None = None, /, **values: Any) -> None:
-        """Take the folder and the other keys; see `Settings`."""
-        super().__init__(**(values if root is None else {"root": root, **values}))
-
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see `Settings`
-
-
 CvlUnit = Literal["page", "line", "word"]
 
 
-class CvlSettings(RootedSettings):
+class CvlSettings(Settings):
     """Where the database lies, and what one image shows."""
 
     layout: Literal["cvl"] = "cvl"
@@ -78,7 +68,7 @@ class CvlSettings(RootedSettings):
     """What one image shows: `page` (the cropped one, where it is there), `line` or `word`."""
 
 
-class DhsdSettings(RootedSettings):
+class DhsdSettings(Settings):
     """Where the data set lies."""
 
     layout: Literal["dhsd"] = "dhsd"
@@ -86,7 +76,7 @@ class DhsdSettings(RootedSettings):
     """The folder that holds train.csv, test.csv and german_hw_data."""
 
 
-class FolderSettings(RootedSettings):
+class FolderSettings(Settings):
     """Where the scans lie and what one file holds."""
 
     layout: Literal["folder"] = "folder"
@@ -95,6 +85,12 @@ class FolderSettings(RootedSettings):
     unit: Unit = "auto"
     """What one file holds: `line` (one text line or word), `page` (its lines are found first), or `auto`: files
     directly in a writer's folder are looked at, files in a page's sub-folder are lines."""
+
+    def __init__(self, root: str | Path | None = None, **keys: object) -> None:
+        """Take the folder, in Python also without its name: `Folder("scans")`."""
+        super().__init__(**keys if root is None else {"root": root, **keys})
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see `Settings`
 
 
 class HandsSettings(Settings):
@@ -115,7 +111,7 @@ class HandsSettings(Settings):
 IamUnit = Literal["form", "line", "sentence", "word"]
 
 
-class IamSettings(RootedSettings):
+class IamSettings(Settings):
     """Where the database lies, and what one image shows."""
 
     layout: Literal["iam"] = "iam"
@@ -141,7 +137,7 @@ class ManifestSettings(Settings):
     """What one image file holds: `line`, `page`, or `auto`: the ink tells."""
 
 
-class NamedFilesSettings(RootedSettings):
+class NamedFilesSettings(Settings):
     """Where the images of a corpus lie whose file names say everything; see `core.corpora.named_files`."""
 
     layout: str
@@ -205,7 +201,7 @@ _GROUPS = ("writer", "page", "line", "text", "split")
 _EXAMPLE = r"'(?P<writer>\d+)_(?P<page>\d+)'"
 
 
-class PatternSettings(RootedSettings):
+class PatternSettings(Settings):
     """Where the images lie and how they are named."""
 
     layout: Literal["pattern"] = "pattern"

@@ -93,8 +93,8 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: Path, name: str, said: st
 
 
 def test_the_settings_want_a_root() -> None:
-    with pytest.raises(ConfigError):
-        FolderSettings()  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="root: is missing"):
+        FolderSettings()
 
 
 @pytest.mark.parametrize("parts", [("trainset", "testset"), ("formsA-D", "formsE-H"), ("p1", "p4")])
