@@ -178,7 +178,17 @@ class Experiment(Settings):
 
         Returns:
             The file's text; `Experiment.load` makes an equal experiment of it.
+
+        Raises:
+            ConfigError: if a function is of a notebook, of `__main__`, nested or a lambda: a file cannot hold it.
         """
+        for function in self.own_functions():
+            if isinstance(function, FunctionPath) and not function.can_be_imported:
+                key = "model" if function is self.model else "objective"
+                raise ConfigError(
+                    f"`{key}` is a function that only this Python process knows ({function}), and a file cannot hold it. "
+                    "Move it into a module, and import it from there."
+                )
         text = yaml.safe_dump(_stated(self), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
@@ -243,11 +253,15 @@ def _beside(experiment: Experiment, folder: Path) -> Experiment:
         run = FunctionPath.beside(experiment.objective.run, folder)
         changes["objective"] = experiment.objective.model_copy(update={"run": run})
     return experiment.model_copy(update=changes)
+
+
 def _stated(settings: Settings) -> dict[str, Any]:
     """The keys and values that differ from the defaults, and those that say which member of a union is meant."""
     plain, stated = settings.model_dump(mode="json"), {}
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
+        if name == "code" and isinstance(settings, Experiment):
+            continue
         is_tag = get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
         if is_tag or value != field.get_default(call_default_factory=True):
             stated[name] = _stated(value) if isinstance(value, Settings) else plain[name]

@@ -50,7 +50,7 @@ def test_typed_dimensions_are_what_the_file_writes_plainly() -> None:
         ({"corpus": {"layout": "foldr"}}, "corpus.layout"),
         ({"budget": {"trials": 0}}, "budget.trials"),
         ({"patchs": {}}, "patchs"),
-        ({"space": {"dimensions": {"n_block": {}}}}, "space.dimensions.n_block"),
+        ({"space": {"dimensions": {"n_block": {"type": "integer", "low": 1, "high": 2}}}}, "space.dimensions.n_block"),
     ],
 )
 def test_a_mistake_is_the_same_sentence_without_a_line(wrong: dict[str, object], key: str, tmp_path: Path) -> None:
@@ -64,6 +64,15 @@ def test_a_mistake_is_the_same_sentence_without_a_line(wrong: dict[str, object],
         wh.Experiment(**(MINE | wrong))
     assert str(in_python.value).startswith(f"Experiment: {key}: ")
     assert str(in_python.value).removeprefix("Experiment: ") == str(in_file.value).partition(": ")[2]
+
+
+def test_a_function_of_a_module_is_written_and_one_that_nobody_can_import_is_refused(tmp_path: Path) -> None:
+    own = wh.Experiment(name="own", objective={"run": "json:dumps", "metric": "loss"}, budget={"trials": 1})
+    own.to_yaml(tmp_path / "own.yaml")
+    assert wh.Experiment.load(tmp_path / "own.yaml").objective.run == "json:dumps"
+    nested = wh.Experiment(name="own", objective={"run": lambda trial: 0.0, "metric": "loss"}, budget={"trials": 1})
+    with pytest.raises(wh.WhosehandError, match="`objective` is a function that only this Python process knows"):
+        nested.to_yaml()
 
 
 @pytest.mark.parametrize("name", ["core", "search"])

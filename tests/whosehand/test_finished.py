@@ -8,6 +8,7 @@ import whosehand as wh
 from tests.command_line import Project
 
 pytest_plugins = ["tests.finished_project"]
+pytestmark = pytest.mark.timeout(1500)  # the first test waits for the project
 
 
 @pytest.fixture(scope="module")
