@@ -1,6 +1,6 @@
 # Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-long lint check chaos bench ui clean
+.PHONY: help install quickstart test test-long lint check chaos bench bench-pages ui clean
 
 # The first interpreter that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
@@ -54,6 +54,9 @@ chaos: $(STAMP)  ## kill, starve and cut off a hundred sweeps, and see what is l
 
 bench: $(STAMP)  ## the benchmarks behind docs/results.md
 	@$(BIN)/python -m benchmarks
+
+bench-pages: $(STAMP)  ## how well lines are found on pages, trouble by trouble
+	@$(BIN)/python -m benchmarks.bench_pages
 
 ui: $(STAMP)  ## the MLflow UI on this folder's store
 	@$(BIN)/whosehand ui

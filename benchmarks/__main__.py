@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME...]
 
-`hands_difficulty`, `ink_shape_forest`, `page_lines` and `worker_layout` take longer and are started by themselves.
+`hands_difficulty`, `ink_shape_forest`, `bench_pages` and `worker_layout` take longer and are started by themselves.
 """
 
 import subprocess

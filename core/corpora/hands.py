@@ -21,9 +21,13 @@ from core.corpora.settings import HandsSettings
 from core.errors import CorpusError
 from core.handwriting.page import WrittenPage, write_page
 from core.handwriting.penmanship import draw_penmanship
+from core.handwriting.sheet import WrittenSheet, write_sheet
+from core.handwriting.sheet_style import draw_style
 
 GENERATOR_VERSION = 2  # to be raised whenever the same settings would give other pixels or texts
 _MANIFEST = "manifest.json"
+_TROUBLES = {"paper", "edge", "skew", "columns", "tool", "last_line", "form"}
+"""Settings that make a page a sheet with everything that disturbs on it; a plain one without any."""
 # Scanner noise leaves nothing to repeat: this is twice as fast as OpenCV's choice, and the files are smaller.
 _PNG_OPTIONS = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
@@ -44,7 +48,7 @@ class HandsCorpus:
         self.folder = data_dir / "hands" / _key(settings)
 
     def index(self) -> CorpusIndex:
-        """One text image for each line; pages are rendered first where that is still to be done.
+        """One text image for each line or page; they are rendered first where that is to be done.
 
         Raises:
             CorpusError: if the pages cannot be written.
@@ -52,10 +56,24 @@ class HandsCorpus:
         manifest = _read_manifest(self.folder)
         if manifest is None:
             manifest = self._render_once()
-        images = tuple(
-            _text_image(self.folder, page, number) for page in manifest for number in range(len(page["lines"]))
-        )
+        images = tuple(image for page in manifest for image in self._images_of(page))
         return CorpusIndex("hands", self.folder, images, generated=True)
+
+    def _images_of(self, page: dict[str, Any]) -> list[TextImage]:
+        if self.settings.unit == "line":
+            return [_text_image(self.folder, page, number) for number in range(len(page["lines"]))]
+        text = " ".join(line["text"] for line in page["lines"])
+        return [
+            TextImage(
+                image_id=page["page_id"],
+                path=self.folder / f"{page['page_id']}.png",
+                unit="page" if self.settings.form == "none" else "form",
+                writer_id=page["writer_id"],
+                page_id=page["page_id"],
+                text=text,
+                text_id=hashlib.sha256(text.encode()).hexdigest()[:12],
+            )
+        ]
 
     def _render_once(self) -> list[dict[str, Any]]:
         try:
@@ -87,21 +105,30 @@ class HandsCorpus:
 
 
 def _key(settings: HandsSettings) -> str:
-    said = json.dumps([GENERATOR_VERSION, settings.model_dump()], sort_keys=True)
+    """Of what the pages depend on; what 0.1 did not know counts where it is not as it was then."""
+    troubles = settings.model_dump(include=_TROUBLES, exclude_defaults=True)
+    known = settings.model_dump(include={"layout", "n_writers", "n_pages", "n_lines", "seed"})
+    said = json.dumps([GENERATOR_VERSION, {**known, **troubles}], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def _render_writer(settings: HandsSettings, writer: int, folder: Path) -> list[dict[str, Any]]:
     # One stream of random numbers a writer and one a page: neither depends on how many there are.
     hand = draw_penmanship(np.random.default_rng([settings.seed, writer]))
+    troubles = settings.model_dump(include=_TROUBLES)
     manifest = []
     for page in range(settings.n_pages):
-        written = write_page(hand, settings.n_lines, np.random.default_rng([settings.seed, writer, page + 1]))
+        generator = np.random.default_rng([settings.seed, writer, page + 1])
+        written: WrittenPage | WrittenSheet
+        if settings.model_dump(include=_TROUBLES, exclude_defaults=True):
+            written = write_sheet(hand, draw_style(generator, **troubles), generator, settings.n_lines)
+        else:
+            written = write_page(hand, settings.n_lines, generator)
         manifest.append(_write(written, folder, f"{writer:03d}", f"{writer:03d}-{page:02d}"))
     return manifest
 
 
-def _write(page: WrittenPage, folder: Path, writer_id: str, page_id: str) -> dict[str, Any]:
+def _write(page: WrittenPage | WrittenSheet, folder: Path, writer_id: str, page_id: str) -> dict[str, Any]:
     encoded, png = cv2.imencode(".png", page.pixels, _PNG_OPTIONS)
     if not encoded:
         raise OSError(f"page {page_id} could not be encoded as PNG")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from core.corpora.index import Unit
+from core.handwriting.sheet_style import Edge, Form, LastLine, Paper, Skew, Tool
 from core.settings import IdList, Settings
 
 
@@ -106,6 +107,23 @@ class HandsSettings(Settings):
     """Text lines of each page."""
     seed: int = Field(default=0, ge=0)
     """Another seed gives other writers and texts."""
+    unit: Literal["line", "page"] = "line"
+    """What one image shows: `line` (known where it lies), or `page` (its lines are found first)."""
+    paper: Paper = "plain"
+    """The paper: `plain`, `ruled`, `squared` or `dotted`."""
+    edge: Edge = "none"
+    """What the scanner shows around the sheet: the `shadow` of a fold, a dark `band`, black `corners`,
+    `punch_holes`, or `none`."""
+    skew: Skew = "none"
+    """How lines lie: `none` (level), `turn` (the sheet), `slope` (all lines), `fan` (unlike each other), `curve`."""
+    columns: int = Field(default=1, ge=1, le=3)
+    """Columns of text, side by side, of n_lines each."""
+    tool: Tool = "pen"
+    """What is written with: `pen`, or `pencil` (light and grainy)."""
+    last_line: LastLine = "full"
+    """The last line of a column: `full`, or `short` (a word or two)."""
+    form: Form = "none"
+    """Print on the page: `iam` (header and footer), `cvl` (header), or `none`."""
 
 
 IamUnit = Literal["form", "line", "sentence", "word"]

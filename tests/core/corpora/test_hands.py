@@ -174,3 +174,21 @@ def test_no_writers_pages_or_lines_are_refused(key: str) -> None:
 def test_one_writer_is_refused_because_there_is_nobody_to_tell_apart() -> None:
     with pytest.raises(ConfigError, match="n_writers"):
         HandsSettings(n_writers=1)
+
+
+def test_pages_without_troubles_are_those_of_0_1() -> None:
+    settings = HandsSettings(n_writers=3, n_pages=2, n_lines=4)
+    assert HandsCorpus(settings, Path("data")).folder.name == "a5be0bc2783d0bf6"
+    assert HandsCorpus(settings.model_copy(update={"paper": "ruled"}), Path("data")).folder.name != "a5be0bc2783d0bf6"
+    assert HandsCorpus(settings.model_copy(update={"unit": "page"}), Path("data")).folder.name == "a5be0bc2783d0bf6"
+
+
+def test_pages_can_have_troubles_and_be_images_themselves(tmp_path: Path) -> None:
+    settings = HandsSettings(n_writers=2, n_pages=1, n_lines=2, paper="ruled", skew="fan", columns=2)
+    lines = HandsCorpus(settings, tmp_path).index().images
+    assert len(lines) == 2 * 1 * 2 * 2
+    assert cut(lines[0]).min() < 100
+    pages = HandsCorpus(settings.model_copy(update={"unit": "page"}), tmp_path).index().images
+    assert [page.path for page in pages] == list(dict.fromkeys(line.path for line in lines))
+    assert {page.unit for page in pages} == {"page"}
+    assert pages[0].text == " ".join(str(line.text) for line in lines[:4])
