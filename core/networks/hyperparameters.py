@@ -23,13 +23,14 @@ TRAINING_HYPERPARAMETERS = (
 )
 """Those that count whoever has built the network."""
 MAX_WEIGHTS = 50_000_000  # 200 MB in float32, and as much again for each of Adam's two moments
-_CHOICES: Mapping[str, tuple[str, ...]] = {
+CHOICES: Mapping[str, tuple[str, ...]] = {
     "pooling": ("max", "average"),
     "head": ("flatten", "global_average", "global_max", "global_average_max"),
     "optimizer": ("adam", "adamw", "sgd", "rmsprop"),
     "schedule": ("constant", "cosine"),
 }
-_RANGES: Mapping[str, tuple[float, float]] = {
+"""What a hyperparameter of words may be."""
+RANGES: Mapping[str, tuple[float, float]] = {
     "input_px": (8, 1024),
     "n_blocks": (1, 8),
     "filters": (1, 1024),
@@ -49,6 +50,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "batch_size": (1, 8192),
     "augmentation": (0.0, 1.0),
 }
+"""Between which numbers a hyperparameter must lie, both included."""
 
 
 @dataclass(frozen=True)
@@ -59,29 +61,30 @@ class Hyperparameters:
         input_px: side of the square that the network sees; the patch is average-pooled to it (113 px as it is,
             or 56 px by 2).
         n_blocks: blocks of convolutions, each followed by a 2x2 pooling.
-        filters: of the first block's convolutions.
+        filters: number of filters of the first block's convolutions.
         filters_growth: factor from one block's filters to the next one's, rounded to whole filters.
         convolutions_per_block: convolutions before each pooling.
         kernel_size: side of the kernels in px, but for the very first convolution.
         stem_kernel_size: side of the first convolution's kernel in px.
         stem_stride: stride of the first convolution in px.
-        pooling: `max` or `average`, after each block.
+        pooling: `max` or `average`, at the end of each block.
         batch_norm: normalise after each convolution; the convolutions then have no bias.
-        head: what makes a vector of the last feature map: `flatten`, `global_average`, `global_max`, or
+        head: how the last feature map becomes a vector: `flatten`, `global_average`, `global_max`, or
             `global_average_max` (both, one after the other).
         n_dense: dense layers between head and output.
-        dense_1: units of the first dense layer; unused where there is none (the same for the next two).
-        dense_2: units of the second dense layer.
-        dense_3: units of the third dense layer.
-        dropout: share of the inputs dropped before every dense layer, the output among them.
-        optimizer: `adam`, `adamw`, `sgd` (Nesterov momentum 0.9) or `rmsprop`.
-        learning_rate: the highest of the fit.
-        schedule: `constant`, or `cosine`: a linear warm-up over the first 5 % of the horizon, then half a cosine
-            down to zero at its end.
-        weight_decay: decoupled, per step and times the learning rate, on kernels only; used by `adamw` and `sgd`.
+        dense_1: units of the first dense layer; unused where there is none.
+        dense_2: units of the second dense layer; unused where there is none.
+        dense_3: units of the third dense layer; unused where there is none.
+        dropout: share of the inputs that is dropped before every dense layer and before the output.
+        optimizer: how weights follow gradients: `adam`, `adamw`, `sgd` (Nesterov momentum 0.9) or `rmsprop`.
+        learning_rate: the highest learning rate of the fit.
+        schedule: how the learning rate moves: `constant`, or `cosine`: a linear warm-up over the first 5 % of the
+            horizon, then half a cosine down to zero at its end.
+        weight_decay: how fast kernels shrink, per step and times the learning rate (decoupled); used by `adamw`
+            and `sgd`.
         label_smoothing: share of the target that is spread over all writers.
-        batch_size: patches a step.
-        augmentation: strength from 0 (none) to 1, of training patches only.
+        batch_size: patches in one training step.
+        augmentation: how much training patches are distorted, from 0 (not at all) to 1.
 
     Raises:
         SpaceError: names the field, the rule and the value.
@@ -120,9 +123,9 @@ class Hyperparameters:
                 object.__setattr__(self, field.name, value)
             if type(value) is not field.type:
                 raise SpaceError(f"{field.name} must be of type {_name(field.type)}, but got {value!r}.")
-            if field.name in _CHOICES and value not in _CHOICES[field.name]:
-                raise SpaceError(f"{field.name} must be one of {', '.join(_CHOICES[field.name])}, but got {value!r}.")
-            if field.name in _RANGES:
+            if field.name in CHOICES and value not in CHOICES[field.name]:
+                raise SpaceError(f"{field.name} must be one of {', '.join(CHOICES[field.name])}, but got {value!r}.")
+            if field.name in RANGES:
                 _check_range(field.name, value)
 
     @classmethod
@@ -278,6 +281,15 @@ def plan_layers(hyperparameters: Hyperparameters, patch_px: int, n_writers: int)
     return LayerPlan(shrink, tuple(block_sizes), head_size, n_weights, n_multiplications)
 
 
+def possible_inputs(patch_px: int) -> tuple[int, ...]:
+    """The values of `input_px` to which a patch of that side can be shrunk, the largest first.
+
+    >>> possible_inputs(113)[:4]
+    (113, 56, 37, 28)
+    """
+    return tuple(sorted({patch_px // factor for factor in range(1, patch_px // 8 + 1)}, reverse=True))
+
+
 def convolutions_of(hyperparameters: Hyperparameters, block: int) -> Iterator[tuple[int, int]]:
     """Give (side of the kernel, stride) of each convolution of a block, counted from 0; padding is `same`."""
     for place in range(hyperparameters.convolutions_per_block):
@@ -290,7 +302,7 @@ def convolutions_of(hyperparameters: Hyperparameters, block: int) -> Iterator[tu
 
 
 def _check_range(name: str, value: float) -> None:
-    low, high = _RANGES[name]
+    low, high = RANGES[name]
     if not math.isfinite(value) or not low <= value <= high:
         raise SpaceError(f"{name} must lie in [{low}, {high}], but got {value}.")
 
@@ -302,7 +314,7 @@ def _name(kind: object) -> str:
 def _shrink(patch_px: int, input_px: int) -> int:
     shrink = patch_px // input_px
     if shrink < 1 or patch_px // shrink != input_px:
-        possible = sorted({patch_px // factor for factor in range(1, patch_px // 8 + 1)}, reverse=True)
+        possible = possible_inputs(patch_px)
         raise ModelError(
             f"input_px must be a patch's side divided by a whole number, but got input_px={input_px} for patches of "
             f"{patch_px} px; possible are {', '.join(str(size) for size in possible)}."

@@ -304,6 +304,29 @@ def dimension_from_plain(name: str, keys: Mapping[str, Any]) -> Dimension:
     return Real(name, low, high, None if step is None else _number(name, "step", step), log, when)
 
 
+def in_words(dimension: Dimension) -> str:
+    """Where a dimension is searched, for people.
+
+    >>> in_words(Integer("dense_1", 128, 512, 128, when=Condition("n_dense", (1, 2))))
+    '128 to 512 in steps of 128, where n_dense is 1 or 2'
+    >>> in_words(Real("learning_rate", 3e-4, 1e-2, log=True)), in_words(Categorical("batch_norm", (True, False)))
+    ('0.0003 to 0.01, logarithmic', 'true or false')
+    """
+    if isinstance(dimension, Categorical):
+        text = _alternatives(dimension.choices)
+    else:
+        is_stepped = dimension.step is not None and not (isinstance(dimension, Integer) and dimension.step == 1)
+        text = f"{dimension.low:g} to {dimension.high:g}" + (f" in steps of {dimension.step:g}" if is_stepped else "")
+        text += ", logarithmic" if dimension.log else ""
+    when = dimension.when
+    return text if when is None else f"{text}, where {when.parent} is {_alternatives(when.values)}"
+
+
+def _alternatives(values: tuple[Value, ...]) -> str:
+    *others, last = (str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def dimension_to_plain(dimension: Dimension) -> dict[str, Any]:
     """The keys that `dimension_from_plain` reads; those at their defaults are left out."""
     plain: dict[str, Any]

@@ -11,8 +11,10 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
 from core.errors import ConfigError, SpaceError
 from core.mistakes import WrongKeysError, explain
+from core.networks.hyperparameters import Hyperparameters, possible_inputs
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.space import Value
+from core.space.search_space import list_values
 from core.splits.settings import SplitSettings
 from search.experiment.engine_settings import EngineChoice, OptunaSettings
 from search.experiment.file import read_experiment_file
@@ -136,6 +138,25 @@ class Experiment(Settings):
                 raise WrongKeysError({("space",): f"{error}"}) from error
         return self
 
+    @model_validator(mode="after")
+    def _patches_can_be_cut(self) -> Self:
+        size_px, height_px = self.patches.size_px, self.ink.height_px
+        if self.corpus is not None and size_px > height_px:
+            rule = f"must be at most ink.height_px, the height of the lines ({height_px} px), but got {size_px}"
+            raise WrongKeysError({("patches", "size_px"): rule})
+        if self.corpus is None or self.model is not None or self.objective.run != TRAIN_PATCH_CNN:
+            return self
+        space = self.space.search_space()
+        inputs = list_values(space["input_px"]) if "input_px" in space.names else [Hyperparameters().input_px]
+        possible = possible_inputs(size_px)
+        if not set(inputs) & set(possible):
+            rule = (
+                f"must be one of {', '.join(map(str, possible))}, which are whole parts of patches of {size_px} px, "
+                f"but every trial would have {' or '.join(map(str, inputs))}"
+            )
+            raise WrongKeysError({("space", "fixed", "input_px"): rule})
+        return self
+
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
         """All hyperparameters of a trial: those of the point, the fixed ones, and the defaults where ours are used."""
         if self.objective.is_own:
@@ -186,8 +207,8 @@ class Experiment(Settings):
             if isinstance(function, FunctionPath) and not function.can_be_imported:
                 key = "model" if function is self.model else "objective"
                 raise ConfigError(
-                    f"`{key}` is a function that only this Python process knows ({function}), and a file cannot hold it. "
-                    "Move it into a module, and import it from there."
+                    f"`{key}` is a function that only this Python process knows ({function}), and a file cannot hold "
+                    "it. Move it into a module, and import it from there."
                 )
         text = yaml.safe_dump(_stated(self), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
         if path is not None:

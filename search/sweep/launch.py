@@ -7,6 +7,7 @@ from pathlib import Path
 from core.crash_points import crash_point
 from core.errors import ConfigError, SplitError
 from core.lines.reading import ProgressCallback
+from core.space import in_words
 from core.training.plan import Monitor, choose_precision
 from search.engines import open_engine
 from search.engines.base import EngineSettings
@@ -117,6 +118,10 @@ def _launch(
         ):
             if said:
                 progress.say(said)
+    if not ledger.state.launches and "space" not in experiment.model_fields_set and experiment.space.base == "default":
+        progress.say("The experiment names no `space`, so the default one is searched:")
+        for dimension in experiment.space.search_space().dimensions:
+            progress.say(f"  {dimension.name}: {in_words(dimension)}")
     task = trial_task(experiment, corpus, ledger.folder)
     crash_point("split-saved")
     engine = open_engine(experiment.engine, engine_settings(experiment, ledger.created.sweep_id))

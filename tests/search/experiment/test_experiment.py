@@ -198,6 +198,14 @@ BAD: dict[str, tuple[str, str]] = {
         SMALL + "patchs: {}\n",
         "line 4: patchs: .*did you mean patches\\? Allowed here: name, .*promotion",
     ),
+    "patches that no line can hold": (
+        SMALL + "patches: {size_px: 500}\n",
+        "line 4: patches.size_px: must be at most ink.height_px, .*113 px.*, but got 500",
+    ),
+    "inputs that no patch gives": (
+        SMALL + "patches: {size_px: 64}\n",
+        "space.fixed.input_px: must be one of 64, 32, 21, .* but every trial would have 56 or 113",
+    ),
     "unknown key": (SMALL + "patches: {fractoin: 1}\n", "line 4: patches.fractoin: .*did you mean fraction\\?"),
     "key of another group": (SMALL + "fraction: 0.2\n", "line 4: fraction: .*did you mean patches.fraction\\?"),
     "key of another layout": (
