@@ -10,13 +10,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.comparison.error_figures import draw_accuracy, draw_confusion, draw_finalists, draw_reliability
 from search.comparison.figures import Picture, report_style
-from search.comparison.search_figures import draw_curves, draw_fit, draw_history
-from search.comparison.space_figures import draw_contour, draw_importance, draw_parallel, draw_slices
+from search.comparison.search_figures import (
+    LEAST_TRIALS,
+    completed_trials,
+    draw_contour,
+    draw_curves,
+    draw_fit,
+    draw_history,
+    draw_importance,
+    draw_parallel,
+    draw_slices,
+    trials_outside,
+    varied_names,
+)
 from search.comparison.sweep_report import SweepReport, find_sweep_run
 from search.comparison.tables import (
     LEADERBOARD_LENGTH,
     Table,
-    against_seed_table,
+    against_baseline_table,
     costs_table,
     counts_text,
     data_table,
@@ -34,7 +45,6 @@ from search.tracking.store import TrackingStore, tracking_errors
 
 REPORT_FILE = "report.html"
 _TEMPLATE = "report.html.j2"
-_LEAST_FOR_PICTURES = 2
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Pictures:
         reliability: of the probabilities.
     """
 
-    history: Picture
+    history: Picture | None
     importance: Picture | None
     parallel: Picture | None
     slices: Picture | None
@@ -95,24 +105,20 @@ def draw_pictures(report: SweepReport) -> Pictures:
     metric, direction = report.metric, report.direction
     best = report.chosen.trial if report.chosen else None
     number = best.number if best else None
-    searched, mistakes = report.searched, report.mistakes
-    order = [importance.name for importance in report.importances] or [d.name for d in searched.varied]
-    has_points = len(searched.trials) >= _LEAST_FOR_PICTURES and bool(order)
-    ranking = report.finalists
+    study, mistakes, ranking = report.study, report.mistakes, report.finalists
+    order = list(dict.fromkeys([*report.importance, *varied_names(study)]))
     return Pictures(
-        history=draw_history(report.rows, metric, direction),
-        importance=draw_importance(report.importances, len(searched.trials)) if report.importances else None,
-        parallel=draw_parallel(searched, order, metric, number) if has_points else None,
-        slices=draw_slices(searched, order, metric, number) if has_points else None,
-        contour=draw_contour(searched, (order[0], order[1]), metric, number)
-        if has_points and len(order) >= 2
-        else None,
+        history=draw_history(study, metric, direction),
+        importance=draw_importance(study, report.importance),
+        parallel=draw_parallel(study, order, metric),
+        slices=draw_slices(study, order, metric),
+        contour=draw_contour(study, order, metric),
         curves=draw_curves(
             list(report.sweep.state.trials.values()),
             metric,
             direction,
             number,
-            report.seed.number if report.seed else None,
+            report.baseline.number if report.baseline else None,
         ),
         fit=draw_fit(best, f"trial {best.number:03d}") if best else None,
         finalists=draw_finalists(ranking, {f.trial: report.row(f.trial).name for f in ranking.finalists})
@@ -145,14 +151,14 @@ def flattery_text(report: SweepReport) -> str:
 
 def _tables(report: SweepReport) -> dict[str, Table | None]:
     best = report.row(report.chosen.trial.number) if report.chosen else None
-    seed = report.row(report.seed.number) if report.seed else None
-    has_both = best is not None and seed is not None and best.number != seed.number
+    baseline = report.row(report.baseline.number) if report.baseline else None
+    has_both = best is not None and baseline is not None and best.number != baseline.number
     return {
         "leaderboard": leaderboard_table(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH),
-        "trials": trials_table(report.rows, report.metric, [d.name for d in report.searched.varied]),
+        "trials": trials_table(report.rows, report.metric, varied_names(report.study)),
         "finalists": finalists_table(report.finalists) if report.finalists else None,
-        "seed": against_seed_table(best, seed, report.metric) if best and seed and has_both else None,
-        "hyperparameters": hyperparameters_table(best, seed) if best and seed and has_both else None,
+        "baseline": against_baseline_table(best, baseline, report.metric) if best and baseline and has_both else None,
+        "hyperparameters": hyperparameters_table(best, baseline) if best and baseline and has_both else None,
         "costs": costs_table(report.sweep, report.finalists, report.finalist_costs),
         "data": data_table(report.corpus) if report.corpus else None,
     }
@@ -165,6 +171,16 @@ def _corpus_report_text(report: SweepReport) -> str:
     text = f"Found {corpus_report.n_found:,} images: {corpus_report.n_used:,} used"
     text += f", {corpus_report.n_not_chosen:,} excluded on purpose" if corpus_report.n_not_chosen else ""
     return text + (f", {corpus_report.n_unusable:,} unusable." if corpus_report.n_unusable else ".")
+
+
+def _importance_gap(report: SweepReport) -> str:
+    """Why there is no importance, in a sentence; empty where there is."""
+    n = len(completed_trials(report.study))
+    if report.importance:
+        return ""
+    if n < LEAST_TRIALS:
+        return f"Importance needs {LEAST_TRIALS} completed trials that lie in the space; there are {n}."
+    return f"Importance needs trials that differ: these {n} have the same value, or the same hyperparameters."
 
 
 def _facts(report: SweepReport) -> dict[str, str]:
@@ -180,7 +196,8 @@ def _facts(report: SweepReport) -> dict[str, str]:
         "asked": readable_duration(asked_s),
         "patches": f"{state.n_patches:,}",
         "flattery": flattery_text(report),
-        "outside": ", ".join(f"{number:03d}" for number in report.searched.outside),
+        "importance_gap": _importance_gap(report),
+        "outside": ", ".join(f"{number:03d}" for number in trials_outside(report.study)),
         "corpus_report": _corpus_report_text(report),
         "disk": report.disk,
         "paired": paired_text(report.paired, report.item) if report.paired else "",

@@ -1,10 +1,12 @@
 """All that the report of one sweep says, gathered from its ledger, its files, its best model and its corpus."""
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import optuna
 import yaml
 
 from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
@@ -13,7 +15,7 @@ from core.scoring.intervals import PairedTest
 from core.splits.manifest import SplitManifest
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
-from search.comparison.searched import Importance, Searched, measure_importance, read_searched
+from search.comparison.search_figures import measure_importance
 from search.comparison.trial_table import (
     TrialRow,
     other_scores,
@@ -21,6 +23,7 @@ from search.comparison.trial_table import (
     read_decisions,
     read_rows,
 )
+from search.engines.optuna.study import study_from_ledger
 from search.experiment.settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
 from search.ledger.access_log import count_test_accesses
@@ -89,10 +92,10 @@ class SweepReport:
         finalists: `None` if there are none.
         finalist_costs: epochs, patches and seconds of each repeat.
         chosen: the trial that a promotion would take, and why; `None` without a completed trial.
-        seed: the completed trial of the seed recipe.
+        baseline: the completed trial of the seed recipe.
         paired: the chosen trial against the seed recipe on the same pages.
-        searched: the completed trials as points of the space.
-        importances: of the hyperparameters that vary.
+        study: the ledger as Optuna has it.
+        importance: shares of the hyperparameters that vary, as far as they can be measured, the most important first.
         mistakes: of the chosen trial's model; `None` if nothing is known of them.
         mistakes_gap: why mistakes, or parts of them, are missing; empty if all is there.
         corpus: `None` if it cannot be read any more.
@@ -110,10 +113,10 @@ class SweepReport:
     finalists: FinalistRanking | None
     finalist_costs: tuple[tuple[int, int, float], ...]
     chosen: ChosenTrial | None
-    seed: TrialRecord | None
+    baseline: TrialRecord | None
     paired: PairedTest | None
-    searched: Searched
-    importances: tuple[Importance, ...]
+    study: optuna.Study
+    importance: Mapping[str, float]
     mistakes: Mistakes | None
     mistakes_gap: str
     corpus: PreparedCorpus | None
@@ -171,21 +174,19 @@ def read_report(
     """
     sweep = read_sweep(name, workspace)
     manifest, corpus, corpus_gap = _read_data(sweep, workspace, on_progress)
-    chosen, seed, finalists, searched = (
-        choose_trial(sweep),
-        baseline_trial(sweep),
-        read_finalists(sweep),
-        read_searched(sweep),
-    )
+    chosen, baseline = choose_trial(sweep), baseline_trial(sweep)
     mistakes, gap = _find_mistakes(sweep, chosen, corpus, corpus_gap, manifest, store)
     paired = None
-    if chosen is not None and seed is not None and chosen.trial.number != seed.number:
-        paired = pair_decisions(read_decisions(chosen.trial), read_decisions(seed))
+    if chosen is not None and baseline is not None and chosen.trial.number != baseline.number:
+        paired = pair_decisions(read_decisions(chosen.trial), read_decisions(baseline))
+    objective, finalists = sweep.experiment.objective, read_finalists(sweep)
+    space = sweep.experiment.space.search_space()
+    study = study_from_ledger(sweep.state, space, objective.metric, objective.resolved_direction)
     status, is_unfinished = _status(sweep)
     tagged = (manifest.warning if manifest else "") or _tagged_warning(sweep, store)
     warnings = [
         *([tagged] if tagged else []),
-        *([f"This sweep is not finished: {status}. All that follows is as far as it is."] if is_unfinished else []),
+        *([f"This sweep is not finished: {status}. What follows is what it has so far."] if is_unfinished else []),
         *_data_warnings(manifest, corpus, corpus_gap),
         *_trial_warnings(sweep),
     ]
@@ -198,10 +199,10 @@ def read_report(
         finalists=finalists,
         finalist_costs=_finalist_costs(sweep, finalists),
         chosen=chosen,
-        seed=seed,
+        baseline=baseline,
         paired=paired,
-        searched=searched,
-        importances=measure_importance(searched, sweep.experiment.seed),
+        study=study,
+        importance=measure_importance(study),
         mistakes=mistakes,
         mistakes_gap=gap,
         corpus=corpus,

@@ -131,33 +131,35 @@ def finalists_table(ranking: FinalistRanking) -> Table:
     return Table(header, rows, n_text_columns=2, marked=frozenset({0}) if ranking.chosen is first else frozenset())
 
 
-def against_seed_table(best: TrialRow, seed: TrialRow, metric: str) -> Table:
+def against_baseline_table(best: TrialRow, baseline: TrialRow, metric: str) -> Table:
     """Scores, cost and size of both."""
-    names = [name for name in best.scores if name in seed.scores and name.split("_")[0] in ("patch", "image", "page")]
+    names = [
+        name for name in best.scores if name in baseline.scores and name.split("_")[0] in ("patch", "image", "page")
+    ]
     objective = score_name(metric)
-    rows = [(readable_metric(metric), score_text(objective, best.score), score_text(objective, seed.score))]
+    rows = [(readable_metric(metric), score_text(objective, best.score), score_text(objective, baseline.score))]
     rows += [
-        (readable_metric(name), score_text(name, best.scores[name]), score_text(name, seed.scores[name]))
+        (readable_metric(name), score_text(name, best.scores[name]), score_text(name, baseline.scores[name]))
         for name in names
         if name.endswith(("top1", "logloss"))
     ]
     rows += [
-        ("weights", f"{best.n_weights:,}", f"{seed.n_weights:,}"),
-        ("saved model", readable_bytes(best.model_bytes), readable_bytes(seed.model_bytes)),
-        ("patches trained", f"{best.n_patches:,}", f"{seed.n_patches:,}"),
-        ("time", readable_duration(best.duration_s), readable_duration(seed.duration_s)),
-        ("patches/s", _speed(best), _speed(seed)),
+        ("weights", f"{best.n_weights:,}", f"{baseline.n_weights:,}"),
+        ("saved model", readable_bytes(best.model_bytes), readable_bytes(baseline.model_bytes)),
+        ("patches trained", f"{best.n_patches:,}", f"{baseline.n_patches:,}"),
+        ("time", readable_duration(best.duration_s), readable_duration(baseline.duration_s)),
+        ("patches/s", _speed(best), _speed(baseline)),
     ]
-    return Table(("", f"best: {best.number:03d}", f"seed recipe: {seed.number:03d}"), tuple(rows))
+    return Table(("", f"best: {best.number:03d}", f"seed recipe: {baseline.number:03d}"), tuple(rows))
 
 
-def hyperparameters_table(best: TrialRow, seed: TrialRow) -> Table:
+def hyperparameters_table(best: TrialRow, baseline: TrialRow) -> Table:
     """What is different about the best trial's network and training."""
     rows = tuple(
-        (name, _value(best.hyperparameters.get(name)), _value(seed.hyperparameters.get(name)))
-        for name in differing([best, seed])
+        (name, _value(best.hyperparameters.get(name)), _value(baseline.hyperparameters.get(name)))
+        for name in differing([best, baseline])
     )
-    return Table(("hyperparameter", f"best: {best.number:03d}", f"seed recipe: {seed.number:03d}"), rows)
+    return Table(("hyperparameter", f"best: {best.number:03d}", f"seed recipe: {baseline.number:03d}"), rows)
 
 
 def paired_text(paired: PairedTest, item: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import TrackingError
 from core.space import Point
-from search.engines.base import Proposal, Start
+from search.engines.base import Engine, Proposal, Start
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.settings import BudgetSettings
 from search.ledger.events import (
@@ -167,7 +167,7 @@ class CheapSweep:
             min_free_bytes=self.min_free_bytes,
         )
 
-    def launch(self, engine: ScriptedEngine | None = None, tracker: Tracker | None = None) -> SweepOutcome:
+    def launch(self, engine: Engine | None = None, tracker: Tracker | None = None) -> SweepOutcome:
         executor = LocalExecutor(self.n_workers, 1, preload=modules_to_preload(CHEAP), silent_s=self.silent_s)
         with self.open() as ledger:
             return run_sweep(ledger, self.plan(), engine or ScriptedEngine(), executor, tracker, self.progress)
