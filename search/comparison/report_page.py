@@ -1,7 +1,4 @@
-"""The report of one sweep as one HTML file that needs nothing beside it: figures, patches and style are inside.
-
-Puts a sweep's report beside the sweep's run in MLflow.
-"""
+"""The report of one sweep as one HTML file that needs nothing beside it: figures, patches and style are inside."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,7 @@ from search.comparison.search_figures import (
     trials_outside,
     varied_names,
 )
-from search.comparison.sweep_report import SweepReport, find_sweep_run
+from search.comparison.sweep_report import SweepReport
 from search.comparison.tables import (
     LEADERBOARD_LENGTH,
     Table,
@@ -41,6 +38,7 @@ from search.comparison.tables import (
 from search.ledger.files import write_atomically
 from search.ledger.ranking import readable_duration, score_name
 from search.sweep.known_sweeps import KnownSweep
+from search.tracking.runs import find_sweep_run
 from search.tracking.store import TrackingStore, tracking_errors
 
 REPORT_FILE = "report.html"
@@ -214,9 +212,9 @@ def record_report(sweep: KnownSweep, path: Path, store: TrackingStore) -> str | 
     Raises:
         TrackingError: if the store cannot be written.
     """
-    found = find_sweep_run(sweep, store)
-    if found is None:
+    run = find_sweep_run(store, sweep.created.name, sweep.created.sweep_id)
+    if run is None:
         return None
     with tracking_errors(f"record the report of {sweep.created.name!r}", store):
-        store.client().log_artifact(found[0], str(path))
-    return found[0]
+        store.client().log_artifact(run.info.run_id, str(path))
+    return str(run.info.run_id)

@@ -43,7 +43,8 @@ from search.sweep.finalists import (
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
 from search.tracking.models import artifact_folder
-from search.tracking.store import TrackingStore, locate_store, tracking_errors
+from search.tracking.runs import find_sweep_run
+from search.tracking.store import TrackingStore, locate_store
 
 REPORT_FOLDER = "report"
 
@@ -304,20 +305,8 @@ def _tagged_warning(sweep: KnownSweep, store: TrackingStore | None) -> str:
     """What the sweep's run in MLflow warns of, such as a split that leaks."""
     if store is None:
         return ""
-    run = find_sweep_run(sweep, store)
-    return "" if run is None else run[1]
-
-
-def find_sweep_run(sweep: KnownSweep, store: TrackingStore) -> tuple[str, str] | None:
-    """Id and warning of the sweep's own run in MLflow; `None` if it was never tracked."""
-    client = store.client()
-    with tracking_errors(f"find the run of sweep {sweep.created.name!r}", store):
-        experiment = client.get_experiment_by_name(sweep.experiment.name)
-        if experiment is None:
-            return None
-        condition = f"tags.sweep_id = '{sweep.created.sweep_id}' and tags.kind = 'sweep'"
-        runs = client.search_runs([experiment.experiment_id], condition, max_results=1)
-    return (runs[0].info.run_id, runs[0].data.tags.get("warning", "")) if runs else None
+    run = find_sweep_run(store, sweep.created.name, sweep.created.sweep_id)
+    return "" if run is None else str(run.data.tags.get("warning", ""))
 
 
 def _finalist_costs(sweep: KnownSweep, ranking: FinalistRanking | None) -> tuple[tuple[int, int, float], ...]:

@@ -20,12 +20,13 @@ from core.splits.manifest import SplitManifest
 from search.comparison.mistakes import mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
 from search.comparison.report_page import REPORT_FILE, render_report
-from search.comparison.sweep_report import REPORT_FOLDER, SweepReport, find_sweep_run, read_report
+from search.comparison.sweep_report import REPORT_FOLDER, SweepReport, read_report
 from search.comparison.trial_table import read_rows
 from search.experiment.workspace import Workspace
 from search.ledger.trial import TrialState
 from search.sweep.finalists import read_finalists
 from search.sweep.known_sweeps import read_sweep
+from search.tracking.runs import find_sweep_run
 from search.tracking.store import open_store
 from tests.command_line import Project, records_of
 
@@ -212,10 +213,10 @@ def test_a_second_report_asks_the_model_no_more(reported_project: Project) -> No
 
 def test_the_report_is_an_artifact_of_the_sweeps_run(reported_project: Project, report: SweepReport) -> None:
     with records_of(reported_project.folder) as client:
-        found = find_sweep_run(report.sweep, open_store(root=reported_project.folder))
+        found = find_sweep_run(open_store(root=reported_project.folder), "tiny", report.sweep.created.sweep_id)
         assert found is not None
-        assert REPORT_FILE in {file.path for file in client.list_artifacts(found[0])}
-        kept = Path(client.download_artifacts(found[0], REPORT_FILE)).read_text(encoding="utf-8")
+        assert REPORT_FILE in {file.path for file in client.list_artifacts(found.info.run_id)}
+        kept = Path(client.download_artifacts(found.info.run_id, REPORT_FILE)).read_text(encoding="utf-8")
     assert kept == (reported_project.sweep / REPORT_FOLDER / REPORT_FILE).read_text(encoding="utf-8")
     assert kept.count("<section") >= 10
 
