@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.corpora.csv_cells import harmless_row
 from core.corpora.index import CorpusIndex, Excluded
 from core.corpora.settings import UnusableSettings
 from core.errors import CorpusError, LineStoreError
@@ -135,7 +136,8 @@ def write_unusable(unusable: Sequence[Excluded], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(("path", "image_id", "reason"))
-        table.writerows((str(entry.path), entry.image_id or "", _reason(entry)) for entry in unusable)
+        for entry in unusable:
+            table.writerow(harmless_row((entry.path, entry.image_id or "", _reason(entry))))
 
 
 def _check_each_once(corpus: str, image_ids: set[str], with_lines: set[str], unusable: set[str]) -> None:

@@ -51,6 +51,9 @@ def identify(
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write a row for each image while they are read, for many images."),
     ] = None,
+    is_raw: Annotated[
+        bool, typer.Option("--raw", help="In the CSV file, write names as they are, also those like a formula.")
+    ] = False,
     evidence: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write what the answer for one image rests on, as an HTML page."),
@@ -74,7 +77,7 @@ def identify(
     if evidence is not None:
         _explain(wanted, folder, title, evidence, read_as)
     elif table is not None:
-        _write_table(wanted, folder, table, read_as)
+        _write_table(wanted, folder, table, read_as, is_raw)
     else:
         _answer(wanted, folder, title if title == model else f"{title} (the champion)", title, as_json, read_as)
 
@@ -94,13 +97,13 @@ def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_j
     raise typer.Exit(2 if answer.unreadable else 0)
 
 
-def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: ImageUnit) -> None:
+def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: ImageUnit, is_raw: bool) -> None:
     from search.identification.identify import N_RANKED, identify_each, write_predictions
 
     with progress_bar("asking the model") as advance:
         advance(0, len(images))
         found = identify_each(images, folder, N_RANKED, read_as.value)
-        tally = write_predictions(_counted(found, len(images), advance), path)
+        tally = write_predictions(_counted(found, len(images), advance), path, is_raw)
     output.print(f"{path}: {tally.n_answered:,} images answered, {tally.n_unreadable:,} could not be used")
     raise typer.Exit(2 if tally.n_unreadable else 0)
 

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from core.corpora.csv_cells import harmless_row
 from core.errors import ComparisonError
 from core.splits.manifest import SplitManifest
 from search.comparison.tables import Table
@@ -191,12 +192,9 @@ def write_csv(comparison: Comparison, path: Path) -> None:
         rows.writerow(COLUMNS)
         for sweep in comparison.sweeps:
             for step in sweep.steps:
-                rows.writerow(
-                    [
-                        *(sweep.name, sweep.engine, step.trial, step.n_trials, step.n_patches),
-                        *(f"{step.elapsed_s:.3f}", step.value, step.best),
-                    ]
-                )
+                counts = (step.trial, step.n_trials, step.n_patches)
+                row = (sweep.name, sweep.engine, *counts, f"{step.elapsed_s:.3f}", step.value, step.best)
+                rows.writerow(harmless_row(row))
 
 
 def _compared(sweep: KnownSweep) -> ComparedSweep:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.corpora.csv_cells import original_cell
 from core.scoring.intervals import PairedTest, compare_paired
 from core.scoring.mean_scores import LOG_FLOOR
 from core.space import Point
@@ -142,9 +143,9 @@ def read_decisions(trial: TrialRecord) -> tuple[Decided, ...]:
         rows = list(csv.DictReader(file))
     return tuple(
         Decided(
-            row.get("image_id") or row["page_id"],
-            row["true"],
-            row["predicted"],
+            original_cell(row.get("image_id") or row["page_id"]),
+            original_cell(row["true"]),
+            original_cell(row["predicted"]),
             float(row["probability"]),
             float(row["true_probability"]),
             int(row["n_patches"]),
@@ -176,7 +177,9 @@ def read_confusion(trial: TrialRecord) -> tuple[tuple[str, ...], NDArray[np.int6
         return None
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file))
-    return tuple(header[1:]), np.array([[int(cell) for cell in row[1:]] for row in rows], dtype=np.int64)
+    return tuple(map(original_cell, header[1:])), np.array(
+        [[int(cell) for cell in row[1:]] for row in rows], dtype=np.int64
+    )
 
 
 def _row(trial: TrialRecord, place: int | None, objective: str) -> TrialRow:

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from core.corpora.csv_cells import harmless_row
 from core.corpora.index import Excluded, Unit
 from core.errors import CorpusError, ImageError, RegistryError
 from core.identification.model_record import ModelRecord
@@ -163,12 +164,13 @@ def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "au
     return ExplainedPrediction(Prediction.from_row(str(path), row), row["evidence"], record)
 
 
-def write_predictions(found: Iterable[Prediction | Excluded], path: Path) -> Tally:
+def write_predictions(found: Iterable[Prediction | Excluded], path: Path, is_raw: bool = False) -> Tally:
     """Write a CSV row for each image, at once: what is written stays when the command is stopped.
 
     Args:
         found: answers and unusable images, in turn.
         path: of the CSV file, UTF-8; overwritten.
+        is_raw: write names as they are, also those that a spreadsheet would take for a formula.
 
     Raises:
         CorpusError: if it cannot be written.
@@ -180,7 +182,7 @@ def write_predictions(found: Iterable[Prediction | Excluded], path: Path) -> Tal
             table = csv.writer(file, lineterminator="\n")
             table.writerow(COLUMNS)
             for item in found:
-                table.writerow(_csv_row(item))
+                table.writerow(_csv_row(item) if is_raw else harmless_row(_csv_row(item)))
                 tally.n_answered += isinstance(item, Prediction)
                 tally.n_unreadable += isinstance(item, Excluded)
     except OSError as error:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.corpora.csv_cells import harmless_cell, harmless_row
 from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
 from core.lines.store import LineStore
 from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
@@ -245,12 +246,14 @@ def write_score_files(scores: Evaluation, folder: Path) -> dict[str, FileReferen
     folder.mkdir(parents=True, exist_ok=True)
     writer_ids = list(scores.writer_ids)
     confusion_picture(scores.confusion, writer_ids, folder / "confusion.png")
-    confusion = pd.DataFrame(scores.confusion, index=pd.Index(writer_ids, name="true writer"), columns=writer_ids)
+    names = harmless_row(writer_ids)
+    confusion = pd.DataFrame(scores.confusion, index=pd.Index(names, name="true writer"), columns=names)
     confusion.to_csv(folder / "confusion.csv")
-    pd.DataFrame([asdict(row) for row in scores.per_writer]).to_csv(folder / "writers.csv", index=False)
+    writers = pd.DataFrame([asdict(row) for row in scores.per_writer])
+    writers.map(harmless_cell).to_csv(folder / "writers.csv", index=False)
     decisions = scores.page_decisions or scores.image_decisions
     table = pd.DataFrame([asdict(row) for row in decisions]).dropna(axis="columns", how="all")
-    table.to_csv(folder / "decisions.csv", index=False)
+    table.map(harmless_cell).to_csv(folder / "decisions.csv", index=False)
     content = {
         "interval": f"95 %, bootstrap over {scores.n_interval_units} {scores.interval_unit}s",
         "scores": {
