@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -19,6 +19,7 @@ from search.experiment.workspace import Workspace
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
 
+_SHORT_HEADER, _LONG_LINE = 6, 10  # letters of a header: not broken, and on one line of a broken one
 _BIDIRECTIONAL = {*"\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
 
@@ -79,24 +80,55 @@ def print_table(
     rows: Sequence[Sequence[str | Text]],
     n_text_columns: int = 1,
     styles: Mapping[int, str] | None = None,
-) -> None:
+    optional: Sequence[int] = (),
+) -> list[str]:
     """Print a table as wide as the terminal at the most.
 
     Args:
-        header: a name for each column; a line break in it is kept.
+        header: a name for each column, broken at its gaps where it is longer than the cells.
         rows: cells. A text that has a style of its own must be free of what steers terminals (see `visible`).
         n_text_columns: the columns from the left that hold words, which may be broken; the others hold numbers.
         styles: of rows, by their place.
+        optional: places of columns that are left out where the table would be too wide, in this order.
+
+    Returns:
+        The names of the columns that were left out.
     """
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for place, name in enumerate(header):
-        if place < n_text_columns:
-            table.add_column(name, overflow="fold")
-        else:
-            table.add_column(name, justify="right", overflow="fold")
-    for place, row in enumerate(rows):
-        table.add_row(*row, style=(styles or {}).get(place))
+    places, left_out = list(range(len(header))), list[int]()
+    for candidate in (*optional, None):
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        for place in places:
+            justify: Literal["left", "right"] = "left" if place < n_text_columns else "right"
+            widest = max((len(str(row[place])) for row in rows), default=0)
+            table.add_column(_broken(header[place], widest), justify=justify, overflow="fold")
+        for number, row in enumerate(rows):
+            table.add_row(*(row[place] for place in places), style=(styles or {}).get(number))
+        if candidate is None or output.measure(table).maximum <= output.width:
+            break
+        places.remove(candidate)
+        left_out.append(candidate)
     output.print(table, soft_wrap=False)
+    return [header[place] for place in sorted(left_out)]
+
+
+def _broken(name: str, width: int) -> str:
+    r"""A header broken at its gaps, if it is wider than the cells below it.
+
+    >>> _broken("convolutions_per_block", 3), _broken("trial", 3), _broken("image log-loss (nats)", 40)
+    ('convolutions_
+    per_block', 'trial', 'image log-loss (nats)')
+    """
+    if len(name) <= max(width, _SHORT_HEADER):
+        return name
+    words = name.replace("_", "_ ").split(" ")
+    lines = [words[0]]
+    for word in words[1:]:
+        gap = "" if lines[-1].endswith("_") else " "
+        if len(lines[-1]) + len(gap) + len(word) <= max(width, _LONG_LINE):
+            lines[-1] += gap + word
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 @contextmanager

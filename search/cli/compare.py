@@ -1,5 +1,6 @@
 """`whosehand compare`: what one sweep found, or which of several got further."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -8,57 +9,117 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import ComparisonError
-from search.cli.common import current_workspace, notes, output, print_note, print_table, print_warning, progress_bar
+from search.cli.common import (
+    counted,
+    current_workspace,
+    notes,
+    output,
+    print_note,
+    print_table,
+    print_warning,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from search.comparison.leaderboard import Leaderboard
     from search.comparison.sweep_report import SweepReport
     from search.comparison.tables import Table
 
-_LONG_HEADER = 6  # letters; a longer one is broken at its gaps
+
+_Sort = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Sort by a score, a hyperparameter, time, patches or trial."),
+]
+_Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Only write all trials as a CSV file; - for standard output."),
+]
+_Raw = Annotated[
+    bool, typer.Option("--raw", help="In the CSV file, write texts as they are, also those like a formula.")
+]
+_Finalists = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Retrain the best N trials of one sweep under fresh seeds."),
+]
+_SeedRecipe = Annotated[
+    bool, typer.Option("--seed-recipe", help="Retrain the seed recipe's trial too, wherever it stands.")
+]
+_BySeed = Annotated[
+    bool, typer.Option("--by-seed", help="Draw sweeps whose names differ in an ending such as -s1 as one curve.")
+]
 
 
 def compare(
-    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Their names.", show_default=False)],
-    finalists: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Train the best so many trials of one sweep again, under fresh seeds.", show_default=False
-        ),
-    ] = None,
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Names of sweeps.", show_default=False)],
+    sort: _Sort = None,
+    top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show the best N trials.")] = None,
+    csv_file: _Csv = None,
+    is_raw: _Raw = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Only print all trials as one JSON object.")] = False,
+    finalists: _Finalists = None,
     repeats: Annotated[int, typer.Option(min=1, help="Fits of each finalist.")] = 3,
-    has_seed_recipe: Annotated[
-        bool, typer.Option("--seed-recipe", help="Repeat the seed recipe's trial too, wherever it stands.")
-    ] = False,
-    by_seed: Annotated[
-        bool, typer.Option("--by-seed", help="Draw sweeps whose names differ in an ending such as -s1 as one curve.")
-    ] = False,
+    has_seed_recipe: _SeedRecipe = False,
+    by_seed: _BySeed = False,
     out: Annotated[Path | None, typer.Option(help="Folder for what is written.", show_default="below mlruns")] = None,
     is_tracked: Annotated[bool, typer.Option("--track/--no-track", help="Record it in MLflow.")] = True,
 ) -> None:
-    """Say what a sweep found, as a leaderboard and a report in one HTML file; or compare several sweeps.
+    """Show what a sweep found, as a leaderboard and a report in one HTML file; or compare several sweeps.
 
     Several sweeps must have the same split and objective; they are compared by the best so far over trials, patches
-    trained and time. Sweeps that run still are taken as far as they are. Only validation pages are looked at.
+    trained and time. Running sweeps are compared on what they have so far. Only validation pages are looked at.
 
-    The best of many noisy trials is flattered: --finalists 3 --repeats 3 trains the best three again under fresh
-    seeds, ranks them by their mean, and says by how much the search flattered them. `whosehand promote` then takes
-    the best finalist.
+    The best of many noisy trials is flattered: --finalists 3 --repeats 3 retrains the best three under fresh seeds,
+    ranks them by their mean, and says by how much the search flattered them. `whosehand promote` then takes the best
+    finalist.
     """
+    is_list = csv_file is not None or as_json
     if len(sweeps) > 1:
-        if finalists is not None or has_seed_recipe:
-            raise ComparisonError(f"Finalists are of one sweep, but got {', '.join(sweeps)}. Name one of them.")
+        if finalists is not None or has_seed_recipe or is_list or sort or top:
+            raise ComparisonError(f"Finalists and leaderboards are of one sweep, but got {', '.join(sweeps)}.")
         _compare_several(sweeps, by_seed, out, is_tracked)
         return
     if by_seed:
-        raise ComparisonError("`--by-seed` needs two sweeps or more, but got one.")
+        raise ComparisonError("`--by-seed` needs two or more sweeps, but got one.")
     if has_seed_recipe and finalists is None:
-        raise ComparisonError("`--seed-recipe` adds to the finalists; say `--finalists` too.")
-    _report_one(sweeps[0], finalists, repeats, has_seed_recipe, out, is_tracked)
+        raise ComparisonError("`--seed-recipe` adds to the finalists; give `--finalists` too.")
+    if is_list and finalists is not None:
+        raise ComparisonError("`--csv` and `--json` only list trials; give `--finalists` without them.")
+    if is_list:
+        _list_trials(sweeps[0], sort, top, csv_file, is_raw, as_json)
+    else:
+        _report_one(sweeps[0], sort, top, finalists, repeats, has_seed_recipe, out, is_tracked)
+
+
+def _list_trials(
+    name: str, sort: str | None, top: int | None, csv_file: Path | None, is_raw: bool, as_json: bool
+) -> None:
+    from search.comparison.leaderboard import leaderboard_json, read_leaderboard, write_leaderboard
+    from search.sweep.known_sweeps import read_sweep
+
+    board = read_leaderboard(read_sweep(name, current_workspace()), sort, top)
+    if as_json:
+        output.print_json(json.dumps({"sweep": name, **leaderboard_json(board)}))
+    if csv_file == Path("-"):
+        write_leaderboard(board, sys.stdout, is_raw)
+    elif csv_file is not None:
+        with csv_file.open("w", encoding="utf-8", newline="") as file:
+            write_leaderboard(board, file, is_raw)
+        notes.print(f"wrote {csv_file}")
 
 
 def _report_one(
-    name: str, n_finalists: int | None, repeats: int, has_seed_recipe: bool, out: Path | None, is_tracked: bool
+    name: str,
+    sort: str | None,
+    top: int | None,
+    n_finalists: int | None,
+    repeats: int,
+    has_seed_recipe: bool,
+    out: Path | None,
+    is_tracked: bool,
 ) -> None:
+    from search.comparison.leaderboard import LEADERBOARD_LENGTH, read_leaderboard
     from search.comparison.report_page import record_report, write_report
     from search.comparison.sweep_report import read_report, report_folder
     from search.sweep.finalists import FinalistChoice, train_finalists
@@ -68,6 +129,7 @@ def _report_one(
 
     workspace = current_workspace()
     sweep = read_sweep(name, workspace)
+    read_leaderboard(sweep, sort)  # a wrong column is an error now, not after the finalists are trained
     with progress_bar("reading text lines") as advance:
         if n_finalists is not None:
             choice = FinalistChoice(n_finalists, repeats, has_seed_recipe)
@@ -75,24 +137,27 @@ def _report_one(
         store = open_store(sweep.experiment.tracking, workspace.root)
         report = read_report(name, workspace, shlex.join(["whosehand", *sys.argv[1:]]), store, advance)
     path = write_report(report, out or report_folder(sweep.folder))
-    _print_report(report)
+    board = read_leaderboard(report.sweep, sort, top or LEADERBOARD_LENGTH, list(report.importance))
+    _print_report(report, board)
     output.print(f"wrote {path}")
     if is_tracked and record_report(sweep, path, store) is None:
         print_note(f"{name} has no run in {store.shown_uri}, so the report is not recorded")
 
 
-def _print_report(report: "SweepReport") -> None:
+def _print_report(report: "SweepReport", board: "Leaderboard") -> None:
+    from search.comparison.leaderboard import terminal_table
     from search.comparison.report_page import flattery_text
-    from search.comparison.tables import LEADERBOARD_LENGTH, finalists_table, short_leaderboard
+    from search.comparison.tables import finalists_table
 
     for warning in report.warnings:
         print_note(warning)
-    output.print(f"sweep {report.name}: {len(report.rows)} trials, {report.status}")
-    leaderboard = short_leaderboard(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH)
-    if leaderboard.rows:
-        _print(leaderboard)
-        unit = f"validation {report.item}s"
-        output.print(f"in brackets: 95 %, bootstrap over {unit}")
+    output.print(f"sweep {report.name}: {counted(len(report.rows), 'trial')}, {report.status}")
+    table, optional = terminal_table(board)
+    if table.rows:
+        left_out = _print(table, optional)
+        output.print(f"95 %: bootstrap over validation {report.item}s")
+        if left_out:
+            output.print(f"no room for {', '.join(left_out)}: use a wider terminal, --csv or --json")
     else:
         output.print("no trial is completed yet")
     if report.finalists:
@@ -102,10 +167,9 @@ def _print_report(report: "SweepReport") -> None:
         output.print(f"a promotion takes trial {report.chosen.trial.number}: {report.chosen.rule}")
 
 
-def _print(table: "Table") -> None:
-    """Print a table for a narrow terminal: long headers are broken."""
-    header = [name if len(name) <= _LONG_HEADER else name.replace(" ", "\n") for name in table.header]
-    print_table(header, table.rows, table.n_text_columns, dict.fromkeys(table.marked, "bold"))
+def _print(table: "Table", optional: "Sequence[int]" = ()) -> list[str]:
+    styles = dict.fromkeys(table.marked, "bold")
+    return print_table(table.header, table.rows, table.n_text_columns, styles, optional)
 
 
 def _compare_several(sweeps: list[str], by_seed: bool, out: Path | None, is_tracked: bool) -> None:

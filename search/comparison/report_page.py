@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.comparison.error_figures import draw_accuracy, draw_confusion, draw_finalists, draw_reliability
 from search.comparison.figures import Picture, report_style
+from search.comparison.leaderboard import report_table
 from search.comparison.search_figures import (
     LEAST_TRIALS,
     completed_trials,
@@ -22,7 +23,6 @@ from search.comparison.search_figures import (
 )
 from search.comparison.sweep_report import SweepReport
 from search.comparison.tables import (
-    LEADERBOARD_LENGTH,
     Table,
     against_baseline_table,
     costs_table,
@@ -30,7 +30,6 @@ from search.comparison.tables import (
     data_table,
     finalists_table,
     hyperparameters_table,
-    leaderboard_table,
     paired_text,
     score_text,
     trials_table,
@@ -152,7 +151,7 @@ def _tables(report: SweepReport) -> dict[str, Table | None]:
     baseline = report.row(report.baseline.number) if report.baseline else None
     has_both = best is not None and baseline is not None and best.number != baseline.number
     return {
-        "leaderboard": leaderboard_table(report.rows, report.metric, report.scores, LEADERBOARD_LENGTH),
+        "leaderboard": report_table(report.leaderboard),
         "trials": trials_table(report.rows, report.metric, varied_names(report.study)),
         "finalists": finalists_table(report.finalists) if report.finalists else None,
         "baseline": against_baseline_table(best, baseline, report.metric) if best and baseline and has_both else None,

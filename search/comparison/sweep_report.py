@@ -13,15 +13,14 @@ from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
 from core.lines.reading import ProgressCallback
 from core.scoring.intervals import PairedTest
 from core.splits.manifest import SplitManifest
+from search.comparison.leaderboard import Leaderboard, read_leaderboard
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
 from search.comparison.search_figures import measure_importance
 from search.comparison.trial_table import (
     TrialRow,
-    other_scores,
     pair_decisions,
     read_decisions,
-    read_rows,
 )
 from search.engines.optuna.study import study_from_ledger
 from search.experiment.settings import TRAIN_PATCH_CNN
@@ -88,8 +87,7 @@ class SweepReport:
         sweep: as its ledger has it.
         status: where it stands, in words.
         warnings: what everyone must know first.
-        rows: all trials, the best first.
-        scores: names of the scores worth a column.
+        leaderboard: all trials, the best first.
         finalists: `None` if there are none.
         finalist_costs: epochs, patches and seconds of each repeat.
         chosen: the trial that a promotion would take, and why; `None` without a completed trial.
@@ -109,8 +107,7 @@ class SweepReport:
     sweep: KnownSweep
     status: str
     warnings: tuple[str, ...]
-    rows: tuple[TrialRow, ...]
-    scores: tuple[str, ...]
+    leaderboard: Leaderboard
     finalists: FinalistRanking | None
     finalist_costs: tuple[tuple[int, int, float], ...]
     chosen: ChosenTrial | None
@@ -145,6 +142,11 @@ class SweepReport:
     def item(self) -> str:
         """What is decided at the highest level."""
         return "image" if self.manifest is None else self.manifest.unit
+
+    @property
+    def rows(self) -> tuple[TrialRow, ...]:
+        """All trials, the best first."""
+        return self.leaderboard.rows
 
     def row(self, number: int) -> TrialRow:
         """The row of a trial."""
@@ -183,6 +185,7 @@ def read_report(
     objective, finalists = sweep.experiment.objective, read_finalists(sweep)
     space = sweep.experiment.space.search_space()
     study = study_from_ledger(sweep.state, space, objective.metric, objective.resolved_direction)
+    importance = measure_importance(study)
     status, is_unfinished = _status(sweep)
     tagged = (manifest.warning if manifest else "") or _tagged_warning(sweep, store)
     warnings = [
@@ -195,15 +198,14 @@ def read_report(
         sweep=sweep,
         status=status,
         warnings=tuple(dict.fromkeys(warnings)),
-        rows=read_rows(sweep),
-        scores=tuple(other_scores(sweep)),
+        leaderboard=read_leaderboard(sweep, importance=list(importance)),
         finalists=finalists,
         finalist_costs=_finalist_costs(sweep, finalists),
         chosen=chosen,
         baseline=baseline,
         paired=paired,
         study=study,
-        importance=measure_importance(study),
+        importance=importance,
         mistakes=mistakes,
         mistakes_gap=gap,
         corpus=corpus,

@@ -13,9 +13,6 @@ from search.sweep.finalists import Finalist, FinalistRanking, Spread
 from search.sweep.known_sweeps import KnownSweep
 from search.sweep.preparation import PreparedCorpus
 
-LEADERBOARD_LENGTH = 10
-_MOST_SCORES = 3
-
 
 @dataclass(frozen=True)
 class Table:
@@ -44,45 +41,6 @@ def as_markdown(table: Table) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in lines)
 
 
-def leaderboard_table(rows: Sequence[TrialRow], metric: str, scores: Sequence[str], length: int | None = None) -> Table:
-    """The completed trials, the best first: score, interval, cost, size and speed."""
-    ranked = [row for row in rows if row.place is not None][:length]
-    shown = [name for name in scores if any(name in row.scores for row in ranked)][:_MOST_SCORES]
-    with_size = any(row.n_weights for row in ranked)
-    header = ["", "trial", readable_metric(metric), *(readable_metric(name).split(" (")[0] for name in shown)]
-    header += ["patches", "time", "patches/s", *(["weights", "model"] if with_size else [])]
-    cells = []
-    for row in ranked:
-        line = [str(row.place), row.name, score_text(score_name(metric), row.score)]
-        line += [score_text(name, row.scores.get(name)) for name in shown]
-        line += [f"{row.n_patches:,}", readable_duration(row.duration_s), _speed(row)]
-        if with_size:
-            line += [f"{row.n_weights:,}", readable_bytes(row.model_bytes)]
-        cells.append(tuple(line))
-    return Table(tuple(header), tuple(cells), n_text_columns=2, marked=frozenset({0}))
-
-
-def short_leaderboard(rows: Sequence[TrialRow], metric: str, scores: Sequence[str], length: int | None = None) -> Table:
-    """The leaderboard as it fits a terminal: numbers for names, one more score, no interval but the objective's."""
-    ranked = [row for row in rows if row.place is not None][:length]
-    shown = [name for name in scores if any(name in row.scores for row in ranked)][:1]
-    header: tuple[str, ...] = ("", "trial", readable_metric(metric), "95 %")
-    header += tuple(readable_metric(name).split(" (")[0] for name in shown)
-    cells = []
-    for row in ranked:
-        score, _, interval = score_text(score_name(metric), row.score).partition(" (")
-        cells.append(
-            (
-                *(str(row.place), f"{row.number:03d}", score, interval.removesuffix(")")),
-                *(score_text(name, row.scores.get(name)).split(" (")[0] for name in shown),
-                *(f"{row.n_patches:,}", readable_duration(row.duration_s), _speed(row)),
-                *(f"{row.n_weights:,}" if row.n_weights else "", readable_bytes(row.model_bytes)),
-            )
-        )
-    columns = (*header, "patches", "time", "patches/s", "weights", "model")
-    return Table(columns, tuple(cells), n_text_columns=2, marked=frozenset({0}))
-
-
 def trials_table(rows: Sequence[TrialRow], metric: str, searched: Sequence[str]) -> Table:
     """Every trial with the hyperparameters that were searched over, and how it ended."""
     names = [name for name in differing(rows) if name in searched]
@@ -93,7 +51,7 @@ def trials_table(rows: Sequence[TrialRow], metric: str, searched: Sequence[str])
             str(row.state),
             "" if row.score is None else f"{row.score.value:.4g}",
             str(row.n_epochs),
-            *(_value(row.hyperparameters.get(name)) for name in names),
+            *(readable_value(row.hyperparameters.get(name)) for name in names),
             row.reason,
         )
         for row in sorted(rows, key=lambda row: row.number)
@@ -148,7 +106,7 @@ def against_baseline_table(best: TrialRow, baseline: TrialRow, metric: str) -> T
         ("saved model", readable_bytes(best.model_bytes), readable_bytes(baseline.model_bytes)),
         ("patches trained", f"{best.n_patches:,}", f"{baseline.n_patches:,}"),
         ("time", readable_duration(best.duration_s), readable_duration(baseline.duration_s)),
-        ("patches/s", _speed(best), _speed(baseline)),
+        ("patches/s", readable_speed(best), readable_speed(baseline)),
     ]
     return Table(("", f"best: {best.number:03d}", f"seed recipe: {baseline.number:03d}"), tuple(rows))
 
@@ -156,7 +114,7 @@ def against_baseline_table(best: TrialRow, baseline: TrialRow, metric: str) -> T
 def hyperparameters_table(best: TrialRow, baseline: TrialRow) -> Table:
     """What is different about the best trial's network and training."""
     rows = tuple(
-        (name, _value(best.hyperparameters.get(name)), _value(baseline.hyperparameters.get(name)))
+        (name, readable_value(best.hyperparameters.get(name)), readable_value(baseline.hyperparameters.get(name)))
         for name in differing([best, baseline])
     )
     return Table(("hyperparameter", f"best: {best.number:03d}", f"seed recipe: {baseline.number:03d}"), rows)
@@ -238,6 +196,16 @@ def readable_bytes(n_bytes: int | None) -> str:
     return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 100_000 else f"{max(1, round(n_bytes / 1e3))} kB"
 
 
+def readable_speed(row: TrialRow) -> str:
+    """Patches a second, empty before the first epoch."""
+    return "" if row.patches_per_s is None else f"{row.patches_per_s:,.0f}"
+
+
+def readable_value(value: object) -> str:
+    """A hyperparameter's value, with four digits; empty where there is none."""
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def counts_text(sweep: KnownSweep) -> str:
     """Trials by state, such as `12 completed, 3 pruned`."""
     counts = [(sweep.state.count(state), state) for state in COUNTED_STATES]
@@ -263,11 +231,3 @@ def _signed(spread: Spread | None, with_interval: bool = False) -> str:
         return ""
     interval = f" ({spread.low:+.2g} to {spread.high:+.2g})" if with_interval and spread.low is not None else ""
     return f"{spread.mean:+.3g}{interval}"
-
-
-def _speed(row: TrialRow) -> str:
-    return "" if row.patches_per_s is None else f"{row.patches_per_s:,.0f}"
-
-
-def _value(value: object) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
