@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
 
 _SHORT_HEADER, _LONG_LINE = 6, 10  # letters of a header: not broken, and on one line of a broken one
+_WIDE = 10_000  # as wide as any table wants to be
 _BIDIRECTIONAL = {*"\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
 
@@ -103,7 +105,8 @@ def print_table(
             table.add_column(_broken(header[place], widest), justify=justify, overflow="fold")
         for number, row in enumerate(rows):
             table.add_row(*(row[place] for place in places), style=(styles or {}).get(number))
-        if candidate is None or output.measure(table).maximum <= output.width:
+        wanted = Measurement.get(output, output.options.update(width=_WIDE), table).maximum
+        if candidate is None or wanted <= output.width:
             break
         places.remove(candidate)
         left_out.append(candidate)

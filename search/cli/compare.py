@@ -155,7 +155,8 @@ def _print_report(report: "SweepReport", board: "Leaderboard") -> None:
     table, optional = terminal_table(board)
     if table.rows:
         left_out = _print(table, optional)
-        output.print(f"95 %: bootstrap over validation {report.item}s")
+        if "95 %" in table.header:
+            output.print(f"95 %: bootstrap over validation {report.item}s")
         if left_out:
             output.print(f"no room for {', '.join(left_out)}: use a wider terminal, --csv or --json")
     else:

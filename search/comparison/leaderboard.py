@@ -111,12 +111,13 @@ def terminal_table(board: Leaderboard) -> tuple[Table, tuple[int, ...]]:
     columns["weights"] = [f"{row.n_weights:,}" if row.n_weights else "" for row in ranked]
     columns["model"] = [readable_bytes(row.model_bytes) for row in ranked]
     columns["patches/s"] = [readable_speed(row) for row in ranked]
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
     header = tuple(columns)
     least_first = ["patches/s", "model", "weights", "patches", *reversed([_short_metric(name) for name in scores[1:]])]
     least_first += [*reversed(names[2:]), *(_short_metric(name) for name in scores[:1]), "time", *reversed(names[:2])]
     rows = tuple(zip(*columns.values(), strict=True))
     best = frozenset(place for place, row in enumerate(ranked) if row.place == 1)
-    return Table(header, rows, 2, best), tuple(header.index(name) for name in least_first)
+    return Table(header, rows, 2, best), tuple(header.index(name) for name in least_first if name in header)
 
 
 def write_leaderboard(board: Leaderboard, file: TextIO, is_raw: bool = False) -> None:
