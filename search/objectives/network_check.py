@@ -26,6 +26,7 @@ PRELOAD = ("tensorflow", "keras")
 SPACE_FILE = "space.json"
 REMARK_FILE = "remark.txt"
 _N_PATCHES, _N_WRITERS = 3, 5
+_MOST_BUILDS = 100
 
 
 def check_network(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
@@ -69,32 +70,52 @@ def check_network(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
 def declared_dimensions(function: Any, patch_shape: tuple[int, ...], n_writers: int) -> tuple[Dimension, ...]:
     """The dimensions that a HyperModel declares in `build(hp)`, in the order in which it does.
 
+    What stands below `if hp.Boolean(...)` shows only where that is true. So `build` is called with each
+    value of each choice, and with the ends of each whole number, the others as they are by default.
+
     Raises:
-        OwnCodeError: if one has more conditions than a dimension can have.
+        OwnCodeError: if one is of a kind that a space does not have.
     """
     import keras_tuner  # only where a HyperModel is there, which has imported it
 
-    hp = keras_tuner.HyperParameters()
     model = make_hyper_model(function, patch_shape, n_writers)
-    known: set[str] = set()
-    while True:  # what stands below `if hp.Choice(...)` shows only where that has the value
+    found: dict[str, list[Any]] = {}
+    waiting: list[dict[str, Any]] = [{}]
+    for n_builds, values in enumerate(waiting):
+        if n_builds == _MOST_BUILDS:
+            break
+        hp = keras_tuner.HyperParameters()
+        hp.values = dict(values)
         model.build(hp)
-        names = {each.name for each in hp.space}
-        if names == known:
-            return tuple(_dimension(each) for each in {each.name: each for each in hp.space}.values())
-        known = names
+        for each in hp.space:
+            if each.name not in found:
+                waiting += [{**values, each.name: value} for value in _values_to_try(each)]
+            if each.conditions not in [other.conditions for other in found.setdefault(each.name, [])]:
+                found[each.name].append(each)
+    return tuple(_dimension(declared) for declared in found.values())
 
 
-def _dimension(each: Any) -> Dimension:
+def _values_to_try(each: Any) -> list[Any]:
+    """Other values than the default that may let a HyperModel declare something more."""
     import keras_tuner.engine.hyperparameters as kinds
 
-    when = None
-    if len(each.conditions) > 1:
-        below = {each.conditions[-1].name: each.conditions[-1].values}
-    else:
-        below = {condition.name: condition.values for condition in each.conditions}
-    for name, values in below.items():
-        when = Condition(name, tuple(values))
+    match each:
+        case kinds.Boolean():
+            values = [True, False]
+        case kinds.Choice():
+            values = list(each.values)
+        case kinds.Int():
+            values = [each.max_value, each.min_value]
+        case _:
+            values = []
+    return [value for value in values if value != each.default]
+
+
+def _dimension(declared: list[Any]) -> Dimension:
+    """One dimension, declared once or under several conditions."""
+    import keras_tuner.engine.hyperparameters as kinds
+
+    each, when = declared[0], _condition(declared)
     match each:
         case kinds.Boolean():
             return Categorical(each.name, (False, True), when)
@@ -102,15 +123,24 @@ def _dimension(each: Any) -> Dimension:
             return Categorical(each.name, (each.value,), when)
         case kinds.Choice():
             return Categorical(each.name, tuple(each.values), when)
-        case kinds.Int() | kinds.Float():
+        case kinds.Int():
             is_log = each.sampling in ("log", "reverse_log")
-            if isinstance(each, kinds.Int):
-                step = 1 if is_log else each.step or 1
-                high = each.min_value + (each.max_value - each.min_value) // step * step
-                return Integer(each.name, each.min_value, high, step, is_log, when)
-            step = None if is_log else each.step
-            return Real(each.name, each.min_value, each.max_value, step, is_log, when)
+            step = 1 if is_log else each.step or 1
+            high = each.min_value + (each.max_value - each.min_value) // step * step
+            return Integer(each.name, each.min_value, high, step, is_log, when)
+        case kinds.Float():
+            is_log = each.sampling in ("log", "reverse_log")
+            return Real(each.name, each.min_value, each.max_value, None if is_log else each.step, is_log, when)
     raise OwnCodeError(f"{each.name}: a hyperparameter must be Int, Float, Choice, Boolean or Fixed, but got {each!r}.")
+
+
+def _condition(declared: list[Any]) -> Condition | None:
+    """The innermost condition; `None` where the declarations hang on different parents, or one on none."""
+    inner = [each.conditions[-1] for each in declared if each.conditions]
+    parents = {condition.name for condition in inner}
+    if len(parents) != 1 or len(inner) < len(declared):
+        return None
+    return Condition(parents.pop(), tuple(dict.fromkeys(value for condition in inner for value in condition.values)))
 
 
 def _check_model(model: Any, shape: tuple[int, ...], network: FunctionReference) -> None:

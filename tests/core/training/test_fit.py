@@ -270,3 +270,43 @@ except TrainingError as error:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
     assert "TensorFlow must be configured before it starts" in done.stdout, done.stderr
+
+
+def test_a_network_of_the_users_own_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    def fit_own(folder: Path, until: int, seed: int = 0) -> tuple[FitResult, keras.Model]:
+        keras.utils.set_random_seed(seed)
+        x = patches = keras.Input((8, 8, 1))
+        x = keras.layers.Dropout(0.5, seed=3)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x)))
+        model = keras.Model(patches, keras.layers.Dense(5, activation="softmax")(x))
+        plan = FitPlan(
+            SMALL,
+            Monitor("val/x", "maximize"),
+            4,
+            folder,
+            until_epoch=until,
+            checkpoint=max(folder.glob("epoch-*.npz"), default=None) if folder.exists() else None,
+            own={"width": 3},
+        )
+        probe = np.full((1, 8, 8, 1), 90, np.uint8)
+        return fit(model, OwnFeed(), lambda model: {"val/x": float(model(probe)[0, 0])}, plan, lambda _: True), model
+
+    whole, model = fit_own(tmp_path / "whole", 4)
+    fit_own(tmp_path / "parts", 2)
+    parts, resumed = fit_own(tmp_path / "parts", 4, seed=9)
+    assert whole.checkpoint is not None
+    assert parts.checkpoint is not None
+    assert whole.checkpoint.sha256 == parts.checkpoint.sha256
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), resumed.get_weights(), strict=True))
+
+
+class OwnFeed:
+    def n_batches(self, epoch: int) -> int:
+        return 3
+
+    def batches(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
+        for k in range(3):
+            generator = np.random.default_rng([epoch, k])
+            yield (
+                generator.integers(0, 256, (8, 8, 8, 1), dtype=np.uint8),
+                generator.integers(0, 5, 8).astype(np.int32),
+            )
