@@ -99,7 +99,7 @@ def _are_text(value: object) -> object:
         raise ValueError(
             f"ids must be text, but got {wrong!r}; write them in quotes, because YAML takes 007 for the number 7"
         )
-    return value
+    return tuple(value) if isinstance(value, list) else value  # settings are strict, and YAML knows no tuples
 
 
 IdList = Annotated[tuple[str, ...] | Path, BeforeValidator(_are_text)]

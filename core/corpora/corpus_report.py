@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,21 +84,23 @@ def report_corpus(
         with_lines: the ids of the images that text lines were read from.
         unreadable: the images of the index that gave no line, each with its id and the reason.
         not_chosen: what else was excluded on purpose, such as the images of writers with too few pages; those that are
-            images of the index are named by `image_id`. One that is unusable, too, counts as unusable.
+            images of the index are named by `image_id`, and need no line. One that is unreadable, too, counts as
+            unusable; of two entries for one image the last counts.
 
     Raises:
         LineStoreError: if an image of the index neither has a line nor is unusable, or both.
     """
     image_ids = {image.image_id for image in index.images}
     read = set(with_lines)
-    _check_each_once(index.name, image_ids, read, {str(entry.image_id) for entry in unreadable})
     unwanted = {entry.image_id: entry for entry in not_chosen if entry.image_id in image_ids}
+    lost = {str(entry.image_id) for entry in unreadable}
+    _check_each_once(index.name, image_ids - (unwanted.keys() - read - lost), read, lost)
     never_images = [entry for entry in (*index.not_chosen, *not_chosen) if entry.image_id not in image_ids]
     return CorpusReport(
         corpus=index.name,
         n_found=len(index.images) + len(index.unusable) + len(never_images),
         n_used=len(read - unwanted.keys()),
-        not_chosen=(*never_images, *(entry for image_id, entry in unwanted.items() if image_id in read)),
+        not_chosen=(*never_images, *(entry for image_id, entry in unwanted.items() if image_id not in lost)),
         unusable=(*index.unusable, *unreadable),
     )
 
@@ -131,12 +134,37 @@ def check_share(corpus_report: CorpusReport, settings: UnusableSettings, table: 
     )
 
 
-def write_unusable(unusable: Sequence[Excluded], path: Path) -> None:
-    """Write a table of what is unusable, in the order given: columns path, image_id (may be empty), reason."""
+@dataclass(frozen=True)
+class ReasonGroup:
+    """What was excluded for one kind of reason.
+
+    Attributes:
+        kind: the reason, with `...` for names and numbers that differ from file to file.
+        entries: in the order of the corpus.
+    """
+
+    kind: str
+    entries: tuple[Excluded, ...]
+
+
+def group_reasons(entries: Iterable[Excluded]) -> tuple[ReasonGroup, ...]:
+    """Gather what was excluded for like reasons, the most frequent kind first."""
+    groups: dict[str, list[Excluded]] = {}
+    for entry in entries:
+        groups.setdefault(_kind(entry), []).append(entry)
+    ranked = sorted(groups.values(), key=len, reverse=True)
+    return tuple(
+        ReasonGroup(_kind(of_kind[0]) if len({e.reason for e in of_kind}) > 1 else _reason(of_kind[0]), tuple(of_kind))
+        for of_kind in ranked
+    )
+
+
+def write_excluded(excluded: Iterable[Excluded], path: Path) -> None:
+    """Write a table of what is excluded, in the order given: columns path, image_id (may be empty), reason."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(("path", "image_id", "reason"))
-        for entry in unusable:
+        for entry in excluded:
             table.writerow(harmless_row((entry.path, entry.image_id or "", _reason(entry))))
 
 
@@ -151,6 +179,14 @@ def _check_each_once(corpus: str, image_ids: set[str], with_lines: set[str], unu
 
 def _name(entry: Excluded) -> str:
     return f"{entry.path} ({entry.image_id})" if entry.image_id not in (None, str(entry.path)) else str(entry.path)
+
+
+_DIFFERING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S*|\S*\d\S*")
+
+
+def _kind(entry: Excluded) -> str:
+    """The reason without what is the file's own: its path, other paths, quoted names, numbers."""
+    return _DIFFERING.sub("...", _reason(entry).replace(str(entry.path), "..."))
 
 
 def _reason(entry: Excluded) -> str:

@@ -89,7 +89,7 @@ class FolderCorpus:
             if entry.is_dir():
                 found.unusable += [
                     Excluded(place, "lies deeper than <writer>/<page>/<line>")
-                    for place in walk_images(entry, found.unusable)
+                    for place in walk_images(entry, found.unusable, documents=True)
                 ] or [Excluded(entry, "lies deeper than <writer>/<page>/<line>")]
             elif is_image_name(entry.name):
                 unit: Unit = "line" if self._settings.unit == "auto" else self._settings.unit

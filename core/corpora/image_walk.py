@@ -1,14 +1,18 @@
 """Which image files lie below a folder, and which one counts where an image is there more than once."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from core.corpora.index import Excluded, natural_key
+from core.corpora.index import CorpusIndex, Excluded, natural_key
 from core.errors import ImageError
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pdf", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
 """In lower case; what cannot be decoded after all is found unusable when it is read."""
 
 
@@ -35,7 +39,7 @@ def walk_pruned(folder: Path, pruned: Collection[Path], faults: list[Excluded] |
             if next(walk_images(entry), None) is not None:
                 yield entry
         elif not entry.is_dir():
-            if is_image_name(entry.name):
+            if is_picture_name(entry.name):
                 yield entry
         elif any(place.is_relative_to(entry) for place in pruned):
             yield from walk_pruned(entry, pruned, faults)
@@ -46,7 +50,7 @@ def walk_pruned(folder: Path, pruned: Collection[Path], faults: list[Excluded] |
 Key = TypeVar("Key", bound=Hashable)
 
 
-def walk_images(folder: Path, faults: list[Excluded] | None = None) -> Iterator[Path]:
+def walk_images(folder: Path, faults: list[Excluded] | None = None, documents: bool = False) -> Iterator[Path]:
     """The image files below a folder, however deep, in natural order, without hidden ones.
 
     Links to folders are followed, each folder is walked once. An empty folder that is named like an image comes, too:
@@ -55,7 +59,9 @@ def walk_images(folder: Path, faults: list[Excluded] | None = None) -> Iterator[
     Args:
         folder: where to begin.
         faults: gains the folders that cannot be listed, with the reason.
+        documents: whether PDF files come, too. Beside a published corpus they are about it.
     """
+    is_wanted = is_image_name if documents else is_picture_name
 
     def note(error: OSError) -> None:
         if faults is not None:
@@ -68,12 +74,39 @@ def walk_images(folder: Path, faults: list[Excluded] | None = None) -> Iterator[
             folders.clear()
             continue
         walked.add(identity)
-        if not folders and not names and is_image_name(place):
+        if not folders and not names and is_wanted(place):
             yield Path(place)
         folders[:] = sorted(filter(_is_visible, folders), key=natural_key)
         for name in sorted(filter(_is_visible, names), key=natural_key):
-            if is_image_name(name):
+            if is_wanted(name):
                 yield Path(place, name)
+
+
+def count_other_files(index: CorpusIndex, at_most: int = 100_000) -> Counter[str]:
+    """The files below a corpus's root that are neither used nor excluded, by suffix in lower case.
+
+    So every file is accounted for. A folder that is excluded as a whole stands for all that it holds.
+
+    Args:
+        index: the corpus, before anybody chooses among its writers.
+        at_most: files to count; a root may be a whole disk.
+    """
+    known = {image.path for image in index.images}
+    known |= {entry.path for entry in (*index.unusable, *index.not_chosen)}
+    counts: Counter[str] = Counter()
+    walked: set[tuple[int, int] | str] = set()
+    for place, folders, names in os.walk(index.root, followlinks=True):
+        identity = _identity(place)
+        if identity in walked or counts.total() >= at_most:
+            folders.clear()
+            continue
+        walked.add(identity)
+        folders[:] = [name for name in folders if Path(place, name) not in known]
+        for name in names:
+            if Path(place, name) not in known:
+                suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  (as below)
+                counts[suffix or "no suffix" if _is_visible(name) else "hidden"] += 1
+    return counts
 
 
 def expand_folders(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -88,7 +121,7 @@ def expand_folders(paths: Iterable[Path]) -> tuple[Path, ...]:
             found.append(path)
             continue
         faults: list[Excluded] = []
-        below = list(walk_images(path, faults))
+        below = list(walk_images(path, faults, documents=True))
         if faults:
             raise ImageError(f"{faults[0].path}: {faults[0].reason}")
         if not below:
@@ -97,8 +130,13 @@ def expand_folders(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def is_picture_name(name: str) -> bool:
+    """Whether a file of this name should be an image, and no PDF."""
+    return is_image_name(name) and not name.lower().endswith(".pdf")
+
+
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name should be an image."""
+    """Whether a file of this name should be an image, or hold some."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (a Path costs ten times as much)
 
 

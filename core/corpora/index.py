@@ -7,6 +7,7 @@ or terminal can hold them: such files are excluded.
 
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ class TextImage:
         text_id: images with the same text, where known.
         text: the transcription, where known.
         official_split: the corpus's own division, where it has one.
+        frame: of a file with several pages, from 1; `None` where the file holds one.
     """
 
     image_id: str
@@ -54,6 +56,7 @@ class TextImage:
     text_id: str | None = None
     text: str | None = None
     official_split: OfficialSplit | None = None
+    frame: int | None = None
 
     @property
     def group_id(self) -> str:
@@ -175,6 +178,11 @@ class Choice:
         )
 
 
+def compose(name: str) -> str:
+    """A name in the Unicode form in which all ids are written (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
 NaturalKey = tuple[list[tuple[int, int, str]], str]
 
 
@@ -191,9 +199,13 @@ def natural_key(name: str) -> NaturalKey:
 def exclude_odd_names(index: CorpusIndex) -> CorpusIndex:
     """Exclude the images whose names cannot be written down, and make the names of all that is excluded printable.
 
+    Ids are written in one Unicode form (NFC): a name with an accent comes decomposed from one system and
+    composed from another, and is one name. Of two files that then have one id the first counts.
+
     Returns:
         The index, the same one where nothing is odd.
     """
+    index = _in_one_form(index)
     odd = [image for image in index.images if _is_odd(image)]
     others = (*index.unusable, *index.not_chosen)
     if not odd and not any(_has_surrogates(f"{entry.path}{entry.reason}") for entry in others):
@@ -207,6 +219,40 @@ def exclude_odd_names(index: CorpusIndex) -> CorpusIndex:
         unusable=tuple(map(_printable, unusable)),
         not_chosen=tuple(map(_printable, index.not_chosen)),
     )
+
+
+def _in_one_form(index: CorpusIndex) -> CorpusIndex:
+    if all(
+        unicodedata.is_normalized("NFC", f"{i.image_id}\n{i.writer_id}\n{i.group_id}\n{i.text_id}")
+        for i in index.images
+    ):
+        return index
+    images: dict[str, TextImage] = {}
+    twice = []
+    for image in map(_composed, index.images):
+        first = images.setdefault(image.image_id, image)
+        if first is not image:
+            reason = f"has the name of {first.path}, which is used, in another Unicode form; rename one of them"
+            twice.append(Excluded(image.path, reason, writer_id=image.writer_id))
+    amounts = {name: _sum_by_composed(counts) for name, counts in index.amounts.items()}
+    return replace(index, images=tuple(images.values()), unusable=(*index.unusable, *twice), amounts=amounts)
+
+
+def _composed(image: TextImage) -> TextImage:
+    return replace(
+        image,
+        image_id=compose(image.image_id),
+        writer_id=compose(image.writer_id),
+        page_id=image.page_id and compose(image.page_id),
+        text_id=image.text_id and compose(image.text_id),
+    )
+
+
+def _sum_by_composed(counts: Mapping[str, int]) -> dict[str, int]:
+    summed: dict[str, int] = {}
+    for writer_id, count in counts.items():
+        summed[compose(writer_id)] = summed.get(compose(writer_id), 0) + count
+    return summed
 
 
 def _is_odd(image: TextImage) -> bool:

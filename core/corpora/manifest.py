@@ -5,10 +5,12 @@
     scans/2.png,bob,,,test
 
 `path` starts at the table's folder. `page`, `text` and `split` are optional; a text is an id or the text itself.
-Commas, semicolons or tabs; UTF-8, with or without a byte order mark.
+Commas, semicolons or tabs; UTF-8, with or without a byte order mark. A first line `sep=;`, as Excel
+writes it, says which.
 """
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from core.errors import CorpusError
 _WANTED = ("path", "writer")
 _COLUMNS = (*_WANTED, "page", "text", "split")
 _DELIMITERS = (",", ";", "\t")
+_SEPARATOR = re.compile(r'"?sep=([,;\t])"?', re.IGNORECASE)
 _OFFICIAL: dict[str, OfficialSplit] = {"train": "train", "test": "test"}
 _FIX = f"Its first line must be such as `{','.join(_COLUMNS)}`, of which `page`, `text` and `split` are optional."
 
@@ -70,13 +73,16 @@ class ManifestCorpus:
     def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         try:
             with self._file.open(encoding="utf-8-sig", newline="") as opened:
-                header = opened.readline()
-                delimiter = max(_DELIMITERS, key=header.count)
+                header, n_above = opened.readline(), 1
+                said = _SEPARATOR.fullmatch(header.strip())
+                if said is not None:
+                    header, n_above = opened.readline(), 2
+                delimiter = said[1] if said is not None else max(_DELIMITERS, key=header.count)
                 columns = [column.strip().lower() for column in next(csv.reader([header], delimiter=delimiter), [])]
                 self._check_columns(columns)
                 reader = csv.reader(opened, delimiter=delimiter)
                 for cells in reader:
-                    number = reader.line_num + 1
+                    number = reader.line_num + n_above
                     if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
                         raise CorpusError(
                             f"Line {number} of {self._file} must have {len(columns)} cells, but has {len(cells)}. "

@@ -174,7 +174,7 @@ class PatternCorpus:
                 fewer than two writers have images.
         """
         example = f"the pattern {self._settings.pattern!r} says (path below the root, no suffix)"
-        return _index(self._settings.root, "pattern", example, ".tif", self._read)
+        return _index(self._settings.root, "pattern", example, ".tif", self._read, documents=True)
 
     def _read(self, path: str) -> FileName | None:
         found = self._pattern.fullmatch(path)
@@ -223,7 +223,14 @@ def check_writers(images: Iterable[TextImage], layout: str, root: Path) -> None:
 _OFFICIAL: dict[str, OfficialSplit] = {"train": "train", "test": "test"}
 
 
-def _index(root: Path, layout: str, example: str, suffix: str, read: Callable[[str], FileName | None]) -> CorpusIndex:
+def _index(
+    root: Path,
+    layout: str,
+    example: str,
+    suffix: str,
+    read: Callable[[str], FileName | None],
+    documents: bool = False,
+) -> CorpusIndex:
     """List the images below a folder, in natural order. None is opened.
 
     Hidden files and files that are no images are passed over. Images that another copy stands for are
@@ -234,7 +241,7 @@ def _index(root: Path, layout: str, example: str, suffix: str, read: Callable[[s
             fewer than two writers have images.
     """
     faults: list[Excluded] = []
-    files = list(walk_images(root, faults))
+    files = list(walk_images(root, faults, documents))
     names = {file: read(file.relative_to(root).with_suffix("").as_posix()) for file in files}
     fitting = {file: name for file, name in names.items() if name is not None}
     if not fitting or 2 * len(fitting) < len(files):

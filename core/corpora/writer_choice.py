@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from core.corpora.index import Choice, CorpusIndex, Excluded, ExcludedPage, ExcludedWriter, TextImage, natural_key
+from core.corpora.index import (
+    Choice,
+    CorpusIndex,
+    Excluded,
+    ExcludedPage,
+    ExcludedWriter,
+    TextImage,
+    compose,
+    natural_key,
+)
 from core.corpora.settings import TopWriters, WriterSettings
 from core.errors import CorpusError, WhosehandError
 from core.settings import IdList
@@ -238,6 +247,7 @@ def read_ids(ids: IdList, key: str, error: type[WhosehandError]) -> tuple[str, .
         place, named = f"{key}: {ids}", _read(ids, key, error)
     else:
         place, named = key, [(number, text.strip()) for number, text in enumerate(ids, start=1)]
+    named = [(number, compose(text)) for number, text in named]
     first_at: dict[str, int] = {}
     for number, text in named:
         if text in first_at:

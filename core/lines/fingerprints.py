@@ -43,6 +43,11 @@ def file_status(path: Path) -> Status:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
+def fingerprints_of(root: Path, cache_dir: Path) -> Path:
+    """The file that keeps the fingerprints of a corpus from one call to the next."""
+    return cache_dir / f".files-{hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:20]}.json"
+
+
 def fingerprint_files(
     paths: Iterable[Path], kept_in: Path, on_hashed: Callable[[], None] | None = None
 ) -> dict[Path, Fingerprint | ImageError]:

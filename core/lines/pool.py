@@ -85,7 +85,8 @@ def checksum(content: bytes | memoryview) -> str:
 def lines_key(image: TextImage, file_sha256: str) -> str:
     """A hash of what an image's lines depend on besides the ink settings."""
     region = None if image.region is None else list(astuple(image.region))
-    return hashlib.sha256(json.dumps([file_sha256, region, image.unit]).encode()).hexdigest()[:32]
+    frame = () if image.frame is None else (image.frame,)  # so that one page a file has the key that it always had
+    return hashlib.sha256(json.dumps([file_sha256, region, image.unit, *frame]).encode()).hexdigest()[:32]
 
 
 class Pool:

@@ -10,19 +10,21 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
+import numpy as np
 from filelock import Timeout
-from PIL import Image
+from numpy.typing import NDArray
 
 from core.corpora.index import TextImage
 from core.errors import ImageError
 from core.lines.fingerprints import Fingerprint, file_status
 from core.lines.pool import Pool, Segment, encode_lines, lines_key
 from core.pages.image_files import crop_grey, read_grey
+from core.pages.image_formats import count_pixels
 from core.pages.text_lines import lines_of_grey
 from core.settings import InkSettings
 
@@ -227,24 +229,35 @@ def _read_file(
     settings: InkSettings,
     room: _PixelRoom,
 ) -> _Outcomes:
-    outcomes: _Outcomes = []
-    with room.take(_count_pixels(path)):
-        try:
-            grey = read_grey(path)
-        except Exception as error:  # one bad file, however bad, must not end the build: its reason is kept
-            return [(image, _unusable(path, error)) for image in images]
-        for image in images:
+    read: _Outcomes = []
+    unread: _Outcomes = []
+    with room.take(count_pixels(path)):
+        for frame, of_frame in groupby(sorted(images, key=_frame), key=_frame):
+            own = tuple(of_frame)
             try:
-                lines = lines_of_grey(crop_grey(grey, image.region, path), image, settings)
-                if not lines:
-                    raise ImageError(f"An image must show a text line, but none was found on {path}. Remove it.")
-                outcomes.append((image, encode_lines(lines)))
-            except Exception as error:  # as above
-                outcomes.append((image, _unusable(path, error)))
-    if not isinstance(known, Fingerprint) or _has_changed(path, known):
+                grey = read_grey(path, frame=frame or None)
+            except Exception as error:  # one bad file, however bad, must not end the build: its reason is kept
+                unread += [(image, _unusable(path, error)) for image in own]
+            else:
+                read += [(image, _find_lines(grey, image, settings)) for image in own]
+    if read and (not isinstance(known, Fingerprint) or _has_changed(path, known)):
         reason = f"The image must stay as it is while it is read, but {path} was changed."
-        return [(image, Unusable(reason, is_lasting=False)) for image in images]
-    return outcomes
+        read = [(image, Unusable(reason, is_lasting=False)) for image, _ in read]
+    return [*read, *unread]
+
+
+def _frame(image: TextImage) -> int:
+    return image.frame or 0
+
+
+def _find_lines(grey: NDArray[np.uint8], image: TextImage, settings: InkSettings) -> _Encoded | Unusable:
+    try:
+        lines = lines_of_grey(crop_grey(grey, image.region, image.path), image, settings)
+        if not lines:
+            raise ImageError(f"An image must show a text line, but none was found on {image.path}. Remove it.")
+        return encode_lines(lines)
+    except Exception as error:  # as above
+        return _unusable(image.path, error)
 
 
 def _has_changed(path: Path, known: Fingerprint) -> bool:
@@ -264,13 +277,6 @@ def _unusable(path: Path, error: Exception) -> Unusable:
         return Unusable(str(error), not of_the_moment)
     said = f"{type(error).__name__}: {error}".rstrip(": ")
     return Unusable(f"The image must be one that can be read, but {path} is not ({said}).", not of_the_moment)
-
-
-def _count_pixels(path: Path) -> int:
-    """As the file's head says; 0 where it says nothing, `read_grey` then tells why."""
-    with suppress(Exception), Image.open(path) as image:
-        return image.width * image.height
-    return 0
 
 
 def _count_cores() -> int:

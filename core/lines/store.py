@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from core.corpora.index import CorpusIndex, Excluded
 from core.errors import CorpusError, ImageError, LineStoreError
-from core.lines.fingerprints import Fingerprint, fingerprint_files
+from core.lines.fingerprints import Fingerprint, fingerprint_files, fingerprints_of
 from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key
 from core.lines.reading import ProgressCallback, Unusable, gather_lines
 from core.lines.source import StoredLine
@@ -231,7 +231,7 @@ def _open_or_build(
         if on_progress is not None and time.monotonic() - started > _SILENT_S:
             on_progress(0, len(index.images))
 
-    kept_in = cache_dir / f".files-{hashlib.sha256(str(index.root.absolute()).encode()).hexdigest()[:20]}.json"
+    kept_in = fingerprints_of(index.root, cache_dir)
     prints = fingerprint_files((image.path for image in index.images), kept_in, say_that_it_starts)
     try:
         store = LineStore.open(cache_dir / line_store_key(index, settings, prints))

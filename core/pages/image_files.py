@@ -1,36 +1,35 @@
 """Any image file as grey values: dark ink on light paper."""
 
-import warnings
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms
 
 from core.corpora.index import Region
 from core.errors import ImageError
+from core.pages.image_formats import MAX_SERVED_PIXELS, check_pixels, open_image
 
 MIN_SIDE_PX = 8
 """Below this height or width there is no handwriting to read."""
-MAX_PIXELS = 150_000_000
-"""A sheet of A3 at 600 dpi has 70 million pixels; a decompression bomb has more than this."""
-# Pillow warns of much smaller ones already: of every sheet of A3 at 700 dpi, which is no bomb.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _RGB_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_ROWS_AT_ONCE = 256
+_LEAST_INK = 32  # grey levels below white; less is no ink on white paper
 
 
-def read_grey(path: Path, region: Region | None = None) -> NDArray[np.uint8]:
+def read_grey(path: Path, region: Region | None = None, frame: int | None = None) -> NDArray[np.uint8]:
     """Decode an image file to grey values, upright, with dark ink on light paper.
 
-    Colour is weighed to luminance (ITU-R 601), transparency is laid on white paper, 16 bit values
-    are scaled by their largest, the camera's rotation tag is followed, and light ink on a dark
-    ground is turned round. Of a file with several frames the first counts.
+    Colour is weighed to luminance (ITU-R 601), transparency is laid on white paper (on black, where
+    only light ink is opaque), 16 bit values are scaled by their largest, the camera's rotation tag
+    is followed, and light ink on a dark ground is turned round.
 
     Args:
-        path: the file, in any format that Pillow reads.
+        path: the file, in a format that `core.pages.image_formats` allows.
         region: the part that counts, in pixels of the upright image; polarity is judged on the
             whole image.
+        frame: of a file with several pages, from 1; without it the first one that is no thumbnail.
 
     Returns:
         (height, width), 255 is white, 0 is black.
@@ -39,12 +38,16 @@ def read_grey(path: Path, region: Region | None = None) -> NDArray[np.uint8]:
         ImageError: if the file is missing, empty, damaged, no image, too large, or smaller than 8 x
             8 pixels, or the region does not lie inside of it.
     """
-    grey = _dark_on_light(_decode(path))
-    return crop_grey(grey, region, path)
+    with open_image(path, str(path) if frame is None else f"{path}#{frame}", frame) as image:
+        grey = _grey_values(image)
+    return crop_grey(_dark_on_light(grey), region, path)
 
 
 def grey_of_bytes(content: bytes, name: str) -> NDArray[np.uint8]:
-    """Like `read_grey`, for the content of an image file.
+    """Like `read_grey`, for the content of an image file that a stranger may have sent.
+
+    PDF and HEIF files are refused, and so are images above 40 million pixels; a JPEG with more is
+    read reduced.
 
     Args:
         content: of the whole file.
@@ -52,7 +55,9 @@ def grey_of_bytes(content: bytes, name: str) -> NDArray[np.uint8]:
     """
     if not content:
         raise ImageError(f"An image must not be empty, but {name} has 0 bytes.")
-    return crop_grey(_dark_on_light(_decode_file(BytesIO(content), name)), None, name)
+    with open_image(BytesIO(content), name, max_pixels=MAX_SERVED_PIXELS, reads_documents=False) as image:
+        grey = _grey_values(image)
+    return crop_grey(_dark_on_light(grey), None, name)
 
 
 def grey_of_pixels(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
@@ -74,7 +79,7 @@ def grey_of_pixels(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
         )
     if np.iscomplexobj(pixels) or not 0 <= float(pixels.min()) <= float(pixels.max()) <= 255:
         raise ImageError(f"Pixels must be from 0 to 255, but {name} has others. Scale them.")
-    _check_pixels(pixels.shape[1] * pixels.shape[0], name)
+    check_pixels(pixels.shape[1] * pixels.shape[0], name)
     grey = _grey_values(Image.fromarray(pixels.round().astype(np.uint8) if pixels.dtype != np.uint8 else pixels))
     return crop_grey(_dark_on_light(grey), None, name)
 
@@ -101,60 +106,33 @@ def crop_grey(grey: NDArray[np.uint8], region: Region | None, path: Path | str) 
     return grey
 
 
-def _decode(path: Path) -> NDArray[np.uint8]:
-    try:
-        if path.stat().st_size == 0:
-            raise ImageError(f"An image file must not be empty, but {path} has 0 bytes. Copy it again, or remove it.")
-        return _decode_file(path, str(path))
-    except FileNotFoundError as error:
-        raise ImageError(f"The image file must exist, but there is no {path}. Mend the path.") from error
-    except (OSError, ValueError) as error:
-        raise ImageError(
-            f"The image must be whole, but {path} is damaged ({error}). Copy it again, or remove it."
-        ) from error
-
-
-def _decode_file(file: Path | BytesIO, name: str) -> NDArray[np.uint8]:
-    try:
-        with Image.open(file) as image:
-            _check_pixels(image.width * image.height, name)
-            return _grey_values(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"An image must have at most {MAX_PIXELS} pixels, but {name} has more ({error}).") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"The file must be an image that Pillow reads, but {name} is none. Remove or convert it."
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's ways to say that a file is damaged
-        raise ImageError(
-            f"The image must be whole, but {name} is damaged ({error}). Copy it again, or remove it."
-        ) from error
-
-
-def _check_pixels(n_pixels: int, name: str) -> None:
-    if n_pixels > MAX_PIXELS:
-        raise ImageError(
-            f"An image must have at most {MAX_PIXELS} pixels, but {name} has {n_pixels}. Cut it up, or scale it down."
-        )
-
-
 def _grey_values(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image, dtype=np.float32)
         return (values.clip(0) * (255.0 / max(1.0, float(values.max())))).round().astype(np.uint8)
     if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_white_paper(image.convert("RGBA"))
+        return _on_paper(np.asarray(image.convert("RGBA")))
+    if image.mode == "LAB":
+        to_rgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+        image = ImageCms.applyTransform(image, to_rgb) or image
     return np.asarray(image.convert("L"), dtype=np.uint8)
 
 
-def _on_white_paper(image: Image.Image) -> NDArray[np.uint8]:
-    values = np.asarray(image, dtype=np.float32)
-    alpha = values[..., 3] / 255.0
-    grey = values[..., :3] @ _RGB_WEIGHTS
-    laid: NDArray[np.float32] = alpha * grey + (1.0 - alpha) * 255.0
-    return laid.round().clip(0, 255).astype(np.uint8)
+def _on_paper(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay (height, width, red green blue opacity) on white paper, or light ink on black."""
+    on_white = _laid_on(pixels, 255.0)
+    if np.percentile(on_white, 0.2) > 255 - _LEAST_INK and pixels[..., 3].min() < 255:
+        return _laid_on(pixels, 0.0)
+    return on_white
+
+
+def _laid_on(pixels: NDArray[np.uint8], paper: float) -> NDArray[np.uint8]:
+    laid = np.empty(pixels.shape[:2], dtype=np.uint8)
+    for top in range(0, len(laid), _ROWS_AT_ONCE):  # in numbers with a point the image takes four times as much
+        values = pixels[top : top + _ROWS_AT_ONCE].astype(np.float32)
+        alpha, grey = values[..., 3] / 255.0, values[..., :3] @ _RGB_WEIGHTS
+        laid[top : top + _ROWS_AT_ONCE] = (alpha * grey + (1.0 - alpha) * paper).round().clip(0, 255)
+    return laid
 
 
 def _dark_on_light(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

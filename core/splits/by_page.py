@@ -175,8 +175,8 @@ def _lack(pages: list[_Page], settings: SplitSettings) -> str | None:
         needs_test = 1 if settings.test > 0 else 0
         least = _least_outside_test(settings)
         if n_train < least or official_test < needs_test:
-            return (
-                f"has {n_train} in the official train subset, needs {least}, and {official_test} in test, needs "
+            return (  # reasons are part of the hash of a split: 0.1's words stay
+                f"has {n_train} in the official train part, needs {least}, and {official_test} in test, needs "
                 f"{needs_test}"
             )
         return None

@@ -113,7 +113,8 @@ def _bundle(images: Sequence[TextImage]) -> dict[str, int]:
 
 
 def _lack(n_bundles: int, n_subsets: int) -> str:
-    return f"has {n_bundles} text{'' if n_bundles == 1 else 's'} that can be separated, needs {n_subsets}"
+    # Reasons are part of the hash of a split: 0.1's words stay.
+    return f"has {n_bundles} text{'' if n_bundles == 1 else 's'} that can be parted, needs {n_subsets}"
 
 
 def _count(writers: Sequence[str], pages: dict[str, list[str]], bundle_of_page: dict[str, int]) -> _Counts:

@@ -1,5 +1,6 @@
 """What commands share: how they print (results on standard output, all else on standard error), and their arguments."""
 
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ class PlainConsole(Console):
         return super().render_str(visible(text), **options)
 
 
+_SILENCE_S = 20.0
 output = PlainConsole()
 notes = PlainConsole(stderr=True)
 
@@ -138,15 +140,22 @@ def _broken(name: str, width: int) -> str:
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error that is drawn once there is something to wait for.
 
+    Where standard error is a file, a line now and then says how far it is.
+
     Yields:
         A function to be called with (done, total).
     """
+    said_at = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
         task = progress.add_task(label, total=None, visible=False)
 
         def advance(done: int, total: int) -> None:
+            nonlocal said_at
             progress.update(task, completed=done, total=total, visible=True)
+            if not notes.is_terminal and time.monotonic() - said_at >= _SILENCE_S:
+                said_at = time.monotonic()
+                notes.print(f"{label}: {done:,} of {total:,}")
 
         yield advance
 
@@ -157,7 +166,7 @@ def counted(number: int, what: str, several: str = "") -> str:
     >>> counted(1, "image"), counted(2, "image"), counted(0, "copy", "copies")
     ('1 image', '2 images', 'no copies')
     """
-    return f"{number or 'no'} {what if number == 1 else several or what + 's'}"
+    return f"{f'{number:,}' if number else 'no'} {what if number == 1 else several or what + 's'}"
 
 
 ExperimentFile = Annotated[

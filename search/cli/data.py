@@ -1,9 +1,4 @@
-"""`whosehand data`: what is in a corpus, before anything is trained on it.
-
-`whosehand data preview --page FILE`: one page as it is read.
-
-`whosehand data audit`: what a split by patch or line would pretend.
-"""
+"""`whosehand data`: what is in a corpus, before anything is trained on it."""
 
 import statistics
 from collections import Counter
@@ -14,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from core.errors import CorpusError, SplitError
-from search.cli import data as data_audit
-from search.cli import data_fetch
+from search.cli import data_fetch, data_preview
 from search.cli.common import (
     ExperimentFile,
-    ImageUnit,
     Overrides,
+    counted,
     current_workspace,
     notes,
     output,
@@ -31,47 +25,110 @@ from search.cli.common import (
 
 if TYPE_CHECKING:
     from core.corpora.corpus_report import CorpusReport
-    from core.corpora.index import Excluded
+    from core.corpora.index import CorpusIndex
     from core.lines.source import StoredLine
     from core.patches.plan import PatchSampler
     from search.experiment.experiment import Experiment
     from search.sweep.preparation import PreparedCorpus, ReadCorpus
 
-
-def draw_page(page: Path, unit: ImageUnit, experiment: Path | None, overrides: list[str], out: Path) -> None:
-    """Draw a page with its lines and patches, and say what was found.
-
-    Args:
-        page: the image file.
-        unit: what it is.
-        experiment: whose ink and patch settings count; the defaults without one.
-        overrides: of the experiment's keys.
-        out: the PNG file to write.
-
-    Raises:
-        ImageError: if the page cannot be read.
-        ConfigError: if the experiment is not valid, or there are overrides and no experiment.
-    """
-    from core.errors import ConfigError
-    from core.scoring.pictures import page_picture
-    from core.settings import InkSettings, PatchSettings
-
-    ink, patches = InkSettings(), PatchSettings()
-    if experiment is not None:
-        settings = read_experiment(experiment, overrides)
-        ink, patches = settings.ink, settings.patches
-    elif overrides:
-        raise ConfigError(f"--set needs an experiment whose keys it overrides, but got {', '.join(overrides)} alone.")
-    read = page_picture(page, unit.value, ink, patches, out)
-    turned = f", turned by {read.skew_deg:.1f} degrees" if read.skew_deg else ""
-    erased = f", {read.n_rules} rules erased" if read.n_rules else ""
-    output.print(f"{read.n_lines} lines, {read.n_patches} patches{erased}{turned}")
-    output.print(f"wrote {out}")
-
-
+app = typer.Typer(help="Look at a corpus, its split and its patches.", no_args_is_help=True)
+app.command()(data_fetch.fetch)
+app.command()(data_preview.preview)
 _INTERRUPTED = 130
+_SHOWN_REASONS = 10
+_SHOWN_NAMES = 3
 
 
+class Subset(StrEnum):
+    """A subset of the split."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@app.command()
+def stats(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006  (typer copies it)
+    reports: Annotated[
+        Path | None, typer.Option(help="A folder for the counts (JSON) and tables of all that is not used (CSV).")
+    ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="List every reason and every file that is not used.")] = False,
+) -> None:
+    """Count writers, pages, images, lines and patches, and list what is not used, and why."""
+    from core.corpora.corpus_report import write_excluded
+    from core.corpora.image_walk import count_other_files
+    from search.sweep.preparation import divide_corpus
+
+    settings = read_experiment(experiment, overrides)
+    read = _read(settings)
+    index = read.index
+    notice = "  (generated, not real handwriting)" if index.generated else ""
+    output.print(f"{index.name}  {index.root}{notice}")
+    try:
+        corpus = divide_corpus(read, settings, reports)
+    except (CorpusError, SplitError):  # what was found may tell why
+        _print_corpus_report(read.corpus_report, show_all)
+        raise
+    if reports is not None:
+        write_excluded(corpus.corpus_report.not_chosen, reports / "not_chosen.csv")
+    manifest = corpus.manifest
+    _print_corpus_report(corpus.corpus_report, show_all)
+    others = count_other_files(index)
+    if others and not index.generated:
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common())
+        output.print(f"beside them {counted(others.total(), 'file')} that {_are(others.total())} no image: {kinds}")
+    _print_units(index)
+    _print_subsets(corpus)
+    per_writer = Counter(image.writer_id for image in index.images)
+    output.print(
+        f"images per writer: {min(per_writer.values())} to {max(per_writer.values())}, "
+        f"median {statistics.median(per_writer.values()):g}; split by {manifest.divided_by}, hash {manifest.hash[:12]}"
+    )
+    sampler = _sampler(corpus, settings)
+    output.print(
+        f"training patches per epoch: {sampler.n_patches_per_epoch:,} of {settings.patches.size_px}x"
+        f"{settings.patches.size_px} px (asked for {settings.patches.patches_per_epoch:,}, at most "
+        f"{settings.patches.fraction:.0%} of a line's possible offsets)"
+    )
+
+
+@app.command()
+def split(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("split.json"),
+) -> None:
+    """Divide the pages into train, validation and test, and write the manifest with its hash."""
+    corpus = _prepare(read_experiment(experiment, overrides))
+    corpus.manifest.save(out)
+    _print_corpus_report(corpus.corpus_report)
+    _print_subsets(corpus)
+    output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.divided_by}")
+
+
+@app.command()
+def pages(
+    experiment: ExperimentFile,
+    overrides: Overrides = [],  # noqa: B006
+    subset: Annotated[Subset, typer.Option(help="Which pages of the split.")] = Subset.TEST,
+    part: Annotated[Subset | None, typer.Option(hidden=True, help="The name of --subset in version 0.1.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, spread over the writers.")] = 5,
+) -> None:
+    """Print paths of image files of one subset of the split, such as unseen ones to try `identify` on."""
+    corpus = _prepare(read_experiment(experiment, overrides))
+    chosen = part or subset
+    wanted = set(corpus.manifest.image_ids(chosen.value))
+    paths = list(dict.fromkeys(image.path for image in corpus.index.images if image.image_id in wanted))
+    step = max(1, len(paths) // limit)
+    if not paths:
+        notes.print(f"The {chosen.value} subset of the split is empty.")
+    for path in paths[::step][:limit]:
+        output.print(str(path))
+
+
+@app.command()
 def audit(
     experiment: ExperimentFile,
     overrides: Overrides = [],  # noqa: B006  (typer copies it)
@@ -109,127 +166,6 @@ def audit(
     if found.is_interrupted:
         notes.print("The audit was stopped; the same command goes on from here.")
         raise typer.Exit(_INTERRUPTED)
-
-
-app = typer.Typer(help="Look at a corpus, its split and its patches.", no_args_is_help=True)
-app.command()(data_fetch.fetch)
-app.command()(data_audit.audit)
-_SHOWN_PROBLEMS = 10
-
-
-class Subset(StrEnum):
-    """A subset of the split."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-
-
-@app.command()
-def stats(
-    experiment: ExperimentFile,
-    overrides: Overrides = [],  # noqa: B006  (typer copies it)
-    reports: Annotated[
-        Path | None, typer.Option(help="A folder for the counts (JSON) and the table of all that is unusable (CSV).")
-    ] = None,
-) -> None:
-    """Count writers, pages, images, lines and patches, and list what is not used, and why."""
-    from search.sweep.preparation import divide_corpus
-
-    settings = read_experiment(experiment, overrides)
-    read = _read(settings)
-    index = read.index
-    notice = "  (generated, not real handwriting)" if index.generated else ""
-    output.print(f"{index.name}  {index.root}{notice}")
-    try:
-        corpus = divide_corpus(read, settings, reports)
-    except (CorpusError, SplitError):  # what was found may tell why
-        _print_corpus_report(read.corpus_report)
-        raise
-    manifest = corpus.manifest
-    _print_corpus_report(corpus.corpus_report)
-    _print_subsets(corpus)
-    per_writer = Counter(image.writer_id for image in index.images)
-    output.print(
-        f"images per writer: {min(per_writer.values())} to {max(per_writer.values())}, "
-        f"median {statistics.median(per_writer.values()):g}; split by {manifest.divided_by}, hash {manifest.hash[:12]}"
-    )
-    sampler = _sampler(corpus, settings)
-    output.print(
-        f"training patches per epoch: {sampler.n_patches_per_epoch:,} of {settings.patches.size_px}x"
-        f"{settings.patches.size_px} px (asked for {settings.patches.patches_per_epoch:,}, at most "
-        f"{settings.patches.fraction:.0%} of a line's possible offsets)"
-    )
-
-
-@app.command()
-def preview(
-    experiment: Annotated[
-        Path | None, typer.Argument(metavar="EXPERIMENT", help="Its YAML file; optional with --page.")
-    ] = None,
-    overrides: Overrides = [],  # noqa: B006
-    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
-    n_patches: Annotated[int, typer.Option("--patches", min=1, help="Patches for each writer.")] = 10,
-    n_writers: Annotated[int, typer.Option("--writers", min=1, help="Writers, the first ones by id.")] = 20,
-    page: Annotated[
-        Path | None, typer.Option(help="Draw this page instead, with the lines found on it and some patches.")
-    ] = None,
-    unit: Annotated[ImageUnit, typer.Option(help="What --page is; form: between a printed header and footer.")] = (
-        ImageUnit.AUTO
-    ),
-) -> None:
-    """Draw a collage of training patches, a row for each writer; or one page as it is read."""
-    if page is not None:
-        draw_page(page, unit, experiment, overrides, out)
-        return
-    if experiment is None:
-        raise typer.BadParameter("Say which experiment, or which page: --page FILE.", param_hint="EXPERIMENT")
-    import numpy as np
-
-    from core.scoring.pictures import patch_collage
-
-    settings = read_experiment(experiment, overrides)
-    corpus = _prepare(settings)
-    manifest = corpus.manifest
-    sampler = _sampler(corpus, settings)
-    plan = sampler.plan_epoch(0)
-    shown = plan[np.isin(plan.labels, np.arange(n_writers))]
-    patch_collage(corpus.store, shown, manifest.writer_ids[:n_writers], out, per_writer=n_patches)
-    output.print(f"wrote {out}")
-
-
-@app.command()
-def split(
-    experiment: ExperimentFile,
-    overrides: Overrides = [],  # noqa: B006
-    out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("split.json"),
-) -> None:
-    """Divide the pages into train, validation and test, and write the manifest with its hash."""
-    corpus = _prepare(read_experiment(experiment, overrides))
-    corpus.manifest.save(out)
-    _print_corpus_report(corpus.corpus_report)
-    _print_subsets(corpus)
-    output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.divided_by}")
-
-
-@app.command()
-def pages(
-    experiment: ExperimentFile,
-    overrides: Overrides = [],  # noqa: B006
-    subset: Annotated[Subset, typer.Option(help="Which pages of the split.")] = Subset.TEST,
-    part: Annotated[Subset | None, typer.Option(hidden=True, help="The name of --subset in version 0.1.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, spread over the writers.")] = 5,
-) -> None:
-    """Print paths of image files of one subset of the split, such as unseen ones to try `identify` on."""
-    corpus = _prepare(read_experiment(experiment, overrides))
-    chosen = part or subset
-    wanted = set(corpus.manifest.image_ids(chosen.value))
-    paths = list(dict.fromkeys(image.path for image in corpus.index.images if image.image_id in wanted))
-    step = max(1, len(paths) // limit)
-    if not paths:
-        notes.print(f"The {chosen.value} subset of the split is empty.")
-    for path in paths[::step][:limit]:
-        output.print(str(path))
 
 
 def _read(settings: "Experiment") -> "ReadCorpus":
@@ -283,22 +219,40 @@ def _lines(corpus: "PreparedCorpus", subset: Subset) -> "list[StoredLine]":
     return lines if leak is None else [line for line, is_in in zip(lines, leak.choose(lines), strict=True) if is_in]
 
 
-def _print_corpus_report(corpus_report: "CorpusReport") -> None:
+def _print_corpus_report(corpus_report: "CorpusReport", show_all: bool = False) -> None:
     """The sum that must come out even, and the reasons behind it."""
+    from core.corpora.corpus_report import group_reasons
+
     output.print(
         f"found {corpus_report.n_found:,} = {corpus_report.n_used:,} used + "
         f"{corpus_report.n_not_chosen:,} not chosen + {corpus_report.n_unusable:,} unusable"
     )
-    by_reason: dict[str, list[Excluded]] = {}
-    for entry in corpus_report.not_chosen:
-        by_reason.setdefault(entry.reason, []).append(entry)
-    for reason, entries in list(by_reason.items())[:_SHOWN_PROBLEMS]:
-        more = f" and {len(entries) - 1:,} more" if len(entries) > 1 else ""
-        notes.print(f"not chosen: {reason} ({entries[0].path}{more})")
-    for problem in corpus_report.unusable[:_SHOWN_PROBLEMS]:
-        reason = problem.reason.removeprefix(f"{problem.path}: ")
-        notes.print(f"unusable: {problem.path}: {reason}")
-    n_more = max(0, len(by_reason) - _SHOWN_PROBLEMS), max(0, corpus_report.n_unusable - _SHOWN_PROBLEMS)
-    for count, what in zip(n_more, ("other reasons not to choose an image", "more unusable"), strict=True):
-        if count:
-            notes.print(f"... and {count:,} {what}")
+    for what, entries in (("unusable", corpus_report.unusable), ("not chosen", corpus_report.not_chosen)):
+        groups = group_reasons(entries)
+        shown = groups if show_all else groups[:_SHOWN_REASONS]
+        for group in shown:
+            named = group.entries if show_all else group.entries[:_SHOWN_NAMES]
+            more = len(group.entries) - len(named)
+            names = ", ".join(entry.image_id or str(entry.path) for entry in named)
+            names += f" and {more:,} more" if more else ""
+            notes.print(f"{what}, {len(group.entries):,}: {group.kind} ({names})")
+        if len(shown) < len(groups):
+            n_more = sum(len(group.entries) for group in groups[_SHOWN_REASONS:])
+            notes.print(
+                f"{what}, {n_more:,}: for {counted(len(groups) - len(shown), 'other reason')}; --all lists them"
+            )
+
+
+def _print_units(index: "CorpusIndex") -> None:
+    """What the images were taken for."""
+    units = Counter(image.unit for image in index.images)
+    names = {"line": "text line", "page": "page", "form": "form", "auto": "image"}
+    counts = [
+        counted(n_images, names[unit]) + (" as its ink tells" * (unit == "auto"))
+        for unit, n_images in units.most_common()
+    ]
+    output.print("read as: " + ", ".join(counts))
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"

@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from core.corpora.catalogue import open_corpus
-from core.corpora.index import Unit, exclude_odd_names
+from core.corpora.index import Unit
 from core.errors import RegistryError
 from core.identification.prediction import Prediction, RankedWriter
 from core.lines.store import build_line_store
@@ -30,7 +29,7 @@ from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.given_points import FixedEngine
 from search.sweep.launch import local_executor, sweep_plan, worker_objective
 from search.sweep.loop import run_sweep
-from search.sweep.preparation import PreparedCorpus
+from search.sweep.preparation import PreparedCorpus, index_corpus
 from search.sweep.progress import Progress, SilentProgress
 from search.tracking.tracker import MlflowTracker
 
@@ -205,7 +204,7 @@ def lines_of_unknown_writers(experiment: Experiment, workspace: Workspace, corpu
         The store's folder, of at most 400 images, evenly chosen; `None` if fewer than twenty can be used.
     """
     known = set(corpus.manifest.writer_ids)
-    found = exclude_odd_names(open_corpus(experiment.handwriting, workspace.generated).index())
+    found = index_corpus(experiment, workspace)
     images = [image for image in found.images if image.writer_id not in known]
     if len(images) < FEWEST_IMAGES:
         return None

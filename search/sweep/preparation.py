@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_unusable
+from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_excluded
 from core.corpora.index import Choice, CorpusIndex, Excluded, exclude_odd_names
 from core.corpora.writer_choice import choose_writers
-from core.errors import SplitError
+from core.errors import LineStoreError, SplitError
+from core.lines.copies import exclude_copies
+from core.lines.fingerprints import fingerprints_of
 from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore, build_line_store
+from core.pages.frames import blank_frames, index_frames
 from core.splits.division import divide
 from core.splits.manifest import SUBSETS, SplitManifest
 from search.experiment.experiment import Experiment
@@ -75,6 +78,25 @@ def prepare_corpus(
     return divide_corpus(read_corpus(experiment, workspace, on_progress), experiment, reports)
 
 
+def index_corpus(experiment: Experiment, workspace: Workspace) -> CorpusIndex:
+    """List the images of a corpus: one for each page, none twice, all under names that can be written down.
+
+    Raises:
+        CorpusError: if the corpus is missing or holds too little.
+    """
+    found = exclude_odd_names(open_corpus(experiment.handwriting, workspace.generated).index())
+    if found.generated:  # one page a file, and none twice
+        return found
+    try:
+        workspace.line_stores.mkdir(parents=True, exist_ok=True)
+        return index_frames(exclude_copies(found, fingerprints_of(found.root, workspace.line_stores)))
+    except OSError as error:
+        raise LineStoreError(
+            f"What is known of a corpus must be written to {workspace.line_stores}, but that failed ({error}). "
+            "Free space, or choose another folder."
+        ) from error
+
+
 def read_corpus(
     experiment: Experiment, workspace: Workspace, on_progress: ProgressCallback | None = None
 ) -> ReadCorpus:
@@ -93,7 +115,7 @@ def read_corpus(
     def build(index: CorpusIndex) -> LineStore:
         return build_line_store(index, experiment.ink, workspace.line_stores, on_progress)
 
-    found = exclude_odd_names(open_corpus(experiment.handwriting, workspace.generated).index())
+    found = index_corpus(experiment, workspace)
     # Only who takes part is read. By ink all others are read first; the second store reads no image again.
     chosen = choose_writers(found, experiment.writers, count_ink=lambda index: _count_ink(build(index)))
     store = build(chosen.index)
@@ -132,7 +154,7 @@ def write_reports(corpus_report: CorpusReport, folder: Path) -> Mapping[str, Pat
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / name for name in (CORPUS_REPORT_FILE, UNUSABLE_FILE)}
     corpus_report.write(files[CORPUS_REPORT_FILE])
-    write_unusable(corpus_report.unusable, files[UNUSABLE_FILE])
+    write_excluded(corpus_report.unusable, files[UNUSABLE_FILE])
     return files
 
 
@@ -162,7 +184,10 @@ def _counts(manifest: SplitManifest) -> str:
 
 
 def _report(index: CorpusIndex, store: LineStore, not_chosen: Sequence[Excluded] = ()) -> CorpusReport:
-    return report_corpus(index, {line.image_id for line in store.lines}, store.unusable, not_chosen)
+    blank = blank_frames(index.images, store.unusable)
+    blank_ids = {entry.image_id for entry in blank}
+    unreadable = [entry for entry in store.unusable if entry.image_id not in blank_ids]
+    return report_corpus(index, {line.image_id for line in store.lines}, unreadable, (*not_chosen, *blank))
 
 
 def _count_ink(store: LineStore) -> Counter[str]:

@@ -66,9 +66,10 @@ def _black_noise(path: Path) -> None:
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (_write(b""), "has 0 bytes"),
-    "all zero bytes": (_write(bytes(5000)), "must be an image that Pillow reads"),
-    "text": (_write(b"Dear all, the scans follow tomorrow.\n"), "must be an image that Pillow reads"),
-    "another kind of file": (_write(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"), "must be an image that Pillow reads"),
+    "all zero bytes": (_write(bytes(5000)), "must be an image in a format that can be read"),
+    "text": (_write(b"Dear all, the scans follow tomorrow.\n"), "must be an image in a format that can be read"),
+    "another kind of file": (_write(b"PK\x03\x04\x14\0\0\0"), "must be an image in a format that can be read"),
+    "a torn document": (_write(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"), "is damaged"),
     "head alone": (_write(b"\x89PNG\r\n\x1a\n"), "but .* is "),
     "truncated": (_cut, "is damaged"),
     "spoilt inside": (_spoil, "is damaged"),

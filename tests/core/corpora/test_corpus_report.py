@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_unusable
+from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_excluded
 from core.corpora.folder import FolderCorpus
 from core.corpora.hands import HandsCorpus
 from core.corpora.index import CorpusIndex, Excluded
@@ -247,7 +247,7 @@ class TestTheCounts:
 
     def test_the_table_has_a_row_for_each_with_odd_names_and_all(self, tmp_path: Path) -> None:
         rows = [Excluded(Path('a "b",\nc.png'), "is blank"), Excluded(Path("d.png"), "d.png: has, 0 bytes", "d")]
-        write_unusable(rows, tmp_path / "q.csv")
+        write_excluded(rows, tmp_path / "q.csv")
         with (tmp_path / "q.csv").open(newline="", encoding="utf-8") as file:
             assert list(csv.reader(file)) == [
                 ["path", "image_id", "reason"],

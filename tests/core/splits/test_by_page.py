@@ -174,7 +174,7 @@ def test_an_official_division_of_some_images_only_is_refused() -> None:
 
 def test_a_writer_who_is_only_in_the_official_test_subset_is_refused() -> None:
     index = official(("a", 4, "train"), ("a", 2, "test"), ("b", 4, "test"))
-    with pytest.raises(SplitError, match=r"'b' has 0 in the official train subset, needs 2"):
+    with pytest.raises(SplitError, match=r"'b' has 0 in the official train part, needs 2"):
         split_pages(index, SplitSettings())
 
 

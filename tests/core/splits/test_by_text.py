@@ -77,7 +77,7 @@ def test_texts_on_one_page_stay_together() -> None:
 
 
 def test_one_text_that_all_copied_is_refused_with_the_way_out() -> None:
-    with pytest.raises(SplitError, match=r"writer '1' has 1 text that can be separated, needs 3.*copied the same text"):
+    with pytest.raises(SplitError, match=r"writer '1' has 1 text that can be parted, needs 3.*copied the same text"):
         split(copied({"1": "a a a", "2": "a a a"}))
 
 

@@ -30,7 +30,7 @@ def test_images_that_cannot_be_used_are_listed_with_reasons(scans: Path, command
     (tmp_path / "scans" / "empty").mkdir()
     answer = command("data", "stats", scans, "--set", "quarantine.max_share=0.3")
     assert answer.code == 0, answer.err
-    listed = [line for line in answer.err.splitlines() if line.startswith("unusable: ")]
+    listed = [line for line in answer.err.splitlines() if line.startswith("unusable, ")]
     assert len(listed) == 5
     for name, reason in {
         "zero.png": "0 bytes",
@@ -61,7 +61,7 @@ def test_too_few_pages_say_how_many_are_needed(scans: Path, command: Command, tm
     assert "3" in command("data", "split", scans).error
     answer = command("data", "split", scans, "--set", "split.too_few_pages=leave_out")
     assert answer.code == 0, answer.err
-    assert f"not chosen: writer '{first.name}' has 2, needs 3" in answer.err
+    assert f"not chosen, 2: writer '{first.name}' has 2, needs 3" in answer.err
 
 
 def test_a_damaged_line_store_is_built_again(scans: Path, command: Command, tmp_path: Path) -> None:
@@ -97,7 +97,9 @@ def test_a_writer_whose_page_is_broken_is_excluded_and_ends_nothing(
     pages[2].write_bytes(b"torn")
     answer = command("data", "stats", scans)
     assert answer.code == 0, answer.err
-    assert "not chosen: writer '000' has 2, needs 3 (1 cannot be read) (scans/000/000-00.png and 1 more)" in answer.err
+    assert (
+        "not chosen, 2: writer '000' has 2, needs 3 (1 cannot be read) (000/000-00.png, 000/000-01.png)" in answer.err
+    )
 
 
 @pytest.mark.parametrize("verb", ["stats", "split"])
