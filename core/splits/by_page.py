@@ -62,16 +62,16 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
         if _lack(pages, settings) is not None:
             faults.append(excluded_writers[-1])
     _check_excluded(excluded_writers, faults, n_kept=len(dealt), settings=settings, unit=split_unit(index))
-    subset_of_page = {
+    of_page = {
         page.group_id: subset for subsets in dealt.values() for subset, pages in subsets.items() for page in pages
     }
     return SplitManifest(
         corpus=index.name,
         unit=split_unit(index),
         writer_ids=tuple(dealt),
-        train=images_of_subset(usable, subset_of_page, "train"),
-        validation=images_of_subset(usable, subset_of_page, "validation"),
-        test=images_of_subset(usable, subset_of_page, "test"),
+        train=images_of_subset(usable, of_page, "train"),
+        validation=images_of_subset(usable, of_page, "validation"),
+        test=images_of_subset(usable, of_page, "test"),
         excluded_writers=tuple(excluded_writers),
         settings=settings.as_json(),
     )

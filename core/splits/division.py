@@ -89,15 +89,7 @@ def split_by_lists(
         excluded_writers.append(ExcludedWriter(writer_id, n_pages, f"has nothing in {' and '.join(lacking)}"))
         if any(not wanted[writer_id, subset] for subset in lacking):
             faults.append(excluded_writers[-1])
-    if faults and settings.too_few_pages == "error":
-        raise SplitError(
-            f"Every writer of the lists must be in all of them, because a network names those whom it was trained on, "
-            f"but {name_writers(faults)}. Add pages to the lists, or set `split.too_few_pages: leave_out`."
-        )
-    if len(kept) < 2:
-        raise SplitError(
-            f"Two writers or more must be in all lists, but {len(kept)} are: {name_writers(excluded_writers)}."
-        )
+    _check_writers(len(kept), excluded_writers, faults if settings.too_few_pages == "error" else [])
     return SplitManifest(
         corpus=index.name,
         unit=split_unit(index),
@@ -108,6 +100,16 @@ def split_by_lists(
         excluded_writers=tuple(excluded_writers),
         settings=settings.as_json(),
     )
+
+
+def _check_writers(n_kept: int, excluded: list[ExcludedWriter], faults: list[ExcludedWriter]) -> None:
+    if faults:
+        raise SplitError(
+            f"Every writer of the lists must be in all of them, because a network names those whom it was trained on, "
+            f"but {name_writers(faults)}. Add pages to the lists, or set `split.too_few_pages: leave_out`."
+        )
+    if n_kept < 2:
+        raise SplitError(f"Two writers or more must be in all lists, but {n_kept} are: {name_writers(excluded)}.")
 
 
 def split_writers(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:

@@ -55,15 +55,10 @@ def run_sweep(
         TrackingError: if the tracker cannot even begin.
     """
     shown = progress or SilentProgress()
-    sweep = RunningSweep(
-        plan,
-        ledger,
-        executor,
-        EngineThread(engine, executor.wake),
-        TrackingQueue(tracker or NoTracker(), shown.say, executor.wake),
-        DiskSpaceGuard(ledger.folder, plan.min_free_bytes, shown.say),
-        shown,
-    )
+    asked = EngineThread(engine, executor.wake)
+    tracking = TrackingQueue(tracker or NoTracker(), shown.say, executor.wake)
+    disk = DiskSpaceGuard(ledger.folder, plan.min_free_bytes, shown.say)
+    sweep = RunningSweep(plan, ledger, executor, asked, tracking, disk, shown)
     try:
         _launch(sweep)
         with shown, stop_signals(executor.wake) as sweep.stop:
