@@ -169,8 +169,27 @@ def counted(number: int, what: str, several: str = "") -> str:
     return f"{f'{number:,}' if number else 'no'} {what if number == 1 else several or what + 's'}"
 
 
+def complete_sweeps(incomplete: str) -> list[str]:
+    """The project's sweeps that begin so, for the shell's completion."""
+    folders = Workspace(Path.cwd()).sweep("any").parent.glob("*/ledger.jsonl")
+    return sorted(path.parent.name for path in folders if path.parent.name.startswith(incomplete))
+
+
+def complete_experiments(incomplete: str) -> list[str]:
+    """The experiment files and folders that begin so, for the shell's completion."""
+    shown = (f"{path}/" if path.is_dir() else str(path) for path in Path().glob(f"{incomplete}*"))
+    inside = (str(path) for path in Path().glob("experiments/*.yaml")) if not incomplete else ()
+    return sorted({*(name for name in shown if name.endswith((".yaml", ".yml", "/"))), *inside})
+
+
 ExperimentFile = Annotated[
-    Path, typer.Argument(metavar="EXPERIMENT", help="The experiment's YAML file.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="The experiment's YAML file.",
+        show_default=False,
+        autocompletion=complete_experiments,
+    ),
 ]
 Overrides = Annotated[
     list[str],

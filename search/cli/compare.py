@@ -10,6 +10,7 @@ import typer
 
 from core.errors import ComparisonError
 from search.cli.common import (
+    complete_sweeps,
     counted,
     current_workspace,
     notes,
@@ -52,7 +53,12 @@ _BySeed = Annotated[
 
 
 def compare(
-    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Names of sweeps.", show_default=False)],
+    sweeps: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SWEEP...", help="Names of sweeps.", show_default=False, autocompletion=complete_sweeps
+        ),
+    ],
     sort: _Sort = None,
     top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show the best N trials.")] = None,
     csv_file: _Csv = None,

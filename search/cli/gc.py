@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.filesize import decimal
 
-from search.cli.common import current_workspace, output, print_note, print_table
+from search.cli.common import complete_sweeps, current_workspace, output, print_note, print_table
 
 if TYPE_CHECKING:
     from search.upkeep.gc import Collection
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 def gc(
     sweeps: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SWEEP]...", help="Names of sweeps.", show_default="all, and unused lines"),
+        typer.Argument(
+            metavar="[SWEEP]...",
+            help="Names of sweeps.",
+            show_default="all, and unused lines",
+            autocompletion=complete_sweeps,
+        ),
     ] = None,
     keep: Annotated[
         int, typer.Option(min=1, help="Keep model and files of the best N trials of each sweep.", metavar="N")

@@ -11,7 +11,7 @@ import typer
 
 from core.crash_points import arm
 from core.errors import WhosehandError
-from search.cli import compare, data, doctor, gc, identify, keys, promote, reconcile, sweep, ui
+from search.cli import compare, data, doctor, gc, identify, init, keys, promote, reconcile, sweep, ui
 from search.cli.common import output, print_error
 
 CRASH_VARIABLE = "WHOSEHAND_CRASH_AT"
@@ -23,9 +23,9 @@ app = typer.Typer(
     epilog="An EXPERIMENT is a YAML file such as experiments/quickstart.yaml. Its paths start at the current folder.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.add_typer(data.app, name="data")
+app.command("init")(init.init)
 app.command("sweep")(sweep.sweep)
 app.command("compare")(compare.compare)
 app.command("promote")(promote.promote)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import RegistryError
-from search.cli.common import current_workspace, labelled, notes, output, print_table, progress_bar
+from search.cli.common import complete_sweeps, current_workspace, labelled, notes, output, print_table, progress_bar
 
 if TYPE_CHECKING:
     from search.promotion.plan import PromotionChoice
@@ -21,7 +21,8 @@ _SHOWN = ("top1", "top5", "macro_f1", "logloss")
 
 def promote(
     sweep: Annotated[
-        str | None, typer.Argument(metavar="[SWEEP]", help="The sweep's name.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[SWEEP]", help="The sweep's name.", show_default=False, autocompletion=complete_sweeps),
     ] = None,
     trial: Annotated[
         int | None, typer.Option(help="Promote this trial.", show_default="the best finalist, or the best trial")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.common import counted, current_workspace, labelled, output, print_note, print_table
+from search.cli.common import complete_sweeps, counted, current_workspace, labelled, output, print_note, print_table
 
 if TYPE_CHECKING:
     from search.upkeep.reconcile import Difference, Reconciliation
@@ -14,7 +14,10 @@ _SHOWN_ROWS = 40
 
 
 def reconcile(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's name.", show_default=False)],
+    sweep: Annotated[
+        str,
+        typer.Argument(metavar="SWEEP", help="The sweep's name.", show_default=False, autocompletion=complete_sweeps),
+    ],
     is_applied: Annotated[bool, typer.Option("--apply", help="Fix what differs. Without it, nothing is changed.")] = (
         False
     ),
