@@ -55,9 +55,7 @@ _BySeed = Annotated[
 def compare(
     sweeps: Annotated[
         list[str],
-        typer.Argument(
-            metavar="SWEEP...", help="Names of sweeps.", show_default=False, autocompletion=complete_sweeps
-        ),
+        typer.Argument(metavar="SWEEP...", help="Names of sweeps.", show_default=False, autocompletion=complete_sweeps),
     ],
     sort: _Sort = None,
     top: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show the best N trials.")] = None,

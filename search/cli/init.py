@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import ConfigError
-from search.cli.common import notes, output
+from search.cli.common import counted, notes, output
 
 if TYPE_CHECKING:
     from search.sweep.proposal import Proposal
@@ -49,8 +49,6 @@ def init(
 
 
 def _print(proposal: "Proposal", path: Path) -> None:
-    from search.sweep.proposal import counted
-
     fewest, middle, most = proposal.pages_per_writer
     output.print(f"{proposal.like.root}: {proposal.like.title}")
     output.print(

@@ -69,7 +69,7 @@ class Proposal:
             if group in self.stated:
                 style = None if isinstance(self.stated[group], Mapping) else False
                 stated = {group: self.stated[group]}
-                text = yaml.safe_dump(stated, sort_keys=False, default_flow_style=style, width=90)
+                text = yaml.safe_dump(stated, sort_keys=False, default_flow_style=style, width=80)
                 said = comment.format(**self._facts())
                 sections.append("".join(f"# {line}\n" for line in said.splitlines()) + text)
         return "\n".join(sections)
@@ -80,16 +80,11 @@ class Proposal:
         return {
             "found": f"{self.n_writers} writers, {self.n_pages:,} {self.item}s ({fewest} to {most} a writer, median "
             f"{middle:g})",
-            "excluded": counted(self.n_excluded_writers, "writer has", "writers have"),
+            "excluded": f"{self.n_excluded_writers} {'writer has' if self.n_excluded_writers == 1 else 'writers have'}",
             "item": self.item,
             "least": _FEWEST_PAGES,
             "speed": speed if self.patches_per_s is None else f"{speed}patches a second in training.",
         }
-
-
-def counted(n: int, one: str, many: str) -> str:
-    """A number with the words that agree with it: `1 writer has`, `2 writers have`."""
-    return f"{n:,} {one if n == 1 else many}"
 
 
 _HEADER = """\
