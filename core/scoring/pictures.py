@@ -245,6 +245,8 @@ def _label_writers(axes: Axes, writer_ids: Sequence[str], font_pt: float) -> Non
     names = [_shorten(writer_ids[k]) for k in shown]
     axes.set_xticks(shown, names, rotation=90, fontsize=font_pt)
     axes.set_yticks(shown, names, fontsize=font_pt)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)  # a writer's name may have dollar signs in it
     axes.tick_params(length=0)
     if len(writer_ids) <= _MOST_TICKS:
         borders, ends = np.arange(0.5, len(writer_ids) - 1), (-0.5, len(writer_ids) - 0.5)

@@ -67,14 +67,14 @@ def draw_confusion(
     bar.set_label(f"share of the true writer's {unit}")
     n_right, n_all = int(np.trace(confusion)), int(confusion.sum())
     caption = (
-        f"Confusion of {n} writers: {n_right:,} of {n_all:,} validation {unit} named rightly "
+        f"Confusion of {n} writers: {n_right:,} of {n_all:,} validation {unit} identified correctly "
         f"({n_right / max(n_all, 1):.1%}). Writers who are taken for each other stand side by side; numbers are {unit}."
     )
     return as_picture(figure, "Confusion matrix, ordered by confusion", caption, is_wide=n > 14)
 
 
 def draw_accuracy(amounts: Sequence[AccuracyAt], n_writers: int) -> Picture:
-    """The share named rightly over how much writing was asked."""
+    """The share identified correctly over how much writing was asked."""
     figure = new_figure()
     axes = figure.add_subplot()
     places = np.arange(len(amounts))
@@ -104,7 +104,7 @@ def draw_accuracy(amounts: Sequence[AccuracyAt], n_writers: int) -> Picture:
     axes.set_xlim(-0.4, len(amounts) - 0.6)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("patches asked together")
-    axes.set_ylabel("writer named rightly (top-1)")
+    axes.set_ylabel("identified correctly (top-1)")
     line = next(amount for amount in amounts if amount.amount == "line")
     caption = (
         f"Accuracy against the amount of writing: n = {line.n_items:,} validation lines, 20 random draws of so many "

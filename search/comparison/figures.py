@@ -27,6 +27,7 @@ _STYLE: Any = {
     "font.size": 9.5,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
+    "text.parse_math": False,  # a writer's name may have dollar signs in it
     "svg.fonttype": "none",  # text stays text: smaller, and sharp at any size
     "svg.hashsalt": "whosehand",  # the same figure, the same bytes
     "axes.edgecolor": "#777777",

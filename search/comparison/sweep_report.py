@@ -179,25 +179,13 @@ def read_report(
     manifest, corpus, corpus_gap = _read_data(sweep, workspace, on_progress)
     chosen, baseline = choose_trial(sweep), baseline_trial(sweep)
     mistakes, gap = _find_mistakes(sweep, chosen, corpus, corpus_gap, manifest, store)
-    paired = None
-    if chosen is not None and baseline is not None and chosen.trial.number != baseline.number:
-        paired = pair_decisions(read_decisions(chosen.trial), read_decisions(baseline))
-    objective, finalists = sweep.experiment.objective, read_finalists(sweep)
-    space = sweep.experiment.space.search_space()
-    study = study_from_ledger(sweep.state, space, objective.metric, objective.resolved_direction)
+    paired, finalists = _pair(chosen, baseline), read_finalists(sweep)
+    study = _study_of(sweep)
     importance = measure_importance(study)
-    status, is_unfinished = _status(sweep)
-    tagged = (manifest.warning if manifest else "") or _tagged_warning(sweep, store)
-    warnings = [
-        *([tagged] if tagged else []),
-        *([f"This sweep is not finished: {status}. What follows is what it has so far."] if is_unfinished else []),
-        *_data_warnings(manifest, corpus, corpus_gap),
-        *_trial_warnings(sweep),
-    ]
     return SweepReport(
         sweep=sweep,
-        status=status,
-        warnings=tuple(dict.fromkeys(warnings)),
+        status=_status(sweep)[0],
+        warnings=_warnings(sweep, store, manifest, corpus, corpus_gap),
         leaderboard=read_leaderboard(sweep, importance=list(importance)),
         finalists=finalists,
         finalist_costs=_finalist_costs(sweep, finalists),
@@ -214,6 +202,36 @@ def read_report(
         disk=str(disk_use(sweep, workspace)),
         origin=_origin(sweep, command),
     )
+
+
+def _pair(chosen: ChosenTrial | None, baseline: TrialRecord | None) -> PairedTest | None:
+    """The chosen trial against the seed recipe; `None` if one of them is missing, or both are the same."""
+    if chosen is None or baseline is None or chosen.trial.number == baseline.number:
+        return None
+    return pair_decisions(read_decisions(chosen.trial), read_decisions(baseline))
+
+
+def _study_of(sweep: KnownSweep) -> optuna.Study:
+    objective, space = sweep.experiment.objective, sweep.experiment.space.search_space()
+    return study_from_ledger(sweep.state, space, objective.metric, objective.resolved_direction)
+
+
+def _warnings(
+    sweep: KnownSweep,
+    store: TrackingStore | None,
+    manifest: SplitManifest | None,
+    corpus: PreparedCorpus | None,
+    corpus_gap: str,
+) -> tuple[str, ...]:
+    """What everyone must know first, such as that the split leaks."""
+    status, is_unfinished = _status(sweep)
+    found = [
+        (manifest.warning if manifest else "") or _tagged_warning(sweep, store),
+        f"This sweep is not finished: {status}. What follows is what it has so far." if is_unfinished else "",
+        *_data_warnings(manifest, corpus, corpus_gap),
+        *_trial_warnings(sweep),
+    ]
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _read_data(

@@ -1,0 +1,59 @@
+"""What commands print: names that come from elsewhere are text, whatever is in them."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from search.cli import common
+
+ODD_NAMES = [
+    *("[bold red]anna[/]", "[/]", "[link=file:///etc]x[/link]"),
+    *("anna\x1b[2J\x1b[31m", "a\x9b31mb", "a\u202ecod.exe"),
+]
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What goes to a terminal of 80 columns."""
+    file = io.StringIO()
+    console = common.PlainConsole()
+    console.file, console.width = file, 80
+    console._force_terminal = True  # rich has no public switch after a console is made
+    monkeypatch.setattr(common, "output", console)
+    monkeypatch.setattr(common, "notes", console)
+    return file
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_is_printed_as_text(name: str, printed: io.StringIO) -> None:
+    common.output.print(f"writer {name}")
+    assert printed.getvalue() == f"writer {common.visible(name)}\n"
+    assert not {"\x1b", "\x9b", "\u202e"} & {*printed.getvalue()}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_in_a_table_is_printed_as_text(name: str, printed: io.StringIO) -> None:
+    common.print_table(("writer", "n"), [(name, "1")])
+    assert common.visible(name) in printed.getvalue()
+    assert name == common.visible(name) or name not in printed.getvalue()
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_in_a_message_is_printed_as_text(name: str, printed: io.StringIO) -> None:
+    for say in (common.print_error, common.print_warning, common.print_note):
+        say(f"about {name}")
+    assert printed.getvalue().count(f"about {common.visible(name)}") == 3
+
+
+def test_columns_that_a_narrow_terminal_has_no_room_for_are_left_out_in_order(printed: io.StringIO) -> None:
+    header, row = ("name", "first", "second", "third"), ("a" * 30, "b" * 30, "c" * 30, "d" * 10)
+    assert common.print_table(header, [row], n_text_columns=4, optional=(2, 1)) == ["second"]
+    assert "c" * 30 not in printed.getvalue()
+    assert "d" * 10 in printed.getvalue()
+
+
+def test_a_console_of_rich_would_have_obeyed() -> None:
+    file = io.StringIO()
+    Console(file=file, force_terminal=True, width=80).print("[bold]anna[/]")
+    assert "\x1b[1m" in file.getvalue()
