@@ -28,6 +28,7 @@ DRIVER_POINTS = (
     "launch-recorded",
     "sweep-run-created",
     "sweep-tracked",
+    "command-recorded",
     "proposal-made",
     "line-half-written",
     "proposal-recorded",

@@ -191,6 +191,9 @@ ExperimentFile = Annotated[
         autocompletion=complete_experiments,
     ),
 ]
+SweepName = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="The sweep's name; `whosehand status` lists them.", show_default=False)
+]
 Overrides = Annotated[
     list[str],
     typer.Option(

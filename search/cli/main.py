@@ -11,7 +11,23 @@ import typer
 
 from core.crash_points import arm
 from core.errors import WhosehandError
-from search.cli import compare, data, doctor, gc, identify, init, keys, promote, reconcile, sweep, ui
+from search.cli import (
+    budget,
+    compare,
+    data,
+    doctor,
+    enqueue,
+    gc,
+    identify,
+    init,
+    keys,
+    promote,
+    reconcile,
+    status,
+    stop,
+    sweep,
+    ui,
+)
 from search.cli.common import output, print_error
 
 CRASH_VARIABLE = "WHOSEHAND_CRASH_AT"
@@ -27,6 +43,11 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.command("init")(init.init)
 app.command("sweep")(sweep.sweep)
+app.command("status")(status.status)
+app.command("show")(status.show)
+app.command("stop")(stop.stop)
+app.command("budget")(budget.budget)
+app.command("enqueue")(enqueue.enqueue)
 app.command("compare")(compare.compare)
 app.command("promote")(promote.promote)
 app.command("rollback")(promote.rollback)

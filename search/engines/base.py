@@ -88,6 +88,17 @@ class Engine(Protocol):
         """
         ...
 
+    def enqueue(self, number: int, point: Point) -> Start:
+        """Take up a point that the user enqueued while the sweep ran, as trial `number`.
+
+        Instead of an ask, and like one: the same number may come again when the Start was not used. The point may
+        lie outside of the space; it is then only counted.
+
+        Returns:
+            A Start of this very point.
+        """
+        ...
+
     def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Judge a running trial by its latest epoch.
 

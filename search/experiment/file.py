@@ -79,6 +79,22 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def read_value(text: str, place: str) -> Any:
+    """One value as an experiment file would have it: `1e-4` is a number, `true` a truth value.
+
+    Args:
+        text: in YAML.
+        place: where it stands, for the message.
+
+    Raises:
+        ConfigError: if it is no YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(_yaml_message(place, error)) from error
+
+
 def _construct_exponent(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
     """`1e-4` is a float; `5e6` is an integer, so that it can also be a count."""
     value = float(node.value)
@@ -122,11 +138,7 @@ def _lay_over(tree: dict[str, Any], override: str) -> Keys:
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
         raise ConfigError(f"--set {override}: an override must look like `budget.trials=5`.")
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(_yaml_message(f"--set {override}", error)) from error
-    group = tree
+    value, group = read_value(text, f"--set {override}"), tree
     for depth, key in enumerate(keys[:-1], start=1):
         if group.get(key) is None:
             group[key] = {}

@@ -56,7 +56,7 @@ class Launched:
 
 @dataclass(frozen=True)
 class TrialProposed:
-    """The engine proposed a new trial.
+    """The engine proposed a new trial, or took up a point that the user enqueued while the sweep ran.
 
     `hyperparameters` is `point` with the fixed values and the defaults; `ask_s` how long the engine was asked for it,
     the asks that it answered with Wait before among them.
@@ -70,6 +70,7 @@ class TrialProposed:
     until_epoch: int | None
     horizon_epochs: int
     ask_s: float = 0.0
+    is_enqueued: bool = False
     kind: Literal["proposed"] = "proposed"
 
 
@@ -167,6 +168,63 @@ class Slept:
 
 
 @dataclass(frozen=True)
+class BudgetLimits:
+    """When no new trial starts any more; `None` for no limit. Not an event, but a part of one."""
+
+    trials: int | None
+    minutes: float | None
+    patches: int | None
+
+
+@dataclass(frozen=True)
+class StopRequested:
+    """The user asked from another terminal that a trial, or with no `number` the sweep, should stop.
+
+    At once if it `is_urgent`, else when the running epoch is done. `command_id` names the line of the control file.
+    """
+
+    at_ms: int
+    command_id: str
+    number: int | None
+    is_urgent: bool
+    kind: Literal["stop requested"] = "stop requested"
+
+
+@dataclass(frozen=True)
+class BudgetChanged:
+    """The user changed the budget from another terminal, or by another value in the file (no `command_id`).
+
+    `limits` hold until the file's change from `file_limits`.
+    """
+
+    at_ms: int
+    command_id: str
+    limits: BudgetLimits
+    file_limits: BudgetLimits
+    kind: Literal["budget changed"] = "budget changed"
+
+
+@dataclass(frozen=True)
+class PointEnqueued:
+    """The user asked from another terminal that a point be tried next."""
+
+    at_ms: int
+    command_id: str
+    point: Point
+    kind: Literal["point enqueued"] = "point enqueued"
+
+
+@dataclass(frozen=True)
+class CommandRefused:
+    """A command of the user's could not be followed, and is not looked at again."""
+
+    at_ms: int
+    command_id: str
+    reason: str
+    kind: Literal["command refused"] = "command refused"
+
+
+@dataclass(frozen=True)
 class SweepClosed:
     """A launch ended in order; without this line it was killed."""
 
@@ -188,6 +246,10 @@ LedgerEvent = (
     | AttemptInterrupted
     | TrialTracked
     | Slept
+    | StopRequested
+    | BudgetChanged
+    | PointEnqueued
+    | CommandRefused
     | SweepClosed
 )
 AnyLedgerEvent = Annotated[LedgerEvent, Field(discriminator="kind")]

@@ -12,12 +12,16 @@ from search.ledger.events import (
     AttemptInterrupted,
     AttemptLost,
     AttemptStarted,
+    BudgetChanged,
+    CommandRefused,
     EngineEvent,
     EpochReported,
     Launched,
     LedgerEvent,
+    PointEnqueued,
     SegmentEnded,
     Slept,
+    StopRequested,
     SweepClosed,
     SweepCreated,
     TrialContinued,
@@ -42,6 +46,8 @@ class TrialRecord:
         is_tracked: the tracker has recorded all of it.
         segment_first_attempt: with which the present segment began.
         ask_s: seconds for which the engine was asked for the trial and its further segments.
+        has_worker: a worker was started on it and is not known to have ended; after a killed launch it has none.
+        is_stop_requested: the user asked that it should stop.
     """
 
     proposed: TrialProposed
@@ -54,6 +60,8 @@ class TrialRecord:
     is_tracked: bool = False
     segment_first_attempt: int = 1
     ask_s: float = 0.0
+    has_worker: bool = False
+    is_stop_requested: bool = False
 
     @property
     def number(self) -> int:
@@ -93,7 +101,12 @@ class TrialRecord:
 
     @property
     def pending_decision(self) -> PruningDecision:
-        """PAUSE or STOP if this segment's last report was answered so and its end is still to come, else GO."""
+        """PAUSE or STOP if this segment's end is decided and still to come, else GO.
+
+        It is decided by the answer to its last report, or by the user.
+        """
+        if self.is_stop_requested and self.ended is None:
+            return PruningDecision.STOP
         if self.ended is not None or not self.reports or self.reports[-1].attempt < self.segment_first_attempt:
             return PruningDecision.GO
         return self.reports[-1].decision
@@ -158,6 +171,9 @@ class SweepState:
         counts: trials by state.
         unfinished: numbers of the trials to which something may happen still.
         slept_s: seconds of all launches in which the driver was not awake.
+        budget_changed: the latest change of the budget; `None` if the file's holds.
+        enqueued: points that the user enqueued and that are not taken up yet, in order.
+        taken_commands: of the control file, by id.
     """
 
     created: SweepCreated | None = None
@@ -170,6 +186,9 @@ class SweepState:
     counts: Counter[TrialState] = field(default_factory=Counter)
     unfinished: set[int] = field(default_factory=set)
     slept_s: float = 0.0
+    budget_changed: BudgetChanged | None = None
+    enqueued: list[Point] = field(default_factory=list)
+    taken_commands: set[str] = field(default_factory=set)
     _trials: dict[int, TrialRecord] = field(default_factory=dict)
     _best: dict[str, int] = field(default_factory=dict)
 
@@ -227,7 +246,12 @@ class SweepState:
                 self.closed = event
             case Slept():
                 self.slept_s += event.seconds
+            case StopRequested() | BudgetChanged() | PointEnqueued() | CommandRefused():
+                self._apply_command(event)
             case TrialProposed():
+                if event.is_enqueued:
+                    self._require(bool(self.enqueued), event, "what is taken up was enqueued before")
+                    del self.enqueued[0]
                 self._require(event.number == len(self._trials), event, "numbers count up from 0 without gaps")
                 self._keep(TrialRecord(event, event.until_epoch, ask_s=event.ask_s))
                 self.history.append(event)
@@ -235,6 +259,17 @@ class SweepState:
                 self._require(event.number in self._trials, event, "a trial is proposed before anything happens to it")
                 self._keep(self._apply_to_trial(self._trials[event.number], event))
         self.last_ms = max(self.last_ms, event.at_ms)
+
+    def _apply_command(self, event: StopRequested | BudgetChanged | PointEnqueued | CommandRefused) -> None:
+        self.taken_commands.add(event.command_id)
+        match event:
+            case StopRequested(number=int(number)):
+                self._require(number in self._trials, event, "a trial is proposed before anything happens to it")
+                self._keep(replace(self._trials[number], is_stop_requested=True))
+            case BudgetChanged():
+                self.budget_changed = event
+            case PointEnqueued():
+                self.enqueued.append(event.point)
 
     def _keep(self, trial: TrialRecord) -> None:
         """Put a trial's new record in place of the old one, and count: a driver asks for counts many times a second."""
@@ -279,7 +314,7 @@ class SweepState:
                     ask_s=trial.ask_s + event.ask_s,
                 )
             case AttemptStarted():
-                return replace(trial, starts=(*trial.starts, event))
+                return replace(trial, starts=(*trial.starts, event), has_worker=True)
             case EpochReported():
                 self._require(event.report.epoch > trial.n_epochs, event, "epochs count up")
                 self.history.append(event)
@@ -288,11 +323,11 @@ class SweepState:
             case SegmentEnded(result=result):
                 self._require(trial.state is TrialState.RUNNING, event, "only a running trial ends")
                 self.history.append(event)
-                return replace(trial, state=result.state, ended=event)
+                return replace(trial, state=result.state, ended=event, has_worker=False)
             case AttemptLost():
-                return replace(trial, n_lost=trial.n_lost + 1)
+                return replace(trial, n_lost=trial.n_lost + 1, has_worker=False)
             case AttemptInterrupted():
-                return trial
+                return replace(trial, has_worker=False)
             case TrialTracked():
                 return replace(trial, is_tracked=True)
 

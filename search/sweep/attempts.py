@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.crash_points import crash_point
+from core.space import Point
 from search.executors.base import LOG_NAME, Executor, Message, WorkerEnded, WorkerLost, WorkerReported
 from search.executors.machine import ActiveTimeClock
 from search.ledger.events import AttemptInterrupted, AttemptLost, AttemptStarted, EpochReported, SegmentEnded
@@ -25,13 +26,14 @@ from search.ledger.trial import (
     TrialSpec,
     TrialState,
 )
-from search.sweep.control import StopRequest
+from search.sweep.control import ControlFile, StopRequest
 from search.sweep.disk import DiskSpaceGuard
 from search.sweep.engine_thread import EngineThread
-from search.sweep.plan import SweepPlan, attempt_dir
-from search.sweep.progress import Progress
+from search.sweep.plan import BudgetUse, SweepPlan, attempt_dir, budget_in_force
+from search.sweep.progress import EngineShare, Progress, SweepView
 from search.sweep.tracking_queue import TrackingQueue
 
+STOPPED_BY_USER = "stopped by the user"
 _STATE_AFTER = {PruningDecision.PAUSE: TrialState.PAUSED, PruningDecision.STOP: TrialState.PRUNED}
 
 
@@ -50,6 +52,7 @@ class RunningSweep:
         tracking: records, in a thread of its own.
         disk: says whether there is room.
         progress: what the user sees.
+        control: commands from other terminals.
         stop: what the user asked for.
         clock: turns with the loop.
         running: what each busy worker is on, by trial number.
@@ -60,6 +63,7 @@ class RunningSweep:
         state_version: grows with everything after which an engine might answer differently.
         version_at_ask: that of the last ask.
         version_at_wait: that of the last ask that led to nothing; `None` before there was one.
+        asked_point: the user's, which the engine was asked to take up; `None` where it proposes itself.
         failures: of the latest trials, by what made them fail.
         logs: of each trial's latest worker.
         why_giving_up: why the launch should end, when the next trials would fail too; else empty.
@@ -73,6 +77,7 @@ class RunningSweep:
     tracking: TrackingQueue
     disk: DiskSpaceGuard
     progress: Progress
+    control: ControlFile
     stop: StopRequest = field(default_factory=StopRequest)
     clock: ActiveTimeClock = field(default_factory=lambda: ActiveTimeClock(time.time))  # like the ledger's times
     running: dict[int, TrialSpec] = field(default_factory=dict)
@@ -83,6 +88,7 @@ class RunningSweep:
     state_version: int = 0
     version_at_ask: int = 0
     version_at_wait: int | None = None
+    asked_point: Point | None = None
     failures: Counter[str] = field(default_factory=Counter)
     logs: dict[int, Path] = field(default_factory=dict)
     why_giving_up: str = ""
@@ -94,9 +100,32 @@ class RunningSweep:
         return self.ledger.state
 
     @property
+    def budget(self) -> BudgetUse:
+        """What holds, and what of it is used."""
+        return BudgetUse.of(budget_in_force(self.state, self.plan.budget), self.state, self.ledger.now_ms())
+
+    @property
     def has_free_worker(self) -> bool:
         """Whether another trial could start."""
         return len(self.running) < self.executor.n_workers
+
+    def view(self) -> SweepView:
+        """What the user sees of it now."""
+        state, use, now_ms = self.state, self.budget, self.ledger.now_ms()
+        elapsed_s = state.elapsed_s(now_ms)
+        return SweepView(
+            name=self.ledger.created.name,
+            metric=self.plan.metric,
+            running=tuple(state.trials[number] for number in sorted(self.running)),
+            counts=state.counts,
+            best=state.best(self.plan.direction),
+            budget=str(use),
+            elapsed_s=elapsed_s,
+            remaining_s=elapsed_s * (1 - use.share) / use.share if use.share > 0 else None,
+            now_ms=now_ms,
+            is_stopping=self.is_stopping,
+            engine_share=EngineShare.of(state.trials),
+        )
 
 
 def start_segment(sweep: RunningSweep, number: int) -> None:
@@ -118,8 +147,23 @@ def take_up(sweep: RunningSweep, trial: TrialRecord) -> None:
     if state is None:
         sweep.to_resume.append(trial.number)
     else:
-        metrics = trial.reports[-1].report.metrics
-        _end_segment(sweep, trial.number, TrialResult(state, metrics=metrics, reason="stopped by the engine"))
+        reason = STOPPED_BY_USER if trial.is_stop_requested else "stopped by the engine"
+        _end_segment(sweep, trial.number, TrialResult(state, metrics=trial.metrics, reason=reason))
+
+
+def stop_trial(sweep: RunningSweep, number: int, is_urgent: bool) -> None:
+    """End a trial for good that the user does not want any more: at once, or with its next report.
+
+    The ledger has the request; one whose worker is busy with its last epoch completes.
+    """
+    if number in sweep.running and not is_urgent:
+        return
+    if number in sweep.running:
+        sweep.executor.kill(number)
+    else:
+        sweep.to_resume.remove(number)
+    metrics = sweep.state.trials[number].metrics
+    _end_segment(sweep, number, TrialResult(TrialState.PRUNED, metrics=metrics, reason=STOPPED_BY_USER))
 
 
 def take_message(sweep: RunningSweep, message: Message) -> TrialRecord:
@@ -198,6 +242,9 @@ def _judge_and_record(sweep: RunningSweep, message: WorkerReported) -> EpochRepo
     try:
         decision = sweep.engine.judge(number, report)
         crash_point("report-judged")
+        trial = sweep.state.trials[number]
+        if trial.is_stop_requested and report.epoch < trial.proposed.horizon_epochs:
+            decision = PruningDecision.STOP
     finally:
         reported = sweep.ledger.append(EpochReported, number, message.attempt, report, decision)
     return reported
@@ -218,6 +265,8 @@ def _answer(sweep: RunningSweep, reported: EpochReported) -> PruningDecision:
 def _take_end(sweep: RunningSweep, message: WorkerEnded) -> None:
     crash_point("result-received")
     number, result = message.number, message.result
+    if result.state is TrialState.PRUNED and sweep.state.trials[number].is_stop_requested:
+        result = replace(result, reason=STOPPED_BY_USER)
     if number in sweep.interrupted and result.state is TrialState.PAUSED:
         _interrupt(sweep, message)
     elif result.failure is FailureKind.DISK_FULL:

@@ -1,7 +1,4 @@
-"""The engine behind a desk: one caller at a time, and nobody waits long for a verdict.
-
-One thread that does one thing after the other, for someone who must not wait.
-"""
+"""The engine in a thread of its own: one caller at a time, and no worker waits long for a decision."""
 
 import concurrent.futures
 import queue
@@ -12,6 +9,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from core.errors import EngineError
+from core.space import Point
 from search.engines.base import Engine, Proposal
 from search.ledger.events import EngineEvent
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult
@@ -61,17 +59,17 @@ class EngineThread:
     """Calls an engine from one thread of its own, in order.
 
     An ask may take many seconds (a Gaussian process over hundreds of trials); meanwhile a report is answered GO after
-    `patience_s`, and the engine's verdict on it, when it comes, counts at the trial's next report. With one worker
+    `patience_s`, and the engine's decision on it, when it comes, counts at the trial's next report. With one worker
     this never happens, because nothing is asked while the worker is busy.
     """
 
     def __init__(self, engine: Engine, on_answer: Callable[[], None], patience_s: float = 0.25) -> None:
-        """Open the desk.
+        """Start the thread.
 
         Args:
             engine: not touched by anyone else from now on.
             on_answer: called, from the engine's thread, when an ask is answered.
-            patience_s: how long a report waits for its verdict.
+            patience_s: how long a report waits for its decision.
         """
         self._engine = engine
         self._on_answer = on_answer
@@ -95,9 +93,14 @@ class EngineThread:
         """
         _result_of("restore", self._serial_executor.submit(lambda: self._engine.restore(history)))
 
-    def ask(self, number: int) -> None:
-        """Ask for what to do next; `take_proposal` has the answer when `on_answer` was called."""
-        self._asked = self._serial_executor.submit(lambda: self._ask(number))
+    def ask(self, number: int, enqueued: Point | None = None) -> None:
+        """Ask for what to do next; `take_proposal` has the answer when `on_answer` was called.
+
+        Args:
+            number: of the trial, if it is a new one.
+            enqueued: a point that the engine has to take up instead of proposing one.
+        """
+        self._asked = self._serial_executor.submit(lambda: self._ask(number, enqueued))
         self._asked.add_done_callback(lambda _: self._on_answer())
 
     def take_proposal(self) -> Proposal | None:
@@ -121,7 +124,7 @@ class EngineThread:
         return round(ask_s, 6)
 
     def judge(self, number: int, report: EpochReport) -> PruningDecision:
-        """Return the engine's verdict on a report, or GO if it takes too long.
+        """Return the engine's decision on a report, or GO if it takes too long.
 
         Raises:
             EngineError: if the engine failed.
@@ -155,10 +158,10 @@ class EngineThread:
         """Let the engine's thread end when it is through with what it has."""
         self._serial_executor.close()
 
-    def _ask(self, number: int) -> Proposal:
+    def _ask(self, number: int, enqueued: Point | None) -> Proposal:
         started_s = time.perf_counter()
         try:
-            return self._engine.ask(number)
+            return self._engine.ask(number) if enqueued is None else self._engine.enqueue(number, enqueued)
         finally:
             self._ask_s += time.perf_counter() - started_s
 

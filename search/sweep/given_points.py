@@ -21,6 +21,10 @@ class FixedEngine:
         """Start the point with this number."""
         return Start(self._points[number]) if number < len(self._points) else Exhausted()
 
+    def enqueue(self, number: int, point: Point) -> Start:
+        """Start it; the list is not changed by it."""
+        return Start(point)
+
     def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Let every trial go on."""
         return PruningDecision.GO

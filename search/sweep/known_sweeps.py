@@ -34,17 +34,27 @@ class KnownSweep:
     experiment: Experiment
 
 
-def read_sweep(name: str, workspace: Workspace) -> KnownSweep:
-    """Read a sweep's ledger.
+def find_sweep(name: str, workspace: Workspace) -> Path:
+    """The folder of a sweep.
 
     Raises:
-        LedgerError: if there is no such sweep (the message names those that there are), or it has not begun.
+        LedgerError: if there is no such sweep; the message names those that there are.
     """
     folder = workspace.sweep(name)
     if not (folder / LEDGER_NAME).exists():
         known = sorted(path.parent.name for path in folder.parent.glob(f"*/{LEDGER_NAME}"))
         there = f"there are {', '.join(known)}" if known else "`whosehand sweep EXPERIMENT` makes one"
         raise LedgerError(f"No sweep is called {name!r} in {folder.parent}: {there}.")
+    return folder
+
+
+def read_sweep(name: str, workspace: Workspace) -> KnownSweep:
+    """Read a sweep's ledger.
+
+    Raises:
+        LedgerError: if there is no such sweep (the message names those that there are), or it has not begun.
+    """
+    folder = find_sweep(name, workspace)
     state = read_ledger(folder)
     if state.created is None:
         raise LedgerError(f"The sweep {name!r} has not begun yet: {folder / LEDGER_NAME} is empty.")

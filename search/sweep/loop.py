@@ -13,11 +13,12 @@ from search.ledger.events import Launched, Slept, SweepClosed, SweepStatus, Tria
 from search.ledger.ledger import Ledger
 from search.ledger.trial import TrialState
 from search.sweep.attempts import RunningSweep, start_segment, take_message, take_up
-from search.sweep.control import stop_signals
+from search.sweep.commands import settle_budget, take_commands
+from search.sweep.control import ControlFile, stop_signals
 from search.sweep.disk import DiskSpaceGuard
 from search.sweep.engine_thread import EngineThread
-from search.sweep.plan import BudgetUse, SweepOutcome, SweepPlan, remove_checkpoints, trial_rng_seed
-from search.sweep.progress import EngineShare, Progress, SilentProgress, SweepView
+from search.sweep.plan import SweepOutcome, SweepPlan, remove_checkpoints, trial_rng_seed
+from search.sweep.progress import Progress, SilentProgress
 from search.sweep.tracking_queue import NoTracker, Tracker, TrackingQueue
 
 _POLL_S = 0.5
@@ -58,7 +59,7 @@ def run_sweep(
     asked = EngineThread(engine, executor.wake)
     tracking = TrackingQueue(tracker or NoTracker(), shown.say, executor.wake)
     disk = DiskSpaceGuard(ledger.folder, plan.min_free_bytes, shown.say)
-    sweep = RunningSweep(plan, ledger, executor, asked, tracking, disk, shown)
+    sweep = RunningSweep(plan, ledger, executor, asked, tracking, disk, shown, ControlFile(ledger.folder))
     try:
         _launch(sweep)
         with shown, stop_signals(executor.wake) as sweep.stop:
@@ -96,6 +97,7 @@ def _take_up_trials(sweep: RunningSweep) -> None:
         say(f"The last driver, {ledger.taken_over_from}, died; its lock is taken over.")
     if ledger.trimmed_bytes:
         say(f"The ledger's last line was torn by a crash; {ledger.trimmed_bytes} bytes cut off.")
+    settle_budget(sweep)
     trials = list(sweep.state.trials.values())
     for trial in trials:
         if not trial.is_tracked:
@@ -116,6 +118,7 @@ def _turn(sweep: RunningSweep) -> bool:
     """Do what can be done, then wait for news; False when nothing more is to come."""
     if sweep.stop.is_urgent:
         return False
+    take_commands(sweep)
     _heed_stop(sweep)
     _take_proposal(sweep)
     is_paused = _has_work(sweep) and not sweep.disk.is_open()
@@ -128,15 +131,15 @@ def _turn(sweep: RunningSweep) -> bool:
     for message in sweep.executor.poll(_POLL_S):
         trial = take_message(sweep, message)
         if isinstance(message, WorkerReported) and trial.state is TrialState.RUNNING:
-            sweep.progress.epoch_ended(_view(sweep), trial)
+            sweep.progress.epoch_ended(sweep.view(), trial)
         elif trial.state is not TrialState.RUNNING:
-            sweep.progress.trial_ended(_view(sweep), trial)
+            sweep.progress.trial_ended(sweep.view(), trial)
     _mark_tracked(sweep)
     for number in sweep.tracking.take_overdue():
         sweep.tracking.replay(sweep.state.trials[number])
     if time.monotonic() - sweep.shown_at_s >= _SHOW_S:
         sweep.shown_at_s = time.monotonic()
-        sweep.progress.show(_view(sweep))
+        sweep.progress.show(sweep.view())
     return True
 
 
@@ -159,17 +162,25 @@ def _start_work(sweep: RunningSweep) -> None:
         start_segment(sweep, sweep.to_resume.popleft())
     if _may_ask(sweep):
         sweep.version_at_ask = sweep.state_version
-        sweep.engine.ask(len(sweep.state.trials))
+        sweep.asked_point = sweep.state.enqueued[0] if _may_take_up_point(sweep) else None
+        sweep.engine.ask(len(sweep.state.trials), sweep.asked_point)
 
 
 def _may_ask(sweep: RunningSweep) -> bool:
-    if sweep.is_stopping or sweep.is_exhausted or sweep.engine.is_asking:
+    if sweep.is_stopping or sweep.engine.is_asking or sweep.to_resume or not sweep.has_free_worker:
         return False
-    if sweep.to_resume or not sweep.has_free_worker or sweep.version_at_wait == sweep.state_version:
+    if sweep.budget.is_work_used:
         return False
-    use = _budget_use(sweep)
+    if _may_take_up_point(sweep):
+        return True
+    if sweep.is_exhausted or sweep.version_at_wait == sweep.state_version:
+        return False
     # Beyond the limit on trials an engine is only asked for what it has paused.
-    return not use.is_work_used and (not use.are_trials_used or sweep.state.count(TrialState.PAUSED) > 0)
+    return not sweep.budget.are_trials_used or sweep.state.count(TrialState.PAUSED) > 0
+
+
+def _may_take_up_point(sweep: RunningSweep) -> bool:
+    return bool(sweep.state.enqueued) and not sweep.budget.are_trials_used
 
 
 def _note_sleep(sweep: RunningSweep) -> None:
@@ -183,7 +194,7 @@ def _wait_for_room(sweep: RunningSweep, error: OSError) -> bool:
     """Hold the sweep while the ledger's own disk is full."""
     sweep.disk.shut(f"the ledger: {error.strerror}")
     while not sweep.disk.is_open() and not sweep.stop.is_made:
-        sweep.progress.show(_view(sweep))
+        sweep.progress.show(sweep.view())
         time.sleep(_POLL_S)
     return not sweep.stop.is_made
 
@@ -204,7 +215,7 @@ def _take_proposal(sweep: RunningSweep) -> None:
         return
     crash_point("proposal-made")
     match proposal:
-        case Start() if not _budget_use(sweep).are_trials_used:
+        case Start() if not sweep.budget.are_trials_used:
             _propose(sweep, proposal)
         case Start() | Wait():
             # A Start beyond the budget is in no ledger, so the next launch asks for the same number again.
@@ -227,9 +238,8 @@ def _propose(sweep: RunningSweep, proposal: Start) -> None:
     _check_until(plan, number, 0, until_epoch)
     hyperparameters, seed = plan.complete(proposal.point), trial_rng_seed(plan.seed, number)
     ask_s = sweep.engine.take_ask_s()
-    sweep.ledger.append(
-        TrialProposed, number, proposal.point, hyperparameters, seed, until_epoch, plan.horizon_epochs, ask_s
-    )
+    epochs, is_enqueued = (until_epoch, plan.horizon_epochs), sweep.asked_point is not None
+    sweep.ledger.append(TrialProposed, number, proposal.point, hyperparameters, seed, *epochs, ask_s, is_enqueued)
     crash_point("proposal-recorded")
     start_segment(sweep, number)
 
@@ -264,7 +274,7 @@ def _close(sweep: RunningSweep) -> SweepOutcome:
     crash_point("close-recorded")
     _record_end(sweep, closed)
     crash_point("sweep-run-closed")
-    sweep.progress.show(_view(sweep))
+    sweep.progress.show(sweep.view())
     sweep.progress.say(f"{sweep.plan.title} {status}: {reason.rstrip('.')}.")
     if status != "completed":
         sweep.progress.say(sweep.plan.resume_hint)
@@ -280,7 +290,7 @@ def _status(sweep: RunningSweep) -> tuple[SweepStatus, str]:
         return "failed", sweep.why_giving_up
     if sweep.is_exhausted:
         return "completed", "the engine has nothing more to try"
-    return "completed", f"the budget is used up ({_budget_use(sweep)})"
+    return "completed", f"the budget is used up ({sweep.budget})"
 
 
 def _tell_untracked_again(sweep: RunningSweep) -> None:
@@ -311,35 +321,10 @@ def _drain(sweep: RunningSweep) -> None:
 def _close_after(sweep: RunningSweep, error: BaseException) -> None:
     """Leave ledger and record in order when a launch ends by an exception; what fails now becomes a note to it."""
     sweep.executor.close()
-    sweep.stop.n_signals = 2
+    sweep.stop.urgency = 2
     status: SweepStatus = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
     try:
         _record_end(sweep, sweep.ledger.append(SweepClosed, status, reason))
     except Exception as second:
         error.add_note(f"Then the sweep could not be closed in order: {second}")
-
-
-# What the user sees.
-
-
-def _budget_use(sweep: RunningSweep) -> BudgetUse:
-    return BudgetUse.of(sweep.plan.budget, sweep.state, sweep.ledger.now_ms())
-
-
-def _view(sweep: RunningSweep) -> SweepView:
-    state, use, now_ms = sweep.state, _budget_use(sweep), sweep.ledger.now_ms()
-    elapsed_s = state.elapsed_s(now_ms)
-    return SweepView(
-        name=sweep.ledger.created.name,
-        metric=sweep.plan.metric,
-        running=tuple(state.trials[number] for number in sorted(sweep.running)),
-        counts=state.counts,
-        best=state.best(sweep.plan.direction),
-        budget=str(use),
-        elapsed_s=elapsed_s,
-        remaining_s=elapsed_s * (1 - use.share) / use.share if use.share > 0 else None,
-        now_ms=now_ms,
-        is_stopping=sweep.is_stopping,
-        engine_share=EngineShare.of(state.trials),
-    )

@@ -6,7 +6,7 @@ How much of a sweep's budget is used.
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from core.space import Point
 from search.experiment.settings import BudgetSettings
-from search.ledger.events import SweepStatus
+from search.ledger.events import BudgetLimits, SweepStatus
 from search.ledger.files import remove
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import CHECKPOINT_FOLDER, TrialState
@@ -168,6 +168,19 @@ class BudgetUse:
         if self.limits.patches is not None:
             parts.append(f"{self.n_patches:,} of {self.limits.patches:,} patches")
         return ", ".join(parts)
+
+
+def limits_of(budget: BudgetSettings) -> BudgetLimits:
+    """A file's budget in the ledger's words."""
+    return BudgetLimits(budget.trials, budget.minutes, budget.patches)
+
+
+def budget_in_force(state: SweepState, file_budget: BudgetSettings) -> BudgetSettings:
+    """The budget that holds: what the user set from another terminal, until the file's value changes."""
+    changed = state.budget_changed
+    if changed is None or changed.file_limits != limits_of(file_budget):
+        return file_budget
+    return BudgetSettings(**asdict(changed.limits))
 
 
 def _trials_done(state: SweepState) -> float:

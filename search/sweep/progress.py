@@ -191,7 +191,7 @@ class PlainProgress:
     def trial_ended(self, view: SweepView, trial: TrialRecord) -> None:
         """Print how a trial ended, and where the sweep stands."""
         best = "" if view.best is None else f"  best {_value(view.best)} (trial {view.best.number})"
-        self.say(f"trial {trial.number} {_outcome(trial)}  |  {view.budget}{best}  left {_clock(view.remaining_s)}")
+        self.say(f"trial {trial.number} {_outcome(trial)}  |  {view.budget}{best}  left {clock(view.remaining_s)}")
         if view.engine_share is not None and view.engine_share.is_large and not self._has_told_of_engine:
             self._has_told_of_engine = True
             self.say(str(view.engine_share))
@@ -251,7 +251,7 @@ def render(view: SweepView) -> RenderableType:
             f"{trial.n_epochs}/{trial.proposed.horizon_epochs}",
             _latest(trial, view.metric),
             _patches_per_s(trial),
-            _clock((view.now_ms - trial.starts[-1].at_ms) / 1000 if trial.starts else None),
+            clock((view.now_ms - trial.starts[-1].at_ms) / 1000 if trial.starts else None),
         )
     shown = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialState.PAUSED)
     counts = "  ".join(f"{state.value} {view.counts[state]}" for state in shown if view.counts.get(state))
@@ -260,8 +260,8 @@ def render(view: SweepView) -> RenderableType:
         lines.insert(0, f"best {_value(view.best)} (trial {view.best.number})  {_main(view.best)}")
     if view.engine_share is not None and view.engine_share.is_large:
         lines.append(str(view.engine_share))
-    left = f", about {_clock(view.remaining_s)} left; Ctrl-C stops safely" if view.running else ""
-    lines.append(f"elapsed {_clock(view.elapsed_s)}{left}")
+    left = f", about {clock(view.remaining_s)} left; Ctrl-C stops safely" if view.running else ""
+    lines.append(f"elapsed {clock(view.elapsed_s)}{left}")
     return Group(table, *(Text(line) for line in lines))
 
 
@@ -299,8 +299,12 @@ def _short(value: bool | int | float | str) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _clock(duration_s: float | None) -> str:
-    """Write seconds as 0:07, 12:30 or 1:02:03."""
+def clock(duration_s: float | None) -> str:
+    """Write seconds as 0:07, 12:30 or 1:02:03, and `-` where there are none.
+
+    >>> clock(7.2), clock(750), clock(3723), clock(None)
+    ('0:07', '12:30', '1:02:03', '-')
+    """
     if duration_s is None:
         return "-"
     minutes, seconds = divmod(round(duration_s), 60)

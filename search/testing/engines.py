@@ -94,6 +94,15 @@ class PlayedSweep:
         if isinstance(proposal, Start | Continue):
             assert self.n_epochs[number] < self.until[number] <= HORIZON
 
+    def enqueue(self, point: Point) -> Start:
+        """Let the engine take up a point of the user's."""
+        number = len(self.points)
+        start = self.engine.enqueue(number, point)
+        taken = dict(start.point)
+        epochs = start.until_epoch, HORIZON
+        self._note(TrialProposed(self.at_ms, number, taken, taken, 0, *epochs, is_enqueued=True))
+        return start
+
     def ask_for_new(self) -> Proposal:
         """Ask, letting trials go on to the end of their rung, until there is another answer."""
         while isinstance(proposal := self.ask(), Continue):
@@ -345,6 +354,24 @@ class EngineContract:
         resumed = self.begin(space, enqueued=(outside, inside, outside), history=sweep.history[:n_events])
         resumed.run(15)
         assert resumed.points == sweep.points
+
+    def test_a_point_that_the_user_enqueues_on_the_way_is_taken_up_and_known_after_a_restart(self) -> None:
+        space = SPACES["nested conditions"]
+        inside: Point = {"kind": "deep", "depth": 2, "width_2": 64, "x": 0.25}
+        outside: Point = {"kind": "flat", "x": 99.0, "other": True}
+        sweep = self.begin(space)
+        sweep.run(5)
+        for point in (inside, outside):
+            number = len(sweep.points)
+            assert sweep.enqueue(point).point == point
+            sweep.play(number)
+        n_events = len(sweep.history)
+        sweep.run(8)
+        assert all(space.contains(sweep.points[number]) for number in range(7, 15))
+        resumed = self.begin(space, history=sweep.history[:n_events])
+        resumed.run(8)
+        assert resumed.points == sweep.points
+        assert resumed.history == sweep.history
 
     def test_a_small_space_is_exhausted_after_each_point_was_proposed_once(self) -> None:
         space = SearchSpace(

@@ -63,6 +63,10 @@ class ScriptedEngine:
         self.asked.append(number)
         return self.on_ask(number)
 
+    def enqueue(self, number: int, point: Point) -> Start:
+        self.asked.append(number)
+        return Start(point)
+
     def report(self, number: int, report: EpochReport) -> PruningDecision:
         self.reported.append((number, report.epoch))
         return self.on_report(number, report)

@@ -53,7 +53,7 @@ class KerasTunerEngine:
         for event in history:
             match event:
                 case TrialProposed():
-                    self._check_rung(event, self._take_up(event.number, event.point))
+                    self._check_rung(event, self._take_up(event.number, event.point, event.is_enqueued))
                 case TrialContinued():
                     self._check_rung(event, self._go_on(event.number))
                 case EpochReported():
@@ -75,6 +75,15 @@ class KerasTunerEngine:
             point = self._settings.enqueued[number]
             return Start(point, self._take_up(number, point))
         return self._propose(number)
+
+    def enqueue(self, number: int, point: Point) -> Start:
+        """Take up a point that the user enqueued; in Hyperband it begins in a first rung.
+
+        Raises:
+            EngineError: if the trial of this number is there and has reported or ended.
+        """
+        self._forget_unused(number)
+        return Start(point, self._take_up(number, point, is_enqueued=True))
 
     def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Let every trial go on to the end of its rung.
@@ -108,11 +117,12 @@ class KerasTunerEngine:
                 return Start(point, self._start(number, point, proposed))
             self._finish(proposed, None)  # the grid cannot be told what to leave out; its scores count for nothing
 
-    def _take_up(self, number: int, point: Point) -> int | None:
+    def _take_up(self, number: int, point: Point, is_enqueued: bool = False) -> int | None:
         """Start a trial whose point is not the oracle's choice, or no longer; return the epoch of its rung's end."""
         is_for_oracle = self._settings.space.contains(point)
-        if self._has_grid and number < len(self._settings.enqueued):
+        if self._has_grid and (is_enqueued or number < len(self._settings.enqueued)):
             is_for_oracle = False
+            self._enqueued.add(key_of(point))
         taken = self._oracle.take_up(self._oracle.form.to_keras(point)) if is_for_oracle else None
         return self._start(number, point, taken)
 

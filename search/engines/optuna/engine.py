@@ -80,7 +80,7 @@ class OptunaEngine:
         for event in history:
             match event:
                 case TrialProposed():
-                    self._start(event.number, event.point)
+                    self._start(event.number, event.point, is_enqueued=event.is_enqueued)
                 case TrialContinued():
                     self._go_on(event.number)
                 case EpochReported():
@@ -107,6 +107,16 @@ class OptunaEngine:
         if point is None:
             return Exhausted()
         self._start(number, point)
+        return Start(point)
+
+    def enqueue(self, number: int, point: Point) -> Start:
+        """Take up a point that the user enqueued.
+
+        Raises:
+            EngineError: if the trial of this number is there and has reported or ended.
+        """
+        self._forget_unused(number)
+        self._start(number, point, is_enqueued=True)
         return Start(point)
 
     def report(self, number: int, report: EpochReport) -> PruningDecision:
@@ -138,13 +148,13 @@ class OptunaEngine:
         elsewhere = [self._settings.space.sample(generator) for _ in range(_DRAWS)]
         return next((point for point in elsewhere if key_of(point) not in self._proposed), elsewhere[0])
 
-    def _start(self, number: int, point: Point) -> None:
+    def _start(self, number: int, point: Point, is_enqueued: bool = False) -> None:
         key = key_of(point)
         self._proposed.add(key)
         if self._left is not None:
             self._left.pop(key, None)
         trial = self._trials[number] = _Trial(point, is_in_space=self._settings.space.contains(point))
-        if number >= len(self._settings.enqueued):
+        if number >= len(self._settings.enqueued) and not is_enqueued:
             trial.notes = dict(self._sampler.notes(number))
         self._begin_part(number)
 

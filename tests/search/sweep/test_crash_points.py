@@ -19,6 +19,7 @@ from core.crash_points import DRIVER_POINTS, WORKER_POINTS, crash_point
 from search.ledger.ledger import read_ledger
 from search.ledger.trial import TrialState
 from search.objectives.cheap import METRIC
+from search.sweep.control import BudgetCommand, new_command, send_command
 from tests.chaos.audit import audit
 from tests.chaos.drivers import DriverServer, driver_server
 from tests.chaos.experiments import write_cheap
@@ -109,6 +110,18 @@ def test_a_driver_told_to_stop_and_killed_on_the_way_goes_on(server: DriverServe
     assert [start.start_epoch for start in trial.starts] == [0, 2]
 
 
+def test_a_driver_killed_after_it_took_a_command_down_follows_it_once(server: DriverServer, workspace: Path) -> None:
+    experiment = write_cheap(workspace, "steered", {"budget": {"trials": 2}})
+    folder = workspace / "mlruns/sweeps/steered"
+    folder.mkdir(parents=True)
+    send_command(folder, BudgetCommand(*new_command(), {"trials": "+1"}))
+    driver = server.launch(workspace, experiment, crash_at="command-recorded")
+    assert driver.end() == -signal.SIGKILL, driver.log.read_text()
+    assert server.launch(workspace, experiment).end() == 0
+    assert audit(workspace, "steered", METRIC) == []
+    assert len(read_ledger(folder).trials) == 3
+
+
 def test_a_driver_killed_between_pause_and_continuation_goes_on(server: DriverServer, workspace: Path) -> None:
     undisturbed = write_cheap(workspace, "rungs-undisturbed", RUNGS)
     assert server.launch(workspace, undisturbed).end() == 0
@@ -128,7 +141,9 @@ def test_every_point_is_passed_by_the_code_killed_at_in_a_test_and_explained_in_
     points = {*DRIVER_POINTS, *WORKER_POINTS}
     assert set(re.findall(r'crash_point\(\s*"([a-z-]+)"', code)) == points
     killed_at = {point.partition("@")[0] for story in STORIES.values() for point in story}
-    assert {*killed_at, "loss-recorded", "interruption-recorded", "continuation-recorded"} == set(DRIVER_POINTS)
+    assert {*killed_at, "loss-recorded", "interruption-recorded", "continuation-recorded", "command-recorded"} == set(
+        DRIVER_POINTS
+    )
     explained = set(re.findall(r"^\| `([a-z-]+)`", (ROOT / "docs/safety.md").read_text(), re.MULTILINE))
     assert explained == points
 
