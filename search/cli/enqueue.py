@@ -25,10 +25,10 @@ def enqueue(
         raise ConfigError(f"A hyperparameter looks like `learning_rate=1e-3`, but got {wrong!r}.")
     parts = [value.partition("=") for value in values]
     chosen = {name.strip(): read_value(text, f"{name}={text}") for name, _, text in parts}
-    point, answer = enqueue_point(sweep, current_workspace(), chosen)
+    _, answer = enqueue_point(sweep, current_workspace(), chosen)
     if answer.reason:
         print_error(f"the point is not enqueued: {answer.reason}")
         raise typer.Exit(1)
-    shown = " ".join(f"{name}={value}" for name, value in point.items())
+    shown = " ".join(f"{name}={value}" for name, value in chosen.items())
     waits = "is tried next" if answer.is_followed else "waits until the sweep goes on"
     output.print(f"{sweep}: {waits}: {shown}")

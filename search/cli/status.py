@@ -112,7 +112,8 @@ def _drawn(found: "list[SweepOverview]", has_details: bool) -> RenderableType:
 def _counts(overview: "SweepOverview") -> str:
     counts = overview.counts or {}
     n_running = len(overview.running)
-    shown = [f"{count} {state}" for state, count in counts.items() if count and state != "running"]
+    words = {"completed": "done"}
+    shown = [f"{count} {words.get(state, state)}" for state, count in counts.items() if count and state != "running"]
     n_waiting = counts.get("running", 0) - n_running  # type: ignore[call-overload]
     shown += [f"{n_running} running"] if n_running else []
     shown += [f"{n_waiting} unfinished"] if n_waiting > 0 else []
@@ -138,10 +139,10 @@ def _running_table(overview: "SweepOverview") -> Table:
 
 
 def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
-    from search.ledger.ranking import readable_duration, trial_name
+    from search.ledger.ranking import readable_duration
 
     metric = known.experiment.objective.metric
-    output.print(f"{trial_name(record.number, record.hyperparameters)} of {known.created.name}: {record.state}")
+    output.print(f"trial {record.number} of {known.created.name}: {record.state}")
     if record.reason:
         output.print(f"  reason     {record.reason}")
     if record.value is not None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.common import ExperimentFile, Overrides, current_workspace, notes, output, progress_bar, read_experiment
+from search.cli.common import ExperimentFile, Overrides, current_workspace, notes, output, read_experiment
 
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
@@ -35,8 +35,7 @@ def sweep(
         from search.sweep.known_sweeps import forked
 
         settings = forked(settings, fork, current_workspace())
-    with progress_bar("reading text lines") as advance:
-        launched = launch_sweep(settings, current_workspace(), make_progress(notes), advance)
+    launched = launch_sweep(settings, current_workspace(), make_progress(notes))
     _print_outcome(settings, launched)
     no_trial_completed = launched.outcome.status == "completed" and launched.outcome.best is None
     raise typer.Exit(1 if no_trial_completed else _EXIT_CODES[launched.outcome.status])

@@ -10,6 +10,7 @@ from search.ledger.trial import TrialState
 from search.sweep.attempts import RunningSweep, stop_trial
 from search.sweep.control import BudgetCommand, EnqueueCommand, StopCommand
 from search.sweep.plan import BudgetUse, budget_in_force, limits_of
+from search.sweep.progress import short_point
 
 
 class _RefusedError(WhosehandError):
@@ -105,7 +106,8 @@ def _changed(limits: BudgetLimits, use: BudgetUse, name: str, text: str) -> Budg
         ) from None
     if text.startswith(("+", "-")):
         before = getattr(limits, name)
-        number += used[name] if before is None else before
+        number = round(number + (used[name] if before is None else before), 1)
+    number = number if name == "minutes" else int(number)
     return replace(limits, **{name: number})  # type: ignore[arg-type]  # only minutes can be a float, see above
 
 
@@ -117,7 +119,7 @@ def _enqueue(sweep: RunningSweep, command: EnqueueCommand) -> None:
     sweep.ledger.append(PointEnqueued, command.command_id, command.point)
     crash_point("command-recorded")
     sweep.state_version += 1
-    shown = " ".join(f"{name}={value}" for name, value in command.point.items())
+    shown = short_point(command.point)
     waits = "when the budget of trials is raised" if sweep.budget.are_trials_used else "next"
     sweep.progress.say(f"Enqueued from another terminal, to be tried {waits}: {shown}")
 

@@ -60,7 +60,7 @@ def launch_sweep(
         experiment: what to do.
         workspace: where.
         progress: shows the sweep.
-        on_progress: called with (images done, images in all) while the line store is built.
+        on_progress: called with (images done, images in all) while the line store is built; by default `progress` is.
 
     Raises:
         WhosehandError: says what is wrong and how to mend it.
@@ -110,7 +110,8 @@ def _launch(
     code_files = keep_code(experiment, sources, ledger.folder)
     corpus, warning, files = None, "", code_files
     if experiment.corpus is not None:
-        corpus = prepare_corpus(experiment, workspace, on_progress, reports=ledger.folder)
+        with progress.preparing() as advance:
+            corpus = prepare_corpus(experiment, workspace, on_progress or advance, reports=ledger.folder)
         warning, files = corpus.manifest.warning, (*_CORPUS_FILES, *code_files)
         for said in (
             f"{corpus.shortcomings}; `whosehand data stats` lists them." if corpus.shortcomings else "",

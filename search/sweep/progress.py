@@ -1,9 +1,9 @@
-"""What the user sees while a sweep runs: a live table in a terminal, plain lines elsewhere.
+"""What the user sees while a sweep runs: a live table in a terminal, lines with a time stamp elsewhere."""
 
-What asking the engine costs beside the trials: nothing at first, much where a sampler looks at all trials anew.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
@@ -12,12 +12,22 @@ from typing import Protocol, Self
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from core.space import Point
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with (done, in all); the same as in `core.lines.reading`, which would bring OpenCV in."""
+PREPARING = "preparing the corpus"
+LONGEST_SILENCE_S = 30.0
+"""Without a terminal, so long at the most nothing is printed."""
+_MAIN_HYPERPARAMETERS = 6
+
 
 WINDOW = 10  # trials: what asking costs now, not what it cost on average
 _FEWEST = 3
@@ -69,21 +79,6 @@ class EngineShare:
         return f"{text} ({_seconds(self.early_ask_s)} at first): random search does not grow" if has_grown else text
 
 
-def _trained(trials: Mapping[int, TrialRecord], numbers: Iterable[int]) -> Iterator[TrialRecord]:
-    """Those that have trained, one after the other: the first and last few of thousands are soon found."""
-    for number in numbers:
-        trial = trials[number]
-        if trial.state is not TrialState.RUNNING and trial.reports:
-            yield trial
-
-
-def _seconds(duration_s: float) -> str:
-    return f"{duration_s:.0f} s" if duration_s >= 10 else f"{duration_s:.2g} s"
-
-
-_MAIN_HYPERPARAMETERS = 6
-
-
 @dataclass(frozen=True)
 class SweepView:
     """A sweep at one moment.
@@ -118,6 +113,10 @@ class SweepView:
 class Progress(Protocol):
     """Shows a sweep to the user. Called from one thread, many times a second."""
 
+    def preparing(self) -> AbstractContextManager[ProgressCallback]:
+        """Show for a block that the corpus is prepared; what it yields is called with (images done, in all)."""
+        ...
+
     def show(self, view: SweepView) -> None:
         """Show where the sweep stands."""
         ...
@@ -144,12 +143,17 @@ class Progress(Protocol):
 
 
 def make_progress(console: Console) -> Progress:
-    """Choose a live table for a terminal and plain lines for anything else, such as a file or a pipe."""
+    """Choose a live table for a terminal, and lines for anything else, such as a file or a pipe."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
 
 class SilentProgress:
     """Shows nothing."""
+
+    @contextmanager
+    def preparing(self) -> Iterator[ProgressCallback]:
+        """Do nothing."""
+        yield lambda _done, _total: None
 
     def show(self, view: SweepView) -> None:
         """Do nothing."""
@@ -172,19 +176,42 @@ class SilentProgress:
 
 
 class PlainProgress:
-    """One line for every epoch and trial."""
+    """One line for every epoch and trial, and one wherever nothing was printed for half a minute."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, longest_silence_s: float = LONGEST_SILENCE_S) -> None:
+        """Print to a console.
+
+        Args:
+            console: no terminal.
+            longest_silence_s: after so long a line says where the sweep stands.
+        """
         self._console = console
+        self._longest_silence_s = longest_silence_s
         self._has_told_of_engine = False
+        self._said_at_s = 0.0
+        self._now = ""
+
+    @contextmanager
+    def preparing(self) -> Iterator[ProgressCallback]:
+        """Say that the corpus is prepared, and how far that is."""
+
+        def advance(done: int, total: int) -> None:
+            self._now = f"{PREPARING}: {done} of {total} images"
+
+        self._now = PREPARING
+        self.say(f"{PREPARING} ...")
+        with self._heart_beating():
+            yield advance
 
     def show(self, view: SweepView) -> None:
-        """Do nothing: lines tell of events only."""
+        """Keep where the sweep stands, for when nothing else is printed."""
+        running = ", ".join(f"{trial.number} ({_epochs(trial)})" for trial in view.running)
+        self._now = f"running: trials {running or 'none'}  |  {view.budget}  left {clock(view.remaining_s)}"
 
     def epoch_ended(self, view: SweepView, trial: TrialRecord) -> None:
         """Print a trial's latest epoch."""
         self.say(
-            f"trial {trial.number}  epoch {trial.n_epochs}/{trial.proposed.horizon_epochs}  "
+            f"trial {trial.number}  epoch {_epochs(trial)}  "
             f"{view.metric} {_latest(trial, view.metric)}  {_patches_per_s(trial)} patches/s"
         )
 
@@ -197,22 +224,53 @@ class PlainProgress:
             self.say(str(view.engine_share))
 
     def say(self, text: str) -> None:
-        """Print a message."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print a message with the time of day."""
+        self._said_at_s = time.monotonic()
+        self._console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         """Begin."""
+        self._now = "the workers are started"
+        self._beating = self._heart_beating()
+        self._beating.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """End."""
+        self._beating.__exit__(None, None, None)
+
+    @contextmanager
+    def _heart_beating(self) -> Iterator[None]:
+        """From a thread of its own, because the driver may wait: for an import, a full disk, a slow store."""
+        stopped = threading.Event()
+
+        def beat() -> None:
+            while not stopped.wait(self._longest_silence_s / 10):
+                if time.monotonic() - self._said_at_s > 0.9 * self._longest_silence_s:
+                    self.say(self._now)
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
 
 
 class LiveProgress:
-    """A table that is drawn again and again in one place, with messages above it."""
+    """A table that is drawn again and again in one place; messages and finished trials scroll up above it."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=4, auto_refresh=True)
+
+    @contextmanager
+    def preparing(self) -> Iterator[ProgressCallback]:
+        """Draw a bar, which goes away at the end."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with ProgressBar(*columns, console=self._live.console, transient=True) as bar:
+            task = bar.add_task(PREPARING, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def show(self, view: SweepView) -> None:
         """Draw the table; rich draws at most four times a second."""
@@ -222,13 +280,15 @@ class LiveProgress:
         """Do nothing: the table shows it."""
 
     def trial_ended(self, view: SweepView, trial: TrialRecord) -> None:
-        """Print failed trials above the table; the table counts the others."""
-        if trial.state is TrialState.FAILED:
-            self.say(f"trial {trial.number} {_outcome(trial)}")
+        """Print how the trial ended above the table, where it stays."""
+        mark = "*" if view.best is not None and view.best.number == trial.number else " "
+        duration = clock(trial.duration_s)
+        line = f"{mark}trial {trial.number:>3} {_outcome(trial)}  {_epochs(trial)}  {duration}  {_main(trial)}"
+        self._live.console.print(_one_line(line), highlight=False)
 
     def say(self, text: str) -> None:
         """Print a message above the table."""
-        self._live.console.print(escape(text), highlight=False, soft_wrap=True)
+        self._live.console.print(escape(text), highlight=False)
 
     def __enter__(self) -> Self:
         """Begin to draw."""
@@ -241,14 +301,15 @@ class LiveProgress:
 
 
 def render(view: SweepView) -> RenderableType:
-    """Draw a sweep: the running trials, the best one, counts, budget and time."""
-    table = Table(title=f"sweep {view.name}" + (" (stopping)" if view.is_stopping else ""), title_justify="left")
+    """Draw a sweep: the running trials, the best one, counts, budget and time. No line is broken."""
+    title = f"sweep {view.name}" + (" (stopping)" if view.is_stopping else "")
+    table = Table(title=_one_line(title), title_justify="left")
     for name in ("trial", "epoch", view.metric, "patches/s", "elapsed"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for trial in view.running:
         table.add_row(
             str(trial.number),
-            f"{trial.n_epochs}/{trial.proposed.horizon_epochs}",
+            _epochs(trial),
             _latest(trial, view.metric),
             _patches_per_s(trial),
             clock((view.now_ms - trial.starts[-1].at_ms) / 1000 if trial.starts else None),
@@ -259,17 +320,43 @@ def render(view: SweepView) -> RenderableType:
     if view.best is not None:
         lines.insert(0, f"best {_value(view.best)} (trial {view.best.number})  {_main(view.best)}")
     if view.engine_share is not None and view.engine_share.is_large:
-        lines.append(str(view.engine_share))
+        lines += str(view.engine_share).split(": ")
     left = f", about {clock(view.remaining_s)} left; Ctrl-C stops safely" if view.running else ""
     lines.append(f"elapsed {clock(view.elapsed_s)}{left}")
-    return Group(table, *(Text(line) for line in lines))
+    return Group(table, *(_one_line(line) for line in lines))
+
+
+def _one_line(line: str) -> Text:
+    """Cut off, where the terminal is too narrow, instead of broken."""
+    return Text(line, no_wrap=True, overflow="ellipsis")
+
+
+def _epochs(trial: TrialRecord) -> str:
+    return f"{trial.n_epochs}/{trial.proposed.horizon_epochs}"
+
+
+def short_point(point: Point) -> str:
+    """The first values of a point, as many as a line holds."""
+    shown = [f"{name}={_short(value)}" for name, value in list(point.items())[:_MAIN_HYPERPARAMETERS]]
+    return " ".join(shown) + (" ..." if len(point) > _MAIN_HYPERPARAMETERS else "")
+
+
+def clock(duration_s: float | None) -> str:
+    """Write seconds as 0:07, 12:30 or 1:02:03, and `-` where there are none.
+
+    >>> clock(7.2), clock(750), clock(3723), clock(None)
+    ('0:07', '12:30', '1:02:03', '-')
+    """
+    if duration_s is None:
+        return "-"
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def _main(trial: TrialRecord) -> str:
     """The searched hyperparameters, as many as a line holds."""
-    point: Point = trial.proposed.point or trial.proposed.hyperparameters
-    shown = [f"{name}={_short(value)}" for name, value in list(point.items())[:_MAIN_HYPERPARAMETERS]]
-    return " ".join(shown) + (" ..." if len(point) > _MAIN_HYPERPARAMETERS else "")
+    return short_point(trial.proposed.point or trial.hyperparameters)
 
 
 def _outcome(trial: TrialRecord) -> str:
@@ -299,14 +386,13 @@ def _short(value: bool | int | float | str) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def clock(duration_s: float | None) -> str:
-    """Write seconds as 0:07, 12:30 or 1:02:03, and `-` where there are none.
+def _trained(trials: Mapping[int, TrialRecord], numbers: Iterable[int]) -> Iterator[TrialRecord]:
+    """Those that have trained, one after the other: the first and last few of thousands are soon found."""
+    for number in numbers:
+        trial = trials[number]
+        if trial.state is not TrialState.RUNNING and trial.reports:
+            yield trial
 
-    >>> clock(7.2), clock(750), clock(3723), clock(None)
-    ('0:07', '12:30', '1:02:03', '-')
-    """
-    if duration_s is None:
-        return "-"
-    minutes, seconds = divmod(round(duration_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+def _seconds(duration_s: float) -> str:
+    return f"{duration_s:.0f} s" if duration_s >= 10 else f"{duration_s:.2g} s"

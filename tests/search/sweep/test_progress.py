@@ -1,6 +1,7 @@
-"""TODO."""
+"""What the user sees of a sweep, in a terminal and in a file."""
 
 import io
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,8 +13,9 @@ from search.engines.base import Proposal, Start
 from search.executors.local.executor import LocalExecutor
 from search.experiment.settings import BudgetSettings
 from search.ledger.ledger import read_ledger
+from search.objectives.cheap import CheapSettings
 from search.sweep.loop import run_sweep
-from search.sweep.progress import make_progress
+from search.sweep.progress import PlainProgress, make_progress
 from tests.search.cheap_sweep import CheapSweep, ScriptedEngine
 
 
@@ -32,6 +34,8 @@ def sweep(tmp_path: Path) -> CheapSweep:
 
 def test_plain_lines_are_one_an_epoch_and_one_a_trial(sweep: CheapSweep) -> None:
     lines = run(sweep, Console(file=io.StringIO(), width=200)).splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines), "each has the time of day"
+    lines = [line[9:] for line in lines]
     kinds = Counter(
         "epoch" if "  epoch " in line else "trial" if line.startswith("trial") else "other" for line in lines
     )
@@ -50,6 +54,32 @@ def test_a_terminal_gets_a_table_with_the_best_trial_and_the_counts(sweep: Cheap
     assert "x=0.118" in text
     assert "completed 3" in text
     assert "3 of 3 trials" in text
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_finished_trials_stay_above_the_table_and_no_line_is_broken(sweep: CheapSweep, width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", run(sweep, console)).replace("\r", "")
+    lines = text.splitlines()
+    for number in range(3):
+        assert sum(line.lstrip("* ").startswith(f"trial   {number} completed") for line in lines) == 1
+    assert max(map(len, lines)) <= width
+
+
+def test_a_file_gets_a_line_at_least_every_so_often_while_nothing_happens(sweep: CheapSweep) -> None:
+    sweep.settings = CheapSettings(seconds_per_epoch=1.0)
+    sweep.budget = BudgetSettings(trials=1)
+    console = Console(file=io.StringIO(), width=200)
+    progress = PlainProgress(console, longest_silence_s=0.4)
+    with progress.preparing() as advance:
+        advance(3, 10)
+        time.sleep(0.6)
+    with sweep.open() as ledger:
+        run_sweep(ledger, sweep.plan(), ScriptedEngine(), LocalExecutor(1, 1), progress=progress)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "preparing the corpus: 3 of 10 images" in text
+    assert len(re.findall(r"running: trials 0 \([0-2]/3\)  \|  1 of 1 trials", text)) >= 4
 
 
 def ask_slowly(number: int) -> Proposal:
