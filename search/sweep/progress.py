@@ -284,11 +284,11 @@ class LiveProgress:
         mark = "*" if view.best is not None and view.best.number == trial.number else " "
         duration = clock(trial.duration_s)
         line = f"{mark}trial {trial.number:>3} {_outcome(trial)}  {_epochs(trial)}  {duration}  {_main(trial)}"
-        self._live.console.print(_one_line(line), highlight=False)
+        self._live.console.print(_one_line(line), highlight=False, soft_wrap=False)
 
     def say(self, text: str) -> None:
         """Print a message above the table."""
-        self._live.console.print(escape(text), highlight=False)
+        self._live.console.print(escape(text), highlight=False, soft_wrap=False)
 
     def __enter__(self) -> Self:
         """Begin to draw."""

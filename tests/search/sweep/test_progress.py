@@ -59,7 +59,7 @@ def test_a_terminal_gets_a_table_with_the_best_trial_and_the_counts(sweep: Cheap
 @pytest.mark.parametrize("width", [80, 160])
 def test_finished_trials_stay_above_the_table_and_no_line_is_broken(sweep: CheapSweep, width: int) -> None:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", run(sweep, console)).replace("\r", "")
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", run(sweep, console)).replace("\r", "\n")
     lines = text.splitlines()
     for number in range(3):
         assert sum(line.lstrip("* ").startswith(f"trial   {number} completed") for line in lines) == 1
