@@ -37,8 +37,9 @@ from search.sweep.loop import run_sweep
 from search.sweep.plan import SweepPlan
 from search.sweep.progress import SilentProgress, SweepView
 from search.sweep.tracking_queue import Tracker
+from search.tracking.runs import SearchFacts
 from search.tracking.store import open_store
-from search.tracking.tracker import MlflowTracker, SearchFacts
+from search.tracking.tracker import MlflowTracker
 
 CHEAP = "search.objectives.cheap:train_cheaply"
 AIM_GROWTH = 1.2

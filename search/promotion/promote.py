@@ -40,7 +40,8 @@ from search.tracking.registry import (
     find_version,
     register_version,
 )
-from search.tracking.tracker import BesideTrial, MlflowTracker
+from search.tracking.runs import BesideTrial
+from search.tracking.tracker import MlflowTracker
 
 Became = Literal["champion", "challenger", "unchanged"]
 _MOST_ROUNDS = 5

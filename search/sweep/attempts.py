@@ -33,6 +33,7 @@ from search.sweep.plan import BudgetUse, SweepPlan, attempt_dir, budget_in_force
 from search.sweep.progress import EngineShare, Progress, SweepView
 from search.sweep.tracking_queue import TrackingQueue
 
+_LARGEST = 1e100
 STOPPED_BY_USER = "stopped by the user"
 _STATE_AFTER = {PruningDecision.PAUSE: TrialState.PAUSED, PruningDecision.STOP: TrialState.PRUNED}
 
@@ -340,7 +341,9 @@ def _checked(result: TrialResult) -> TrialResult:
     if result.state is TrialState.RUNNING:
         reason = "ResultError: an objective returns COMPLETED, PAUSED, PRUNED or FAILED, but got RUNNING."
         return replace(result, state=TrialState.FAILED, reason=reason)
-    if result.state is TrialState.COMPLETED and (result.value is None or not math.isfinite(result.value)):
-        reason = f"ResultError: a completed trial's value must be a finite number, but got {result.value}."
+    # A square of it must be a number still, or samplers and databases choke on it.
+    if result.state is TrialState.COMPLETED and not abs(math.nan if result.value is None else result.value) < _LARGEST:
+        rule = f"a completed trial's value must be a finite number below {_LARGEST:g} in size"
+        reason = f"ResultError: {rule}, but got {result.value}."
         return replace(result, state=TrialState.FAILED, value=None, reason=reason)
     return result

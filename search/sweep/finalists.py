@@ -43,8 +43,9 @@ from search.sweep.launch import (
 from search.sweep.loop import run_sweep
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import Progress
+from search.tracking.runs import BesideTrial
 from search.tracking.store import TrackingStore, open_store
-from search.tracking.tracker import BesideTrial, MlflowTracker
+from search.tracking.tracker import MlflowTracker
 
 FINALISTS_FOLDER = "finalists"
 LEVEL = 0.95

@@ -32,9 +32,9 @@ from search.sweep.preparation import (
 )
 from search.sweep.progress import Progress
 from search.tracking.models import artifact_folder
-from search.tracking.runs import TrackedDataset
+from search.tracking.runs import SearchFacts, TrackedDataset
 from search.tracking.store import TrackingStore, open_store
-from search.tracking.tracker import MlflowTracker, SearchFacts
+from search.tracking.tracker import MlflowTracker
 
 _CORPUS_FILES = (SPLIT_FILE, CORPUS_REPORT_FILE, UNUSABLE_FILE)
 
@@ -135,6 +135,7 @@ def _launch(
         sweep_files={name: ledger.folder / name for name in files},
         remark=lambda: str(measure_disk(ledger.folder, artifact_folder(store, experiment.name))),
         warning=warning,
+        say=progress.say,
     )
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
     executor = local_executor(experiment, worker_objective(experiment))

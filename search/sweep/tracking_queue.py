@@ -109,12 +109,14 @@ class TrackingQueue:
         self._quiet_s = quiet_s
         self._quiet_until_s = 0.0
         self._is_away = False
+        self._has_begun = False
         self._overdue_at_s: dict[int, float] = {}
         self._n_failures: Counter[int] = Counter()
 
     def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
         """Tell of the launch and wait for it, so that a store that cannot be used ends the sweep before it begins."""
         self._serial_executor.submit(lambda: self._tracker.start_sweep(event, state)).result()
+        self._has_begun = True
 
     def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
         """Tell of a started attempt of `trial`."""
@@ -141,7 +143,9 @@ class TrackingQueue:
             self.end_trial(trial.ended, trial)
 
     def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
-        """Tell of the launch's end."""
+        """Tell of the launch's end, if its beginning could be told."""
+        if not self._has_begun:
+            return
 
         def end() -> _Told:
             try:

@@ -12,7 +12,7 @@ one that does not know the tag shows its own table).
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -25,6 +25,7 @@ from mlflow.entities import Experiment, Metric, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from core.errors import TrackingError
+from search.ledger.ranking import Direction
 from search.ledger.trial import FileReference
 from search.tracking.store import TrackingStore, all_pages, tracking_errors
 
@@ -69,6 +70,43 @@ class TrackedDataset:
         return cls(used.dataset.name, context, digest, json.loads(used.dataset.source)["uri"], profile)
 
 
+@dataclass(frozen=True)
+class SearchFacts:
+    """What no event of a ledger says of a search.
+
+    Attributes:
+        metric: name of the score in the epochs' reports that is searched for.
+        direction: whether low or high values are better.
+        seed: of the sweep.
+        engine: who searches, in a few words; empty where nobody does.
+    """
+
+    metric: str
+    direction: Direction
+    seed: int
+    engine: str = ""
+
+
+@dataclass(frozen=True)
+class BesideTrial:
+    """Under what fits are recorded that are not part of a search, such as the longer one at promotion.
+
+    Their runs stand beside that of the sweep's trial, with names of their own; the sweep's own run is found and not
+    changed.
+
+    Attributes:
+        sweep_id: of the sweep.
+        sweep_name: as the user calls it.
+        trial: its trial's number.
+        kinds: of each fit, by the fit's own number: `("refit-30",)`, or `("finalist-1", "finalist-2")`.
+    """
+
+    sweep_id: str
+    sweep_name: str
+    trial: int
+    kinds: tuple[str, ...]
+
+
 RunEnd = Literal["FINISHED", "KILLED", "FAILED"]
 
 
@@ -77,6 +115,8 @@ class TrackedRuns:
 
     def __init__(self, store: TrackingStore, experiment_name: str, primary_metric: str, lower_is_better: bool) -> None:
         self.client: MlflowClient = store.client()
+        self._earlier_runs: set[str] = set()
+        self._known_times: dict[tuple[str, str], Mapping[int, int]] = {}
         self.experiment_id = _find_or_create_experiment(
             self.client,
             experiment_name,
@@ -87,6 +127,29 @@ class TrackedRuns:
                 "mlflow.experiment.primaryMetric.greaterIsBetter": str(not lower_is_better).lower(),
             },
         )
+
+    def look_into(self, run_ids: Iterable[str]) -> None:
+        """Have `without_known` look at what these runs hold; runs that are made later hold nothing unknown."""
+        self._earlier_runs.update(run_ids)
+
+    def without_known(self, run_id: str, metrics: Sequence[Metric]) -> list[Metric]:
+        """Leave out the points that a run of before has already, at another time.
+
+        A point that is told again has the time of then, and MLflow keeps it once. One with another time was made
+        again, because the ledger had lost it: it would stand beside the first.
+        """
+        if run_id not in self._earlier_runs:
+            return list(metrics)
+        return [
+            metric for metric in metrics if self._times(run_id, metric.key).get(metric.step) in (None, metric.timestamp)
+        ]
+
+    def _times(self, run_id: str, key: str) -> Mapping[int, int]:
+        """When each step of a metric was recorded before this launch."""
+        if (run_id, key) not in self._known_times:
+            history = self.client.get_metric_history(run_id, key)
+            self._known_times[run_id, key] = {point.step: point.timestamp for point in history}
+        return self._known_times[run_id, key]
 
     def find_all(self, tags: Mapping[str, str]) -> list[Run]:
         """All runs that carry these tags, the latest first."""

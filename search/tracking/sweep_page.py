@@ -156,7 +156,9 @@ class SweepPage:
         ended_by_then = (each for each in trials.values() if each.ended and each.ended.at_ms <= event.at_ms)
         best = rank(ended_by_then, self._direction)[0]
         point = plain_scores({f"best/{score_name(self._objective)}": float(best.value or 0.0)})
-        self._runs.client.log_batch(self._run_id, metrics=metrics_at(point, trial.number, event.at_ms))
+        new = self._runs.without_known(self._run_id, metrics_at(point, trial.number, event.at_ms))
+        if new:
+            self._runs.client.log_batch(self._run_id, metrics=new)
 
     def refresh(self, trials: Mapping[int, TrialRecord], run_ids: Mapping[int, str]) -> None:
         """Bring the page up to date if trials have ended since and it is time."""

@@ -6,21 +6,21 @@ by their tags before they are made, and metrics carry the ledger's times, so tha
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlflow.entities import Param, Run, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 
 from core.crash_points import crash_point
 from core.errors import TrackingError
 from search.experiment.settings import TrackingSettings
 from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, SweepClosed, SweepCreated
-from search.ledger.ranking import Direction, plain_scores, rank, score_name, trial_name
+from search.ledger.ranking import plain_scores, rank, score_name, trial_name
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
 from search.tracking.models import LoggedModels, ModelOwner, remove_model
-from search.tracking.runs import RunEnd, TrackedDataset, TrackedRuns, metrics_at
+from search.tracking.runs import BesideTrial, RunEnd, SearchFacts, TrackedDataset, TrackedRuns, metrics_at
 from search.tracking.store import TrackingStore, tracking_errors
 from search.tracking.sweep_page import SweepPage, warning_note
 
@@ -31,43 +31,6 @@ TRIAL_ENDS: Mapping[TrialState, RunEnd] = {
     TrialState.FAILED: "FAILED",
 }
 SWEEP_ENDS: Mapping[str, RunEnd] = {"completed": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
-
-
-@dataclass(frozen=True)
-class SearchFacts:
-    """What no event of a ledger says of a search.
-
-    Attributes:
-        metric: name of the score in the epochs' reports that is searched for.
-        direction: whether low or high values are better.
-        seed: of the sweep.
-        engine: who searches, in a few words; empty where nobody does.
-    """
-
-    metric: str
-    direction: Direction
-    seed: int
-    engine: str = ""
-
-
-@dataclass(frozen=True)
-class BesideTrial:
-    """Under what fits are recorded that are not part of a search, such as the longer one at promotion.
-
-    Their runs stand beside that of the sweep's trial, with names of their own; the sweep's own run is found and not
-    changed.
-
-    Attributes:
-        sweep_id: of the sweep.
-        sweep_name: as the user calls it.
-        trial: its trial's number.
-        kinds: of each fit, by the fit's own number: `("refit-30",)`, or `("finalist-1", "finalist-2")`.
-    """
-
-    sweep_id: str
-    sweep_name: str
-    trial: int
-    kinds: tuple[str, ...]
 
 
 class MlflowTracker:
@@ -84,6 +47,7 @@ class MlflowTracker:
         warning: what everyone who sees a run must know, such as that its split leaks; on every run as tag and text.
         remark: asked at the end of each launch for a line below the leaderboard, such as what the disk holds.
         command: that makes the runs, shown as their source.
+        say: takes what the user should know; called from the tracker's thread.
     """
 
     def __init__(
@@ -98,7 +62,10 @@ class MlflowTracker:
         warning: str = "",
         remark: Callable[[], str] = str,
         command: str = "whosehand sweep",
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._say = say
+        self._has_said_of: set[int] = set()
         self._command = command
         self._warning = warning
         self._remark = remark
@@ -123,6 +90,7 @@ class MlflowTracker:
             self._runs = TrackedRuns(self._store, self._experiment, self._score, lower_is_better)
             self._models = LoggedModels(self._runs.client, self._runs.experiment_id)
             found = self._runs.find_all({"sweep_id": self._sweep_id})
+            self._runs.look_into(run.info.run_id for run in found)
             parents = [run.info.run_id for run in found if run.data.tags.get("kind") == "sweep"]
             self.sweep_run_id = parents[0] if parents else self._create_sweep_run(event)
             crash_point("sweep-run-created")
@@ -168,7 +136,7 @@ class MlflowTracker:
             metrics = dict(report.metrics)
             if report.n_patches and report.duration_s > 0:
                 metrics["train/patches_per_s"] = report.n_patches / report.duration_s
-            self._runs.client.log_batch(run_id, metrics=metrics_at(metrics, report.epoch, event.at_ms))
+            self._log_metrics(trial.number, metrics_at(metrics, report.epoch, event.at_ms))
             crash_point("epoch-tracked")
             # Told again after a crash, an epoch may be followed by a later attempt.
             if trial.waits_after(event) and event.attempt == self._attempts.get(trial.number):
@@ -190,9 +158,8 @@ class MlflowTracker:
             if result.state is TrialState.FAILED:
                 failure = f"**Failed:** {result.reason} (whole story in `{TRACEBACK_FILE}`)"
                 tags["mlflow.note.content"] = f"{warning_note(self._warning)}{failure}"
-            self._runs.client.log_batch(
-                run_id, metrics=metrics, tags=[RunTag(key, text) for key, text in tags.items() if text]
-            )
+            self._log_metrics(trial.number, metrics)
+            self._runs.set_tags(run_id, {key: text for key, text in tags.items() if text})
             self._runs.log_files(run_id, result.artifacts)
             if result.traceback:
                 self._runs.client.log_text(run_id, result.traceback, TRACEBACK_FILE)
@@ -305,6 +272,18 @@ class MlflowTracker:
     def _shown(self, number: int) -> str:
         owner = self._owner(number)
         return f"{owner.kind} {owner.number}" if self._beside is None else f"{owner.kind} of trial {owner.number}"
+
+    def _log_metrics(self, number: int, metrics: Sequence[Metric]) -> None:
+        """Add metrics to a trial's run; what it has beyond the ledger, whose last lines were lost, is not doubled."""
+        new = self._runs.without_known(self._run_ids[number], metrics)
+        if len(new) < len(metrics) and number not in self._has_said_of:
+            self._has_said_of.add(number)
+            self._say(
+                f"MLflow has more of {self._shown(number)} than the ledger, whose last lines were lost: what is there "
+                "is kept, and not sent again."
+            )
+        if new:
+            self._runs.client.log_batch(self._run_ids[number], metrics=new)
 
     def _create_sweep_run(self, event: SweepCreated) -> str:
         created = datetime.fromtimestamp(event.at_ms / 1000, tz=UTC)

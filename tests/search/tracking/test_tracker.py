@@ -11,9 +11,9 @@ from core.errors import TrackingError
 from search.experiment.settings import KeepModels, TrackingSettings
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.tracking.runs import TrackedDataset
+from search.tracking.runs import BesideTrial, SearchFacts, TrackedDataset
 from search.tracking.store import TrackingStore
-from search.tracking.tracker import BesideTrial, MlflowTracker, SearchFacts
+from search.tracking.tracker import MlflowTracker
 from tests.search.sweep.told_sweep import CREATED, POINT, closed, ended, epoch, record, started, sweep_state
 
 DATASETS = (

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,11 @@ N_TRIALS, N_EPOCHS = 4, 2
 DATA = TrackedDataset("hands train", "train", "f00d" * 16, "data/hands", {"images": 10})
 
 
+def print_to_stderr(text: str) -> None:
+    """What a tracker says, for tests that look for it."""
+    print(text, file=sys.stderr)
+
+
 def make_project(folder: Path, enqueue: Sequence[str] = ()) -> None:
     """Run the sweep, with driver, worker processes, Optuna in a database, and MLflow."""
     experiment = read_experiment(folder, enqueue)
@@ -43,7 +49,7 @@ def make_project(folder: Path, enqueue: Sequence[str] = ()) -> None:
             replace(plan, settings=CheapSettings()),
             open_engine(experiment.engine, engine_settings(experiment, ledger.created.sweep_id)),
             LocalExecutor(1, 1, preload=modules_to_preload(CHEAP)),
-            MlflowTracker(store, NAME, search_facts(experiment), experiment.tracking, (DATA,)),
+            MlflowTracker(store, NAME, search_facts(experiment), experiment.tracking, (DATA,), say=print_to_stderr),
         )
 
 
