@@ -78,6 +78,8 @@ def _ledger_faults(state: SweepState) -> Iterator[str]:
     points = Counter(str(sorted(trial.proposed.point.items())) for trial in state.trials.values())
     yield from (f"{n} trials have the point {point}" for point, n in points.items() if n > 1)
     budget = (state.created.config if state.created else {}).get("budget", {}).get("trials")
+    if state.budget_changed is not None:
+        budget = state.budget_changed.limits.trials
     if budget is not None and len(state.trials) != budget:
         yield f"{len(state.trials)} trials in the ledger with a budget of {budget}"
     for trial in state.trials.values():
