@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from core.errors import ConfigError, LedgerError
 from core.mistakes import explain
 from core.space import Point, Value
-from search.experiment.space_settings import SpaceSettings
+from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME
 from search.ledger.lock import LOCK_NAME, look_at_lock
@@ -113,12 +113,13 @@ def enqueue_point(
         ConfigError: if a name or a value is not possible.
     """
     sweep = read_sweep(name, workspace)
-    plain = sweep.experiment.space.model_dump(mode="json") | {"enqueue": [dict(values)]}
+    plain = sweep.experiment.snapshot()
+    plain["space"]["enqueue"] = [dict(values)]
     try:
-        space = SpaceSettings.model_validate_json(json.dumps(plain), strict=True)
+        experiment = Experiment.model_validate_json(json.dumps(plain), strict=True)
     except ValidationError as error:
-        raise ConfigError("; ".join(explain(error, SpaceSettings, plain).values())) from error
-    point = space.enqueued_points()[0]
+        raise ConfigError("; ".join(explain(error, Experiment, plain).values())) from error
+    point = experiment.space.enqueued_points(experiment.complete)[0]
     command_id, at_ms = new_command()
     return point, _send(sweep, EnqueueCommand(command_id, at_ms, point), patience_s)
 
