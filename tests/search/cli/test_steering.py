@@ -1,4 +1,7 @@
-"""A sweep that runs, seen and steered from another terminal, killed, and resumed."""
+"""A sweep that runs, seen and steered from another terminal, killed, and resumed.
+
+Its trials would take five minutes each: they end because they are stopped.
+"""
 
 import json
 import subprocess
@@ -11,7 +14,7 @@ from tests.command_line import running_sweep, whosehand
 
 SLOW = {
     "objective": {"run": "tests.chaos.slow_objective:train_slowly", "metric": METRIC},
-    "training": {"epochs": 4, "precision": "float32"},
+    "training": {"epochs": 300, "precision": "float32"},
     "budget": {"trials": 2},
 }
 KEYS = {"name", "state", "trials", "best", "running", "budget", "remaining_s", "where"}
@@ -26,12 +29,12 @@ def test_a_running_sweep_is_listed_steered_killed_and_goes_on_as_it_was_steered(
         assert listed.keys() >= KEYS
         assert listed["state"] == "running"
         assert [trial["trial"] for trial in listed["running"]] == [0]
-        stopped = whosehand(tmp_path, "stop", "slow", "--trial", "0")
-        assert stopped.out.startswith("trial 0 of slow stops")
         raised = whosehand(tmp_path, "budget", "slow", "trials=+1")
         assert "of 3 trials" in raised.out
         enqueued = whosehand(tmp_path, "enqueue", "slow", "dropout=2e-1")
         assert enqueued.out == "slow: is tried next: dropout=0.2\n"
+        stopped = whosehand(tmp_path, "stop", "slow", "--trial", "0")
+        assert stopped.out.startswith("trial 0 of slow stops")
         state = sweep.wait_until(lambda state: state.trials[0].state.is_final and len(state.trials) > 1)
         assert (state.trials[0].state, state.trials[0].reason) == (TrialState.PRUNED, "stopped by the user")
         assert state.trials[1].proposed.is_enqueued
@@ -42,14 +45,18 @@ def test_a_running_sweep_is_listed_steered_killed_and_goes_on_as_it_was_steered(
     (listed,) = json.loads(whosehand(tmp_path, "status", "slow", "--json").out)["sweeps"]
     assert listed["state"] == "killed"
     assert "nobody is on 'slow'" in whosehand(tmp_path, "stop", "slow").error
-    went_on = whosehand(tmp_path, "sweep", experiment)
-    assert went_on.code == 0
+    with running_sweep(tmp_path, experiment, "slow") as sweep:
+        sweep.wait_until(lambda state: len(state.trials) == 3 and bool(state.trials[2].reports))
+        assert whosehand(tmp_path, "stop", "slow").out == "sweep slow stops when its running epoch is done.\n"
+        went_on = sweep.end()
+    assert went_on.code == 130
     assert "budget: 3 trials, as set by `whosehand budget`" in went_on.err
     shown = whosehand(tmp_path, "status", "slow").out
-    assert "completed" in shown
+    assert "interrupted" in shown
     assert "3 of 3 trials" in shown
     trial = json.loads(whosehand(tmp_path, "show", "slow", "2", "--json").out)
-    assert (trial["state"], len(trial["epochs"])) == ("completed", 4)
+    assert trial["state"] == "running"
+    assert trial["epochs"]
     assert "0.2" in whosehand(tmp_path, "show", "slow", "1").out
     assert "trials 0 to 2" in whosehand(tmp_path, "show", "slow", "3").error
     waits = whosehand(tmp_path, "budget", "slow", "trials=4")
