@@ -5,6 +5,7 @@ Commands import what they work with when they are called: MLflow and its kin tak
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -85,6 +86,13 @@ def main() -> None:
         print_error(str(error))
         sys.exit(1)
     except OSError as error:
+        from search.ledger.trial import is_disk_full  # only here: commands that go well need it not
+
+        if is_disk_full(error):
+            print_error(
+                f"The disk of {Path.cwd()} is full ({error.strerror}). Make room, and run the same command again."
+            )
+            sys.exit(1)
         if error.filename is None:
             raise
         print_error(f"{error.filename} must be there and usable, but: {error.strerror}. Mend that and try again.")

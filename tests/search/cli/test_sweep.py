@@ -9,8 +9,9 @@ from PIL import Image
 from search.ledger.ledger import read_ledger
 from search.ledger.trial import TrialState
 from tests.command_line import Answer, records_of, whosehand, write_experiment
+from tests.small_disk import fill
 
-pytest_plugins = ["tests.finished_project"]
+pytest_plugins = ["tests.finished_project", "tests.small_disk"]
 Command = Callable[..., Answer]
 
 
@@ -52,6 +53,12 @@ def test_a_password_in_an_address_is_not_shown(command: Command, tiny: Path) -> 
 
 def test_a_file_that_is_not_there_is_named(command: Command) -> None:
     assert command("sweep", "nothing.yaml").error == "nothing.yaml: there is no such experiment file."
+
+
+def test_a_disk_that_is_full_before_the_first_launch_is_one_message(small_disk: Path) -> None:
+    experiment = write_experiment(small_disk)
+    fill(small_disk)
+    assert f"The disk of {small_disk} is full" in whosehand(small_disk, "sweep", experiment.name).error
 
 
 def test_mlruns_that_cannot_be_a_folder_is_one_message(command: Command, tiny: Path, tmp_path: Path) -> None:
