@@ -86,7 +86,7 @@ class TestTheWholeWay:
     def test_the_corpus_is_described(self, finished_project: Project) -> None:
         stats = finished_project.answers["stats"].out
         assert "generated, not real handwriting" in stats
-        assert re.search(r"train +│ 3 +│ 6 +│ 18 +│ 18", stats)
+        assert re.search(r"train +3 +6 +18 +18", stats)
         assert "training patches per epoch: 200 of 113x113 px" in stats
 
     def test_preview_and_split_write_what_they_say(self, finished_project: Project) -> None:

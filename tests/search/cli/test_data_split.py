@@ -25,7 +25,7 @@ def test_a_leaky_split_says_so_and_counts_its_lines(scans: Path, command: Comman
     assert "warning: Leaky split by patch" in answer.err
     assert "split by patch (leaky)" in answer.out
     assert json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))["leaky"]["by"] == "patch"
-    rows = {line.split()[1]: line.split()[3::2] for line in answer.out.splitlines() if line.startswith("│")}
+    rows = {cells[0]: cells[1:] for line in answer.out.splitlines() if (cells := line.split())}
     assert int(rows["validation"][-1]) < int(rows["train"][-1])
 
 
