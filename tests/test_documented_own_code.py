@@ -106,3 +106,42 @@ def test_the_space_of_the_hyper_model_is_searched(project: Path) -> None:
         assert ("dropout" in trial.proposed.point) == trial.proposed.point["dropped"]
     again = whosehand(project, "sweep", "tuned.yaml", "--set", "budget.trials=3")
     assert again.code == 0, again.err
+
+
+SAVING = """\
+import keras
+
+
+@keras.saving.register_keras_serializable(package="saving")
+class Ink(keras.layers.Layer):
+    def call(self, x):
+        return 1 - x / 255
+
+
+def run(trial):
+    x = patches = keras.Input((113, 113, 1))
+    x = keras.layers.AveragePooling2D(4)(Ink()(x))
+    x = keras.layers.Conv2D(trial.params["width"], 5, strides=2, activation="relu")(x)
+    x = keras.layers.GlobalMaxPooling2D()(x)
+    model = keras.Model(patches, keras.layers.Dense(len(trial.corpus.writer_ids), activation="softmax")(x))
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    for _ in range(trial.n_epochs):
+        model.fit(*trial.corpus.patches("train"), verbose=0)
+        loss, accuracy = model.evaluate(*trial.corpus.patches("validation"), verbose=0)
+        trial.report({"val/loss": loss, "val/accuracy": accuracy})
+    trial.save_model(model)
+    return loss
+"""
+
+
+@pytest.mark.slow
+def test_an_own_objective_that_saves_its_network_is_promoted(project: Path) -> None:
+    (project / "saving.py").write_text(SAVING)
+    (project / "saving.yaml").write_text(
+        "name: saving\ncorpus: {layout: hands, n_writers: 3}\nobjective: saving:run\nbudget: {trials: 1}\n"
+        "training: {epochs: 2}\nspace: {dimensions: {width: {type: integer, low: 8, high: 16}}}\n"
+        "promotion: {gate: {max_calibration_error: 1}}\n"
+    )
+    assert len(values(swept(project, "saving"))) == 1
+    promoted = whosehand(project, "promote", "saving", "--epochs", "3")
+    assert "champion of whosehand-saving: version 1" in promoted.out, promoted.out + promoted.err

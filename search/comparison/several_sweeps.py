@@ -38,6 +38,8 @@ from search.tracking.sweep_page import warning_note
 COLUMNS = ("sweep", "engine", "trial", "n_trials", "n_patches", "elapsed_s", "value", "best_so_far")
 _SEED_SUFFIX = re.compile(r"-s\d+$")
 
+_NO_SPLIT = "no corpus"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -70,7 +72,7 @@ class ComparedSweep:
         engine: in a few words.
         metric: of the objective.
         direction: whether low or high values are better.
-        split_hash: of the split's manifest.
+        split_hash: of the split's manifest; `no corpus` where an objective of the user's own needs none.
         steps: one for each completed trial, in the order of their ends.
         counts: trials by state.
         n_trials: started.
@@ -199,18 +201,19 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 
 def _compared(sweep: KnownSweep) -> ComparedSweep:
     path = sweep.folder / SPLIT_FILE
-    if not path.exists():
+    has_corpus = sweep.experiment.corpus is not None
+    if has_corpus and not path.exists():
         raise ComparisonError(f"A sweep to compare must have a split, but {path} is not there yet. Try again later.")
     state, objective = sweep.state, sweep.experiment.objective
-    manifest = SplitManifest.load(path)
+    manifest = SplitManifest.load(path) if has_corpus else None
     return ComparedSweep(
         name=sweep.created.name,
         sweep_id=sweep.created.sweep_id,
         engine=sweep.experiment.engine.label,
         metric=objective.metric,
         direction=objective.resolved_direction,
-        split_hash=manifest.hash,
-        warning=manifest.warning,
+        split_hash=manifest.hash if manifest else _NO_SPLIT,
+        warning=manifest.warning if manifest else "",
         steps=_steps(state, objective.resolved_direction),
         counts=Counter(trial.state for trial in state.trials.values()),
         n_trials=len(state.trials),

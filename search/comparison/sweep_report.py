@@ -238,6 +238,8 @@ def _read_data(
     sweep: KnownSweep, workspace: Workspace, on_progress: ProgressCallback | None
 ) -> tuple[SplitManifest | None, PreparedCorpus | None, str]:
     """Manifest and corpus of a sweep; where the corpus is not to be had any more, why."""
+    if sweep.experiment.corpus is None:
+        return None, None, ""
     path = sweep.folder / SPLIT_FILE
     manifest = SplitManifest.load(path) if path.exists() else None
     if manifest is None:

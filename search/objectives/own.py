@@ -21,7 +21,7 @@ from core.errors import OwnCodeError
 from core.lines.store import LineStore
 from core.patches.plan import evaluation_plan, read_patches
 from core.space import Value
-from core.splits.manifest import SplitManifest
+from core.splits.manifest import LeakySubset, SplitManifest
 from search.ledger.files import reference_file
 from search.ledger.trial import (
     EpochReport,
@@ -174,9 +174,10 @@ class OwnTrial:
         # Imported here, because most objectives have nothing to do with TensorFlow.
         from search.objectives.patch_cnn import save_network
 
-        corpus = self.corpus
+        corpus, task = self.corpus, self._task
         example = corpus.patches("train", per_image=1)[0][:1]
-        self._model = save_network(model, self._spec, corpus.task, corpus.manifest, self._metrics, example)
+        with_code = replace(corpus.task, network=task.function)  # its layers may be of the objective's module
+        self._model = save_network(model, self._spec, with_code, corpus.manifest, self._metrics, example)
 
     def ended(self, state: TrialState | None = None) -> TrialResult:
         """What is handed back for a trial that did not run to its end."""
@@ -257,9 +258,12 @@ class OwnCorpus:
         """
         wanted = set(self._image_ids(subset))
         label_of = {writer_id: label for label, writer_id in enumerate(self.writer_ids)}
-        for number, line in enumerate(self.store.lines):
-            if line.image_id in wanted:
-                yield np.asarray(self.store.pixels(number)), label_of[line.writer_id]
+        numbers = [number for number, line in enumerate(self.store.lines) if line.image_id in wanted]
+        leak = self._leak(subset)
+        is_chosen = None if leak is None else leak.choose([self.store.lines[number] for number in numbers])
+        for place, number in enumerate(numbers):
+            if is_chosen is None or is_chosen[place]:
+                yield np.asarray(self.store.pixels(number)), label_of[self.store.lines[number].writer_id]
 
     def patches(self, subset: str, per_image: int = 8) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Patches, spaced evenly over the ink of each image of a subset.
@@ -272,9 +276,12 @@ class OwnCorpus:
             (n, size_px, size_px, 1), 0 ink to 255 paper, and the classes (n,).
         """
         image_ids = self._image_ids(subset)
-        leak = self.manifest.leak("train" if subset == "train" else "validation")
-        plan = evaluation_plan(self.store, image_ids, self.writer_ids, self.task.patches, per_image, leak)
+        leak, settings = self._leak(subset), self.task.patches
+        plan = evaluation_plan(self.store, image_ids, self.writer_ids, settings, per_image, leak)
         return read_patches(self.store, plan)[..., np.newaxis], plan.labels
+
+    def _leak(self, subset: str) -> LeakySubset | None:
+        return self.manifest.leak("train" if subset == "train" else "validation")
 
     def _image_ids(self, subset: str) -> Sequence[str]:
         if subset == "train":

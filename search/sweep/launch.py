@@ -17,7 +17,7 @@ from search.experiment.experiment import Experiment, differences, free_changes
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
-from search.objectives.tasks import CHECK_NETWORK, RUN_OWN, OwnTask, PatchTask
+from search.objectives.tasks import RUN_OWN, OwnTask, PatchTask
 from search.sweep.disk import check_disk_space, measure_disk
 from search.sweep.loop import run_sweep
 from search.sweep.own_code import Sources, checked_network, function_reference, keep_code, with_code
@@ -69,7 +69,7 @@ def launch_sweep(
     experiment, sources = with_code(experiment, workspace.root)
     if experiment.model is not None:
         experiment, remark = checked_network(
-            experiment, sources, local_executor(experiment, CHECK_NETWORK, n_workers=1)
+            experiment, sources, local_executor(experiment, worker_objective(experiment), n_workers=1)
         )
         if remark:
             progress.say(remark)
@@ -271,19 +271,19 @@ def local_executor(experiment: Experiment, objective: str, n_workers: int | None
 
 
 def tracked_datasets(corpus: PreparedCorpus, with_test: bool = False) -> tuple[TrackedDataset, ...]:
-    """Training and validation part (and the test part, where it was opened) with the split's hash."""
+    """Training and validation subset (and the test subset, where it was opened) with the split's hash."""
     manifest = corpus.manifest
     return tuple(
         TrackedDataset(
-            name=f"{manifest.corpus} {part}",
-            context=part,
-            digest=manifest.test_hash if part == "test" else manifest.hash,
+            name=f"{manifest.corpus} {subset}",
+            context=subset,
+            digest=manifest.test_hash if subset == "test" else manifest.hash,
             source=str(corpus.index.root),
             profile={
-                "images": len(manifest.image_ids(part)),
+                "images": len(manifest.image_ids(subset)),
                 "writers": len(manifest.writer_ids),
                 "split by": manifest.divided_by,
             },
         )
-        for part in (("train", "validation", "test") if with_test else ("train", "validation"))
+        for subset in (("train", "validation", "test") if with_test else ("train", "validation"))
     )

@@ -50,7 +50,7 @@ class PreparedCorpus:
         index: what of the corpus takes part; whom `writers` excludes is in its `not_chosen`.
         manifest: which images are for training, validation and test.
         store: their text lines.
-        corpus_report: what became of everything that was found; images that the split has no part for are not chosen.
+        corpus_report: what became of everything that was found; images in no subset of the split are not chosen.
     """
 
     index: CorpusIndex
@@ -139,7 +139,7 @@ def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | No
     unusable = {str(entry.image_id) for entry in corpus.store.unusable}
     manifest = replace(divide(corpus.index, experiment.split, unusable), choice=corpus.choice)
     manifest.check_fits(corpus.index)
-    corpus_report = _report(corpus.index, corpus.store, _in_no_part(corpus.index, manifest))
+    corpus_report = _report(corpus.index, corpus.store, _in_no_subset(corpus.index, manifest))
     if reports is not None:
         write_reports(corpus_report, reports)
     return PreparedCorpus(corpus.index, manifest, corpus.store, corpus_report)
@@ -198,12 +198,12 @@ def _count_ink(store: LineStore) -> Counter[str]:
     return counts
 
 
-def _in_no_part(index: CorpusIndex, manifest: SplitManifest) -> list[Excluded]:
-    """The images of the index that the split has no part for, and why."""
-    divided = {image_id for part in SUBSETS for image_id in manifest.image_ids(part)}
+def _in_no_subset(index: CorpusIndex, manifest: SplitManifest) -> list[Excluded]:
+    """The images of the index that are in no subset of the split, and why."""
+    divided = {image_id for subset in SUBSETS for image_id in manifest.image_ids(subset)}
     why = {writer.writer_id: f"writer {writer.writer_id!r} {writer.reason}" for writer in manifest.excluded_writers}
     return [
-        Excluded(image.path, why.get(image.writer_id, "is in no part of the split"), image.image_id)
+        Excluded(image.path, why.get(image.writer_id, "is in no subset of the split"), image.image_id)
         for image in index.images
         if image.image_id not in divided
     ]
