@@ -1,6 +1,8 @@
 """Reads an experiment file: YAML to plain values, overrides laid over, the line of every key kept for messages."""
 
 import re
+import stat
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,36 +51,79 @@ def read_experiment_file(path: Path, overrides: Sequence[str] = ()) -> Experimen
         overrides: `a.b=value` texts, the value in YAML.
 
     Raises:
-        ConfigError: if the file cannot be read, is not YAML, names a key twice, or an override is not `key=value`.
+        ConfigError: if the file is none, is too large, is not YAML, names a key twice, or an override is not
+            `key=value`. It takes little time and memory to find out, whatever lies there.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such experiment file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: an experiment file must be readable UTF-8 text, but: {error}.") from error
-    tree, lines = _parse(path, text)
+    text = _read_text(path)
+    node, tree = _parse(text, str(path))
+    if not isinstance(tree, dict) or not tree:
+        raise ConfigError(f"{path}: an experiment file must hold keys and values, such as `name: first-try`.")
     laid: dict[Keys, str] = {}
     for override in overrides:
         laid[_lay_over(tree, override)] = override
-    return ExperimentFile(path, tree, lines, laid)
+    return ExperimentFile(path, tree, dict(_lines_of(node, ())), laid)
+
+
+def _read_text(path: Path) -> str:
+    """The text of a regular file of bounded size; a pipe or a device is not waited for."""
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise ConfigError(f"{path} is a folder, but an experiment is one YAML file.")
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"{path} is no regular file (a pipe, a device or the like), but an experiment is a file.")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such experiment file.") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: an experiment file must be readable, but: {error}.") from error
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{path}: an experiment file has at most {_MOST_BYTES:,} bytes, but this one has more.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: an experiment file must be readable UTF-8 text, but byte {error.start + 1} is none of it. "
+            "Save it as UTF-8."
+        ) from error
+
+
+_MOST_BYTES = 1_000_000
+_MOST_VALUES = 20_000  # with what aliases repeat
+_DEEPEST = 20  # levels of groups and lists
 
 
 class _Loader(yaml.SafeLoader):
     """Plain YAML with `1e-4` as a number and repeated keys refused."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except yaml.YAMLError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            kind = str(node.tag).rpartition(":")[2]
+            raise _mistake(f"{_cut(node.value)} cannot be read as a {kind}", node) from error
+        if isinstance(value, str):
+            _check_letters(value, node)
+        return value
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be one word", key_node.start_mark)
+                raise _mistake("a key must be one word", key_node)
+            if key_node.tag not in _KEY_TAGS:
+                raise _mistake(f"a key must be a word, but got {_cut(key_node.value)}", key_node)
             if key_node.value in seen:
-                problem = f"the key {key_node.value!r} is there twice, first in line {seen[key_node.value]}"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+                first = seen[key_node.value]
+                raise _mistake(f"the key {_cut(key_node.value)} is there twice, first in line {first}", key_node)
             seen[key_node.value] = key_node.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
 
+<<<<<<< HEAD
 def read_value(text: str, place: str) -> Any:
     """One value as an experiment file would have it: `1e-4` is a number, `true` a truth value.
 
@@ -93,6 +138,25 @@ def read_value(text: str, place: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError(_yaml_message(place, error)) from error
+=======
+_KEY_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "bool", "merge")}
+
+
+def _mistake(problem: str, node: yaml.Node) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _check_letters(text: str, node: yaml.Node) -> None:
+    """Refuse what no name, path or terminal can bear: control characters and halves of characters."""
+    for letter in text:
+        if (unicodedata.category(letter) in ("Cc", "Cs")) and letter not in "\n\t":
+            raise _mistake(f"the character {letter.encode('unicode_escape').decode()} is not allowed in a text", node)
+>>>>>>> c4f285b (A hostile experiment file is refused in one sentence, with bounded memory and time)
 
 
 def _construct_exponent(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
@@ -106,18 +170,57 @@ _Loader.add_implicit_resolver("!exponent", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[
 _Loader.add_constructor("!exponent", _construct_exponent)
 
 
-def _parse(path: Path, text: str) -> tuple[dict[str, Any], dict[Keys, int]]:
-    loader = _Loader(text)
+def _parse(text: str, place: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes of a YAML text with their lines, and what they hold.
+
+    Raises:
+        ConfigError: names the place, line and column.
+    """
     try:
-        node = loader.get_single_node()
-        tree = {} if node is None else loader.construct_document(node)
+        _check_depth(text)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            _count(node, {})
+            return node, None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.reader.ReaderError as error:
+        before, letter = text[: error.position], text[error.position : error.position + 1]
+        where = f"line {before.count(chr(10)) + 1}"
+        shown = letter.encode("unicode_escape").decode()
+        raise ConfigError(f"{place}, {where}: the character {shown} is not allowed in a text.") from error
     except yaml.YAMLError as error:
-        raise ConfigError(_yaml_message(str(path), error)) from error
-    finally:
-        loader.dispose()
-    if not isinstance(tree, dict) or not tree:
-        raise ConfigError(f"{path}: an experiment file must hold keys and values, such as `name: first-try`.")
-    return tree, dict(_lines_of(node, ()))
+        raise ConfigError(_yaml_message(place, error)) from error
+
+
+def _check_depth(text: str) -> None:
+    """Refuse groups in groups in groups before anything walks through them."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            problem = f"groups and lists may be {_DEEPEST} levels deep, but these are more than {_DEEPEST} levels deep"
+            mark: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
+def _count(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """How many values there would be if every alias were written out; refused beyond `_MOST_VALUES`."""
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in known:
+        if not known[id(node)]:
+            raise _mistake("a value must not hold itself, but this anchor's holds itself", node)
+        return known[id(node)]
+    known[id(node)] = 0
+    children = node.value if isinstance(node, yaml.SequenceNode) else [each for pair in node.value for each in pair]
+    n = 1 + sum(_count(child, known) for child in children)
+    if n > _MOST_VALUES:
+        raise _mistake(f"aliases repeat what they name, and so this holds more than {_MOST_VALUES:,} values", node)
+    known[id(node)] = n
+    return n
 
 
 def _lines_of(node: yaml.Node | None, keys: Keys) -> list[tuple[Keys, int]]:
@@ -138,7 +241,13 @@ def _lay_over(tree: dict[str, Any], override: str) -> Keys:
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
         raise ConfigError(f"--set {override}: an override must look like `budget.trials=5`.")
+<<<<<<< HEAD
     value, group = read_value(text, f"--set {override}"), tree
+=======
+    shown = override if len(override) <= 100 else f"{override[:97]}..."
+    _, value = _parse(text, f"--set {shown}")
+    group = tree
+>>>>>>> c4f285b (A hostile experiment file is refused in one sentence, with bounded memory and time)
     for depth, key in enumerate(keys[:-1], start=1):
         if group.get(key) is None:
             group[key] = {}
