@@ -64,6 +64,19 @@ def read_experiment_file(path: Path, overrides: Sequence[str] = ()) -> Experimen
     return ExperimentFile(path, tree, dict(_lines_of(node, ())), laid)
 
 
+def read_value(text: str, place: str) -> Any:
+    """One value as an experiment file would have it: `1e-4` is a number, `true` a truth value.
+
+    Args:
+        text: in YAML.
+        place: where it stands, for the message.
+
+    Raises:
+        ConfigError: if it is no YAML.
+    """
+    return _parse(text, place)[1]
+
+
 def _read_text(path: Path) -> str:
     """The text of a regular file of bounded size; a pipe or a device is not waited for."""
     try:
@@ -123,22 +136,6 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-<<<<<<< HEAD
-def read_value(text: str, place: str) -> Any:
-    """One value as an experiment file would have it: `1e-4` is a number, `true` a truth value.
-
-    Args:
-        text: in YAML.
-        place: where it stands, for the message.
-
-    Raises:
-        ConfigError: if it is no YAML.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(_yaml_message(place, error)) from error
-=======
 _KEY_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "bool", "merge")}
 
 
@@ -156,7 +153,6 @@ def _check_letters(text: str, node: yaml.Node) -> None:
     for letter in text:
         if (unicodedata.category(letter) in ("Cc", "Cs")) and letter not in "\n\t":
             raise _mistake(f"the character {letter.encode('unicode_escape').decode()} is not allowed in a text", node)
->>>>>>> c4f285b (A hostile experiment file is refused in one sentence, with bounded memory and time)
 
 
 def _construct_exponent(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
@@ -241,13 +237,8 @@ def _lay_over(tree: dict[str, Any], override: str) -> Keys:
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
         raise ConfigError(f"--set {override}: an override must look like `budget.trials=5`.")
-<<<<<<< HEAD
-    value, group = read_value(text, f"--set {override}"), tree
-=======
     shown = override if len(override) <= 100 else f"{override[:97]}..."
-    _, value = _parse(text, f"--set {shown}")
-    group = tree
->>>>>>> c4f285b (A hostile experiment file is refused in one sentence, with bounded memory and time)
+    value, group = read_value(text, f"--set {shown}"), tree
     for depth, key in enumerate(keys[:-1], start=1):
         if group.get(key) is None:
             group[key] = {}
