@@ -1,6 +1,7 @@
 """`whosehand init`: an experiment for the scans that are there, or the examples to begin with."""
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,6 @@ def _copy_examples(folder: Path) -> None:
 
 def _examples_folder() -> Path:
     """`whosehand/experiments` of an installed package; in a checkout they stand at its top."""
-    import whosehand
-
-    package = Path(whosehand.__file__).parent
+    spec = find_spec("whosehand")
+    package = Path(next(iter(spec.submodule_search_locations or ()))) if spec is not None else Path()
     return package / "experiments" if (package / "experiments").is_dir() else package.parent / "experiments"
