@@ -1,4 +1,5 @@
-"""The base of everything that an experiment file can set, and the settings of ink, patches and training.
+"""The base of everything that an experiment file can set, and the settings of ink, patches and
+training.
 
 They stand here and not in their rooms, because those need cv2 and scipy, and a file must be read
 without.
@@ -20,14 +21,16 @@ class Settings(BaseModel):
     puts the groups together to one experiment.
     """
 
-    # Built at their first use: one build of the whole experiment instead of one of each group besides.
+    # Built at their first use: one build of the whole experiment instead of one of each group
+    # besides.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
     def __init__(self, **values: Any) -> None:
         """Check and take the values.
 
         Raises:
-            ConfigError: says for each wrong key what is wrong, in the words in which a file is refused.
+            ConfigError: says for each wrong key what is wrong, in the words in which a file is
+                refused.
         """
         try:
             super().__init__(**values)
@@ -36,7 +39,8 @@ class Settings(BaseModel):
             wrong = explain(error, type(self), values).values()
             raise ConfigError("\n".join(f"{name}: {sentence}." for sentence in wrong)) from None
 
-    # Pydantic's own mark: a file is validated without this constructor, and its mistakes are told with their lines.
+    # Pydantic's own mark: a file is validated without this constructor, and its mistakes are told
+    # with their lines.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
@@ -47,14 +51,15 @@ class TrainingSettings(Settings):
     """How long a trial trains, and in which arithmetic."""
 
     epochs: int = Field(default=10, ge=1, le=10_000)
-    """Full length of a trial (its horizon): the learning-rate schedule runs over all of it. An epoch is
-    `patches.patches_per_epoch` patches, not one pass over the pages."""
+    """Full length of a trial (its horizon): the learning-rate schedule runs over all of it. An
+    epoch is `patches.patches_per_epoch` patches, not one pass over the pages."""
 
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """End a trial after so many epochs without a better objective; `null` never does."""
 
     precision: PrecisionChoice = "auto"
-    """`auto` takes mixed_bfloat16 where the processor has the instructions for it, and float32 elsewhere."""
+    """`auto` takes mixed_bfloat16 where the processor has the instructions for it, and float32
+    elsewhere."""
 
 
 class InkSettings(Settings):
@@ -63,7 +68,8 @@ class InkSettings(Settings):
     height_px: int = Field(default=113, ge=16, le=512)
     """The height of every line in the store, in pixels."""
     crop_to_ink: bool = True
-    """Cut to the text and scale by it, so that the margins of an image do not set the size of its letters."""
+    """Cut to the text and scale by it, so that the margins of an image do not set the size of its
+    letters."""
     normalise_tone: bool = True
     """Paper to white and ink to black. Without it, pen colour and scanner can name the writer."""
 
@@ -75,7 +81,8 @@ class PatchSettings(Settings):
     """Side of a square patch in pixels of the line store; not more than ink.height_px."""
 
     fraction: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Most of a line's possible offsets that one epoch may use; every line may give at least one patch."""
+    """Most of a line's possible offsets that one epoch may use; every line may give at least one
+    patch."""
 
     patches_per_epoch: Annotated[int, Field(ge=1)] = 20_000
     """Patches in one epoch of training, if the fraction allows that many."""
@@ -84,7 +91,8 @@ class PatchSettings(Settings):
     """Share of ink pixels below which a patch is near-empty and left out."""
 
     balance: bool = True
-    """Equal numbers of training patches for all writers (as far as the fraction allows), not by length of text."""
+    """Equal numbers of training patches for all writers (as far as the fraction allows), not by
+    length of text."""
 
     per_image_at_validation: Annotated[int, Field(ge=1)] = 8
     """Most patches of one image when a trial is validated."""
@@ -103,4 +111,5 @@ def _are_text(value: object) -> object:
 
 
 IdList = Annotated[tuple[str, ...] | Path, BeforeValidator(_are_text)]
-"""Ids, or the path of a UTF-8 file with one id a line; empty lines and those that begin with `#` do not count."""
+"""Ids, or the path of a UTF-8 file with one id a line; empty lines and those that begin with `#` do
+not count."""

@@ -1,15 +1,15 @@
 """Probabilities that mean what they say, and whether it is one of the known writers at all.
 
 One temperature for a model's scores is fitted on validation pages. The mean log-probability of many
-patches ranks writers well, but its exponential is too timid or too bold. Dividing by one number keeps
-the ranking (Guo et al., "On calibration of modern neural networks", 2017).
+patches ranks writers well, but its exponential is too timid or too bold. Dividing by one number
+keeps the ranking (Guo et al., "On calibration of modern neural networks", 2017).
 
 A threshold on the best writer's probability rejects unknown writers (an open set). Validation pages
-have none, so they must be made. Where the corpus has writers that took no part in training, those are
-the unknown writers. Where it has none, each validation image is asked again with its own writer
-struck from the answers, as if that writer had never been seen (`class_removed`). That is optimistic:
-the network has learned from this hand's training pages to keep it apart, and real unknown writers are
-harder to reject. The rate that is stated holds for unknown writers like these.
+have none, so they must be made. Where the corpus has writers that took no part in training, those
+are the unknown writers. Where it has none, each validation image is asked again with its own writer
+struck from the answers, as if that writer had never been seen (`class_removed`). That is
+optimistic: the network has learned from this hand's training pages to keep it apart, and real
+unknown writers are harder to reject. The rate that is stated holds for unknown writers like these.
 """
 
 from collections.abc import Hashable, Sequence
@@ -37,8 +37,8 @@ class UnknownWriterTest:
 
     Attributes:
         method: who the unknown writers were.
-        scores: the best writer's calibrated probability for each image by an unknown writer (evenly chosen
-            among more than 1000), rising.
+        scores: the best writer's calibrated probability for each image by an unknown writer (evenly
+            chosen among more than 1000), rising.
         n_unknown_writers: images.
         false_accept_rate: the share of such images by unknown writers for which a known writer is
             named, at most. Larger than was asked for where there are too few images to tell: n of
@@ -54,7 +54,8 @@ class UnknownWriterTest:
     false_reject_rate: float
 
     def none_of_these(self, probability: float) -> float:
-        """The share of unknown writers that look at least as much like a known one; 1 is surely unknown.
+        """The share of unknown writers that look at least as much like a known one; 1 is surely
+        unknown.
 
         In other words the false accept rate at which this image would just be taken for a known
         writer's (the conformal p-value of an unknown writer: Vovk et al. 2005).
@@ -69,10 +70,12 @@ class UnknownWriterTest:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes scores of images, or of whole pages, into probabilities; fitted on validation pages alone.
+    """What makes scores of images, or of whole pages, into probabilities; fitted on validation
+    pages alone.
 
     Attributes:
-        unit: what it was fitted on: images as the corpus has them (often lines or words), or whole pages.
+        unit: what it was fitted on: images as the corpus has them (often lines or words), or whole
+            pages.
         temperature: that mean log-probabilities are divided by.
         n_items: images or pages it was fitted on.
         unknown_writers: tells writers that the model does not know.
@@ -100,8 +103,8 @@ def calibrate(
         items: the image or page of each patch.
         unit: which of the two.
         false_accept_rate: share of unknown writers for whom a known one may be named.
-        unknown_writers: (n_unknown_writers, n_writers), mean log-probabilities of images or pages by
-            writers that took no part; `None` where there are none: then each item is asked again
+        unknown_writers: (n_unknown_writers, n_writers), mean log-probabilities of images or pages
+            by writers that took no part; `None` where there are none: then each item is asked again
             without its own writer.
 
     Raises:
@@ -125,11 +128,13 @@ def calibrate(
 def fit_temperature(log_probabilities: FloatArray, true: NDArray[np.int64]) -> float:
     """Fit the temperature that gives the items the lowest cross-entropy.
 
-    The targets are softened as Platt (1999) softens them: after n items the right writer is given (n + 1) / (n + 2),
-    never 1. Otherwise a few pages that are all identified correctly would make the model certain.
+    The targets are softened as Platt (1999) softens them: after n items the right writer is given
+    (n + 1) / (n + 2), never 1. Otherwise a few pages that are all identified correctly would make
+    the model certain.
 
     Args:
-        log_probabilities: (n_items, n_writers), mean log-probabilities of images or pages, normalised.
+        log_probabilities: (n_items, n_writers), mean log-probabilities of images or pages,
+            normalised.
         true: (n_items,) right classes.
 
     Raises:
@@ -154,7 +159,9 @@ def fit_temperature(log_probabilities: FloatArray, true: NDArray[np.int64]) -> f
 
 
 def apply_temperature(log_probabilities: FloatArray, temperature: float) -> FloatArray:
-    """Divide by the temperature and normalise: above 1 less certain, below 1 more; (n_items, n_writers)."""
+    """Divide by the temperature and normalise: above 1 less certain, below 1 more; (n_items,
+    n_writers).
+    """
     return np.asarray(log_softmax(log_probabilities / temperature, axis=-1), dtype=np.float64)
 
 
@@ -165,7 +172,8 @@ def fit_unknown_writer_test(
 
     Args:
         method: who the unknown writers are.
-        unknown_writers: (n,) the best writer's calibrated probability for each of their images, at least one.
+        unknown_writers: (n,) the best writer's calibrated probability for each of their images, at
+            least one.
         known: (m,) the same for validation images by known writers.
         false_accept_rate: wanted, between 0 and 1.
 
@@ -190,7 +198,9 @@ def fit_unknown_writer_test(
 def item_means(
     log_probabilities: NDArray[np.floating], labels: NDArray[np.integer], items: Sequence[Hashable]
 ) -> tuple[FloatArray, NDArray[np.int64]]:
-    """The mean log-probabilities of each item and its right class, in the order in which items first appear."""
+    """The mean log-probabilities of each item and its right class, in the order in which items
+    first appear.
+    """
     first = np.unique(number_groups(items)[1], return_index=True)[1]
     return mean_log_probabilities(log_probabilities, items)[1], np.asarray(labels)[first].astype(np.int64)
 
@@ -207,7 +217,9 @@ def items_of(plan: PatchPlan, store: LineSource, unit: CalibrationUnit) -> list[
 
 
 def has_pages_of_images(store: LineSource, image_ids: Sequence[str]) -> bool:
-    """Whether any page is made of several images, so that a whole page is something else than an image."""
+    """Whether any page is made of several images, so that a whole page is something else than an
+    image.
+    """
     wanted = set(image_ids)
     pages = {(line.image_id, line.writer_id, line.group_id) for line in store.lines if line.image_id in wanted}
     return len({page[1:] for page in pages}) < len(pages)

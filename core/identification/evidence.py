@@ -79,7 +79,8 @@ class Evidence:
         prediction: as without evidence.
         rival: the second writer.
         weights: (n_patches,) in nats: above 0 for the named writer, below 0 for the rival.
-        places: (n_patches, 4, 2), corners (x, y) of each patch in pixels of the upright image, clockwise.
+        places: (n_patches, 4, 2), corners (x, y) of each patch in pixels of the upright image,
+            clockwise.
         pixels: (n_patches, size_px, size_px), the patches as the network sees them.
         speak_for: the patches that say most for the named writer, the strongest first.
         speak_against: those that say most for the rival, the strongest first.
@@ -147,9 +148,10 @@ def evidence_as_json(evidence: Evidence, grey: NDArray[np.uint8], gallery_size: 
         gallery_size: patches in the model's gallery, 0 without one.
 
     Returns:
-        `rival`; `page` with `png`, `width` and `height` in pixels of the (possibly smaller) picture; `patches`, each
-        with `corners` in pixels of that picture and `weight` in nats; `speak_for` and `speak_against`, each with
-        `number`, `png`, `occlusion` and `similar`; `gallery_size`.
+        `rival`; `page` with `png`, `width` and `height` in pixels of the (possibly smaller)
+        picture; `patches`, each with `corners` in pixels of that picture and `weight` in nats;
+        `speak_for` and `speak_against`, each with `number`, `png`, `occlusion` and `similar`;
+        `gallery_size`.
     """
     shrink = min(1.0, _LONGEST_PX / max(grey.shape))
     size = max(1, round(grey.shape[1] * shrink)), max(1, round(grey.shape[0] * shrink))
@@ -183,7 +185,8 @@ def weigh_patches(log_probabilities: NDArray[np.floating], named: int, rival: in
 
 
 def decisive_patches(weights: FloatArray, plan: PatchPlan, n: int) -> list[int]:
-    """The patches with the largest weights above 0, at most n, the strongest first; none is shown twice.
+    """The patches with the largest weights above 0, at most n, the strongest first; none is shown
+    twice.
 
     Args:
         weights: (n_patches,) in nats.
@@ -195,9 +198,11 @@ def decisive_patches(weights: FloatArray, plan: PatchPlan, n: int) -> list[int]:
 
 
 def distinct_patches(order: Sequence[int], plan: PatchPlan, n: int) -> list[int]:
-    """The first n patches of an order that share at most half of their area with each one taken before.
+    """The first n patches of an order that share at most half of their area with each one taken
+    before.
 
-    Patches are cut so densely that neighbours show nearly the same: the strongest few alone would be one place.
+    Patches are cut so densely that neighbours show nearly the same: the strongest few alone would
+    be one place.
     """
     taken: list[int] = []
     for number in order:
@@ -218,8 +223,8 @@ def occlusion_map(patch: NDArray[np.uint8], weigh: Weigh) -> FloatArray:
         weigh: asks the network.
 
     Returns:
-        (n_cells, n_cells), rows before columns, in nats: the mean loss of the squares that cover the cell. Above 0
-        what is there speaks for the decision. Where there is no ink it is 0.
+        (n_cells, n_cells), rows before columns, in nats: the mean loss of the squares that cover
+        the cell. Above 0 what is there speaks for the decision. Where there is no ink it is 0.
     """
     edges = np.linspace(0, len(patch), 2 * _WINDOWS_PER_SIDE + 1).round().astype(int)
     n_cells = len(edges) - 1
@@ -288,7 +293,9 @@ def _similar(
 
 
 def _places(identifier: WriterIdentifier, grey: NDArray[np.uint8], lines: ImageLines, plan: PatchPlan) -> FloatArray:
-    """Where the patches lie on the image, which may have been turned and cut before its lines were scaled."""
+    """Where the patches lie on the image, which may have been turned and cut before its lines were
+    scaled.
+    """
     ink = identifier.record.ink
     page = read_page(grey, lines.unit, ink)
     regions = [place_of_line(page, line, ink) for line in page.lines]

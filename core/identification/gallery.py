@@ -1,4 +1,6 @@
-"""Training patches that a model shows as examples of each writer's hand, with their points in its embedding."""
+"""Training patches that a model shows as examples of each writer's hand, with their points in its
+embedding.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,8 +82,8 @@ def choose_gallery(
 ) -> Gallery:
     """Choose patches that differ as much as can be, so that few show all that a hand does.
 
-    Farthest first (Gonzalez 1985): the patch in the writer's middle, then always the one that is least like those
-    chosen.
+    Farthest first (Gonzalez 1985): the patch in the writer's middle, then always the one that is
+    least like those chosen.
 
     Args:
         pixels: (n_patches, size_px, size_px) of candidates.

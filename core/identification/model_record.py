@@ -32,11 +32,14 @@ class ModelRecord:
         test_hash: of the sealed test pages alone.
         scores: final scores by name, of validation unless the name says otherwise.
         version: of whosehand.
-        warning: what everyone must know who sees the scores, such as that the split leaks; empty if nothing.
-        unit: what all images were that it was trained on; `auto` where they differed or nobody has said so.
-        calibrations: of images, and of pages where the corpus has pages of several images; empty for a trial's
-            network, which ranks well but whose probabilities mean little.
-        own_module: module of the user's own that the network's layers may be of; a copy lies beside the network.
+        warning: what everyone must know who sees the scores, such as that the split leaks; empty if
+            nothing.
+        unit: what all images were that it was trained on; `auto` where they differed or nobody has
+            said so.
+        calibrations: of images, and of pages where the corpus has pages of several images; empty
+            for a trial's network, which ranks well but whose probabilities mean little.
+        own_module: module of the user's own that the network's layers may be of; a copy lies beside
+            the network.
     """
 
     writer_ids: tuple[str, ...]
@@ -53,7 +56,9 @@ class ModelRecord:
     own_module: str = ""
 
     def calibration(self, n_lines: int) -> Calibration | None:
-        """The calibration for an image with so many lines: that of pages for several, if there is one."""
+        """The calibration for an image with so many lines: that of pages for several, if there is
+        one.
+        """
         of_unit: dict[str, Calibration] = {item.unit: item for item in self.calibrations}
         return (of_unit.get("page") if n_lines > 1 else None) or of_unit.get("image")
 
@@ -101,7 +106,8 @@ class ModelRecord:
 
 @contextmanager
 def own_layers(folder: Path) -> Iterator[None]:
-    """Import the user's own module that a saved network's layers are of, so that Keras knows them while it is loaded.
+    """Import the user's own module that a saved network's layers are of, so that Keras knows them
+    while it is loaded.
 
     Args:
         folder: with the record, and the copy of the module beside it.

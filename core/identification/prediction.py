@@ -1,6 +1,7 @@
 """Whose hand it is, as a model answers: for an image, for a page, for all images together.
 
-One type all the way: the network's process makes it, JSON carries it, commands print it and the gate scores it.
+One type all the way: the network's process makes it, JSON carries it, commands print it and the
+gate scores it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,11 +31,12 @@ class Prediction:
 
     Attributes:
         image: its path, or its id in a corpus.
-        ranking: the writers that the model knows, the most probable first. Where all are there, their probabilities
-            sum to 1, as if the image were by one of them.
-        none_of_these: the share of unknown writers' images that look at least as much like a known writer; near 1 it
-            is by an unknown writer. `None` for a network without calibration.
-        is_known: whether it is taken for one of the known writers, at the record's false accept rate.
+        ranking: the writers that the model knows, the most probable first. Where all are there,
+            their probabilities sum to 1, as if the image were by one of them.
+        none_of_these: the share of unknown writers' images that look at least as much like a known
+            writer; near 1 it is by an unknown writer. `None` for a network without calibration.
+        is_known: whether it is taken for one of the known writers, at the record's false accept
+            rate.
         n_lines: text lines found.
         n_patches: patches asked.
         calibrated_on: `image` or `page`, whose temperature and unknown writers were used.
@@ -114,8 +116,8 @@ def combine(predictions: Sequence[Prediction], record: ModelRecord | None = None
 
     Args:
         predictions: at least one, each with all writers.
-        record: of the model. Its calibrations are undone for the mean, and that of as many lines is put on; without
-            it the calibrated probabilities are averaged as they are.
+        record: of the model. Its calibrations are undone for the mean, and that of as many lines is
+            put on; without it the calibrated probabilities are averaged as they are.
     """
     writer_ids = record.writer_ids if record else tuple(writer.writer_id for writer in predictions[0].ranking)
     means = np.zeros(len(writer_ids))

@@ -1,7 +1,8 @@
 """Whose hand wrote this image? A network with its record, from pixels to ranked writers.
 
-The images go the way of the evaluation: lines are found and scaled as in training, patches spaced evenly over the ink,
-their log-probabilities averaged, and the mean made into probabilities by the temperature of the record.
+The images go the way of the evaluation: lines are found and scaled as in training, patches spaced
+evenly over the ink, their log-probabilities averaged, and the mean made into probabilities by the
+temperature of the record.
 """
 
 from contextlib import suppress
@@ -62,7 +63,8 @@ class WriterIdentifier:
         Args:
             grey: (height, width), as `core.pages.image_files` gives it: dark ink on light paper.
             name: of the image in errors.
-            read_as: a single line, a page whose lines are to be found, a form, or what the ink tells.
+            read_as: a single line, a page whose lines are to be found, a form, or what the ink
+                tells.
 
         Raises:
             ImageError: if there is no handwriting on it.
@@ -75,8 +77,8 @@ class WriterIdentifier:
     def read_lines(self, grey: NDArray[np.uint8], name: str, read_as: Unit = "auto") -> ImageLines:
         """Find the lines of an image and scale them as in training.
 
-        A network that was trained on forms is likely to be given forms: where nothing is said, the print of one is
-        looked for and cut off.
+        A network that was trained on forms is likely to be given forms: where nothing is said, the
+        print of one is looked for and cut off.
         """
         if read_as == "auto" and self.record.unit == "form":
             with suppress(ImageError):  # no form

@@ -1,4 +1,5 @@
-"""The typed point from which a network and its training are made, the default space, and the plan of layers.
+"""The typed point from which a network and its training are made, the default space, and the plan
+of layers.
 
 The plan says what a network will look like before it is built: sizes, weights and arithmetic,
 without TensorFlow. It refuses points that cannot become a network, in microseconds, so that a
@@ -58,8 +59,8 @@ class Hyperparameters:
     """Everything that a sweep may vary about a network and its training, with sensible defaults.
 
     Attributes:
-        input_px: side of the square that the network sees; the patch is average-pooled to it (113 px as it is,
-            or 56 px by 2).
+        input_px: side of the square that the network sees; the patch is average-pooled to it (113
+            px as it is, or 56 px by 2).
         n_blocks: blocks of convolutions, each followed by a 2x2 pooling.
         filters: number of filters of the first block's convolutions.
         filters_growth: factor from one block's filters to the next one's, rounded to whole filters.
@@ -69,19 +70,20 @@ class Hyperparameters:
         stem_stride: stride of the first convolution in px.
         pooling: `max` or `average`, at the end of each block.
         batch_norm: normalise after each convolution; the convolutions then have no bias.
-        head: how the last feature map becomes a vector: `flatten`, `global_average`, `global_max`, or
-            `global_average_max` (both, one after the other).
+        head: how the last feature map becomes a vector: `flatten`, `global_average`, `global_max`,
+            or `global_average_max` (both, one after the other).
         n_dense: dense layers between head and output.
         dense_1: units of the first dense layer; unused where there is none.
         dense_2: units of the second dense layer; unused where there is none.
         dense_3: units of the third dense layer; unused where there is none.
         dropout: share of the inputs that is dropped before every dense layer and before the output.
-        optimizer: how weights follow gradients: `adam`, `adamw`, `sgd` (Nesterov momentum 0.9) or `rmsprop`.
+        optimizer: how weights follow gradients: `adam`, `adamw`, `sgd` (Nesterov momentum 0.9) or
+            `rmsprop`.
         learning_rate: the highest learning rate of the fit.
-        schedule: how the learning rate moves: `constant`, or `cosine`: a linear warm-up over the first 5 % of the
-            horizon, then half a cosine down to zero at its end.
-        weight_decay: how fast kernels shrink, per step and times the learning rate (decoupled); used by `adamw`
-            and `sgd`.
+        schedule: how the learning rate moves: `constant`, or `cosine`: a linear warm-up over the
+            first 5 % of the horizon, then half a cosine down to zero at its end.
+        weight_decay: how fast kernels shrink, per step and times the learning rate (decoupled);
+            used by `adamw` and `sgd`.
         label_smoothing: share of the target that is spread over all writers.
         batch_size: patches in one training step.
         augmentation: how much training patches are distorted, from 0 (not at all) to 1.
@@ -160,8 +162,9 @@ class Hyperparameters:
 def seed_recipe() -> Hyperparameters:
     """The published three-block patch CNN: the baseline of every sweep, and its trial 0.
 
-    56x56 inputs, 32/64/128 filters (5x5 with stride 2, then 3x3), max-pooling after each, dropout 0.5 before the dense
-    layers of 512 and 256 and before the output, Adam at 1e-3: 827,698 weights for 50 writers.
+    56x56 inputs, 32/64/128 filters (5x5 with stride 2, then 3x3), max-pooling after each, dropout
+    0.5 before the dense layers of 512 and 256 and before the output, Adam at 1e-3: 827,698 weights
+    for 50 writers.
     """
     return Hyperparameters(
         input_px=56,
@@ -189,10 +192,12 @@ def seed_recipe() -> Hyperparameters:
 
 
 def default_space() -> SearchSpace:
-    """The space that a sweep searches if its file names none; it holds the seed recipe and the defaults.
+    """The space that a sweep searches if its file names none; it holds the seed recipe and the
+    defaults.
 
-    Every point of it can be built for patches of 113 px. One forward pass of a patch costs at most 50 times the seed
-    recipe's arithmetic, half of the points less than 3 times (`plan_layers` counts it).
+    Every point of it can be built for patches of 113 px. One forward pass of a patch costs at most
+    50 times the seed recipe's arithmetic, half of the points less than 3 times (`plan_layers`
+    counts it).
     """
     return SearchSpace(
         (
@@ -250,8 +255,8 @@ def plan_layers(hyperparameters: Hyperparameters, patch_px: int, n_writers: int)
         n_writers: length of the output, at least 2.
 
     Raises:
-        ModelError: if the input cannot be shrunk as asked, the feature map shrinks to nothing, or there would be more
-            than 50 million weights.
+        ModelError: if the input cannot be shrunk as asked, the feature map shrinks to nothing, or
+            there would be more than 50 million weights.
     """
     if n_writers < 2:
         raise ModelError(f"A network must tell 2 writers or more apart, but got {n_writers=}.")
@@ -291,7 +296,9 @@ def possible_inputs(patch_px: int) -> tuple[int, ...]:
 
 
 def convolutions_of(hyperparameters: Hyperparameters, block: int) -> Iterator[tuple[int, int]]:
-    """Give (side of the kernel, stride) of each convolution of a block, counted from 0; padding is `same`."""
+    """Give (side of the kernel, stride) of each convolution of a block, counted from 0; padding is
+    `same`.
+    """
     for place in range(hyperparameters.convolutions_per_block):
         is_stem = block == 0 and place == 0
         yield (

@@ -2,8 +2,8 @@
 
 Both run on a twin: the same network with the same weights, made of faster layers. Keras 3 computes
 batch norm from single arithmetic operations. TensorFlow's fused kernel does the same in one pass,
-and a network with batch norm trains 1.3 to 1.7 times as fast with it on a CPU. The fused layer lives
-in the twin only: what is saved is the original, which loads with plain Keras.
+and a network with batch norm trains 1.3 to 1.7 times as fast with it on a CPU. The fused layer
+lives in the twin only: what is saved is the original, which loads with plain Keras.
 
 A network of the user's own is its own twin: nothing is known of its layers.
 """
@@ -23,18 +23,20 @@ NETWORK_NAME = "patch_cnn"
 LOGITS_LAYER = "logits"
 """The last layer with weights: its outputs are log probabilities up to a constant of each patch."""
 EMBEDDING_LAYER = "embedding"
-"""Whose output is the embedding of a network of the user's own, where it has a layer of that name."""
+"""Whose output is the embedding of a network of the user's own, where it has a layer of that
+name."""
 _LEAST_PROBABILITY = 1e-7  # of a network of the user's own; Keras' own losses floor there, too
 
 
 class Predictor:
     """A network, traced once and used often, for instance after every epoch of a fit.
 
-    Log probabilities come from the logits in float32: the logarithm of a softmax would lose all that is below 1e-38,
-    and a page's score is the mean of such logarithms.
+    Log probabilities come from the logits in float32: the logarithm of a softmax would lose all
+    that is below 1e-38, and a page's score is the mean of such logarithms.
 
     Attributes:
-        model: a network of `build_model`, or the user's own; its weights at the time of each call count.
+        model: a network of `build_model`, or the user's own; its weights at the time of each call
+            count.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -47,7 +49,8 @@ class Predictor:
         """Predict.
 
         Args:
-            batches: each (n, height, width, 1), 0 ink to 255 paper; n may differ from batch to batch.
+            batches: each (n, height, width, 1), 0 ink to 255 paper; n may differ from batch to
+                batch.
 
         Returns:
             (sum of n, n_writers), natural logarithms, each row's exponentials sum to 1.
@@ -61,7 +64,8 @@ class Predictor:
 
 
 class Embedder:
-    """The network up to its last layer with weights; near points are patches that it takes for one hand's.
+    """The network up to its last layer with weights; near points are patches that it takes for one
+    hand's.
 
     Args:
         model: a network of `build_model`, whose weights are copied, or the user's own.
@@ -80,7 +84,8 @@ class Embedder:
         """Embed patches.
 
         Args:
-            batches: each (n, height, width, 1), 0 ink to 255 paper; n may differ from batch to batch.
+            batches: each (n, height, width, 1), 0 ink to 255 paper; n may differ from batch to
+                batch.
 
         Returns:
             (sum of n, n_dimensions), each row of length 1, so that products of rows are cosines.
@@ -104,7 +109,9 @@ def is_own(model: keras.Model) -> bool:
 
 
 def network_to_train(model: keras.Model) -> "keras.Model | OwnNetwork":
-    """What is trained and asked, from patches to logits: the fast twin, or a network of the user's own itself."""
+    """What is trained and asked, from patches to logits: the fast twin, or a network of the user's
+    own itself.
+    """
     return OwnNetwork(model) if is_own(model) else fast_twin(model)
 
 
@@ -135,21 +142,26 @@ class OwnNetwork:
         return list(self._model.losses)
 
     def __call__(self, patches: tf.Tensor, training: bool) -> tf.Tensor:
-        """Logits (n, n_writers): what the softmax was given, or the logarithms of the probabilities.
+        """Logits (n, n_writers): what the softmax was given, or the logarithms of the
+        probabilities.
 
-        Logarithms lose what is below 1e-7, so that the network's last layer had better be a softmax.
+        Logarithms lose what is below 1e-7, so that the network's last layer had better be a
+        softmax.
         """
         probabilities = self._model(patches, training=training)
-        # Keras' own losses look there too: no other way leads from a softmax back to what it was given.
+        # Keras' own losses look there too: no other way leads from a softmax back to what it was
+        # given.
         logits = getattr(probabilities, "_keras_logits", None)
         return tf.math.log(tf.maximum(probabilities, _LEAST_PROBABILITY)) if logits is None else logits
 
 
 def fast_twin(model: keras.Model) -> keras.Model:
-    """Clone a network of `build_model`, up to the logits, with variables of its own and the same values.
+    """Clone a network of `build_model`, up to the logits, with variables of its own and the same
+    values.
 
     Returns:
-        A model from patches to logits (n, n_writers), float32. Its variables are the original's, in the same order.
+        A model from patches to logits (n, n_writers), float32. Its variables are the original's, in
+        the same order.
 
     Raises:
         ModelError: if the model has no layer `logits`.

@@ -15,10 +15,12 @@ _MOMENTUM = 0.9
 def build_model(
     hyperparameters: Hyperparameters, patch_shape: Sequence[int], n_writers: int, seed: int = 0
 ) -> keras.Model:
-    """Build the patch network, uncompiled, of Keras' own layers only: a saved model loads without this package.
+    """Build the patch network, uncompiled, of Keras' own layers only: a saved model loads without
+    this package.
 
-    Scaling, inversion (ink 1, paper 0) and shrinking are layers of it, so that it takes patches as they are stored.
-    Under the policy `mixed_bfloat16` the logits and the softmax are still computed in float32.
+    Scaling, inversion (ink 1, paper 0) and shrinking are layers of it, so that it takes patches as
+    they are stored. Under the policy `mixed_bfloat16` the logits and the softmax are still computed
+    in float32.
 
     Args:
         hyperparameters: of the network; those of the training are not looked at.
@@ -27,8 +29,9 @@ def build_model(
         seed: of the first weights and of dropout.
 
     Returns:
-        A model from patches (n, height, width, 1) of any number type, 0 ink to 255 paper, to probabilities
-        (n, n_writers) in float32. Its layer `logits` gives their logarithms up to a constant.
+        A model from patches (n, height, width, 1) of any number type, 0 ink to 255 paper, to
+        probabilities (n, n_writers) in float32. Its layer `logits` gives their logarithms up to a
+        constant.
 
     Raises:
         ModelError: if no such network can be built, or it would have more than 50 million weights.

@@ -1,7 +1,8 @@
-"""TensorFlow, imported without what its C++ parts print to standard error before they can be told not to.
+"""TensorFlow, imported without what its C++ parts print to standard error before they can be told
+not to.
 
-Import this module before anything of TensorFlow or Keras. (TensorFlow 2.21 prints some lines before it reads
-TF_CPP_MIN_LOG_LEVEL.) If the import fails, everything that was printed is shown.
+Import this module before anything of TensorFlow or Keras. (TensorFlow 2.21 prints some lines before
+it reads TF_CPP_MIN_LOG_LEVEL.) If the import fails, everything that was printed is shown.
 """
 
 import os
@@ -15,7 +16,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hold back what the process, C++ included, writes to standard error; show it if the block raises."""
+    """Hold back what the process, C++ included, writes to standard error; show it if the block
+    raises.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -1,4 +1,5 @@
-"""Patches to batches: augmented, and made in the background while the network trains on the batch before.
+"""Patches to batches: augmented, and made in the background while the network trains on the batch
+before.
 
 NumPy and OpenCV only: a training loop hands the arrays to Keras as they are.
 
@@ -78,15 +79,16 @@ class TrainingFeed:
     def batches(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """Iterate over the batches of an epoch.
 
-        A background thread works up to `N_AHEAD` batches ahead. It ends with the iterator, also when that is closed
-        or dropped early; what goes wrong in it is raised here.
+        A background thread works up to `N_AHEAD` batches ahead. It ends with the iterator, also
+        when that is closed or dropped early; what goes wrong in it is raised here.
 
         Args:
             epoch: not negative.
             start_batch: the first batch wanted, from 0 to `n_batches(epoch)`.
 
         Returns:
-            Patches (batch_size, size_px, size_px, 1), 0 is ink and 255 paper, and labels (batch_size,).
+            Patches (batch_size, size_px, size_px, 1), 0 is ink and 255 paper, and labels
+            (batch_size,).
 
         Raises:
             PatchError: if there is no such batch.
@@ -107,7 +109,8 @@ class TrainingFeed:
 
 
 def evaluation_batches(store: LineStore, plan: PatchPlan, batch_size: int) -> Iterator[NDArray[np.uint8]]:
-    """Iterate over the patches of a plan in its order, unchanged, also made ahead in the background.
+    """Iterate over the patches of a plan in its order, unchanged, also made ahead in the
+    background.
 
     Returns:
         Patches (batch_size, size_px, size_px, 1); the last batch may be smaller.
@@ -124,11 +127,11 @@ def evaluation_batches(store: LineStore, plan: PatchPlan, batch_size: int) -> It
 def augment_patches(patches: NDArray[np.uint8], strength: float, generator: np.random.Generator) -> NDArray[np.uint8]:
     """Change each patch at random.
 
-    Every change is drawn on its own from a range that grows in proportion to `strength`. What a map brings in from
-    outside a patch is paper.
+    Every change is drawn on its own from a range that grows in proportion to `strength`. What a map
+    brings in from outside a patch is paper.
 
-    OpenCV's thread setting belongs to the whole process and is left alone: patches are too small for OpenCV to divide
-    (measured at 113 pixels: 99 % of the work stays in the calling thread).
+    OpenCV's thread setting belongs to the whole process and is left alone: patches are too small
+    for OpenCV to divide (measured at 113 pixels: 99 % of the work stays in the calling thread).
 
     Args:
         patches: (n, height, width), 0 is ink, 255 paper; not changed.
@@ -157,7 +160,8 @@ def augment_patches(patches: NDArray[np.uint8], strength: float, generator: np.r
 
 
 def make_ahead(make: Callable[[int], T], numbers: range) -> Iterator[T]:
-    """Yield `make(number)` for all numbers in order, made by one background thread, up to `N_AHEAD` ahead.
+    """Yield `make(number)` for all numbers in order, made by one background thread, up to `N_AHEAD`
+    ahead.
 
     The thread starts with the first item and ends with the iterator, however that ends.
     """
@@ -197,6 +201,8 @@ def _draw_tones(n: int, strength: float, generator: np.random.Generator) -> NDAr
 
 
 def _change_stroke(patch: NDArray[np.uint8], stroke: float) -> NDArray[np.uint8]:
-    """Mix a patch with its own ink one pixel wider (`stroke > 0`) or narrower, in the proportion |stroke|."""
+    """Mix a patch with its own ink one pixel wider (`stroke > 0`) or narrower, in the proportion
+    |stroke|.
+    """
     spread = cv2.erode(patch, _CROSS) if stroke > 0 else cv2.dilate(patch, _CROSS)
     return cv2.addWeighted(spread, abs(stroke), patch, 1 - abs(stroke), 0).astype(np.uint8, copy=False)

@@ -1,8 +1,9 @@
 """Where a patch may lie in a line, where enough ink is under it, and how places are drawn fairly.
 
 A patch of side p fits a line of H x W pixels at (W - p + 1) * (H - p + 1) offsets; a line narrower
-than a patch has one offset a row, and is padded with paper on both sides. Most offsets of a line are
-inked in long runs, so runs are what is kept: a few numbers a line instead of one for every offset.
+than a patch has one offset a row, and is padded with paper on both sides. Most offsets of a line
+are inked in long runs, so runs are what is kept: a few numbers a line instead of one for every
+offset.
 
 Shares and draws work on numbers. The offsets of all groups (lines or writers) are numbered through:
 group 0 holds the numbers 0 to n_per_group[0] - 1, group 1 the next ones, and so on.
@@ -24,7 +25,8 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class InkedOffsets:
-    """All inked offsets of some lines, numbered through: line by line, row by row, from left to right.
+    """All inked offsets of some lines, numbered through: line by line, row by row, from left to
+    right.
 
     Attributes:
         n_per_line: (n_lines,) inked offsets of each line.
@@ -158,10 +160,11 @@ def share_equally(n_per_group: Indices, n_total: int, generator: np.random.Gener
 
 
 def draw_distinct(n_per_group: Indices, n_wanted: Indices, generator: np.random.Generator) -> Indices:
-    """Draw numbers without replacement from each group, every subset of the wanted size equally likely.
+    """Draw numbers without replacement from each group, every subset of the wanted size equally
+    likely.
 
-    What was drawn twice is drawn again. Where more than half of a group is wanted, it is drawn what stays out; so
-    each round settles at least half of what is open, on average, and a few rounds do.
+    What was drawn twice is drawn again. Where more than half of a group is wanted, it is drawn what
+    stays out; so each round settles at least half of what is open, on average, and a few rounds do.
 
     Args:
         n_per_group: (n_groups,) size of each group.
@@ -192,7 +195,9 @@ def count_by_group(numbers: Indices, n_per_group: Indices) -> Indices:
 
 
 def _mark_ink(store: LineSource, line: int) -> NDArray[np.uint8]:
-    """Mark as many of a line's darkest pixels as the store has counted as ink (whether tone is normalised or not)."""
+    """Mark as many of a line's darkest pixels as the store has counted as ink (whether tone is
+    normalised or not).
+    """
     pixels = store.pixels(line)
     n_up_to_level = np.cumsum(np.bincount(pixels.ravel(), minlength=256))
     n_ink = int(store.n_ink(line)[-1])

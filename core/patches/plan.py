@@ -1,6 +1,7 @@
 """Which patches: random ones under a cap for training, evenly spaced ones for evaluation.
 
-Both are plans: places in a line store and labels, a few bytes a patch. Pixels are read when a batch needs them.
+Both are plans: places in a line store and labels, a few bytes a patch. Pixels are read when a batch
+needs them.
 """
 
 from collections.abc import Hashable, Sequence
@@ -67,15 +68,17 @@ class PatchPlan:
 class PatchSampler:
     """Draws the training patches of each epoch.
 
-    A line gives at most `fraction` of its possible offsets per epoch, never one twice, and never a near-empty one.
-    With `balance` the writers have equal shares; what a writer is short of goes to the others in equal parts.
-    Within a writer every allowed patch is equally likely. An epoch's plan depends on seed and epoch (and on which
-    images, of which store) only, not on the epochs planned before.
+    A line gives at most `fraction` of its possible offsets per epoch, never one twice, and never a
+    near-empty one. With `balance` the writers have equal shares; what a writer is short of goes to
+    the others in equal parts. Within a writer every allowed patch is equally likely. An epoch's
+    plan depends on seed and epoch (and on which images, of which store) only, not on the epochs
+    planned before.
 
     Attributes:
         store: the line store.
         settings: as given.
-        n_patches_per_epoch: `settings.patches_per_epoch`, or all that the cap allows if that is less.
+        n_patches_per_epoch: `settings.patches_per_epoch`, or all that the cap allows if that is
+            less.
     """
 
     def __init__(
@@ -90,7 +93,8 @@ class PatchSampler:
         """Test the ink of all offsets.
 
         Args:
-            store: holds the lines; images without a line in it are passed over (the store says why: `store.unusable`).
+            store: holds the lines; images without a line in it are passed over (the store says why:
+                `store.unusable`).
             image_ids: to draw from; their order has no influence.
             writer_ids: class k of a model is writer_ids[k].
             settings: of the patches.
@@ -98,8 +102,8 @@ class PatchSampler:
             leak: where the split is leaky, which lines and offsets of the images are for training.
 
         Raises:
-            PatchError: if a patch is higher than the lines, an image's writer is not in `writer_ids`, a writer has no
-                patch with enough ink, or the seed is negative.
+            PatchError: if a patch is higher than the lines, an image's writer is not in
+                `writer_ids`, a writer has no patch with enough ink, or the seed is negative.
         """
         if seed < 0:
             raise PatchError(f"A seed must not be negative, but got {seed}.")
@@ -164,24 +168,26 @@ def evaluation_plan(
 ) -> PatchPlan:
     """Space patches evenly over the inked offsets of each image, all its lines together.
 
-    An image with fewer inked offsets than `per_image` gives them all; one with none gives its most inked patch, so
-    that every image with a line gets a decision.
+    An image with fewer inked offsets than `per_image` gives them all; one with none gives its most
+    inked patch, so that every image with a line gets a decision.
 
     Args:
-        store: holds the lines; images without a line in it are passed over (the store says why: `store.unusable`).
+        store: holds the lines; images without a line in it are passed over (the store says why:
+            `store.unusable`).
         image_ids: to evaluate; their order has no influence.
         writer_ids: class k of a model is writer_ids[k]; `None` where the writers are not known.
         settings: of the patches.
         per_image: most patches of one image, at least 1.
         leak: where the split is leaky, which lines and offsets of the images are for evaluation.
-        by: `page` spaces them over all images of a page, as if the whole page were one image; `line` over each line.
+        by: `page` spaces them over all images of a page, as if the whole page were one image;
+            `line` over each line.
 
     Returns:
         Patches in the order of the store, those of one image and line together.
 
     Raises:
-        PatchError: if no image has a line, a patch is higher than the lines, an image's writer is not in
-            `writer_ids`, or `per_image` is below 1.
+        PatchError: if no image has a line, a patch is higher than the lines, an image's writer is
+            not in `writer_ids`, or `per_image` is below 1.
     """
     if per_image < 1:
         raise PatchError(f"`per_image >= 1` must hold, but got {per_image=}.")

@@ -1,4 +1,6 @@
-"""What a network said of each patch of a plan, kept as a file, so that it is asked once and looked at often."""
+"""What a network said of each patch of a plan, kept as a file, so that it is asked once and looked
+at often.
+"""
 
 import zipfile
 from collections.abc import Sequence
@@ -97,7 +99,8 @@ def dense_plan(
     per_line: int,
     leak: LeakySubset | None = None,
 ) -> PatchPlan:
-    """Space patches evenly over each line (not each image, as an evaluation does), at most `per_line` of each.
+    """Space patches evenly over each line (not each image, as an evaluation does), at most
+    `per_line` of each.
 
     Raises:
         PatchError: as `core.patches.plan.evaluation_plan`.
@@ -108,8 +111,9 @@ def dense_plan(
 def accuracy_by_amount(answers: PatchAnswers, store: LineStore, seed: int = 0) -> tuple[AccuracyAt, ...]:
     """Score decisions from 1, 2, 4, ... patches of a line, from whole lines and from whole pages.
 
-    Few patches are drawn at random from each line, `_N_DRAWS` times, and the draws averaged; a line with fewer patches
-    gives all it has. Counts that no line exceeds are left out, and pages where the corpus has none.
+    Few patches are drawn at random from each line, `_N_DRAWS` times, and the draws averaged; a line
+    with fewer patches gives all it has. Counts that no line exceeds are left out, and pages where
+    the corpus has none.
 
     Args:
         answers: of `dense_plan`.

@@ -1,4 +1,5 @@
-"""Where a network goes wrong: whether its probabilities can be taken at their word, and who is taken for whom.
+"""Where a network goes wrong: whether its probabilities can be taken at their word, and who is
+taken for whom.
 
 The reliability diagram has bins of equal numbers of decisions, not of equal width (Nguyen and
 O'Connor, "Posterior calibration and exploratory analysis for natural language processing models",
@@ -40,9 +41,9 @@ class Reliability:
 
     Attributes:
         bins: the lowest probabilities first.
-        ece: expected calibration error, 0 to 1: the mean distance of probability and share right over the bins,
-            weighted by decisions (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017). Few decisions raise it by
-            chance: see `excess_calibration_error`.
+        ece: expected calibration error, 0 to 1: the mean distance of probability and share right
+            over the bins, weighted by decisions (Naeini, Cooper and Hauskrecht 2015; Guo et al.
+            2017). Few decisions raise it by chance: see `excess_calibration_error`.
         n: decisions.
         mean_probability: of all.
         share_right: of all.
@@ -56,14 +57,16 @@ class Reliability:
 
 
 def measure_reliability(probabilities: Floats, is_right: NDArray[np.bool_]) -> Reliability:
-    """Compare probabilities with what came true, in up to `N_BINS` bins of at least `LEAST_IN_BIN` decisions.
+    """Compare probabilities with what came true, in up to `N_BINS` bins of at least `LEAST_IN_BIN`
+    decisions.
 
     Args:
         probabilities: (n,) of the named writers, 0 to 1.
         is_right: (n,) whether the named writer was the right one.
 
     Raises:
-        ValueError: if there is no decision, the lengths differ or a probability lies outside of 0 to 1.
+        ValueError: if there is no decision, the lengths differ or a probability lies outside of 0
+            to 1.
 
     >>> round(measure_reliability(np.full(100, 0.9), np.arange(100) % 10 > 0).ece, 3)
     0.0
@@ -82,10 +85,11 @@ def measure_reliability(probabilities: Floats, is_right: NDArray[np.bool_]) -> R
 
 
 def excess_calibration_error(probabilities: Floats, is_right: NDArray[np.bool_], seed: int = 0) -> tuple[float, float]:
-    """The calibration error beyond what chance gives a perfectly calibrated model with as many decisions.
+    """The calibration error beyond what chance gives a perfectly calibrated model with as many
+    decisions.
 
-    Right and wrong are drawn from the stated probabilities, many times (consistency resampling: Bröcker and Smith
-    2007).
+    Right and wrong are drawn from the stated probabilities, many times (consistency resampling:
+    Bröcker and Smith 2007).
 
     Args:
         probabilities: (n,) of the named writers.
@@ -93,8 +97,8 @@ def excess_calibration_error(probabilities: Floats, is_right: NDArray[np.bool_],
         seed: of the draws.
 
     Returns:
-        The error less its mean under chance (not below 0), and the share of draws with at least as large an error:
-        small where the probabilities are wrong beyond chance.
+        The error less its mean under chance (not below 0), and the share of draws with at least as
+        large an error: small where the probabilities are wrong beyond chance.
 
     Raises:
         ValueError: as `measure_reliability` does.
@@ -134,8 +138,8 @@ class ConfusedPair:
 def order_by_confusion(confusion: NDArray[np.number]) -> NDArray[np.int64]:
     """Order writers so that those who are taken for each other stand side by side.
 
-    Average linkage over 1 minus the mean share of mutual confusion, with the optimal order of the leaves (Bar-Joseph,
-    Gifford and Jaakkola 2001).
+    Average linkage over 1 minus the mean share of mutual confusion, with the optimal order of the
+    leaves (Bar-Joseph, Gifford and Jaakkola 2001).
 
     Args:
         confusion: (n_writers, n_writers), true writers in rows; counts, or sums of probabilities.
@@ -157,7 +161,8 @@ def order_by_confusion(confusion: NDArray[np.number]) -> NDArray[np.int64]:
 
 
 def confused_pairs(confusion: NDArray[np.integer], n_pairs: int) -> tuple[ConfusedPair, ...]:
-    """The pairs with the highest rates of mutual confusion, the worst first; pairs without any are left out.
+    """The pairs with the highest rates of mutual confusion, the worst first; pairs without any are
+    left out.
 
     Args:
         confusion: (n_writers, n_writers) counts, true writers in rows.

@@ -1,8 +1,8 @@
 """Scores of a network on one subset of a split, with intervals, and where it goes wrong.
 
 The same answers are scored at three levels: of patches, of images and of pages. An image's score is
-the mean log-probability of its patches, normalised again to sum to 1 (a geometric mean, in which one
-sure patch can rule a writer out). A page's score is the mean over all patches of the page.
+the mean log-probability of its patches, normalised again to sum to 1 (a geometric mean, in which
+one sure patch can rule a writer out). A page's score is the mean over all patches of the page.
 """
 
 from collections.abc import Hashable, Sequence
@@ -59,7 +59,8 @@ class WriterScore:
         n_images: images by this writer.
         n_pages: pages by this writer; `None` where the corpus has no pages.
         top1: share of the images that were identified correctly; `None` without images.
-        most_confused_with: whom the wrong images were most often given to; `None` without a wrong image.
+        most_confused_with: whom the wrong images were most often given to; `None` without a wrong
+            image.
         n_confused: how many images that was.
     """
 
@@ -76,9 +77,10 @@ class Evaluation:
     """The scores of one network on one subset of a split.
 
     Attributes:
-        metrics: `patch_`, `image_` and, where there are pages, `page_` with `top1`, `top5` and `macro_f1` (from 0 to 1;
-            no macro-F1 of patches) and `logloss` (nats). Top-5 is top-n where there are n < 5 writers. Macro-F1 is
-            the mean over the writers that have images here.
+        metrics: `patch_`, `image_` and, where there are pages, `page_` with `top1`, `top5` and
+            `macro_f1` (from 0 to 1; no macro-F1 of patches) and `logloss` (nats). Top-5 is top-n
+            where there are n < 5 writers. Macro-F1 is the mean over the writers that have images
+            here.
         intervals: 95 %, by the same names.
         interval_unit: what was drawn again for the intervals, "page" or "image".
         n_interval_units: how many of them there are.
@@ -155,8 +157,8 @@ class Level:
     Attributes:
         log_probabilities: (n_items, n_writers), normalised.
         true: (n_items,) the right classes.
-        units: (n_items,) the independent unit of each item, numbered from 0: its page, or its image where there are
-            no pages.
+        units: (n_items,) the independent unit of each item, numbered from 0: its page, or its image
+            where there are no pages.
         n_patches: (n_items,) patches of each item.
         image_ids: the image of each item; `None` for pages.
         page_ids: the page of each item; `None` where there are no pages.
@@ -178,7 +180,9 @@ class Level:
 
     @cached_property
     def item_scores(self) -> dict[str, FloatArray]:
-        """Those scores whose mean over the items counts; among equal probabilities the lower class goes first."""
+        """Those scores whose mean over the items counts; among equal probabilities the lower class
+        goes first.
+        """
         own = self.log_probabilities[np.arange(len(self.true)), self.true][:, np.newaxis]
         is_before = np.arange(self.log_probabilities.shape[1]) < self.true[:, np.newaxis]
         n_ahead = (self.log_probabilities > own).sum(axis=1) + ((self.log_probabilities == own) & is_before).sum(axis=1)
@@ -196,7 +200,8 @@ class Level:
         return means
 
     def intervals(self, resamples: FloatArray) -> dict[str, Interval]:
-        """Bootstrap the metrics over units; a share of 0 or 1 has the exact interval for as many units.
+        """Bootstrap the metrics over units; a share of 0 or 1 has the exact interval for as many
+        units.
 
         Args:
             resamples: (n_resamples, n_units), how often each unit was drawn.

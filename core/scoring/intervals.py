@@ -79,13 +79,17 @@ def draw_resamples(n_units: int, n_resamples: int, seed: int) -> FloatArray:
 
 
 def bootstrap_means(scores: ClusteredScores, resamples: FloatArray) -> dict[str, Interval]:
-    """Percentile intervals of the mean scores (Efron and Tibshirani 1993, chapter 13), units drawn whole."""
+    """Percentile intervals of the mean scores (Efron and Tibshirani 1993, chapter 13), units drawn
+    whole.
+    """
     n_items = resamples @ scores.n_items
     return {name: _percentiles(resamples @ sums / n_items) for name, sums in scores.sums.items()}
 
 
 def bootstrap_macro_f1(scores: ClusteredScores, resamples: FloatArray) -> Interval:
-    """Percentile interval of macro-F1; in each resample the mean is over the writers that are in it."""
+    """Percentile interval of macro-F1; in each resample the mean is over the writers that are in
+    it.
+    """
     true = resamples @ scores.true
     hits, predicted = resamples @ scores.hits, resamples @ scores.predicted
     present = true > 0
@@ -94,7 +98,8 @@ def bootstrap_macro_f1(scores: ClusteredScores, resamples: FloatArray) -> Interv
 
 
 def exact_interval(share: float, n_units: int) -> Interval:
-    """Clopper-Pearson interval of a share that is 0 or 1, where a bootstrap would claim to be certain.
+    """Clopper-Pearson interval of a share that is 0 or 1, where a bootstrap would claim to be
+    certain.
 
     >>> low, high = exact_interval(1.0, 20)
     >>> round(low, 3), high
@@ -134,7 +139,9 @@ class PairedTest:
 
     @property
     def is_better(self) -> bool:
-        """The first one's log-loss is lower beyond chance, and its correct decisions are not fewer beyond chance."""
+        """The first one's log-loss is lower beyond chance, and its correct decisions are not fewer
+        beyond chance.
+        """
         loses_decisions = self.n_only_second > self.n_only_first and self.p_value < 1 - LEVEL
         return self.logloss_interval[1] < 0 and not loses_decisions
 

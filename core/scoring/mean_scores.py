@@ -9,7 +9,8 @@ from scipy.special import log_softmax
 FloatArray = NDArray[np.float64]
 """Scores, probabilities and their sums."""
 LOG_FLOOR = float(np.log(1e-7))
-"""Log-probabilities of patches below this count as this, so that one certain mistake does not make a score infinite."""
+"""Log-probabilities of patches below this count as this, so that one certain mistake does not make
+a score infinite."""
 
 
 def mean_log_probabilities(
@@ -22,8 +23,8 @@ def mean_log_probabilities(
         groups: the image or page of each patch, length n_patches.
 
     Returns:
-        The groups in the order in which they first appear, and their log-probabilities (n_groups, n_writers), the
-        exponentials of each row summing to 1.
+        The groups in the order in which they first appear, and their log-probabilities (n_groups,
+        n_writers), the exponentials of each row summing to 1.
 
     Raises:
         ValueError: if the lengths differ, or a log-probability is not a number.

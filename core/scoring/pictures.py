@@ -1,4 +1,6 @@
-"""Pictures, each written as one PNG file: patches of each writer, mistakes, learning, and a page as it is read."""
+"""Pictures, each written as one PNG file: patches of each writer, mistakes, learning, and a page as
+it is read.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -53,7 +55,8 @@ def patch_collage(
     Args:
         store: that the plan belongs to.
         plan: the patches to choose from; those of a writer are taken at equal steps of the plan.
-        writer_ids: class k is writer_ids[k]; patches of other classes are left out, writers without patches too.
+        writer_ids: class k is writer_ids[k]; patches of other classes are left out, writers without
+            patches too.
         path: of the PNG file.
         per_writer: most patches in a row.
 
@@ -172,9 +175,11 @@ class PageReading:
 
 
 def page_picture(path: Path, unit: Unit, ink: InkSettings, patches: PatchSettings, picture: Path) -> PageReading:
-    """Draw a page as it is in its file, with the places of its lines and of evenly spaced patches on it.
+    """Draw a page as it is in its file, with the places of its lines and of evenly spaced patches
+    on it.
 
-    The place of a line is what is scaled to the store's height. A line that was turned to be level has a slanted frame.
+    The place of a line is what is scaled to the store's height. A line that was turned to be level
+    has a slanted frame.
 
     Args:
         path: of the page.

@@ -1,4 +1,5 @@
-"""The space in the words of Optuna's trials and KerasTuner's hyperparameters, for code that drives those itself.
+"""The space in the words of Optuna's trials and KerasTuner's hyperparameters, for code that drives
+those itself.
 
 Both are known here by their methods alone, so that nothing of theirs is imported. Names and values
 are the space's own, wherever the library can hold them. KerasTuner turns a choice among values of
@@ -14,7 +15,9 @@ from core.space.dimensions import Categorical, Dimension, Integer, Real, Value, 
 
 
 class Space(Protocol):
-    """What is needed of a `SearchSpace`: this file does not import it, because it is imported there."""
+    """What is needed of a `SearchSpace`: this file does not import it, because it is imported
+    there.
+    """
 
     @property
     def dimensions(self) -> tuple[Dimension, ...]:
@@ -82,7 +85,9 @@ def suggest(space: Space, trial: SuggestingTrial) -> dict[str, Value]:
 
 
 def declare(space: Space, hp: DeclaringHyperParameters) -> dict[str, Value]:
-    """Declare the space to KerasTuner, and read the present point; see `SearchSpace.to_keras_tuner`."""
+    """Declare the space to KerasTuner, and read the present point; see
+    `SearchSpace.to_keras_tuner`.
+    """
     values: dict[str, Value] = {}
     for dimension in space.dimensions:
         with ExitStack() as scopes:
@@ -94,14 +99,18 @@ def declare(space: Space, hp: DeclaringHyperParameters) -> dict[str, Value]:
 
 
 def words_of(dimension: Categorical) -> tuple[Value, ...]:
-    """The choices, or texts for them where a library could not tell them apart (`True == 1 == 1.0`)."""
+    """The choices, or texts for them where a library could not tell them apart (`True == 1 ==
+    1.0`).
+    """
     if len(set(dimension.choices)) == len(dimension.choices):
         return dimension.choices
     return tuple(f"{type(choice).__name__} {choice!r}" for choice in dimension.choices)
 
 
 def on_grid(dimension: Integer | Real, value: float) -> Value:
-    """The dimension's value next to a number that a library made by adding up steps, with the exact type."""
+    """The dimension's value next to a number that a library made by adding up steps, with the exact
+    type.
+    """
     if isinstance(dimension, Integer):
         return int(value)
     low, high, step = dimension.low, dimension.high, dimension.step

@@ -1,7 +1,7 @@
 """One dimension of a search space: an integer, a real or a categorical one, and when it counts.
 
-Every dimension can check a value, say how many values it has, and map a quantile to a value (`at`), which is
-all that sampling, evenly spread designs and grids need.
+Every dimension can check a value, say how many values it has, and map a quantile to a value (`at`),
+which is all that sampling, evenly spread designs and grids need.
 
 Dimensions as plain dicts, the form in which an experiment file states them.
 """
@@ -19,7 +19,9 @@ _TOLERANCE = 1e-9  # of a step: 0.1 + 0.2 has to count as 0.3
 
 
 def is_same_value(left: Value, right: Value) -> bool:
-    """Whether two values are equal and of one type: in Python `True == 1 == 1.0`, in a space they are three values."""
+    """Whether two values are equal and of one type: in Python `True == 1 == 1.0`, in a space they
+    are three values.
+    """
     return type(left) is type(right) and left == right
 
 
@@ -28,7 +30,8 @@ class Condition:
     """A dimension counts only where its parent has one of these values.
 
     Attributes:
-        parent: name of an integer or categorical dimension that stands before the child in the space.
+        parent: name of an integer or categorical dimension that stands before the child in the
+            space.
         values: the parent's values for which the child is active.
     """
 
@@ -101,9 +104,12 @@ class Integer:
             raise SpaceError(f"{self.name} must lie in [{self.low}, {self.high}]{by_step}, but got {value}.")
 
     def at(self, quantile: float) -> int:
-        """The value at a quantile in [0, 1]; quantiles spread evenly give values spread evenly (in the logarithm)."""
+        """The value at a quantile in [0, 1]; quantiles spread evenly give values spread evenly (in
+        the logarithm).
+        """
         if self.log:
-            # half a unit more at both ends, so that the end values are as likely as their neighbours
+            # half a unit more at both ends, so that the end values are as likely as their
+            # neighbours
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             return min(max(round(math.exp(low + quantile * (high - low))), self.low), self.high)
         return self.low + self.step * min(int(quantile * self.n_values), self.n_values - 1)
@@ -173,7 +179,9 @@ class Real:
             raise SpaceError(f"{self.name} must lie in [{self.low}, {self.high}]{by_step}, but got {value}.")
 
     def at(self, quantile: float) -> float:
-        """The value at a quantile in [0, 1]; quantiles spread evenly give values spread evenly (in the logarithm)."""
+        """The value at a quantile in [0, 1]; quantiles spread evenly give values spread evenly (in
+        the logarithm).
+        """
         n_values = self.n_values
         if self.step is not None and n_values is not None:
             value = self.low + self.step * min(int(quantile * n_values), n_values - 1)
@@ -195,7 +203,8 @@ class Categorical:
         when: the condition under which the dimension counts; `None` for always.
 
     Raises:
-        SpaceError: if there is no choice, one is there twice, or one is neither a string, number nor bool.
+        SpaceError: if there is no choice, one is there twice, or one is neither a string, number
+            nor bool.
     """
 
     name: str
@@ -277,7 +286,8 @@ _NEEDED = {"integer": ("low", "high"), "real": ("low", "high"), "categorical": (
 def dimension_from_plain(name: str, keys: Mapping[str, Any]) -> Dimension:
     """Build a dimension from its keys in an experiment file.
 
-    Numbers of a real dimension may be strings, since YAML reads `1e-4` (without a point) as a string.
+    Numbers of a real dimension may be strings, since YAML reads `1e-4` (without a point) as a
+    string.
 
     Raises:
         SpaceError: names the dimension, the key and what is allowed.

@@ -1,4 +1,5 @@
-"""All dimensions together: which of them count at a point, what a valid point is, and how points are drawn.
+"""All dimensions together: which of them count at a point, what a valid point is, and how points
+are drawn.
 
 Where a space is small, all of its points can be listed, so that an engine knows when it has been
 everywhere.
@@ -37,8 +38,8 @@ LARGEST = 10_000  # points; a sweep never gets through more, and listing these t
 class SearchSpace:
     """Dimensions in an order in which every parent stands before its children.
 
-    A dimension is active at a point if it has no condition, or if its parent is active and has one of the
-    condition's values. A point holds exactly its active dimensions.
+    A dimension is active at a point if it has no condition, or if its parent is active and has one
+    of the condition's values. A point holds exactly its active dimensions.
 
     Attributes:
         dimensions: at least one, names unique.
@@ -98,7 +99,8 @@ class SearchSpace:
         """Refuse a point that is not in this space.
 
         Raises:
-            SpaceError: if a name is unknown, missing or not active, or a value is not one of its dimension's.
+            SpaceError: if a name is unknown, missing or not active, or a value is not one of its
+                dimension's.
         """
         active = self.active(point)
         for name in point:
@@ -122,7 +124,8 @@ class SearchSpace:
     def restrict(self, values: Point) -> dict[str, Value]:
         """The point of this space that a fuller set of values stands for.
 
-        Inactive and unknown names are left out, and whole numbers become floats where the dimension is real.
+        Inactive and unknown names are left out, and whole numbers become floats where the dimension
+        is real.
 
         Raises:
             SpaceError: if an active name is missing or a value is not one of its dimension's.
@@ -133,11 +136,14 @@ class SearchSpace:
         return point
 
     def sample(self, generator: "np.random.Generator") -> dict[str, Value]:
-        """Draw a point; the number of random draws is the same for every point, whatever is active in it."""
+        """Draw a point; the number of random draws is the same for every point, whatever is active
+        in it.
+        """
         return self.at(generator.random(len(self.dimensions)))
 
     def at(self, quantiles: Iterable[float]) -> dict[str, Value]:
-        """The point at a place in the unit cube: what spreads evenly there spreads evenly in the space.
+        """The point at a place in the unit cube: what spreads evenly there spreads evenly in the
+        space.
 
         Args:
             quantiles: one in [0, 1] for each dimension, inactive ones among them.
@@ -162,9 +168,9 @@ class SearchSpace:
     def with_fixed(self, values: Point) -> "SearchSpace":
         """A space whose every point has these values where the name is active.
 
-        A fixed dimension keeps its place and condition with one choice left, which may lie outside of its
-        former range. A name that the space does not have becomes a dimension with one choice. Dimensions that can
-        no longer be active go away.
+        A fixed dimension keeps its place and condition with one choice left, which may lie outside
+        of its former range. A name that the space does not have becomes a dimension with one
+        choice. Dimensions that can no longer be active go away.
         """
         new = [Categorical(name, (value,)) for name, value in values.items() if name not in self.names]
         kept: dict[str, Dimension] = {dimension.name: dimension for dimension in new}
@@ -190,7 +196,8 @@ class SearchSpace:
         return suggest(self, trial)
 
     def to_keras_tuner(self, hp: DeclaringHyperParameters) -> dict[str, Value]:
-        """Declare every dimension to KerasTuner, conditions as scopes, for a `HyperModel` of your own.
+        """Declare every dimension to KerasTuner, conditions as scopes, for a `HyperModel` of your
+        own.
 
         Args:
             hp: what `HyperModel.build` is given.
@@ -202,10 +209,12 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSpace":
-        """Build a space from what a YAML file holds: for each name its type, range or choices, and condition.
+        """Build a space from what a YAML file holds: for each name its type, range or choices, and
+        condition.
 
-        `{n_dense: {type: integer, low: 0, high: 2}, dense_1: {type: integer, low: 64, high: 512, step: 64,
-        when: {n_dense: [1, 2]}}, batch_norm: {type: categorical, choices: [true, false]}}`
+        `{n_dense: {type: integer, low: 0, high: 2}, dense_1: {type: integer, low: 64, high: 512,
+        step: 64, when: {n_dense: [1, 2]}}, batch_norm: {type: categorical, choices: [true,
+        false]}}`
 
         Raises:
             SpaceError: names the dimension, the key and what is allowed.
@@ -228,7 +237,8 @@ def list_points(space: SearchSpace) -> list[dict[str, Value]] | None:
     """All points in a fixed order, or `None` if they are a continuum or more than `LARGEST`."""
     counts = [dimension.n_values for dimension in space.dimensions]
     finite = [count for count in counts if count is not None]
-    # More than there are where dimensions are conditional, which only makes the limit a little lower.
+    # More than there are where dimensions are conditional, which only makes the limit a little
+    # lower.
     if len(finite) < len(counts) or prod(finite) > LARGEST:
         return None
     return list(_points(space.dimensions, {}))

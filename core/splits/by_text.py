@@ -1,9 +1,11 @@
-"""Divide a corpus so that no text and no page is in two subsets, and every writer is in all of them.
+"""Divide a corpus so that no text and no page is in two subsets, and every writer is in all of
+them.
 
-Where writers copied the same texts, a network can learn how the words of a text look instead of how a writer forms
-letters; here it is judged on words that it has not seen (IAM's writers copied parts of one text corpus, CVL's all
-copied the same few texts). scikit-learn's `StratifiedGroupKFold` keeps texts together, too, but knows one kind of
-group and does not promise every writer a page in every subset. That is a small integer programme, solved by HiGHS.
+Where writers copied the same texts, a network can learn how the words of a text look instead of how
+a writer forms letters; here it is judged on words that it has not seen (IAM's writers copied parts
+of one text corpus, CVL's all copied the same few texts). scikit-learn's `StratifiedGroupKFold`
+keeps texts together, too, but knows one kind of group and does not promise every writer a page in
+every subset. That is a small integer programme, solved by HiGHS.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,8 +30,8 @@ _MAX_NODES = 2_000  # and not seconds: the same corpus must be divided alike on 
 def split_texts(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str] = ()) -> SplitManifest:
     """Deal texts to the subsets.
 
-    Texts that share a page cannot be separated, and go together. Shares are met for each writer as nearly as that
-    allows.
+    Texts that share a page cannot be separated, and go together. Shares are met for each writer as
+    nearly as that allows.
 
     Args:
         index: the corpus.
@@ -37,9 +39,9 @@ def split_texts(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
         unusable: ids of images that cannot be read; they are in no subset.
 
     Raises:
-        SplitError: if the text of an image is not known, a writer has too few texts and `too_few_pages` is `error`
-            (one of whose pages cannot be read is excluded), or the texts cannot be dealt so that every writer is in
-            every subset.
+        SplitError: if the text of an image is not known, a writer has too few texts and
+            `too_few_pages` is `error` (one of whose pages cannot be read is excluded), or the texts
+            cannot be dealt so that every writer is in every subset.
     """
     images = usable_images(index, unusable)
     _check_texts_are_known(index, images)
@@ -129,8 +131,9 @@ def _count(writers: Sequence[str], pages: dict[str, list[str]], bundle_of_page: 
 def _deal(counts: _Counts, subsets: Sequence[Subset], settings: SplitSettings, corpus: str) -> dict[int, Subset]:
     """Solve for the subset of each bundle.
 
-    Unknowns: for each bundle and subset, whether it lies there (bundles run slower than subsets); for each writer and
-    subset, how far the writer's pages there are from the share, which is made small. The seed decides among equals.
+    Unknowns: for each bundle and subset, whether it lies there (bundles run slower than subsets);
+    for each writer and subset, how far the writer's pages there are from the share, which is made
+    small. The seed decides among equals.
     """
     n_writers, n_bundles = counts.n_pages.shape
     n_subsets = len(subsets)
@@ -138,7 +141,8 @@ def _deal(counts: _Counts, subsets: Sequence[Subset], settings: SplitSettings, c
     if n_subsets == 2:
         share["train"] = 1 - settings.validation
     per_writer = counts.n_pages.sum(axis=1)
-    # In hundredths: HiGHS fails on a wish such as 0.999999, nearer to a whole page than its tolerance.
+    # In hundredths: HiGHS fails on a wish such as 0.999999, nearer to a whole page than its
+    # tolerance.
     wanted = np.outer(per_writer, [share[subset] for subset in subsets]).ravel().round(2)
     n_places, n_misses = n_bundles * n_subsets, n_writers * n_subsets
     here = kron(

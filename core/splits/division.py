@@ -32,7 +32,8 @@ def divide(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str
         unusable: ids of images that cannot be read; they are in no subset.
 
     Returns:
-        The manifest. No page is in two subsets, unless `settings.leaky` says so; then the manifest does, too.
+        The manifest. No page is in two subsets, unless `settings.leaky` says so; then the manifest
+        does, too.
 
     Raises:
         SplitError: if the corpus cannot be divided so.
@@ -48,7 +49,8 @@ def divide(index: CorpusIndex, settings: SplitSettings, unusable: Collection[str
 
 
 def leak(manifest: SplitManifest, by: LeakyUnit, seed: int) -> SplitManifest:
-    """Pour training and validation pages together, to be dealt out again by line or patch; test pages stay sealed.
+    """Pour training and validation pages together, to be dealt out again by line or patch; test
+    pages stay sealed.
 
     The share of validation stays as it is.
     """
@@ -69,8 +71,9 @@ def split_by_lists(
         unusable: ids of images that cannot be read; they are in no subset, whatever the lists say.
 
     Raises:
-        SplitError: if a list cannot be read, names something unknown or the same thing twice, if a page would be in
-            two subsets, or if a writer is not in every subset and `too_few_pages` is `error`.
+        SplitError: if a list cannot be read, names something unknown or the same thing twice, if a
+            page would be in two subsets, or if a writer is not in every subset and `too_few_pages`
+            is `error`.
     """
     pages_of_writers(index.images, index.name)  # every page has one writer, or this says so
     listed = _read_lists(index, lists)

@@ -3,9 +3,9 @@
 A division may leak on purpose, and then says so: lines or patches of the same pages lie in training
 and in validation. Published scores are often of such divisions: cut patches out of all images at
 random, then divide the patches. What validation then sees are the same strokes, a few pixels aside.
-Here a leaky division by patch does the same: every line is trained on, a random share of its offsets
-is held back, and validation patches are of these. They overlap with training patches as in the
-published recipe.
+Here a leaky division by patch does the same: every line is trained on, a random share of its
+offsets is held back, and validation patches are of these. They overlap with training patches as in
+the published recipe.
 """
 
 import hashlib
@@ -39,11 +39,12 @@ class SplitManifest:
         train: image ids, in the order of the corpus.
         validation: likewise.
         test: likewise; sealed until promotion.
-        excluded_writers: the writers that are in no subset, because they have too few pages for all of them.
+        excluded_writers: the writers that are in no subset, because they have too few pages for all
+            of them.
         settings: the settings that the division was made with.
         choice: who takes part, and whom and what that excludes; `None` where all do.
-        leaky: how lines or patches of the same images are dealt out; then `train` and `validation` are the same
-            images. `None` for every honest division.
+        leaky: how lines or patches of the same images are dealt out; then `train` and `validation`
+            are the same images. `None` for every honest division.
 
     Raises:
         SplitError: at construction, if an image is in two subsets or twice in one.
@@ -115,7 +116,9 @@ class SplitManifest:
 
     @property
     def test_hash(self) -> str:
-        """SHA-256 (hex) of the corpus's name and the set of test images: what the test access log counts by."""
+        """SHA-256 (hex) of the corpus's name and the set of test images: what the test access log
+        counts by.
+        """
         return _sha256({"corpus": self.corpus, "test": sorted(self.test)})
 
     def check_fits(self, index: CorpusIndex) -> None:
@@ -156,7 +159,8 @@ class SplitManifest:
         """Read a manifest.
 
         Raises:
-            SplitError: if the file is missing or no manifest, if an image is in two subsets, or if it was edited.
+            SplitError: if the file is missing or no manifest, if an image is in two subsets, or if
+                it was edited.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -228,8 +232,8 @@ class LeakyDeal:
 
     Attributes:
         by: what is dealt out.
-        validation: the share of each writer's lines that validation has; by patch, also the share of each line's
-            offsets that is held back from training.
+        validation: the share of each writer's lines that validation has; by patch, also the share
+            of each line's offsets that is held back from training.
         seed: which ones.
     """
 
@@ -254,7 +258,8 @@ class LeakySubset:
     subset: Literal["train", "validation"]
 
     def choose(self, lines: Sequence[Line]) -> NDArray[np.bool_]:
-        """Mark the lines that are in this subset; all lines of both subsets must be given, in any order.
+        """Mark the lines that are in this subset; all lines of both subsets must be given, in any
+        order.
 
         By line those of validation are in validation alone; by patch they are in both.
         """
@@ -279,8 +284,8 @@ class LeakySubset:
             shape: (n_tops, n_lefts).
 
         Returns:
-            Of that shape. By patch each offset is in one subset, at least one in each; a line with a single
-            offset has it in both, because it cannot be divided.
+            Of that shape. By patch each offset is in one subset, at least one in each; a line with
+            a single offset has it in both, because it cannot be divided.
         """
         n = int(np.prod(shape))
         if self.deal.by == "line" or n == 1:

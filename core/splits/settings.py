@@ -14,7 +14,8 @@ class FoldSettings(Settings):
     """One rotation of a k-fold: fold k of the pages that are not sealed validates, the rest trains."""
 
     n: int | Literal["pages"] = Field(default=5)
-    """How many folds; `pages` leaves one page of every writer out, in as many rotations as a writer has pages."""
+    """How many folds; `pages` leaves one page of every writer out, in as many rotations as a writer
+    has pages."""
 
     fold: int = Field(default=1, ge=1)
     """Which rotation, counted from 1. A sweep has one: give each rotation a `name` of its own."""
@@ -34,13 +35,16 @@ class FoldSettings(Settings):
 
 
 class ListSettings(Settings):
-    """The user's own division: lists of page ids, or of image ids, a file with one id a line or the ids in quotes."""
+    """The user's own division: lists of page ids, or of image ids, a file with one id a line or the
+    ids in quotes.
+    """
 
     train: IdList
     """To train on."""
 
     validation: IdList | None = None
-    """That the search is judged on; `null` deals `split.validation` of each writer's pages out of `train`."""
+    """That the search is judged on; `null` deals `split.validation` of each writer's pages out of
+    `train`."""
 
     test: IdList | None = None
     """Sealed until promotion; `null` seals none."""
@@ -50,25 +54,30 @@ class SplitSettings(Settings):
     """How a corpus is divided."""
 
     kind: Literal["page", "text", "writer"] = "page"
-    """What no two subsets share: a page; a page and a text; or a writer (to hand on; no sweep trains on that)."""
+    """What no two subsets share: a page; a page and a text; or a writer (to hand on; no sweep
+    trains on that)."""
     validation: float = Field(default=0.2, gt=0.0, lt=1.0)
     """The share of each writer's pages that the search is judged on, at least one page."""
     test: float = Field(default=0.2, ge=0.0, lt=1.0)
-    """The share of each writer's pages that stay sealed until promotion, at least one page; 0 seals none."""
+    """The share of each writer's pages that stay sealed until promotion, at least one page; 0 seals
+    none."""
     official: Literal["auto", "use", "ignore"] = "auto"
-    """Whether the corpus's own test subset is the test subset: where there is one, always (else refuse), or never.
-    Its train subset is then divided into train and validation. Only for `kind: page`."""
+    """Whether the corpus's own test subset is the test subset: where there is one, always (else
+    refuse), or never. Its train subset is then divided into train and validation. Only for `kind:
+    page`."""
     too_few_pages: Literal["error", "leave_out"] = "error"
     """What to do with a writer who has too few pages for all subsets."""
     seed: int = Field(default=0, ge=0)
     """Which of a writer's pages go where."""
     folds: FoldSettings | None = None
-    """A rotation of a k-fold instead of the share `validation`; the test subset is the same in all of them."""
+    """A rotation of a k-fold instead of the share `validation`; the test subset is the same in all
+    of them."""
     lists: ListSettings | None = None
     """The user's own division instead of any share."""
     leaky: LeakyUnit | None = None
-    """Divide what is not sealed by line or by patch, over the same pages: scores that say nothing about new pages, to
-    show what such a division is worth. Every run and report is marked, and nothing is promoted."""
+    """Divide what is not sealed by line or by patch, over the same pages: scores that say nothing
+    about new pages, to show what such a division is worth. Every run and report is marked, and
+    nothing is promoted."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

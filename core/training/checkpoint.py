@@ -1,4 +1,6 @@
-"""The exact state of a fit after an epoch, as one file: from it a fit goes on as if it had never stopped."""
+"""The exact state of a fit after an epoch, as one file: from it a fit goes on as if it had never
+stopped.
+"""
 
 import contextlib
 import hashlib
@@ -44,7 +46,8 @@ class FitState:
 
     Attributes:
         fit_id: hash of what defines the fit, see `fit_identity`.
-        epoch: epochs done; the next batch is the first one of the feed's epoch of this number, counted from 0.
+        epoch: epochs done; the next batch is the first one of the feed's epoch of this number,
+            counted from 0.
         seed: of the fit.
         threads: of TensorFlow's inner operations when this was written.
         precision: `float32` or `mixed_bfloat16` when this was written.

@@ -1,4 +1,5 @@
-"""Fit a network: epochs with reports, exact checkpoints, early stopping, the best weights at the end.
+"""Fit a network: epochs with reports, exact checkpoints, early stopping, the best weights at the
+end.
 
 The loop is our own: Keras' `fit` cannot stop and go on bit-equal, and is not faster. One step of
 gradient descent is one TensorFlow graph, with running sums of loss and hits.
@@ -43,9 +44,11 @@ def configure_tensorflow(threads: int, precision: str, seed: int) -> None:
     """Set up TensorFlow and Keras for one trial; once, before anything is computed.
 
     Args:
-        threads: of an operation's inside (a matrix product); operations themselves run one after the other.
+        threads: of an operation's inside (a matrix product); operations themselves run one after
+            the other.
         precision: `float32` or `mixed_bfloat16`, of the layers that are built from now on.
-        seed: of Python's, NumPy's and Keras' global generators, from which nothing here should draw.
+        seed: of Python's, NumPy's and Keras' global generators, from which nothing here should
+            draw.
 
     Raises:
         TrainingError: if TensorFlow has already started with another number of threads.
@@ -66,12 +69,13 @@ def fit(
 ) -> FitResult:
     """Train until the horizon, `until_epoch`, early stopping, or until `on_epoch` says no.
 
-    A fit that goes on from a checkpoint gives the same bits as one that never stopped, if the feed, the number of
-    threads and the precision are the same.
+    A fit that goes on from a checkpoint gives the same bits as one that never stopped, if the feed,
+    the number of threads and the precision are the same.
 
     Args:
-        model: of `build_model`, or the user's own. Its weights are those of the latest epoch whenever
-            `validate` or `on_epoch` is called, and those of the best epoch after a complete fit.
+        model: of `build_model`, or the user's own. Its weights are those of the latest epoch
+            whenever `validate` or `on_epoch` is called, and those of the best epoch after a
+            complete fit.
         feed: of training patches.
         validate: scores the model after every epoch, without changing it.
         plan: from where and how far.
@@ -79,7 +83,8 @@ def fit(
 
     Raises:
         TrainingError: if the loss or the monitored metric is not finite, or that metric is missing.
-        CheckpointError: if the checkpoint is missing, damaged or of another fit, or one cannot be written.
+        CheckpointError: if the checkpoint is missing, damaged or of another fit, or one cannot be
+            written.
     """
     if plan.horizon_epochs < 1:
         raise TrainingError(f"horizon_epochs must be 1 or more, but got {plan.horizon_epochs}.")
@@ -113,8 +118,8 @@ def fit(
 class TrainingStep:
     """Trains a network on one batch a call.
 
-    Loss and hits are summed on the device, so that no call waits for a number. A loss that is not finite stays so
-    in the sum.
+    Loss and hits are summed on the device, so that no call waits for a number. A loss that is not
+    finite stays so in the sum.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""What goes into a fit and comes out of it, and in which arithmetic; free of TensorFlow, unlike `core.training.fit`."""
+"""What goes into a fit and comes out of it, and in which arithmetic; free of TensorFlow, unlike
+`core.training.fit`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,9 +68,9 @@ class EpochRecord:
 
     Attributes:
         epoch: counted from 1.
-        metrics: `train/loss`, `train/top1` (of augmented patches, with dropout, as they were trained),
-            `train/patches_per_s` (without validation), `learning_rate` (where the epoch ends), and what
-            validation gave.
+        metrics: `train/loss`, `train/top1` (of augmented patches, with dropout, as they were
+            trained), `train/patches_per_s` (without validation), `learning_rate` (where the epoch
+            ends), and what validation gave.
         n_patches: trained in this epoch.
         duration_s: of training, validation and checkpoint.
         is_best: whether it is the best so far.
@@ -124,9 +126,9 @@ def choose_precision(choice: str = "auto", cpu_description: Path = Path("/proc/c
         cpu_description: where Linux lists the processor's flags.
 
     Returns:
-        For `auto`, `mixed_bfloat16` where the processor has tiles for bfloat16 matrices (amx_bf16), else `float32`.
-        The vector instructions avx512_bf16 alone do not count: with them the convolutions of a small network took 1.5
-        to 2 times as long as in float32.
+        For `auto`, `mixed_bfloat16` where the processor has tiles for bfloat16 matrices (amx_bf16),
+        else `float32`. The vector instructions avx512_bf16 alone do not count: with them the
+        convolutions of a small network took 1.5 to 2 times as long as in float32.
 
     Raises:
         ValueError: if the choice is none of the three.

@@ -1,14 +1,15 @@
 """Functions of the user's own in an experiment: where their code lies, and what it is made of.
 
 A function is named `module:function`, or handed over in Python. Its module is looked for beside the
-experiment file, in the project's folder and where Python looks. A function that no other process can
-import (of a notebook, of `__main__`, nested, a lambda) is pickled into the sweep's folder, once.
+experiment file, in the project's folder and where Python looks. A function that no other process
+can import (of a notebook, of `__main__`, nested, a lambda) is pickled into the sweep's folder,
+once.
 
 What it is made of goes into the sweep's identity: a hash of its source and the versions of the
-packages that the source imports. The source is that of its module with all modules beside it that it
-imports; of a function that is pickled, its own and that of the functions and classes of its module
-that it uses. Not covered are values that it closes over, data files that it reads, and what it
-imports by a name that is made at run time.
+packages that the source imports. The source is that of its module with all modules beside it that
+it imports; of a function that is pickled, its own and that of the functions and classes of its
+module that it uses. Not covered are values that it closes over, data files that it reads, and what
+it imports by a name that is made at run time.
 
 Light: nothing of the user's is imported here.
 """
@@ -98,7 +99,8 @@ class Source:
     """The source of a function, as far as it lies with the user.
 
     Attributes:
-        folder: where the module was found; `None` where Python finds it by itself, or it is pickled.
+        folder: where the module was found; `None` where Python finds it by itself, or it is
+            pickled.
         texts: source by file name, or by the function's name.
     """
 
@@ -187,7 +189,9 @@ def _names_of(statement: ast.stmt) -> Iterable[str]:
 
 
 def _texts_beside(folder: Path, module_name: str) -> dict[str, str]:
-    """The sources of a module and of all modules in the same folder that it imports, directly or not."""
+    """The sources of a module and of all modules in the same folder that it imports, directly or
+    not.
+    """
     texts: dict[str, str] = {}
     waiting = [module_name]
     while waiting:
@@ -241,7 +245,9 @@ def _packages(texts: Iterable[str]) -> dict[str, str]:
 
 
 def _texts_of(function: Any) -> dict[str, str]:
-    """The source of a function, and of the functions and classes of its module that it uses, directly or not."""
+    """The source of a function, and of the functions and classes of its module that it uses,
+    directly or not.
+    """
     texts: dict[str, str] = {}
     waiting = [function if hasattr(function, "__qualname__") else type(function)]
     while waiting:

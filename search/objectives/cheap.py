@@ -1,7 +1,8 @@
-"""An objective that costs next to nothing, for tests of the sweep's protocol and measurements of its cost.
+"""An objective that costs next to nothing, for tests of the sweep's protocol and measurements of
+its cost.
 
-It has all that a real one has (epochs, checkpoints that it must go on from, a value that depends on the
-hyperparameters and falls with the epochs, a model folder, failures), and no TensorFlow.
+It has all that a real one has (epochs, checkpoints that it must go on from, a value that depends on
+the hyperparameters and falls with the epochs, a model folder, failures), and no TensorFlow.
 """
 
 import json
@@ -41,10 +42,12 @@ class CheapSettings:
         nan: numbers of trials whose value is not a number.
         dying: numbers of trials whose worker kills itself in the second epoch of the first attempt.
         always_dying: the same, at every attempt.
-        hanging: numbers of trials whose worker falls silent in the second epoch of the first attempt.
+        hanging: numbers of trials whose worker falls silent in the second epoch of the first
+            attempt.
         hungry: numbers of trials that take `hungry_bytes` of memory in their second epoch.
         hungry_bytes: how many.
-        unreadable: a file that stands for damaged data: as long as it is there, no trial gets beyond its first epoch.
+        unreadable: a file that stands for damaged data: as long as it is there, no trial gets
+            beyond its first epoch.
         keeps_checkpoints: whether epochs leave a checkpoint.
     """
 
@@ -64,8 +67,8 @@ class CheapSettings:
 def train_cheaply(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     """Follow the protocol of `search.ledger.trial.Objective` on an analytic function.
 
-    The loss after an epoch is the loss before plus a term of point, seed and epoch, so that only a trial that goes on
-    from its true last state ends at the value of an uninterrupted one.
+    The loss after an epoch is the loss before plus a term of point, seed and epoch, so that only a
+    trial that goes on from its true last state ends at the value of an uninterrupted one.
     """
     settings = _settings(spec)
     loss = _read_checkpoint(spec)

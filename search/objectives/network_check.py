@@ -1,4 +1,6 @@
-"""Tries a network of the user's own on one batch, before a sweep trains it for hours. Runs in a worker process."""
+"""Tries a network of the user's own on one batch, before a sweep trains it for hours. Runs in a
+worker process.
+"""
 
 import json
 import tempfile
@@ -70,8 +72,9 @@ def check_network(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
 def declared_dimensions(function: Any, patch_shape: tuple[int, ...], n_writers: int) -> tuple[Dimension, ...]:
     """The dimensions that a HyperModel declares in `build(hp)`, in the order in which it does.
 
-    What stands below `if hp.Boolean(...)` shows only where that is true. So `build` is called with each
-    value of each choice, and with the ends of each whole number, the others as they are by default.
+    What stands below `if hp.Boolean(...)` shows only where that is true. So `build` is called with
+    each value of each choice, and with the ends of each whole number, the others as they are by
+    default.
 
     Raises:
         OwnCodeError: if one is of a kind that a space does not have.
@@ -135,7 +138,9 @@ def _dimension(declared: list[Any]) -> Dimension:
 
 
 def _condition(declared: list[Any]) -> Condition | None:
-    """The innermost condition; `None` where the declarations hang on different parents, or one on none."""
+    """The innermost condition; `None` where the declarations hang on different parents, or one on
+    none.
+    """
     inner = [each.conditions[-1] for each in declared if each.conditions]
     parents = {condition.name for condition in inner}
     if len(parents) != 1 or len(inner) < len(declared):

@@ -64,10 +64,11 @@ def run_own(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
 
 
 class OwnTrial:
-    """What an objective of the user's own is given: the trial's hyperparameters, and a way to report.
+    """What an objective of the user's own is given: the trial's hyperparameters, and a way to
+    report.
 
-    The methods are those of an Optuna trial, so that an `objective(trial)` of Optuna's runs as it is. What it suggests
-    is answered from the `space` of the experiment.
+    The methods are those of an Optuna trial, so that an `objective(trial)` of Optuna's runs as it
+    is. What it suggests is answered from the `space` of the experiment.
 
     Attributes:
         number: of the trial, from 0.
@@ -108,10 +109,12 @@ class OwnTrial:
         return OwnCorpus(task.patches)
 
     def report(self, value: Scores, step: int | None = None, *, checkpoint: Path | None = None) -> None:
-        """Report an epoch. The trial ends here if the engine prunes it, or the sweep is being stopped.
+        """Report an epoch. The trial ends here if the engine prunes it, or the sweep is being
+        stopped.
 
         Args:
-            value: the objective's value after this epoch, or several scores by name, that one among them.
+            value: the objective's value after this epoch, or several scores by name, that one among
+                them.
             step: not needed: reports are counted.
             checkpoint: a file from which the trial can go on (`objective.checkpoints: true`).
 
@@ -161,7 +164,9 @@ class OwnTrial:
         return self._suggested(name, {"type": "categorical", "choices": list(choices)}, lambda value: value in choices)
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Keep something with the trial: a number becomes a metric, the rest goes to the file user_attrs.json."""
+        """Keep something with the trial: a number becomes a metric, the rest goes to the file
+        user_attrs.json.
+        """
         self._attributes[key] = value
 
     def save_model(self, model: Any) -> None:

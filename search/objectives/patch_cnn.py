@@ -1,8 +1,9 @@
-"""The objective of whosehand's sweeps: train one patch CNN, score it on the validation pages, save it.
+"""The objective of whosehand's sweeps: train one patch CNN, score it on the validation pages, save
+it.
 
-The network is whosehand's, or the user's own. All here runs in a worker process. What a trial leaves
-behind are files, among them pictures and tables for people to look at; the driver gets references to
-them. Saved models are scored and asked here, too.
+The network is whosehand's, or the user's own. All here runs in a worker process. What a trial
+leaves behind are files, among them pictures and tables for people to look at; the driver gets
+references to them. Saved models are scored and asked here, too.
 """
 
 import json
@@ -57,10 +58,12 @@ _BATCH_SIZE = 256
 def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     """Train the network of `spec.hyperparameters`; `spec.settings` is a `PatchTask`.
 
-    The value is the monitored validation score of the best epoch, whose weights are the model that is saved.
+    The value is the monitored validation score of the best epoch, whose weights are the model that
+    is saved.
 
     Raises:
-        WhosehandError: if the network cannot be built, the loss is not finite, or the line store is damaged.
+        WhosehandError: if the network cannot be built, the loss is not finite, or the line store is
+            damaged.
     """
     task: PatchTask = spec.settings
     configure_tensorflow(spec.threads, spec.precision, spec.seed)
@@ -96,7 +99,8 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
 
 
 def score_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
-    """Score a saved model on one subset of the split; `spec.settings` is a `ScoringTask`. There are no epochs.
+    """Score a saved model on one subset of the split; `spec.settings` is a `ScoringTask`. There are
+    no epochs.
 
     Raises:
         WhosehandError: if the model cannot be loaded, or the line store is damaged.
@@ -145,7 +149,8 @@ def save_network(
     scores: Mapping[str, float],
     example: NDArray[np.uint8],
 ) -> FileReference:
-    """Save a trial's network with its record, and the code of the user's own that its layers may be of.
+    """Save a trial's network with its record, and the code of the user's own that its layers may be
+    of.
 
     Args:
         model: gives probabilities of the manifest's writers.
@@ -190,7 +195,9 @@ def _build(spec: TrialSpec, patch_shape: tuple[int, ...], n_writers: int) -> ker
 
 @dataclass
 class _FitRecord:
-    """Reports each epoch and keeps the metrics of all of them, over all attempts, beside the checkpoints."""
+    """Reports each epoch and keeps the metrics of all of them, over all attempts, beside the
+    checkpoints.
+    """
 
     report_epoch: ReportEpoch
     folder: Path | None
@@ -238,7 +245,8 @@ def _named(subset: str, scores: Evaluation) -> dict[str, float]:
 
 
 def write_score_files(scores: Evaluation, folder: Path) -> dict[str, FileReference]:
-    """Write confusion matrix (picture and table), per-writer table, decisions, and scores with intervals.
+    """Write confusion matrix (picture and table), per-writer table, decisions, and scores with
+    intervals.
 
     Returns:
         The files by artifact path.

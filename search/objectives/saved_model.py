@@ -1,8 +1,9 @@
 """A trial's network as a folder that MLflow and whosehand can both load.
 
-MLflow's part of the folder says how to load the network and what it takes and gives. Ours, `whosehand.json`, says what
-MLflow has no place for: which writer each class is, and how the pixels were prepared. The worker saves, the driver
-only hands the folder on, so that it needs no TensorFlow.
+MLflow's part of the folder says how to load the network and what it takes and gives. Ours,
+`whosehand.json`, says what MLflow has no place for: which writer each class is, and how the pixels
+were prepared. The worker saves, the driver only hands the folder on, so that it needs no
+TensorFlow.
 """
 
 from importlib import metadata
@@ -25,11 +26,13 @@ REQUIRED_DISTRIBUTIONS = ("tensorflow", "keras", "numpy")
 def save_model(model: "keras.Model", folder: Path, record: ModelRecord, example: npt.NDArray[np.uint8]) -> Path:
     """Save a network with its signature, an input example and its record.
 
-    The requirements are given and not inferred: inferring starts a process that imports TensorFlow, 6 to 11 s.
-    One patch is enough as an example: MLflow writes it twice as JSON text, 0.1 s a patch.
+    The requirements are given and not inferred: inferring starts a process that imports TensorFlow,
+    6 to 11 s. One patch is enough as an example: MLflow writes it twice as JSON text, 0.1 s a
+    patch.
 
     Args:
-        model: takes patches of (n, height, width, 1) in 0..255, gives probabilities of (n, n_writers).
+        model: takes patches of (n, height, width, 1) in 0..255, gives probabilities of (n,
+            n_writers).
         folder: must not exist, or be empty.
         record: goes with it.
         example: (n, height, width, 1) patches, at least one; the first is kept.
@@ -41,7 +44,8 @@ def save_model(model: "keras.Model", folder: Path, record: ModelRecord, example:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    # Without names: MLflow would hand named inputs to the network as a mapping, which a one-input network refuses.
+    # Without names: MLflow would hand named inputs to the network as a mapping, which a one-input
+    # network refuses.
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *example.shape[1:]))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(record.writer_ids)))]),
@@ -74,7 +78,9 @@ def load_model(folder: Path) -> "keras.Model":
 
 
 def network_file(folder: Path) -> Path:
-    """Where MLflow has put the network in a model folder: a `.keras` file, which Keras alone can load."""
+    """Where MLflow has put the network in a model folder: a `.keras` file, which Keras alone can
+    load.
+    """
     return folder / "data" / "model.keras"
 
 

@@ -1,4 +1,6 @@
-"""What a worker must know to train or score patch CNNs; free of TensorFlow, since the driver makes it."""
+"""What a worker must know to train or score patch CNNs; free of TensorFlow, since the driver makes
+it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ class FunctionReference:
 
     Attributes:
         path: `module:function`.
-        folder: with a copy of its sources as they were when the sweep was launched; `None` if it is installed.
+        folder: with a copy of its sources as they were when the sweep was launched; `None` if it is
+            installed.
         beside: where the sources were found; other modules there can be imported, too.
         pickle: the function itself; `None` where it can be imported.
     """
@@ -38,8 +41,8 @@ class PatchTask:
         patches: how patches are drawn.
         monitor: the objective, and when to stop early.
         keeps_model: whether a completed trial saves its model.
-        keeps_checkpoints: whether every epoch leaves a checkpoint; without, a lost trial begins anew. Only to measure
-            what they cost.
+        keeps_checkpoints: whether every epoch leaves a checkpoint; without, a lost trial begins
+            anew. Only to measure what they cost.
         network: builds a network of the user's own; `None` for whosehand's.
     """
 
@@ -93,7 +96,8 @@ class NetworkCheck:
 
 @dataclass(frozen=True)
 class ScoringTask:
-    """A saved model, and the subset of a split that it is scored on by `search.objectives.patch_cnn:score_patch_cnn`.
+    """A saved model, and the subset of a split that it is scored on by
+    `search.objectives.patch_cnn:score_patch_cnn`.
 
     Attributes:
         model: the model's folder.

@@ -1,4 +1,5 @@
-"""The user's own code in a sweep: found and hashed at the launch, tried on one batch, kept in the sweep's folder.
+"""The user's own code in a sweep: found and hashed at the launch, tried on one batch, kept in the
+sweep's folder.
 
 Workers import the copy in the sweep's folder, so that a module that is edited meanwhile changes no
 trial, and a promotion of next year finds what was trained. A function that cannot be imported is
@@ -99,7 +100,8 @@ def checked_network(experiment: Experiment, sources: Sources, executor: LocalExe
         executor: closed when this returns.
 
     Returns:
-        The experiment, with the dimensions that a HyperModel declares in its space; and a remark for the user.
+        The experiment, with the dimensions that a HyperModel declares in its space; and a remark
+        for the user.
 
     Raises:
         OwnCodeError: if it is no network that can be trained.
