@@ -1,12 +1,13 @@
 """Sweeps and their trials, as objects: launched, opened again, compared, promoted."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import LedgerError, RegistryError
+from core.errors import ConfigError, LedgerError, RegistryError
 from core.space import Value
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from search.ledger.trial import TrialState
     from search.promotion.promote import Promotion
     from search.sweep.known_sweeps import KnownSweep
+    from search.sweep.status import SweepOverview
+    from search.sweep.steering import Answer
 
 Project = str | Path | None
 _SHOWN_TRIALS = 10
@@ -84,12 +87,12 @@ def open_sweep(name: str, *, project: Project = None) -> "Sweep":
 
 
 def list_sweeps(*, project: Project = None) -> "list[Sweep]":
-    """All sweeps of the project, by name."""
-    from search.ledger.ledger import LEDGER_NAME
+    """All sweeps of the project that have begun, by name; one whose ledger is damaged is left out."""
+    from search.sweep.status import list_sweeps as list_overviews
 
     workspace = _workspace(project)
-    ledgers = sorted(workspace.sweep("any").parent.glob(f"*/{LEDGER_NAME}"))
-    return [Sweep(path.parent.name, workspace.root) for path in ledgers if path.stat().st_size]
+    overviews = list_overviews(workspace, time.time_ns() // 1_000_000)
+    return [Sweep(each.name, workspace.root) for each in overviews if each.counts is not None]
 
 
 def compare(*sweeps: "Sweep | str", project: Project = None) -> "SweepReport | Comparison":
@@ -173,9 +176,60 @@ class Sweep:
 
     @property
     def status(self) -> str:
-        """`completed`, `interrupted` or `failed`; `running` also where the last launch was killed."""
-        closed = self._known().state.closed
-        return "running" if closed is None else str(closed.status)
+        """`running`, or how the last launch ended: `completed`, `interrupted`, `failed` or `killed`."""
+        return self.overview().condition
+
+    def overview(self) -> "SweepOverview":
+        """The sweep at a glance: state, best trial, running trials, budget and time left."""
+        from search.sweep.status import look_at_sweep
+
+        return look_at_sweep(Workspace(self.project).sweep(self.name), time.time_ns() // 1_000_000)
+
+    def stop(self, trial: int | None = None, *, now: bool = False) -> "Answer":
+        """Stop the running sweep, wherever it runs, as Ctrl-C does; or one of its trials for good.
+
+        Args:
+            trial: number of the trial, which counts as pruned then; the sweep if not given, which can go on later.
+            now: at once; otherwise when the running epoch is done.
+
+        Raises:
+            LedgerError: if the sweep does not run, or the trial does not.
+        """
+        from search.sweep.steering import stop_sweep
+
+        return stop_sweep(self.name, Workspace(self.project), trial, now)
+
+    def change_budget(self, **limits: int | float | str) -> "Answer":
+        """Change `trials`, `minutes` or `patches`, also while the sweep runs.
+
+        Args:
+            limits: a number, a text such as `+30` or `-5` that changes the limit by so much, or `none`.
+
+        Raises:
+            ConfigError: if there is no such limit, or it is no number.
+        """
+        from search.sweep.steering import change_budget
+
+        return change_budget(self.name, Workspace(self.project), {name: str(each) for name, each in limits.items()})
+
+    def enqueue(self, **values: Value) -> Mapping[str, Value]:
+        """Let the sweep try a point next, also while it runs.
+
+        Args:
+            values: some hyperparameters; the others have their fixed value or their default.
+
+        Returns:
+            The point as it will be tried.
+
+        Raises:
+            ConfigError: if a name or a value is not possible, or the driver refuses the point.
+        """
+        from search.sweep.steering import enqueue_point
+
+        point, answer = enqueue_point(self.name, Workspace(self.project), values)
+        if answer.reason:
+            raise ConfigError(f"The sweep {self.name!r} does not take this point: {answer.reason}")
+        return point
 
     @property
     def trials(self) -> "tuple[Trial, ...]":

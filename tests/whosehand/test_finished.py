@@ -81,6 +81,16 @@ def test_the_champion_answers_as_the_command_does(finished_project: Project) -> 
         champion.identify(["nowhere.png"])
 
 
+def test_a_sweep_that_does_not_run_cannot_be_stopped(sweep: wh.Sweep) -> None:
+    assert sweep.status == "completed"
+    with pytest.raises(wh.WhosehandError, match="Only a running sweep can be stopped"):
+        sweep.stop()
+    with pytest.raises(wh.WhosehandError, match="trials must be a number"):
+        sweep.change_budget(trials="many")
+    with pytest.raises(wh.WhosehandError, match="learning_rat"):
+        sweep.enqueue(learning_rat=0.1)
+
+
 def test_one_sweep_compared_is_its_report(sweep: wh.Sweep) -> None:
     report = wh.compare(sweep)
     assert report.name == "tiny"  # type: ignore[union-attr]  # a report, not a comparison
