@@ -48,19 +48,7 @@ def split_pages(index: CorpusIndex, settings: SplitSettings, unusable: Collectio
     usable_pages = {image.group_id for image in usable}
     pages_of_writer = _officially_divided(index, uses_official=_uses_official(index, settings))
     _check_fold(pages_of_writer, settings)
-    dealt: dict[str, dict[Subset, list[_Page]]] = {}
-    excluded_writers: list[ExcludedWriter] = []
-    faults: list[ExcludedWriter] = []  # of them those who would have too few pages if all could be read
-    for writer_id, pages in pages_of_writer.items():
-        good = [page for page in pages if page.group_id in usable_pages]
-        lack = _lack(good, settings)
-        if lack is None:
-            dealt[writer_id] = _deal(writer_id, good, settings)
-            continue
-        lost = f" ({len(pages) - len(good)} cannot be read)" if len(good) < len(pages) else ""
-        excluded_writers.append(ExcludedWriter(writer_id, len(good), f"{lack}{lost}"))
-        if _lack(pages, settings) is not None:
-            faults.append(excluded_writers[-1])
+    dealt, excluded_writers, faults = _deal_writers(pages_of_writer, usable_pages, settings)
     _check_excluded(excluded_writers, faults, n_kept=len(dealt), settings=settings, unit=split_unit(index))
     of_page = {
         page.group_id: subset for subsets in dealt.values() for subset, pages in subsets.items() for page in pages
@@ -164,6 +152,28 @@ def _check_fold(pages_of_writer: Mapping[str, list[_Page]], settings: SplitSetti
             f"`split.folds.fold` must be one of the rotations, but got {settings.folds.fold}, and no writer has more "
             f"than {most} pages."
         )
+
+
+def _deal_writers(
+    pages_of_writer: Mapping[str, list[_Page]], usable_pages: Collection[str], settings: SplitSettings
+) -> tuple[dict[str, dict[Subset, list[_Page]]], list[ExcludedWriter], list[ExcludedWriter]]:
+    """The subsets of each writer who has enough pages, the writers who have too few, and those of them
+    who would have too few if all pages could be read.
+    """
+    dealt: dict[str, dict[Subset, list[_Page]]] = {}
+    excluded: list[ExcludedWriter] = []
+    faults: list[ExcludedWriter] = []
+    for writer_id, pages in pages_of_writer.items():
+        good = [page for page in pages if page.group_id in usable_pages]
+        lack = _lack(good, settings)
+        if lack is None:
+            dealt[writer_id] = _deal(writer_id, good, settings)
+            continue
+        lost = f" ({len(pages) - len(good)} cannot be read)" if len(good) < len(pages) else ""
+        excluded.append(ExcludedWriter(writer_id, len(good), f"{lack}{lost}"))
+        if _lack(pages, settings) is not None:
+            faults.append(excluded[-1])
+    return dealt, excluded, faults
 
 
 def _lack(pages: list[_Page], settings: SplitSettings) -> str | None:
