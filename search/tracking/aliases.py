@@ -5,8 +5,11 @@
     challenger    the latest that did not pass the gate
 
 A reader looks up one alias, which MLflow moves in one transaction: there is a champion at every moment, the old one or
-the new one. Writers hold a lock and look again before they write, so that of two promotions at once the second is
-judged against the first.
+the new one. A change of champion moves several aliases, so it is written down first, as a tag of the registered model.
+Whoever is killed on the way leaves that record, and the next command carries it out before its own work.
+
+Writers hold a lock of this machine. Where another machine writes to the same server, the record and the champion are
+looked at again after each write, and the loser is told.
 """
 
 import hashlib
@@ -18,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter
 
 from core.errors import RegistryError
 from search.tracking.registry import (
@@ -32,9 +37,12 @@ from search.tracking.registry import (
 )
 from search.tracking.store import TrackingStore, tracking_errors
 
+MOVE_TAG = "alias_move"
+"""The tag of a registered model that says which change of champion is under way; gone once it is done."""
 _LOCK_TIMEOUT_S = 60.0
 _HISTORY_TAG = "history"
 _SEPARATOR = "; "
+_CHAMPION_EVENT, _ROLLBACK_EVENT = "champion", "champion again (rollback)"
 
 
 class ChampionMovedError(RegistryError):
@@ -78,6 +86,7 @@ def set_champion(store: TrackingStore, name: str, version: int, instead_of: int 
     if find_version(store, name, version) is None:
         raise RegistryError(f"The champion must be a registered version, but {name!r} has no version {version}.")
     with _alias_lock(store, name):
+        _finish_move(store, name)
         former = find_alias(store, name, CHAMPION)
         if former is not None and former.version == version:
             return None
@@ -87,11 +96,7 @@ def set_champion(store: TrackingStore, name: str, version: int, instead_of: int 
                 f"{'no champion' if instead_of is None else f'version {instead_of}'}, but meanwhile "
                 f"{'there is none' if former is None else f'version {former.version}'} became champion."
             )
-        _move(store, name, version, former, "champion")
-        challenger = find_alias(store, name, CHALLENGER)
-        if challenger is not None and challenger.version == version:
-            with tracking_errors(f"take an alias from version {version} of {name!r}", store):
-                store.client().delete_registered_model_alias(name, CHALLENGER)
+        _move(store, name, version, former, _CHAMPION_EVENT)
         return former
 
 
@@ -103,12 +108,15 @@ def challenge(store: TrackingStore, name: str, version: int) -> None:
         TrackingError: if the store cannot be written.
     """
     with _alias_lock(store, name):
+        _finish_move(store, name)
         _set_alias(store, name, CHALLENGER, version)
-        _remember(store, name, version, "challenger")
+        _remember(store, name, version, "challenger", _now())
 
 
 def restore_previous(store: TrackingStore, name: str) -> tuple[RegisteredVersion, RegisteredVersion | None]:
     """Make the former champion the champion again; the two change places.
+
+    A rollback that was interrupted is ended, and no second one is made.
 
     Returns:
         The champion now, and the one that was.
@@ -118,11 +126,19 @@ def restore_previous(store: TrackingStore, name: str) -> tuple[RegisteredVersion
         TrackingError: if the store cannot be written.
     """
     with _alias_lock(store, name):
+        unfinished = _finish_move(store, name)
         previous, former = find_alias(store, name, PREVIOUS), find_alias(store, name, CHAMPION)
+        if unfinished is not None and unfinished.event == _ROLLBACK_EVENT and former is not None:
+            return former, previous
         if previous is None:
             raise RegistryError(f"{name!r} has no former champion to go back to.")
-        _move(store, name, previous.version, former, "champion again (rollback)")
+        _move(store, name, previous.version, former, _ROLLBACK_EVENT)
         return previous, former
+
+
+def is_move_unfinished(store: TrackingStore, name: str) -> bool:
+    """Whether a change of champion was interrupted; the next promotion or rollback ends it."""
+    return _pending(store, name) is not None
 
 
 def history(store: TrackingStore, name: str) -> tuple[HistoryEntry, ...]:
@@ -144,14 +160,66 @@ def history(store: TrackingStore, name: str) -> tuple[HistoryEntry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.at))
 
 
+@dataclass(frozen=True)
+class _Move:
+    """A change of champion: which version gets which alias, and what history says of it."""
+
+    champion: int
+    previous: int | None
+    event: str
+    at: str
+
+
+_MOVE: TypeAdapter[_Move] = TypeAdapter(_Move)
+
+
 def _move(store: TrackingStore, name: str, version: int, former: RegisteredVersion | None, event: str) -> None:
-    # `previous` first: a crash between the two leaves a champion in place.
-    if former is not None:
-        _set_alias(store, name, PREVIOUS, former.version)
-    _set_alias(store, name, CHAMPION, version)
-    if former is not None:
-        _remember(store, name, former.version, "previous")
-    _remember(store, name, version, event)
+    """Write a change of champion down, then carry it out."""
+    move = _Move(version, former.version if former else None, event, _now())
+    with tracking_errors(f"write down that version {version} of {name!r} becomes champion", store):
+        store.client().set_registered_model_tag(name, MOVE_TAG, _MOVE.dump_json(move).decode())
+    if _pending(store, name) != move:
+        raise ChampionMovedError(f"Another promotion of {name!r} moves the champion at the same time; it goes first.")
+    _carry_out(store, name, move)
+
+
+def _finish_move(store: TrackingStore, name: str) -> _Move | None:
+    """Carry out what an interrupted command has left, and return it."""
+    move = _pending(store, name)
+    if move is not None:
+        _carry_out(store, name, move)
+    return move
+
+
+def _pending(store: TrackingStore, name: str) -> _Move | None:
+    with tracking_errors(f"look up the changes of {name!r}", store):
+        try:
+            text = store.client().get_registered_model(name).tags.get(MOVE_TAG)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+    return _MOVE.validate_json(text) if text else None
+
+
+def _carry_out(store: TrackingStore, name: str, move: _Move) -> None:
+    """Do a change that is written down; every step may be done twice."""
+    _set_alias(store, name, CHAMPION, move.champion)
+    now = find_alias(store, name, CHAMPION)
+    if now is None or now.version != move.champion:
+        raise ChampionMovedError(
+            f"Version {move.champion} of {name!r} became champion, but at the same time another machine made version "
+            f"{now.version if now else 'none'} champion."
+        )
+    if move.previous is not None:
+        _set_alias(store, name, PREVIOUS, move.previous)
+        _remember(store, name, move.previous, "previous", move.at)
+    _remember(store, name, move.champion, move.event, move.at)
+    challenger = find_alias(store, name, CHALLENGER)
+    with tracking_errors(f"end the change of champion of {name!r}", store):
+        if challenger is not None and challenger.version == move.champion:
+            store.client().delete_registered_model_alias(name, CHALLENGER)
+        store.client().delete_registered_model_tag(name, MOVE_TAG)
 
 
 def _set_alias(store: TrackingStore, name: str, alias: str, version: int) -> None:
@@ -159,11 +227,16 @@ def _set_alias(store: TrackingStore, name: str, alias: str, version: int) -> Non
         store.client().set_registered_model_alias(name, alias, str(version))
 
 
-def _remember(store: TrackingStore, name: str, version: int, event: str) -> None:
+def _remember(store: TrackingStore, name: str, version: int, event: str, at: str) -> None:
     found = find_version(store, name, version)
-    before = found.tags.get(_HISTORY_TAG, "") if found else ""
-    entry = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ} {event}"
-    describe_version(store, name, version, {_HISTORY_TAG: f"{before}{_SEPARATOR}{entry}" if before else entry})
+    entries = found.tags.get(_HISTORY_TAG, "").split(_SEPARATOR) if found else []
+    entry = f"{at} {event}"
+    if entry not in entries:
+        describe_version(store, name, version, {_HISTORY_TAG: _SEPARATOR.join([*filter(None, entries), entry])})
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 @contextmanager
