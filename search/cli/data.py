@@ -149,7 +149,7 @@ def audit(
     Training and validation pages are divided anew for each; no test page is in any of them, and nothing is written
     to MLflow. Ctrl-C is safe: the same command goes on, and what is trained is not trained again.
     """
-    from search.comparison.leakage_audit import AuditChoice, narrow_rows, remarks, run_audit, write_audit
+    from search.comparison.leakage_audit import AuditChoice, remarks, run_audit, table_rows, write_audit
     from search.sweep.progress import make_progress
 
     settings = read_experiment(experiment, overrides)
@@ -157,7 +157,7 @@ def audit(
     with progress_bar("reading text lines") as advance:
         found = run_audit(settings, current_workspace(), choice, lambda: make_progress(notes), advance)
     if found.arms:
-        header, *rows = narrow_rows(found)
+        header, *rows = table_rows(found, narrow=True)
         print_table(header, rows)
         for remark in remarks(found):
             output.print(remark)

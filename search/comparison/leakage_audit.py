@@ -1,11 +1,7 @@
 """What leakage is worth: one recipe, trained on the same pages under several divisions of them.
 
-Every arm is a sweep of one trial with a ledger of its own, so that an audit survives kills, and an arm that is
-finished is not trained again.
-
-The divisions that an audit compares, all of them of training and validation pages alone.
-
-An audit as a table for people and as JSON for programs.
+All divisions are of training and validation pages alone. Each is an arm with a record of its own, so that an audit
+survives kills, and a finished arm is not trained again.
 """
 
 import hashlib
@@ -13,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from core.corpora.index import CorpusIndex
 from core.errors import SplitError
@@ -28,64 +24,18 @@ from core.splits.division import leak
 from core.splits.manifest import SplitManifest
 from core.splits.settings import SplitSettings
 from search.experiment.experiment import Experiment
-from search.experiment.settings import MOVED_OBJECTIVES, TRAIN_PATCH_CNN, BudgetSettings
-from search.experiment.workspace import Workspace, git_commit, whosehand_version
+from search.experiment.settings import MOVED_OBJECTIVES, TRAIN_PATCH_CNN
+from search.experiment.workspace import Workspace
 from search.ledger.files import write_atomically
-from search.ledger.ledger import open_ledger
 from search.ledger.ranking import readable_duration
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialState
-from search.sweep.given_points import FixedEngine
-from search.sweep.launch import local_executor, patch_task, sweep_plan
-from search.sweep.loop import run_sweep
+from search.sweep.given_points import GivenPoints, fit_given_points
+from search.sweep.launch import patch_task
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import Progress
 
-
-@dataclass(frozen=True)
-class Arms:
-    """The divisions by name, and those that there are none of.
-
-    Attributes:
-        divisions: the leakiest first.
-        baseline: its name: `page`, or `image` where the corpus has no pages.
-        lacking: why a division is not among them.
-    """
-
-    divisions: Mapping[str, SplitManifest]
-    baseline: str
-    lacking: Mapping[str, str]
-
-
-def audit_arms(index: CorpusIndex, manifest: SplitManifest, seed: int) -> Arms:
-    """Divide the training and validation pages of a division in other ways, in the same shares.
-
-    Args:
-        index: the corpus.
-        manifest: by page (or by image, where the corpus has no pages); its test part goes into no arm.
-        seed: of the other divisions.
-    """
-    sealed = replace(manifest, test=(), choice=None)
-    divisions, lacking = {"patch": leak(sealed, "patch", seed)}, {}
-    if manifest.unit == "page":
-        divisions["line"] = leak(sealed, "line", seed)
-    else:
-        lacking["line"] = "the corpus has no pages, and its images part as lines do"
-    divisions[manifest.unit] = sealed
-    try:
-        divisions["text"] = _by_text(index, sealed, seed)
-    except SplitError as error:
-        lacking["text"] = str(error)
-    return Arms(divisions, manifest.unit, lacking)
-
-
-def _by_text(index: CorpusIndex, sealed: SplitManifest, seed: int) -> SplitManifest:
-    ids = {*sealed.train, *sealed.validation}
-    open_pages = replace(index, images=tuple(image for image in index.images if image.image_id in ids))
-    share = round(len(sealed.validation) / len(ids), 6)
-    return split_texts(open_pages, SplitSettings(kind="text", validation=share, test=0.0, seed=seed))
-
-
+LEVELS = ("patch", "image", "page")
 Recipe = Literal["default", "seed_recipe"]
 
 
@@ -102,6 +52,21 @@ class AuditChoice:
     recipe: Recipe = "default"
     epochs: int | None = None
     patches: int | None = None
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The divisions by name, and those that there are none of.
+
+    Attributes:
+        divisions: the leakiest first.
+        baseline: its name: `page`, or `image` where the corpus has no pages.
+        lacking: why a division is not among them.
+    """
+
+    divisions: Mapping[str, SplitManifest]
+    baseline: str
+    lacking: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -209,14 +174,7 @@ def run_audit(
     experiment = _with_equal_patches(experiment, corpus.store, arms)
     point = seed_recipe().as_dict() if choice.recipe == "seed_recipe" else {}
     folder = workspace.root / "mlruns" / "audits" / experiment.name / _key(experiment, corpus.manifest, point)
-    done: list[AuditedArm] = []
-    for number, (name, manifest) in enumerate(arms.divisions.items(), start=1):
-        progress = make_progress()
-        title = f"Arm {number} of {len(arms.divisions)}: split by {manifest.divided_by}"
-        arm = _run_arm(experiment, workspace, corpus, manifest, folder / name, point, title, progress)
-        if arm is None:
-            break
-        done.append(replace(arm, name=name))
+    done = _run_arms(experiment, workspace, corpus, arms, folder, point, make_progress)
     return Audit(
         experiment=experiment.name,
         corpus=corpus.index.name,
@@ -227,147 +185,54 @@ def run_audit(
         recipe=choice.recipe,
         epochs=experiment.training.epochs,
         seed=experiment.seed,
-        arms=tuple(done),
+        arms=done,
         lacking=arms.lacking,
         is_interrupted=len(done) < len(arms.divisions),
         folder=folder,
     )
 
 
-def _with_budget(experiment: Experiment, choice: AuditChoice) -> Experiment:
-    split = experiment.split.model_copy(update={"leaky": None, "kind": "page"})
-    patches = experiment.patches.model_copy(
-        update={"patches_per_epoch": choice.patches or experiment.patches.patches_per_epoch}
-    )
-    training = experiment.training.model_copy(
-        update={"epochs": choice.epochs or experiment.training.epochs, "early_stopping_patience": None}
-    )
-    tracking = experiment.tracking.model_copy(update={"keep_models": 0})
-    return experiment.model_copy(
-        update={"split": split, "patches": patches, "training": training, "tracking": tracking}
-    )
+def audit_arms(index: CorpusIndex, manifest: SplitManifest, seed: int) -> Arms:
+    """Divide the training and validation pages of a division in other ways, in the same shares.
 
-
-def _with_equal_patches(experiment: Experiment, store: LineStore, arms: Arms) -> Experiment:
-    """So few patches an epoch that the cap of the poorest arm allows them."""
-    patches = experiment.patches
-    least = min(
-        _sampler(store, manifest, patches, experiment.seed).n_patches_per_epoch for manifest in arms.divisions.values()
-    )
-    return experiment.model_copy(update={"patches": patches.model_copy(update={"patches_per_epoch": least})})
-
-
-def _sampler(store: LineStore, manifest: SplitManifest, patches: PatchSettings, seed: int) -> PatchSampler:
-    return PatchSampler(store, manifest.train, manifest.writer_ids, patches, seed, manifest.leak("train"))
-
-
-def _key(experiment: Experiment, manifest: SplitManifest, point: Point) -> str:
-    """Names the folder: another budget, recipe, seed or corpus is another audit.
-
-    The objective counts under its name of version 0.1, so that an audit of that version is not trained again.
+    Args:
+        index: the corpus.
+        manifest: by page (or by image, where the corpus has no pages); its test part goes into no arm.
+        seed: of the other divisions.
     """
-    identity = experiment.identity()
-    former_names = {name: former for former, name in MOVED_OBJECTIVES.items()}
-    run = identity["objective"]["run"]
-    identity["objective"] = {**identity["objective"], "run": former_names.get(run, run)}
-    content = {
-        "identity": {key: value for key, value in identity.items() if key not in ("engine", "corpus")},
-        "split": manifest.hash,
-        "point": dict(point),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    sealed = replace(manifest, test=(), choice=None)
+    divisions, lacking = {"patch": leak(sealed, "patch", seed)}, {}
+    if manifest.unit == "page":
+        divisions["line"] = leak(sealed, "line", seed)
+    else:
+        lacking["line"] = "the corpus has no pages, and its images part as lines do"
+    divisions[manifest.unit] = sealed
+    try:
+        divisions["text"] = _by_text(index, sealed, seed)
+    except SplitError as error:
+        lacking["text"] = str(error)
+    return Arms(divisions, manifest.unit, lacking)
 
 
-def _run_arm(
-    experiment: Experiment,
-    workspace: Workspace,
-    corpus: PreparedCorpus,
-    manifest: SplitManifest,
-    folder: Path,
-    point: Point,
-    title: str,
-    progress: Progress,
-) -> AuditedArm | None:
-    """Train an arm, or read what an earlier call has trained; `None` if the user stopped it."""
-    config: dict[str, Any] = {"audit": experiment.name, "split_hash": manifest.hash}
-    with open_ledger(
-        folder,
-        name=f"{experiment.name} audit by {folder.name}",
-        config=config,
-        version=whosehand_version(),
-        git_commit=git_commit(workspace.root),
-    ) as ledger:
-        record = ledger.state.trials.get(0)
-        if record is not None and record.result is not None and record.state is TrialState.COMPLETED:
-            return _describe(record.result, record, manifest, corpus.store, experiment)
-        task = patch_task(experiment, replace(corpus, manifest=manifest), folder)
-        progress.say(title)
-        outcome = run_sweep(
-            ledger,
-            replace(sweep_plan(experiment, task, experiment.training.epochs, BudgetSettings(trials=1)), title="Audit"),
-            FixedEngine([point]),
-            local_executor(experiment, experiment.objective.run, n_workers=1),
-            progress=progress,
-        )
-        record = ledger.state.trials.get(0)
-    if record is not None and record.result is not None and record.state is TrialState.COMPLETED:
-        return _describe(record.result, record, manifest, corpus.store, experiment)
-    if outcome.status == "interrupted":
-        return None
-    reason = record.result.reason if record is not None and record.result else outcome.reason
-    raise SplitError(f"Every arm of an audit must be trained, but that by {folder.name} failed: {reason}")
+def table_rows(audit: Audit, narrow: bool = False) -> list[list[str]]:
+    """The head and a row for each arm: scores with intervals, and how far they are above the honest division's.
 
-
-def _describe(
-    result: TrialResult, record: TrialRecord, manifest: SplitManifest, store: LineStore, experiment: Experiment
-) -> AuditedArm:
-    patches, per_image = experiment.patches, experiment.patches.per_image_at_validation
-    train = _sampler(store, manifest, patches, experiment.seed)
-    leak = manifest.leak("validation")
-    plan = evaluation_plan(store, manifest.validation, manifest.writer_ids, patches, per_image, leak)
-    kept = json.loads(result.artifacts["scores.json"].path.read_text(encoding="utf-8"))["scores"]
-    return AuditedArm(
-        name=manifest.divided_by,
-        warning=manifest.warning,
-        split_hash=manifest.hash,
-        n_training_lines=train.n_lines,
-        n_validation_lines=len(set(plan.lines.tolist())),
-        n_validation_patches=len(plan),
-        n_training_patches=sum(report.report.n_patches for report in record.reports),
-        scores={name: Score(score["value"], score["low"], score["high"]) for name, score in kept.items()},
-        duration_s=record.duration_s,
-    )
-
-
-LEVELS = ("patch", "image", "page")
-
-
-def table_rows(audit: Audit) -> list[list[str]]:
-    """The head and a row for each arm: scores with intervals, and how far they are above the honest division's."""
-    levels = _levels(audit)
+    Args:
+        audit: with at least one arm.
+        narrow: for a terminal: a cell has score and difference, and the interval below.
+    """
+    levels = [level for level in LEVELS if any(f"{level}_top1" in arm.scores for arm in audit.arms)]
     head = ["split by"]
     for level in levels:
-        head += [f"{level} top-1", f"over {audit.baseline}"]
-    rows = [[*head, "lines: train, validation", "time"]]
+        head += [f"{level} top-1"] if narrow else [f"{level} top-1", f"over {audit.baseline}"]
+    rows = [[*head, "lines" if narrow else "lines: train, validation", "time"]]
     for arm in audit.arms:
-        cells = [_title(arm)]
+        cells = [f"{arm.name} (leaky)" if arm.warning else arm.name]
         for level in levels:
             score, interval, difference = _cells(audit, arm, level)
-            cells += [f"{score} {interval}", difference]
-        rows.append([*cells, _lines(arm), readable_duration(arm.duration_s)])
-    return rows
-
-
-def narrow_rows(audit: Audit) -> list[list[str]]:
-    """The same for a terminal: a cell has the score and the difference, and the interval below."""
-    levels = _levels(audit)
-    rows = [["split by", *(f"{level} top-1" for level in levels), "lines", "time"]]
-    for arm in audit.arms:
-        cells = []
-        for level in levels:
-            score, interval, difference = _cells(audit, arm, level)
-            cells.append(f"{score} {difference}\n{interval}")
-        rows.append([_title(arm), *cells, _lines(arm), readable_duration(arm.duration_s)])
+            cells += [f"{score} {difference}\n{interval}"] if narrow else [f"{score} {interval}", difference]
+        n_lines = f"{arm.n_training_lines:,}, {arm.n_validation_lines:,}"
+        rows.append([*cells, n_lines, readable_duration(arm.duration_s)])
     return rows
 
 
@@ -395,11 +260,7 @@ def markdown(audit: Audit) -> str:
 
 
 def write_audit(audit: Audit, folder: Path) -> tuple[Path, Path]:
-    """Write `audit.json` and `audit.md`, whole or not at all.
-
-    Returns:
-        Both paths.
-    """
+    """Write `audit.json` and `audit.md`, whole or not at all, and return both paths."""
     content = asdict(audit) | {"folder": str(audit.folder), "warnings": [a.warning for a in audit.arms if a.warning]}
     as_json, as_markdown = folder / "audit.json", folder / "audit.md"
     write_atomically(as_json, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
@@ -407,16 +268,122 @@ def write_audit(audit: Audit, folder: Path) -> tuple[Path, Path]:
     return as_json, as_markdown
 
 
-def _levels(audit: Audit) -> list[str]:
-    return [level for level in LEVELS if any(f"{level}_top1" in arm.scores for arm in audit.arms)]
+def _with_budget(experiment: Experiment, choice: AuditChoice) -> Experiment:
+    n_patches, n_epochs = choice.patches or experiment.patches.patches_per_epoch, choice.epochs
+    length = {"epochs": n_epochs or experiment.training.epochs, "early_stopping_patience": None}
+    changes = {
+        "split": experiment.split.model_copy(update={"leaky": None, "kind": "page"}),
+        "patches": experiment.patches.model_copy(update={"patches_per_epoch": n_patches}),
+        "training": experiment.training.model_copy(update=length),
+        "tracking": experiment.tracking.model_copy(update={"keep_models": 0}),
+    }
+    return experiment.model_copy(update=changes)
 
 
-def _title(arm: AuditedArm) -> str:
-    return f"{arm.name} (leaky)" if arm.warning else arm.name
+def _with_equal_patches(experiment: Experiment, store: LineStore, arms: Arms) -> Experiment:
+    """So few patches an epoch that the cap of the poorest arm allows them."""
+    patches = experiment.patches
+    least = min(
+        _sampler(store, manifest, patches, experiment.seed).n_patches_per_epoch for manifest in arms.divisions.values()
+    )
+    return experiment.model_copy(update={"patches": patches.model_copy(update={"patches_per_epoch": least})})
 
 
-def _lines(arm: AuditedArm) -> str:
-    return f"{arm.n_training_lines:,}, {arm.n_validation_lines:,}"
+def _sampler(store: LineStore, manifest: SplitManifest, patches: PatchSettings, seed: int) -> PatchSampler:
+    return PatchSampler(store, manifest.train, manifest.writer_ids, patches, seed, manifest.leak("train"))
+
+
+def _key(experiment: Experiment, manifest: SplitManifest, point: Point) -> str:
+    """Names the folder: another budget, recipe, seed or corpus is another audit.
+
+    The objective counts under its name of version 0.1, so that an audit of that version is not trained again.
+    """
+    identity = experiment.identity()
+    former_names = {name: former for former, name in MOVED_OBJECTIVES.items()}
+    run = identity["objective"]["run"]
+    identity["objective"] = {**identity["objective"], "run": former_names.get(run, run)}
+    kept = {key: value for key, value in identity.items() if key not in ("engine", "corpus")}
+    content = {"identity": kept, "split": manifest.hash, "point": dict(point)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _run_arms(
+    experiment: Experiment,
+    workspace: Workspace,
+    corpus: PreparedCorpus,
+    arms: Arms,
+    folder: Path,
+    point: Point,
+    make_progress: Callable[[], Progress],
+) -> tuple[AuditedArm, ...]:
+    """Train one arm after the other, as far as the user lets them."""
+    done: list[AuditedArm] = []
+    for number, (name, manifest) in enumerate(arms.divisions.items(), start=1):
+        title = f"Arm {number} of {len(arms.divisions)}: split by {manifest.divided_by}"
+        arm = _run_arm(experiment, workspace, corpus, manifest, folder / name, point, title, make_progress())
+        if arm is None:
+            break
+        done.append(replace(arm, name=name))
+    return tuple(done)
+
+
+def _run_arm(
+    experiment: Experiment,
+    workspace: Workspace,
+    corpus: PreparedCorpus,
+    manifest: SplitManifest,
+    folder: Path,
+    point: Point,
+    title: str,
+    progress: Progress,
+) -> AuditedArm | None:
+    """Train an arm, or read what an earlier call has trained; `None` if the user stopped it."""
+    given = GivenPoints(
+        folder,
+        name=f"{experiment.name} audit by {folder.name}",
+        config={"audit": experiment.name, "split_hash": manifest.hash},
+        points=[point],
+        epochs=experiment.training.epochs,
+        title="Audit",
+        announcement=title,
+    )
+    task = patch_task(experiment, replace(corpus, manifest=manifest), folder)
+    fitted = fit_given_points(given, experiment, workspace, task, progress)
+    record = fitted.state.trials.get(0)
+    if record is not None and record.result is not None and record.state is TrialState.COMPLETED:
+        return _describe(record.result, record, manifest, corpus.store, experiment)
+    if fitted.is_interrupted:
+        return None
+    reason = record.result.reason if record is not None and record.result else fitted.reason
+    raise SplitError(f"Every arm of an audit must be trained, but that by {folder.name} failed: {reason}")
+
+
+def _describe(
+    result: TrialResult, record: TrialRecord, manifest: SplitManifest, store: LineStore, experiment: Experiment
+) -> AuditedArm:
+    patches, per_image = experiment.patches, experiment.patches.per_image_at_validation
+    train = _sampler(store, manifest, patches, experiment.seed)
+    leak = manifest.leak("validation")
+    plan = evaluation_plan(store, manifest.validation, manifest.writer_ids, patches, per_image, leak)
+    kept = json.loads(result.artifacts["scores.json"].path.read_text(encoding="utf-8"))["scores"]
+    return AuditedArm(
+        name=manifest.divided_by,
+        warning=manifest.warning,
+        split_hash=manifest.hash,
+        n_training_lines=train.n_lines,
+        n_validation_lines=len(set(plan.lines.tolist())),
+        n_validation_patches=len(plan),
+        n_training_patches=sum(report.report.n_patches for report in record.reports),
+        scores={name: Score(score["value"], score["low"], score["high"]) for name, score in kept.items()},
+        duration_s=record.duration_s,
+    )
+
+
+def _by_text(index: CorpusIndex, sealed: SplitManifest, seed: int) -> SplitManifest:
+    ids = {*sealed.train, *sealed.validation}
+    open_pages = replace(index, images=tuple(image for image in index.images if image.image_id in ids))
+    share = round(len(sealed.validation) / len(ids), 6)
+    return split_texts(open_pages, SplitSettings(kind="text", validation=share, test=0.0, seed=seed))
 
 
 def _cells(audit: Audit, arm: AuditedArm, level: str) -> tuple[str, str, str]:

@@ -18,19 +18,16 @@ from core.lines.store import build_line_store
 from core.training.plan import choose_precision
 from search.executors.base import run_task
 from search.experiment.experiment import Experiment
-from search.experiment.settings import BudgetSettings
-from search.experiment.workspace import Workspace, git_commit, whosehand_version
+from search.experiment.workspace import Workspace
 from search.ledger.events import SweepCreated
 from search.ledger.files import is_intact, write_atomically
-from search.ledger.ledger import open_ledger
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import OwnTask, PatchTask
-from search.sweep.given_points import FixedEngine
-from search.sweep.launch import local_executor, sweep_plan, worker_objective
-from search.sweep.loop import run_sweep
+from search.sweep.given_points import GivenPoints, fit_given_points
+from search.sweep.launch import local_executor
 from search.sweep.preparation import PreparedCorpus, index_corpus
-from search.sweep.progress import Progress, SilentProgress
+from search.sweep.progress import Progress
 from search.tracking.tracker import MlflowTracker
 
 PACKAGE_IDENTIFIER = "search.promotion.packaging:package_identifier"
@@ -126,34 +123,25 @@ def run_refit(
     Raises:
         RegistryError: if the refit fails or is interrupted.
     """
-    folder = refit_folder(workspace, experiment, trial.number, epochs)
-    with open_ledger(
-        folder,
+    given = GivenPoints(
+        refit_folder(workspace, experiment, trial.number, epochs),
         name=f"{experiment.name} refit of trial {trial.number}",
         config={"sweep_id": sweep.sweep_id, "trial": trial.number, "epochs": epochs},
-        version=whosehand_version(),
-        git_commit=git_commit(workspace.root),
-    ) as ledger:
-        is_done = any(earlier.state.is_final for earlier in ledger.state.trials.values())
-        if not is_done:
-            progress.say(f"Refit of trial {trial.number} over {epochs} epochs (it is trial 0 of a record of its own).")
-        outcome = run_sweep(
-            ledger,
-            replace(sweep_plan(experiment, task, epochs, BudgetSettings(trials=1)), title="Refit"),
-            FixedEngine([trial.proposed.hyperparameters]),
-            local_executor(experiment, worker_objective(experiment), n_workers=1),
-            tracker,
-            SilentProgress() if is_done else progress,
-        )
-        record = ledger.state.trials.get(0)
-    if outcome.status == "interrupted" or record is None:
-        raise RegistryError(f"The refit of trial {trial.number} was interrupted; the same command goes on from there.")
+        points=[trial.proposed.hyperparameters],
+        epochs=epochs,
+        title="Refit",
+        announcement=f"Refit of trial {trial.number} over {epochs} epochs (it is trial 0 of a record of its own).",
+    )
+    fitted = fit_given_points(given, experiment, workspace, task, progress, tracker)
+    record = fitted.state.trials.get(0)
+    if fitted.is_interrupted or record is None:
+        raise RegistryError(f"The refit of trial {trial.number} was interrupted; the same command resumes it.")
     if record.result is None or record.state is not TrialState.COMPLETED:
-        reason = record.result.reason if record.result else outcome.reason
+        reason = record.result.reason if record.result else fitted.reason
         raise RegistryError(f"The refit of trial {trial.number} must complete, but it {record.state}: {reason}")
     if record.result.model is None:
         raise RegistryError(f"The refit must save its model, but {experiment.objective.run} saved none.")
-    return Refit(folder, trial.number, record.result.model.path, record.duration_s)
+    return Refit(given.folder, trial.number, record.result.model.path, record.duration_s)
 
 
 def refit_folder(workspace: Workspace, experiment: Experiment, trial: int, epochs: int) -> Path:

@@ -1,12 +1,8 @@
 """Finalists: the best trials of a sweep, trained again under fresh seeds, and ranked by what they do on average.
 
 The best of many noisy trials owes a part of its score to luck, the more, the more trials there were. A fresh fit of
-the same point has not been selected, so that its score tells what the point is worth.
-
-Trains a sweep's best trials again, each under the same fresh seeds, as runs beside the sweep's own.
-
-A finalist's repeats are a sweep of one point with a ledger of its own: they share the workers, survive kills, and
-go on where they were, also when more repeats are asked for later.
+the same point has not been selected, so that its score tells what the point is worth. All finalists have the same fresh
+seeds, and their fits are runs beside the sweep's own.
 """
 
 import math
@@ -23,24 +19,15 @@ from core.errors import ComparisonError
 from core.lines.reading import ProgressCallback
 from core.networks.hyperparameters import seed_recipe
 from core.space import Point
-from search.experiment.settings import BudgetSettings
-from search.experiment.workspace import Workspace, git_commit, whosehand_version
-from search.ledger.ledger import LEDGER_NAME, open_ledger, read_ledger
+from search.experiment.workspace import Workspace
+from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.ranking import Direction, rank, score_name
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.objectives.tasks import OwnTask, PatchTask
-from search.sweep.given_points import FixedEngine
+from search.sweep.given_points import GivenPoints, fit_given_points
 from search.sweep.known_sweeps import KnownSweep, read_sweep
-from search.sweep.launch import (
-    local_executor,
-    search_facts,
-    sweep_plan,
-    tracked_datasets,
-    trial_task,
-    worker_objective,
-)
-from search.sweep.loop import run_sweep
+from search.sweep.launch import search_facts, tracked_datasets, trial_task
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import Progress
 from search.tracking.runs import BesideTrial
@@ -50,6 +37,7 @@ from search.tracking.tracker import MlflowTracker
 FINALISTS_FOLDER = "finalists"
 LEVEL = 0.95
 LEAST_REPEATS = 2
+_SEED_STREAM = 6  # keeps the seeds of repeats apart from those of the sweep's trials
 
 
 @dataclass(frozen=True)
@@ -86,6 +74,29 @@ class Spread:
         """The mean, and the interval where there is one."""
         interval = "" if self.low is None else f" ({self.low:.4g} to {self.high:.4g})"
         return f"{self.mean:.4g}{interval}"
+
+
+@dataclass(frozen=True)
+class FinalistChoice:
+    """Which trials to repeat, and how often.
+
+    Attributes:
+        n_finalists: how many of the best completed trials.
+        n_repeats: fits of each, over all calls together.
+        with_seed_recipe: whether the trial of the seed recipe is among them even if it is not among the best.
+    """
+
+    n_finalists: int
+    n_repeats: int
+    with_seed_recipe: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the rules."""
+        if self.n_finalists < 1 or self.n_repeats < 1:
+            raise ComparisonError(
+                "`finalists >= 1` and `repeats >= 1` must hold, but got "
+                f"finalists={self.n_finalists}, repeats={self.n_repeats}."
+            )
 
 
 @dataclass(frozen=True)
@@ -219,50 +230,6 @@ def chosen_finalist(sweep: KnownSweep) -> ChosenTrial | None:
     return ChosenTrial(sweep.state.trials[finalist.trial], f"{rule} among {n} finalist{'s' if n > 1 else ''}")
 
 
-def _read(sweep: KnownSweep, number: int) -> Finalist:
-    trial = sweep.state.trials[number]
-    repeats = read_ledger(finalist_folder(sweep.folder, number)).trials
-    values = {
-        repeat.number: float(repeat.result.value)
-        for repeat in repeats.values()
-        if repeat.state is TrialState.COMPLETED and repeat.result is not None and repeat.result.value is not None
-    }
-    return Finalist(
-        trial=number,
-        hyperparameters=trial.proposed.hyperparameters,
-        search_value=float(trial.value if trial.value is not None else math.nan),
-        repeats=values,
-        n_failed=sum(repeat.state is TrialState.FAILED for repeat in repeats.values()),
-        n_open=sum(not repeat.state.is_final for repeat in repeats.values()),
-    )
-
-
-_SEED_STREAM = 6  # keeps the seeds of repeats apart from those of the sweep's trials
-
-
-@dataclass(frozen=True)
-class FinalistChoice:
-    """Which trials to repeat, and how often.
-
-    Attributes:
-        n_finalists: the best so many completed trials.
-        n_repeats: fits of each, over all calls together.
-        with_seed_recipe: whether the trial of the seed recipe is among them even if it is not among the best.
-    """
-
-    n_finalists: int
-    n_repeats: int
-    with_seed_recipe: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the rules."""
-        if self.n_finalists < 1 or self.n_repeats < 1:
-            raise ComparisonError(
-                "`finalists >= 1` and `repeats >= 1` must hold, but got "
-                f"finalists={self.n_finalists}, repeats={self.n_repeats}."
-            )
-
-
 def train_finalists(
     name: str,
     workspace: Workspace,
@@ -339,6 +306,24 @@ def finalist_seed(sweep_seed: int) -> int:
     return int(np.random.SeedSequence(sweep_seed, spawn_key=(_SEED_STREAM,)).generate_state(1)[0])
 
 
+def _read(sweep: KnownSweep, number: int) -> Finalist:
+    trial = sweep.state.trials[number]
+    repeats = read_ledger(finalist_folder(sweep.folder, number)).trials
+    values = {
+        repeat.number: float(repeat.result.value)
+        for repeat in repeats.values()
+        if repeat.state is TrialState.COMPLETED and repeat.result is not None and repeat.result.value is not None
+    }
+    return Finalist(
+        trial=number,
+        hyperparameters=trial.proposed.hyperparameters,
+        search_value=float(trial.value if trial.value is not None else math.nan),
+        repeats=values,
+        n_failed=sum(repeat.state is TrialState.FAILED for repeat in repeats.values()),
+        n_open=sum(not repeat.state.is_final for repeat in repeats.values()),
+    )
+
+
 def _train(
     sweep: KnownSweep,
     workspace: Workspace,
@@ -351,47 +336,27 @@ def _train(
 ) -> None:
     experiment, created = sweep.experiment, sweep.created
     epochs, seed = trial.proposed.horizon_epochs, finalist_seed(experiment.seed)
-    with open_ledger(
-        finalist_folder(sweep.folder, trial.number),
+    folder = finalist_folder(sweep.folder, trial.number)
+    n_before = len(read_ledger(folder).trials) if (folder / LEDGER_NAME).exists() else 0
+    repeats = max(n_repeats, n_before)
+    given = GivenPoints(
+        folder,
         name=f"{created.name} repeats of trial {trial.number}",
         config={"sweep_id": created.sweep_id, "trial": trial.number, "epochs": epochs, "seed": seed},
-        version=whosehand_version(),
-        git_commit=git_commit(workspace.root),
-    ) as ledger:
-        done = [repeat for repeat in ledger.state.trials.values() if repeat.state.is_final and repeat.is_tracked]
-        if len(done) == len(ledger.state.trials) and len(done) >= n_repeats:
-            return
-        progress.say(
-            f"Finalist: trial {trial.number} of {created.name}, {n_repeats} fits of {epochs} epochs under fresh seeds "
-            "(they are trials 0, 1, ... of a record of their own)."
-        )
-        repeats = max(n_repeats, len(ledger.state.trials))
-        plan = replace(
-            sweep_plan(experiment, task, epochs, BudgetSettings(trials=repeats)),
-            seed=seed,
-            complete=_as_it_is,
-            title=f"Repeats of trial {trial.number}",
-        )
-        outcome = run_sweep(
-            ledger,
-            plan,
-            FixedEngine([trial.proposed.hyperparameters] * repeats),
-            local_executor(experiment, worker_objective(experiment)),
-            _tracker(sweep, trial, corpus, store, repeats),
-            progress,
-        )
-    if outcome.status == "interrupted":
-        raise ComparisonError(
-            f"The repeats of trial {trial.number} were interrupted; the same command goes on from there."
-        )
-    failures = [repeat for repeat in ledger.state.trials.values() if repeat.state is TrialState.FAILED]
+        points=[trial.proposed.hyperparameters] * repeats,
+        epochs=epochs,
+        title=f"Repeats of trial {trial.number}",
+        announcement=f"Finalist: trial {trial.number} of {created.name}, {n_repeats} fits of {epochs} epochs under "
+        "fresh seeds (they are trials 0, 1, ... of a record of their own).",
+        seed=seed,
+    )
+    tracker = _tracker(sweep, trial, corpus, store, repeats)
+    fitted = fit_given_points(given, experiment, workspace, task, progress, tracker)
+    if fitted.is_interrupted:
+        raise ComparisonError(f"The repeats of trial {trial.number} were interrupted; the same command resumes them.")
+    failures = [repeat for repeat in fitted.state.trials.values() if repeat.state is TrialState.FAILED]
     if failures and failures[0].result is not None:
         progress.say(f"Trial {trial.number}: {len(failures)} of {repeats} fits failed: {failures[0].result.reason}")
-
-
-def _as_it_is(point: Point) -> Point:
-    """A trial's hyperparameters are complete."""
-    return point
 
 
 def _tracker(

@@ -8,7 +8,6 @@ from search.comparison.leakage_audit import (
     AuditedArm,
     Score,
     markdown,
-    narrow_rows,
     remarks,
     table_rows,
     write_audit,
@@ -50,7 +49,7 @@ def test_every_score_has_its_interval_and_its_distance_from_the_honest_one() -> 
 
 
 def test_the_table_of_a_terminal_says_the_same() -> None:
-    head, patch, page = narrow_rows(audit(arm("patch", 0.9, "Leaky"), arm("page", 0.7)))
+    head, patch, page = table_rows(audit(arm("patch", 0.9, "Leaky"), arm("page", 0.7)), narrow=True)
     assert head == ["split by", "patch top-1", "image top-1", "page top-1", "lines", "time"]
     assert patch[1] == "90.0% +20.0\n(80.0 to 100.0)"
     assert page[1] == "70.0% \n(60.0 to 80.0)"

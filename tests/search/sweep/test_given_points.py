@@ -1,4 +1,4 @@
-"""TODO."""
+"""Given points are started in order, and each is trained to its end."""
 
 from search.engines.base import Exhausted, Start
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
