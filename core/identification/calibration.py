@@ -13,7 +13,7 @@ unknown writers are harder to reject. The rate that is stated holds for unknown 
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,8 @@ class UnknownWriterTest:
             them cannot hold less than 1 / (n + 1).
         false_reject_rate: the share of the known writers' validation images whose writer is called
             unknown.
+        is_used: whether the model may answer that nobody known wrote an image. It may not where that
+            would reject too many images by known writers.
     """
 
     method: UnknownWriterMethod
@@ -52,6 +54,7 @@ class UnknownWriterTest:
     n_unknown_writers: int
     false_accept_rate: float
     false_reject_rate: float
+    is_used: bool = True
 
     def none_of_these(self, probability: float) -> float:
         """The share of unknown writers that look at least as much like a known one; 1 is surely
@@ -94,6 +97,7 @@ def calibrate(
     unit: CalibrationUnit,
     false_accept_rate: float,
     unknown_writers: FloatArray | None = None,
+    max_false_reject_rate: float = 1.0,
 ) -> Calibration:
     """Fit the temperature, and set the threshold for unknown writers.
 
@@ -106,6 +110,8 @@ def calibrate(
         unknown_writers: (n_unknown_writers, n_writers), mean log-probabilities of images or pages
             by writers that took no part; `None` where there are none: then each item is asked again
             without its own writer.
+        max_false_reject_rate: share of the known writers' items that may be called unknown; beyond it
+            the threshold is kept, but not used.
 
     Raises:
         ValueError: if there is no item.
@@ -121,6 +127,7 @@ def calibrate(
         best_probabilities(unknown_writers, temperature),
         best_probabilities(means, temperature),
         false_accept_rate,
+        max_false_reject_rate,
     )
     return Calibration(unit, temperature, len(means), test)
 
@@ -166,7 +173,11 @@ def apply_temperature(log_probabilities: FloatArray, temperature: float) -> Floa
 
 
 def fit_unknown_writer_test(
-    method: UnknownWriterMethod, unknown_writers: FloatArray, known: FloatArray, false_accept_rate: float
+    method: UnknownWriterMethod,
+    unknown_writers: FloatArray,
+    known: FloatArray,
+    false_accept_rate: float,
+    max_false_reject_rate: float = 1.0,
 ) -> UnknownWriterTest:
     """Set the threshold.
 
@@ -176,6 +187,7 @@ def fit_unknown_writer_test(
             least one.
         known: (m,) the same for validation images by known writers.
         false_accept_rate: wanted, between 0 and 1.
+        max_false_reject_rate: beyond it the threshold is not used.
 
     Raises:
         ValueError: if there is no image of one of the two kinds.
@@ -191,8 +203,8 @@ def fit_unknown_writer_test(
     scores = tuple(float(score) for score in ordered)
     rate = max(false_accept_rate, 1 / (1 + len(scores)))
     test = UnknownWriterTest(method, scores, len(unknown_writers), rate, 0.0)
-    rejected = sum(not test.is_known(float(score)) for score in known)
-    return UnknownWriterTest(method, scores, len(unknown_writers), rate, rejected / len(known))
+    rejected = sum(not test.is_known(float(score)) for score in known) / len(known)
+    return replace(test, false_reject_rate=rejected, is_used=rejected <= max_false_reject_rate)
 
 
 def item_means(

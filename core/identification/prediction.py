@@ -34,9 +34,10 @@ class Prediction:
         ranking: the writers that the model knows, the most probable first. Where all are there,
             their probabilities sum to 1, as if the image were by one of them.
         none_of_these: the share of unknown writers' images that look at least as much like a known
-            writer; near 1 it is by an unknown writer. `None` for a network without calibration.
+            writer; near 1 it is by an unknown writer. `None` for a network without calibration, or
+            one that may not say so.
         is_known: whether it is taken for one of the known writers, at the record's false accept
-            rate.
+            rate; `None` likewise.
         n_lines: text lines found.
         n_patches: patches asked.
         calibrated_on: `image` or `page`, whose temperature and unknown writers were used.

@@ -112,7 +112,7 @@ class WriterIdentifier:
         calibration = self.record.calibration(n_lines)
         probabilities = np.exp(apply_temperature(mean, calibration.temperature if calibration else 1.0))[0]
         ranking = rank_writers(probabilities, self.record.writer_ids)
-        unknown = calibration.unknown_writers if calibration else None
+        unknown = calibration.unknown_writers if calibration and calibration.unknown_writers.is_used else None
         return Prediction(
             image=name,
             ranking=ranking,

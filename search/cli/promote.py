@@ -33,6 +33,9 @@ def promote(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Length of the refit.", show_default="the experiment's")
     ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Make it champion where too few test pages can tell if it only guesses.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; train, open and register nothing.")
     ] = False,
@@ -45,9 +48,10 @@ def promote(
 ) -> None:
     """Refit the best trial, test it on the sealed test set; it becomes champion if it passes the gate.
 
-    The gate: the registered model answers as before when loaded afresh, keeps the thresholds of `promotion.gate`, and
-    is better than the present champion on pages that neither has seen. Otherwise it is registered as challenger, with
-    the reasons (exit code 2). Every opening of the test pages is counted: a score is worth less with each look.
+    The gate: the registered model answers as before when loaded afresh, meets the thresholds of `promotion.gate`, is
+    better than guessing, and better than the present champion on pages that neither has seen. Otherwise it is
+    registered as challenger, with the reasons (exit code 2). Every access to the test pages is counted: a score is
+    worth less each time.
     """
     from search.promotion.plan import PromotionChoice, prepare_promotion
 
@@ -58,7 +62,7 @@ def promote(
         raise RegistryError("A sweep is promoted in its own tracking store, so that --uri goes with --history only.")
     if sweep is None:
         raise RegistryError("Which sweep? `whosehand promote SWEEP`, or `whosehand promote --history --model NAME`.")
-    choice = PromotionChoice(trial, model, epochs)
+    choice = PromotionChoice(trial, model, epochs, accept)
     if dry_run:
         with progress_bar("reading text lines") as advance:
             job = prepare_promotion(sweep, current_workspace(), choice, advance)
@@ -135,14 +139,25 @@ def _print_promotion(promotion: "Promotion") -> None:
     if promotion.became == "challenger":
         told = f"of {version.name}: version {version.version}; not champion:"
         output.print(labelled("challenger", told, "bold yellow"))
-        for reason in promotion.gate_result.reasons:
+        for reason in promotion.gate_result.objections:
             output.print(f"  - {reason}")
+        if promotion.gate_result.undecided and not promotion.gate_result.reasons:
+            output.print("`--accept` makes it champion all the same, and its card says so")
     else:
         former = f" (before: version {promotion.former.version}, now `previous`)" if promotion.former else ""
         output.print(f"champion of {version.name}: version {version.version}{former}")
+        if promotion.gate_result.is_accepted:
+            output.print("accepted by hand (--accept), although there are")
+            output.print(f"  - {promotion.gate_result.undecided}")
     _print_scores(promotion)
+    rates = promotion.examined.scores.unknown_writers if promotion.examined.scores else None
+    if rates is not None:
+        output.print(f"known writers called unknown (false rejects): {rates.false_reject_rate:.1%} of {rates.n_known}")
+        output.print(f"unknown writers named (false accepts): {rates.false_accept_rate:.1%} of {rates.n_unknown}")
+        if not rates.is_used:
+            output.print("  - so that no image is called unknown: see promotion.gate.max_false_reject_rate")
     if promotion.became != "unchanged" and promotion.gate_result.remarks:
-        output.print("checks passed:" if promotion.gate_result.reasons else "it passed the gate:")
+        output.print("checks passed:" if promotion.gate_result.objections else "it passed the gate:")
         for remark in promotion.gate_result.remarks:
             output.print(f"  - {remark}")
 

@@ -182,6 +182,10 @@ class GateSettings(Settings):
     """How far stated probabilities and shares of correct answers may differ on test images, in the mean, beyond what
     chance explains."""
 
+    max_false_reject_rate: float = Field(default=0.1, ge=0, le=1)
+    """Share of validation pages whose known writers may be called unknown. Beyond it the model always names a known
+    writer, and its card says so; this stops no model from becoming champion."""
+
     max_latency_s: float = Field(default=5.0, gt=0)
     """Most seconds that the loaded model may take for an image: the median, on the machine that promotes."""
 

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage
 from core.errors import RegistryError
+from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction
 from core.pages.image_files import read_grey
 from core.splits.manifest import SplitManifest
@@ -28,17 +29,9 @@ from search.ledger.access_log import SealedTestSet
 from search.ledger.files import write_atomically
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import PatchTask, ScoringTask
-from search.promotion.gate import (
-    CommonPages,
-    Comparison,
-    ProductScores,
-    SmokeTest,
-    TestedImages,
-    common_pages,
-    compare_models,
-    score_product,
-)
+from search.promotion.gate import CommonPages, Comparison, SmokeTest, common_pages
 from search.promotion.refit import ranked
+from search.promotion.tested_images import ProductScores, TestedImages, compare_models, score_product
 from search.tracking.registry import RegisteredVersion, download_model
 from search.tracking.store import TrackingStore
 
@@ -81,6 +74,8 @@ class Candidate:
         precision: that it computes in.
         size_bytes: of all its files.
         folder: where answers for test images are kept.
+        record: of the model.
+        unknown_images: by writers who took no part, on which its threshold was not set.
     """
 
     version: RegisteredVersion
@@ -91,6 +86,8 @@ class Candidate:
     precision: str
     size_bytes: int
     folder: Path
+    record: ModelRecord
+    unknown_images: tuple[TextImage, ...] = ()
 
     @property
     def test_images(self) -> tuple[TextImage, ...]:
@@ -163,7 +160,10 @@ def examine(
             return Examined(smoke, None, None)
         score_network()
         tested = _ask_once(candidate, candidate.version, model, candidate.test_images, test_set)
-    return Examined(smoke, tested, score_product(tested, candidate.manifest.unit) if tested.images else None)
+        unknown = _ask_about_unknown_writers(candidate, model)
+    if not tested.images:
+        return Examined(smoke, tested, None)
+    return Examined(smoke, tested, score_product(tested, candidate.manifest.unit, candidate.record, unknown))
 
 
 def smoke_test(model: ModelProcess, candidate: Candidate) -> SmokeTest:
@@ -323,6 +323,15 @@ def _ask_once(
         answers = ask_about(model, images)
         write_atomically(file, _ANSWERS.dump_json(answers))
     return answers.of(images)
+
+
+def _ask_about_unknown_writers(candidate: Candidate, model: ModelProcess) -> tuple[Prediction, ...]:
+    file = candidate.folder / f"unknown-writers-{candidate.version.model_id}.json"
+    answers = _load_answers(file)
+    if answers is None:
+        answers = ask_about(model, candidate.unknown_images)
+        write_atomically(file, _ANSWERS.dump_json(answers))
+    return tuple(answers.predictions.values())
 
 
 def _answers_file(candidate: Candidate, version: RegisteredVersion) -> Path:

@@ -5,26 +5,23 @@ Two models are compared on pages that neither was trained or chosen on.
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from scipy.stats import binomtest
 
 from core.corpora.index import TextImage
-from core.identification.prediction import Prediction, combine
-from core.scoring.diagnostics import excess_calibration_error
-from core.scoring.intervals import PairedTest, compare_paired
+from core.scoring.intervals import PairedTest
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.experiment.settings import GateSettings
+from search.promotion.tested_images import ProductScores, guess_rate, page_of
 
 FEWEST_PAGES = 6
 """Below six pages no paired difference can pass 5 %: even if all go one way, chance does so with 2 / 2**5 = 6 %."""
+GUESSING_ALPHA = 0.01
+"""A model that only guesses passes for better than guessing in at most so many of all cases."""
 _CHANCE = 0.05
-_SMALLEST = 1e-12
-Page = tuple[str, str]
-"""A writer and their page, or image where there are no pages: hands on a shared page count apart."""
 
 
 @dataclass(frozen=True)
@@ -44,60 +41,6 @@ class SmokeTest:
     tolerance: float
     latency_s: float
     failure: str
-
-
-@dataclass(frozen=True)
-class TestedImages:
-    """A model's predictions for images whose writers are known.
-
-    Attributes:
-        images: that it could use, in the order asked.
-        predictions: by image id.
-    """
-
-    __test__ = False  # no test class, whatever pytest thinks of the name
-
-    images: tuple[TextImage, ...]
-    predictions: Mapping[str, Prediction]
-
-    def log_loss(self, image: TextImage) -> float:
-        """Of the true writer, in nats; a writer that the model does not know counts as nearly impossible."""
-        return -math.log(max(self.predictions[image.image_id].probability_of(image.writer_id), _SMALLEST))
-
-    def pages(self) -> dict[Page, bool]:
-        """Whether each page is identified correctly: by the mean over its images, weighted by their patches."""
-        pages: dict[Page, list[Prediction]] = {}
-        for image in self.images:
-            pages.setdefault(page_of(image), []).append(self.predictions[image.image_id])
-        return {page: combine(own)[0].writer_id == page[0] for page, own in pages.items()}
-
-
-def page_of(image: TextImage) -> Page:
-    """The page that an image counts to."""
-    return image.writer_id, image.group_id
-
-
-@dataclass(frozen=True)
-class ProductScores:
-    """What the registered model did on the test pages, asked image by image.
-
-    Attributes:
-        unit: `page`, or `image` where there are no pages.
-        n_units: of them.
-        top1: share of units that were identified correctly.
-        log_loss: calibrated, mean over images.
-        calibration_error: of images, beyond chance; see `core.scoring.diagnostics`.
-        calibration_p: share of perfectly calibrated models with as large an error.
-        rejected: share of images that were taken for an unknown writer's.
-    """
-
-    unit: str
-    n_units: int
-    top1: float
-    log_loss: float
-    calibration_error: float
-    calibration_p: float
-    rejected: float
 
 
 @dataclass(frozen=True)
@@ -137,17 +80,26 @@ class GateResult:
     """What the gate says.
 
     Attributes:
-        reasons: why the model may not become champion; empty if it may.
+        reasons: why the model may not become champion, whatever anyone says; empty if no check failed.
         remarks: the checks that passed.
+        undecided: why the test pages cannot tell whether it is better than guessing; empty if they can.
+        is_accepted: somebody has said that it may become champion where that cannot be told.
     """
 
     reasons: tuple[str, ...]
     remarks: tuple[str, ...]
+    undecided: str = ""
+    is_accepted: bool = False
 
     @property
     def is_passed(self) -> bool:
         """Whether the model may become champion."""
-        return not self.reasons
+        return not self.reasons and (not self.undecided or self.is_accepted)
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """Everything that speaks against it, in words."""
+        return (*self.reasons, self.undecided) if self.undecided else self.reasons
 
 
 def judge(
@@ -156,6 +108,7 @@ def judge(
     size_bytes: int,
     scores: ProductScores | None,
     comparison: Comparison | None,
+    accept: bool = False,
 ) -> GateResult:
     """Say whether a model may become champion.
 
@@ -165,54 +118,40 @@ def judge(
         size_bytes: of all its files.
         scores: on the test pages; `None` where the split has none.
         comparison: with the champion; `None` if there is none yet.
+        accept: let it pass where the test pages are too few to tell whether it is better than guessing.
     """
+    undecided = ""
     checks = [_smoke(smoke), _latency(smoke, settings), _size(size_bytes, settings)]
     if scores is not None:
         checks += [_top1(scores, settings), _calibration(scores, settings)]
+        undecided = too_few_to_tell(scores.true_writers, scores.unit)
+        if not undecided:
+            checks.append(_guessing(scores))
+    elif not smoke.failure:
+        undecided = too_few_to_tell((), "page")
     if comparison is not None:
         checks.append(_comparison(comparison, scores.unit if scores else "page"))
     reasons = tuple(text for is_kept, text in checks if not is_kept)
-    return GateResult(reasons, tuple(text for is_kept, text in checks if is_kept))
+    remarks = tuple(text for is_kept, text in checks if is_kept)
+    return GateResult(reasons, remarks, undecided, accept and bool(undecided) and not reasons)
 
 
-def score_product(tested: TestedImages, unit: str) -> ProductScores:
-    """Score a model's predictions for test images.
+def too_few_to_tell(true_writers: Sequence[str], unit: str) -> str:
+    """Why not even a perfect score could show that a model does not guess; empty if it could.
 
     Args:
-        tested: at least one image.
+        true_writers: of each test page (of each test image, where there are no pages).
         unit: of the split.
     """
-    predictions = [tested.predictions[image.image_id] for image in tested.images]
-    is_right = np.array([p.writer_id == image.writer_id for p, image in zip(predictions, tested.images, strict=True)])
-    error, chance = excess_calibration_error(np.array([p.probability for p in predictions]), is_right)
-    decisions = tested.pages()
-    return ProductScores(
-        unit=unit,
-        n_units=len(decisions),
-        top1=float(np.mean(list(decisions.values()))),
-        log_loss=float(np.mean([tested.log_loss(image) for image in tested.images])),
-        calibration_error=error,
-        calibration_p=chance,
-        rejected=float(np.mean([p.is_known is False for p in predictions])),
-    )
-
-
-def compare_models(candidate: TestedImages, champion: TestedImages) -> PairedTest:
-    """Compare two models on the images that both could use.
-
-    Raises:
-        ValueError: if there is no such image.
-    """
-    images = tuple(image for image in candidate.images if image.image_id in champion.predictions)
-    ours, theirs = TestedImages(images, candidate.predictions), TestedImages(images, champion.predictions)
-    our_pages, their_pages = ours.pages(), theirs.pages()
-    number = {page: k for k, page in enumerate(our_pages)}
-    return compare_paired(
-        [ours.log_loss(image) for image in images],
-        [theirs.log_loss(image) for image in images],
-        [number[page_of(image)] for image in images],
-        list(our_pages.values()),
-        [their_pages[page] for page in our_pages],
+    n_units = len(true_writers)
+    if n_units == 0:
+        return "no test page was used, so that nothing tells whether it is better than guessing"
+    best = guess_rate(true_writers) ** n_units
+    if best < GUESSING_ALPHA:
+        return ""
+    return (
+        f"too few test {unit}s to tell whether it is better than guessing: even if all {n_units} were correct, "
+        f"guessing would do as well with probability {best:.2g} (must be below {GUESSING_ALPHA:g})"
     )
 
 
@@ -288,6 +227,18 @@ def _top1(scores: ProductScores, settings: GateSettings) -> tuple[bool, str]:
     return scores.top1 >= settings.min_top1, (
         f"{scores.top1:.1%} of {scores.n_units} test {scores.unit}s identified correctly "
         f"(at least {settings.min_top1:.1%}, promotion.gate.min_top1)"
+    )
+
+
+def _guessing(scores: ProductScores) -> tuple[bool, str]:
+    n_right = round(scores.top1 * scores.n_units)
+    rate = guess_rate(scores.true_writers)
+    p = float(binomtest(n_right, scores.n_units, rate, alternative="greater").pvalue)
+    is_better = p < GUESSING_ALPHA
+    return is_better, (
+        f"{'better' if is_better else 'not shown to be better'} than guessing: {n_right} of {scores.n_units} test "
+        f"{scores.unit}s correct, {rate:.1%} by always naming the most frequent writer (exact binomial "
+        f"test, p = {p:.2g}, must be below {GUESSING_ALPHA:g})"
     )
 
 

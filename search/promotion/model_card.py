@@ -12,7 +12,8 @@ from core.identification.calibration import Calibration
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.promotion.examination import TestScores
-from search.promotion.gate import GateResult, ProductScores
+from search.promotion.gate import GateResult
+from search.promotion.tested_images import ProductScores, UnknownWriterRates
 
 CARD_FILE = "model_card.md"
 MOST_CHARACTERS = 5000
@@ -94,8 +95,23 @@ def write_card(facts: CardFacts) -> str:
         commit=facts.commit[:12],
         calibrations=facts.calibrations,
         unknown_writers=_unknown_writers,
+        unknown_writers_found=describe_rates,
+        max_false_reject_rate=facts.experiment.promotion.gate.max_false_reject_rate,
         real_unknown_writers="left_out_writers" in methods,
         conditions=_conditions(facts),
+    )
+
+
+def describe_rates(rates: UnknownWriterRates) -> str:
+    """What the threshold for unknown writers did on images that it was not set on, in a sentence."""
+    if rates.are_real:
+        whom = f"{rates.n_unknown} images by writers who took no part"
+    else:
+        whom = f"{rates.n_unknown} test images, each asked without its own writer"
+    return (
+        f"Unknown writers: the model {'calls' if rates.is_used else 'would call'} {rates.false_reject_rate:.1%} of "
+        f"{rates.n_known} test images unknown (false rejects), and {rates.false_accept_rate:.1%} of {whom} known "
+        "(false accepts)."
     )
 
 

@@ -115,7 +115,8 @@ def _calibration(asked: _Asked, unit: CalibrationUnit, job: PackagingTask) -> Ca
     plan, answers = asked.about(asked.manifest.validation, unit)
     items = items_of(plan, asked.store, unit)
     unknown_writers = _unknown_writers(asked, unit, job.unknown_writers) if job.unknown_writers else None
-    return calibrate(answers, asked.labels(plan), items, unit, job.false_accept_rate, unknown_writers)
+    labels, rate = asked.labels(plan), job.false_accept_rate
+    return calibrate(answers, labels, items, unit, rate, unknown_writers, job.max_false_reject_rate)
 
 
 def _unknown_writers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> NDArray[np.float64]:

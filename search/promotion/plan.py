@@ -10,8 +10,9 @@ from search.ledger.access_log import SealedTestSet
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.promotion.examination import kept_scores, pages_to_compare
-from search.promotion.gate import corpus_key
+from search.promotion.gate import corpus_key, too_few_to_tell
 from search.promotion.refit import refit_folder
+from search.promotion.tested_images import page_of
 from search.sweep.finalists import choose_trial
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
@@ -27,11 +28,13 @@ class PromotionChoice:
         trial: number of the trial; `None` for the best.
         model: registered name; `None` for the experiment's.
         epochs: of the refit; `None` for the experiment's.
+        accept: make it champion where the test pages are too few to tell whether it is better than guessing.
     """
 
     trial: int | None = None
     model: str | None = None
     epochs: int | None = None
+    accept: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class PromotionJob:
         store: where the registry is.
         corpus: with the split.
         workspace: of the sweep.
+        accept: see `PromotionChoice`.
     """
 
     sweep: KnownSweep
@@ -57,6 +61,7 @@ class PromotionJob:
     store: TrackingStore
     corpus: PreparedCorpus
     workspace: Workspace
+    accept: bool = False
 
     @property
     def experiment(self) -> Experiment:
@@ -108,7 +113,7 @@ def prepare_promotion(
     corpus = prepare_corpus(experiment, workspace, on_progress)
     name = choice.model or experiment.model_name
     epochs = choice.epochs or experiment.refit_epochs
-    return PromotionJob(sweep, trial, rule, epochs, name, store, corpus, workspace)
+    return PromotionJob(sweep, trial, rule, epochs, name, store, corpus, workspace, choice.accept)
 
 
 def _refuse_leaky(experiment: Experiment) -> None:
@@ -173,9 +178,18 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
         f"{counted(n_test, 'test image')}: {tested}"
         if n_test
         else "the split has no test pages: there would be no score",
+        *_too_few(job),
         _champion(job),
         "nothing was trained, opened or registered (--dry-run)",
     )
+
+
+def _too_few(job: PromotionJob) -> tuple[str, ...]:
+    """What the gate will say if even a perfect score could not tell the model from one that guesses."""
+    test = set(job.corpus.manifest.test)
+    pages = {page_of(image) for image in job.corpus.index.images if image.image_id in test}
+    said = too_few_to_tell([writer_id for writer_id, _ in pages], job.corpus.manifest.unit)
+    return (f"it would become challenger, unless --accept is given: {said}",) if said else ()
 
 
 def ordinal(n: int) -> str:

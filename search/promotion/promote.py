@@ -28,7 +28,8 @@ from search.promotion.examination import (
 from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
-from search.promotion.refit import PackagedModel, Refit, package_refit, run_refit
+from search.promotion.refit import PackagedModel, Refit, images_of_unknown_writers, package_refit, run_refit
+from search.promotion.tested_images import UnknownWriterRates
 from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import Progress
 from search.tracking.aliases import ChampionMovedError, challenge, set_champion
@@ -186,6 +187,8 @@ def _fit_and_register(job: PromotionJob, progress: Progress) -> _Registered:
         precision=choose_precision(experiment.training.precision),
         size_bytes=packaged.size_bytes,
         folder=refit.folder,
+        record=read_record(packaged.folder),
+        unknown_images=images_of_unknown_writers(experiment, job.workspace, corpus)[1],
     )
     return _Registered(task, tracker, refit, packaged, version, candidate)
 
@@ -222,10 +225,10 @@ def _judge_and_move(
     for _ in range(_MOST_ROUNDS):
         champion = find_alias(job.store, job.name, CHAMPION)
         if champion is not None and champion.version == number:
-            result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None)
+            result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None, job.accept)
             return _Judged(None, result, "unchanged")
         comparison = compare_with(champion, candidate, examined, job.store, test_set) if champion else None
-        result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, comparison)
+        result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, comparison, job.accept)
         _describe(job, registered, examined, scores, result, comparison)
         if not result.is_passed:
             challenge(job.store, job.name, number)
@@ -262,7 +265,7 @@ def _describe(
             epochs=job.epochs,
             commit=git_commit(job.workspace.root),
             whosehand=whosehand_version(),
-            calibrations=read_record(packaged.folder).calibrations,
+            calibrations=registered.candidate.record.calibrations,
             scores=scores,
             product=examined.scores,
             gate_result=result,
@@ -273,7 +276,8 @@ def _describe(
     metrics = {**packaged.metrics, **_product_metrics(examined)}
     registered.tracker.add_scores(metrics, {CARD_FILE: path}, _now_ms())
     tags = _score_tags(scores)
-    tags |= {"gate": "passed" if result.is_passed else "failed", "gate_reasons": "; ".join(result.reasons)}
+    gate = "accepted" if result.is_accepted else "passed" if result.is_passed else "failed"
+    tags |= {"gate": gate, "gate_reasons": "; ".join(result.objections)}
     if comparison is not None and comparison.test is not None:
         tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.logloss_difference}
     describe_version(job.store, job.name, version.version, tags, shortened(card))
@@ -288,8 +292,14 @@ def _product_metrics(examined: Examined) -> dict[str, float]:
         f"test/served_{scores.unit}_top1": scores.top1,
         "test/served_image_logloss": scores.log_loss,
         "test/calibration_error": scores.calibration_error,
-        "test/false_reject_rate": scores.rejected,
+        **_unknown_writer_metrics(scores.unknown_writers),
     }
+
+
+def _unknown_writer_metrics(rates: UnknownWriterRates | None) -> dict[str, float]:
+    if rates is None:
+        return {}
+    return {"test/false_reject_rate": rates.false_reject_rate, "test/false_accept_rate": rates.false_accept_rate}
 
 
 def _score_tags(scores: TestScores | None) -> dict[str, str | int | float]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from core.corpora.index import Unit
+from core.corpora.index import TextImage, Unit
 from core.errors import RegistryError
 from core.identification.prediction import Prediction, RankedWriter
 from core.lines.store import build_line_store
@@ -87,7 +87,8 @@ class PackagingTask:
         unit: what all images of the corpus are; `auto` where they differ.
         unknown_writers: line store of images by writers who took no part; `None` where there are too few: then
             unknown writers are made of the validation images.
-        false_accept_rate: share of unknown writers' images that may be taken for a known writer.
+        false_accept_rate: share of unknown writers' images that may be taken for a known writer's.
+        max_false_reject_rate: share of validation images whose known writers may be called unknown.
     """
 
     model: Path
@@ -96,6 +97,7 @@ class PackagingTask:
     unit: Unit
     unknown_writers: Path | None
     false_accept_rate: float
+    max_false_reject_rate: float
 
 
 def run_refit(
@@ -171,8 +173,8 @@ def package_refit(
     kept = refit.folder / _KEPT_FILE
     result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
     if result is None or result.model is None or not is_intact(result.model):
-        unknown_writers = lines_of_unknown_writers(experiment, workspace, corpus)
-        result = _package(refit, experiment, corpus, task, unknown_writers)
+        images, _ = images_of_unknown_writers(experiment, workspace, corpus)
+        result = _package(refit, experiment, corpus, task, _lines_of(images, experiment, workspace, corpus))
         write_atomically(kept, _KEPT.dump_json(result, indent=2))
     if result.model is None:
         raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
@@ -180,26 +182,29 @@ def package_refit(
     return PackagedModel(result.model.path, result.model.size_bytes, dict(result.metrics), references)
 
 
-def lines_of_unknown_writers(experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus) -> Path | None:
-    """The line store of images by writers whom the experiment excluded, or who had too few pages for the split.
+def images_of_unknown_writers(
+    experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus
+) -> tuple[tuple[TextImage, ...], tuple[TextImage, ...]]:
+    """Images by writers whom the experiment excluded, or who had too few pages for the split.
 
     Args:
         experiment: names the corpus.
-        workspace: where line stores are kept.
+        workspace: where it may be generated.
         corpus: as the experiment prepared it.
 
     Returns:
-        The store's folder, of at most 400 images, evenly chosen; `None` if fewer than twenty can be used.
+        Those that the threshold is set on, and those that only report its rates, by other writers; at most 400 of each,
+        evenly chosen. Where there are too few for both, all are for the threshold, and none where there are fewer than
+        twenty.
     """
     known = set(corpus.manifest.writer_ids)
-    found = index_corpus(experiment, workspace)
-    images = [image for image in found.images if image.writer_id not in known]
-    if len(images) < FEWEST_IMAGES:
-        return None
-    chosen = tuple(images[:: -(-len(images) // _MOST_IMAGES)])
-    store = build_line_store(replace(found, images=chosen), experiment.ink, workspace.line_stores)
-    n_usable = len({line.image_id for line in store.lines})
-    return store.folder if n_usable >= FEWEST_IMAGES else None
+    unknown = [image for image in index_corpus(experiment, workspace).images if image.writer_id not in known]
+    of_test = set(sorted({image.writer_id for image in unknown})[1::2])
+    halves = [[i for i in unknown if (i.writer_id in of_test) is is_test] for is_test in (False, True)]
+    if min(map(len, halves)) < FEWEST_IMAGES:
+        halves = [unknown if len(unknown) >= FEWEST_IMAGES else [], []]
+    for_threshold, for_test = (tuple(half[:: max(1, -(-len(half) // _MOST_IMAGES))]) for half in halves)
+    return for_threshold, for_test
 
 
 def write_references(references: Mapping[str, Prediction], path: Path) -> None:
@@ -230,8 +235,15 @@ def _package(
 ) -> TrialResult:
     work_dir = refit.folder / _FOLDER
     shutil.rmtree(work_dir, ignore_errors=True)
+    promotion = experiment.promotion
     settings = PackagingTask(
-        refit.network, task, _references(corpus), _unit(corpus), unknown_writers, experiment.promotion.false_accept_rate
+        model=refit.network,
+        task=task,
+        references=_references(corpus),
+        unit=_unit(corpus),
+        unknown_writers=unknown_writers,
+        false_accept_rate=promotion.false_accept_rate,
+        max_false_reject_rate=promotion.gate.max_false_reject_rate,
     )
     executor = local_executor(experiment, PACKAGE_IDENTIFIER, n_workers=1)
     spec = TrialSpec.of_task(
@@ -246,6 +258,16 @@ def _package(
     if result.state is not TrialState.COMPLETED:
         raise RegistryError(f"The model must be calibrated and packed, but that failed: {result.reason}")
     return result
+
+
+def _lines_of(
+    images: tuple[TextImage, ...], experiment: Experiment, workspace: Workspace, corpus: PreparedCorpus
+) -> Path | None:
+    """The line store of images by unknown writers; `None` if fewer than twenty can be used."""
+    if not images:
+        return None
+    store = build_line_store(replace(corpus.index, images=images), experiment.ink, workspace.line_stores)
+    return store.folder if len({line.image_id for line in store.lines}) >= FEWEST_IMAGES else None
 
 
 def _references(corpus: PreparedCorpus) -> tuple[str, ...]:

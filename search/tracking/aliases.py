@@ -157,7 +157,7 @@ def history(store: TrackingStore, name: str) -> tuple[HistoryEntry, ...]:
         for entry in version.tags.get(_HISTORY_TAG, "").split(_SEPARATOR)
         if " " in entry
     ]
-    return tuple(sorted(entries, key=lambda entry: entry.at))
+    return tuple(sorted(entries, key=lambda entry: (entry.at, entry.event != "previous")))
 
 
 @dataclass(frozen=True)

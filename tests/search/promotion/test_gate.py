@@ -7,32 +7,25 @@ import pytest
 from core.corpora.index import TextImage
 from core.identification.prediction import Prediction, RankedWriter
 from search.experiment.settings import GateSettings
-from search.promotion.gate import (
-    CommonPages,
-    Comparison,
-    SmokeTest,
-    TestedImages,
-    compare_models,
-    judge,
-    score_product,
-)
+from search.promotion.gate import CommonPages, Comparison, SmokeTest, judge
+from search.promotion.tested_images import TestedImages, compare_models, guess_rate, score_product
 
 GOOD_SMOKE = SmokeTest(8, 1e-6, 1e-3, 0.1, "")
 COMMON = CommonPages((), 12, 0, "")
 
 
 def _tested(right: Sequence[Sequence[float]]) -> TestedImages:
-    """Pages of writer `a` by the probability of `a` for each of their lines; there is one other writer, `b`."""
-    lines = {f"{page}-{line}": sure for page, lines in enumerate(right) for line, sure in enumerate(lines)}
-    return TestedImages(
-        tuple(TextImage(name, Path("x.png"), "a", page_id=name.split("-")[0]) for name in lines),
-        {name: Prediction(name, _ranking(sure), 0.01, sure > 0.4, 1, 8) for name, sure in lines.items()},
-    )
-
-
-def _ranking(sure: float) -> tuple[RankedWriter, ...]:
-    both = (RankedWriter("a", sure), RankedWriter("b", 1 - sure))
-    return both if sure >= 0.5 else both[::-1]
+    """Two writers' pages in turn, with the probability of the true writer for each of their lines."""
+    images, predictions = [], {}
+    for page, lines in enumerate(right):
+        writer, other = ("a", "b") if page % 2 else ("b", "a")
+        for line, sure in enumerate(lines):
+            name = f"{page}-{line}"
+            images.append(TextImage(name, Path("x.png"), writer, page_id=f"{page}"))
+            both = (RankedWriter(writer, sure), RankedWriter(other, 1 - sure))
+            ranking = both if sure >= 0.5 else both[::-1]
+            predictions[name] = Prediction(name, ranking, 0.01, sure > 0.4, 1, 8)
+    return TestedImages(tuple(images), predictions)
 
 
 def _answers(right: Sequence[float], lines: int = 2) -> TestedImages:
@@ -45,7 +38,7 @@ GOOD, WEAK = _answers(np.linspace(0.9, 0.99, 12).tolist()), _answers(np.linspace
 def test_the_first_model_passes_without_a_champion() -> None:
     gate_result = judge(GateSettings(), GOOD_SMOKE, 10_000_000, score_product(GOOD, "page"), None)
     assert gate_result.is_passed
-    assert len(gate_result.remarks) == 5
+    assert len(gate_result.remarks) == 6
 
 
 def test_a_better_model_passes_and_the_weaker_one_stays_outside_with_a_reason() -> None:
@@ -84,15 +77,70 @@ def test_probabilities_that_are_wrong_beyond_chance_fail_and_a_few_unlucky_ones_
     assert [line for line in gate_result.reasons if "max_calibration_error" in line] != []
     unlucky = score_product(_answers([0.9] * 4 + [0.2], lines=1), "page")
     assert unlucky.calibration_p > 0.05
-    assert judge(GateSettings(max_calibration_error=0.01), GOOD_SMOKE, 1, unlucky, None).is_passed
+    assert not judge(GateSettings(max_calibration_error=0.01), GOOD_SMOKE, 1, unlucky, None).reasons
 
 
 def test_a_model_that_answers_otherwise_than_before_fails() -> None:
     smoke = SmokeTest(8, 0.4, 1e-3, 0.1, "its probabilities differ from the network's by 0.4, more than 0.001")
-    gate_result = judge(GateSettings(), smoke, 1, None, None)
+    gate_result = judge(GateSettings(), smoke, 1, None, None, accept=True)
+    assert not gate_result.is_passed
     assert "does not answer as before: its probabilities differ" in gate_result.reasons[0]
 
 
 def test_a_page_is_decided_by_the_mean_over_its_lines_weighted_by_patches() -> None:
     scores = score_product(_tested([[0.9, 0.4]]), "page")
-    assert (scores.n_units, scores.top1, scores.rejected) == (1, 1.0, 0.5)
+    assert (scores.n_units, scores.top1) == (1, 1.0)
+
+
+def _guessed(n_right: int, n_pages: int, n_writers: int) -> TestedImages:
+    """Pages of writers in equal shares, of which some are identified correctly."""
+    writers = [f"w{page % n_writers}" for page in range(n_pages)]
+    images = tuple(
+        TextImage(f"p{page}", Path("x.png"), writer, page_id=f"p{page}") for page, writer in enumerate(writers)
+    )
+    others = [f"w{(page + 1) % n_writers}" for page in range(n_pages)]
+    predictions = {}
+    for page, (writer, other) in enumerate(zip(writers, others, strict=True)):
+        first, second = (writer, other) if page < n_right else (other, writer)
+        ranking = (RankedWriter(first, 0.6), RankedWriter(second, 0.4))
+        predictions[f"p{page}"] = Prediction(f"p{page}", ranking, None, None, 1, 8)
+    return TestedImages(images, predictions)
+
+
+LENIENT = GateSettings(max_calibration_error=1.0)
+
+
+@pytest.mark.parametrize(("n_right", "passes"), [(2, False), (4, False), (5, True), (10, True)])
+def test_a_model_that_is_no_better_than_guessing_fails(n_right: int, passes: bool) -> None:
+    scores = score_product(_guessed(n_right, 10, 10), "page")
+    assert guess_rate(scores.true_writers) == pytest.approx(0.1)
+    result = judge(LENIENT, GOOD_SMOKE, 1, scores, None)
+    assert result.is_passed is passes
+    assert "better than guessing" in "; ".join(result.remarks if passes else result.reasons)
+
+
+def test_guessing_means_the_most_frequent_writer_of_the_test_pages() -> None:
+    five_of_nine = _guessed(9, 9, 2)
+    assert guess_rate(score_product(five_of_nine, "page").true_writers) == pytest.approx(5 / 9)
+
+
+def test_where_a_perfect_score_could_not_pass_too_few_pages_are_no_failure_and_can_be_accepted() -> None:
+    scores = score_product(_guessed(3, 3, 3), "page")
+    result = judge(LENIENT, GOOD_SMOKE, 1, scores, None)
+    assert (result.is_passed, result.reasons) == (False, ())
+    assert result.undecided.startswith("too few test pages to tell")
+    accepted = judge(LENIENT, GOOD_SMOKE, 1, scores, None, accept=True)
+    assert accepted.is_passed
+    assert accepted.undecided == result.undecided
+
+
+def test_a_split_without_test_pages_tells_nothing() -> None:
+    result = judge(LENIENT, GOOD_SMOKE, 1, None, None)
+    assert (result.is_passed, result.reasons) == (False, ())
+    assert "no test page was used" in result.undecided
+    assert judge(LENIENT, GOOD_SMOKE, 1, None, None, accept=True).is_passed
+
+
+def test_what_failed_cannot_be_accepted() -> None:
+    scores = score_product(_guessed(3, 3, 3), "page")
+    assert not judge(GateSettings(max_size_mb=0.5), GOOD_SMOKE, 1_000_000, scores, None, accept=True).is_passed
