@@ -5,7 +5,7 @@ evenly over the ink, their log-probabilities averaged, and the mean made into pr
 temperature of the record.
 """
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Self
 
@@ -40,20 +40,21 @@ class WriterIdentifier:
         self.predictor = Predictor(network)
 
     @classmethod
-    def load(cls, network: Path, record: Path) -> Self:
+    def load(cls, network: Path, record: Path, runs_own_code: bool = True) -> Self:
         """Load from files.
 
         Args:
             network: a `.keras` file.
             record: the folder that holds `whosehand.json`.
+            runs_own_code: whether a module of the user's own that lies beside the record may be imported.
 
         Raises:
             RegistryError: if one of them is missing or damaged.
         """
         known = ModelRecord.load(record)
         try:
-            with own_layers(record):
-                return cls(keras.saving.load_model(network, compile=False), known)
+            with own_layers(record) if runs_own_code else nullcontext():
+                return cls(keras.saving.load_model(network, compile=False, safe_mode=True), known)
         except (OSError, ValueError, TypeError) as error:
             raise RegistryError(f"The network {network} cannot be loaded: {error}") from error
 

@@ -1,6 +1,7 @@
 """`whosehand identify`: whose hand wrote these images?"""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from core.errors import ImageError
 from search.cli.common import (
     ImageUnit,
+    counted,
     current_workspace,
     labelled,
     notes,
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from core.corpora.index import Excluded
+    from core.identification.model_record import ModelRecord
     from core.identification.prediction import Prediction
     from search.identification.identify import Identification
-    from search.tracking.store import TrackingStore
 
+NOBODY = "none of the known writers"
 _SHOWN_WRITERS = 3
 _N_DECISIVE = 6
 
@@ -58,51 +61,85 @@ def identify(
         Path | None,
         typer.Option(metavar="FILE", help="Write what the answer for one image rests on, as an HTML page."),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Run the code in the model's folder. Only for folders whose maker you trust."),
+    ] = False,
     uri: Annotated[
-        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="mlruns/mlflow.db")
+        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="the project's")
     ] = None,
 ) -> None:
     """Rank the writers that the champion knows by how likely they wrote each image.
 
-    An image by somebody else gets the most similar of the known writers: a ranking is no proof. `none` is the share of
-    unknown writers' images that look at least as much like a known writer; with `!` nobody known may have written it.
+    An image by somebody else gets the most similar of the known writers: a ranking is no proof. A model that can tell
+    says "none of the known writers", and how often that is wrong. A promoted model runs the code that it was promoted
+    with; any other folder is opened without its code, unless you give --trust.
     """
     from core.corpora.image_walk import expand_folders
-    from search.experiment.settings import TrackingSettings
-    from search.tracking.store import open_store
 
-    store = open_store(TrackingSettings(uri=uri), current_workspace().root)
-    folder, title = _find(store, model)
+    model_asked = _find(model, uri, trust)
     wanted = expand_folders(images)
     if evidence is not None:
-        _explain(wanted, folder, title, evidence, read_as)
+        _explain(wanted, model_asked, evidence, read_as)
     elif table is not None:
-        _write_table(wanted, folder, table, read_as, is_raw)
+        _write_table(wanted, model_asked, table, read_as, is_raw)
     else:
-        _answer(wanted, folder, title if title == model else f"{title} (the champion)", title, as_json, read_as)
+        _answer(wanted, model_asked, as_json, read_as)
 
 
-def _answer(images: "Sequence[Path]", folder: Path, shown: str, title: str, as_json: bool, read_as: ImageUnit) -> None:
+@dataclass(frozen=True)
+class _AskedModel:
+    """The model that answers: its files, what to call it, and whether the code among them is run."""
+
+    folder: Path
+    title: str
+    is_champion: bool
+    runs_own_code: bool
+
+
+def _find(model: str | None, uri: str | None, trust: bool) -> _AskedModel:
+    from search.identification.identifier_folder import is_as_promoted
+    from search.sweep.known_sweeps import project_tracking
+    from search.tracking.registry import CHAMPION, CHECKSUM_TAG, find_model, only_name
+    from search.tracking.store import open_store
+
+    workspace = current_workspace()
+    store = open_store(project_tracking(workspace, uri), workspace.root)
+    is_named = model is None or not (":/" in model or Path(model).is_dir())
+    found = find_model(store, f"models:/{model or only_name(store)}@{CHAMPION}" if is_named else str(model))
+    version = found.version
+    checksum = version.tags.get(CHECKSUM_TAG) if version else None
+    runs_own_code = trust or is_as_promoted(found.folder, checksum)
+    if version is not None and checksum is not None and not runs_own_code:
+        print_warning(
+            f"its files are not those that were promoted as version {version.version} of {version.name}: the code "
+            f"among them is not run ({found.folder})"
+        )
+    title = f"{version.name} version {version.version}" if is_named and version else str(model)
+    return _AskedModel(found.folder, title, is_named, runs_own_code)
+
+
+def _answer(images: "Sequence[Path]", model: _AskedModel, as_json: bool, read_as: ImageUnit) -> None:
     from search.identification.identify import identify as identify_writers
 
     with progress_bar("asking the model") as advance:
         advance(0, len(images))
-        answer = identify_writers(images, folder, advance, read_as.value)
+        answer = identify_writers(images, model.folder, advance, read_as.value, model.runs_own_code)
     if as_json:
-        output.print_json(json.dumps(_as_json(answer, title)))
+        output.print_json(json.dumps(_as_json(answer, model.title)))
     else:
-        _print_table(answer, shown)
+        _print_answer(answer, f"{model.title} (the champion)" if model.is_champion else model.title)
     for image in answer.unreadable:
         notes.print(labelled("skipped", image.reason, "yellow"))
     raise typer.Exit(2 if answer.unreadable else 0)
 
 
-def _write_table(images: "Sequence[Path]", folder: Path, path: Path, read_as: ImageUnit, is_raw: bool) -> None:
+def _write_table(images: "Sequence[Path]", model: _AskedModel, path: Path, read_as: ImageUnit, is_raw: bool) -> None:
     from search.identification.identify import N_RANKED, identify_each, write_predictions
 
     with progress_bar("asking the model") as advance:
         advance(0, len(images))
-        found = identify_each(images, folder, N_RANKED, read_as.value)
+        found = identify_each(images, model.folder, N_RANKED, read_as.value, model.runs_own_code)
         tally = write_predictions(_counted(found, len(images), advance), path, is_raw)
     output.print(f"{path}: {tally.n_answered:,} images answered, {tally.n_unreadable:,} could not be used")
     raise typer.Exit(2 if tally.n_unreadable else 0)
@@ -116,52 +153,74 @@ def _counted(
         advance(number, n_images)
 
 
-def _explain(images: "Sequence[Path]", folder: Path, title: str, path: Path, read_as: ImageUnit) -> None:
+def _explain(images: "Sequence[Path]", model: _AskedModel, path: Path, read_as: ImageUnit) -> None:
     from search.identification.evidence_page import write_evidence_page
     from search.identification.identify import explain
 
     if len(images) != 1:
         raise ImageError(f"Evidence is about one image, but got {len(images)}. Ask for one at a time.")
     with notes.status("asking the model"):
-        explained = explain(images[0], folder, _N_DECISIVE, read_as.value)
-    write_evidence_page(explained, title, path)
-    found = explained.prediction
-    output.print(f"{_shown(images[0])}: writer {found.writer_id}  {found.probability:.1%}")
-    if found.is_known is False:
-        print_warning("it may be none of the known writers")
+        explained = explain(images[0], model.folder, _N_DECISIVE, read_as.value, model.runs_own_code)
+    write_evidence_page(explained, model.title, path)
+    output.print(_sentence(explained.prediction, explained.record))
+    _print_rates([explained.prediction], explained.record)
     output.print(f"what it rests on: {path}")
 
 
-def _find(store: "TrackingStore", model: str | None) -> tuple[Path, str]:
-    """The model's folder, and what to call it."""
-    from search.tracking.registry import champion, download_model, find_model, only_name
-
-    if model is not None and (":/" in model or Path(model).is_dir()):
-        return find_model(store, model), model
-    version = champion(store, model or only_name(store))
-    return download_model(store, version.location), f"{version.name} version {version.version}"
-
-
-def _print_table(answer: "Identification", model: str) -> None:
-    header = ("image", "lines", "patches", *(f"{place}." for place in range(1, _SHOWN_WRITERS + 1)), "none")
-    rows = []
-    for image in answer.images:
-        ranking = [f"{writer.writer_id}  {writer.probability:.1%}" for writer in image.ranking[:_SHOWN_WRITERS]]
-        shown = _shown(Path(image.image))
-        rows.append((shown, str(image.n_lines), str(image.n_patches), *ranking, _none_of_these(image)))
-    print_table(header, rows)
-    if len(answer.images) > 1:
+def _print_answer(answer: "Identification", model: str) -> None:
+    if len(answer.images) == 1:
+        (image,) = answer.images
+        output.print(_sentence(image, answer.record))
+        others = ", ".join(f"{w.writer_id} {w.probability:.1%}" for w in image.ranking[1:_SHOWN_WRITERS])
+        output.print(f"  next: {others}")
+    else:
+        header = ("image", "writer", "sure", "next", "lines", "patches")
+        print_table(header, [_row(image) for image in answer.images], n_text_columns=2)
         best = answer.together[0]
-        output.print(f"if one writer wrote all of them: {best.writer_id}  {best.probability:.1%}")
+        output.print(f"if one writer wrote all of them: {best.writer_id}, {best.probability:.1%} sure")
+    _print_rates(answer.images, answer.record)
     output.print(f"model: {model}, {len(answer.record.writer_ids)} writers known")
     if answer.record.warning:
         print_warning(answer.record.warning)
 
 
-def _none_of_these(image: "Prediction") -> str:
-    if image.none_of_these is None:
-        return "not calibrated"
-    return f"{image.none_of_these:.0%}{'' if image.is_known else ' !'}"
+def _sentence(image: "Prediction", record: "ModelRecord") -> str:
+    """The name, how sure, and from how much; or that it is nobody known."""
+    asked = f"from {counted(image.n_lines, 'line')} and {counted(image.n_patches, 'patch', 'patches')}"
+    name, sure = image.writer_id, f"{image.probability:.1%}"
+    if image.is_known is False:
+        return f"{_shown(Path(image.image))}: {NOBODY} ({name} is the most similar, {sure}), {asked}"
+    calibrated = "" if record.calibrations else " (not calibrated)"
+    return f"{_shown(Path(image.image))}: writer {name}, {sure} sure{calibrated}, {asked}"
+
+
+def _row(image: "Prediction") -> tuple[str, ...]:
+    writer = f"{NOBODY} (like {image.writer_id})" if image.is_known is False else image.writer_id
+    following = image.ranking[1]
+    return (
+        _shown(Path(image.image)),
+        writer,
+        f"{image.probability:.1%}",
+        f"{following.writer_id} {following.probability:.1%}",
+        str(image.n_lines),
+        str(image.n_patches),
+    )
+
+
+def _print_rates(images: "Sequence[Prediction]", record: "ModelRecord") -> None:
+    """What "none of the known writers" is worth, where it is answered, and that it may not be, where that is so."""
+    told = []
+    for calibration in record.calibrations:
+        test, unit = calibration.unknown_writers, calibration.unit
+        if not test.is_used:
+            told.append(f"  This model always names a known writer for {unit}s: it cannot tell unknown ones.")
+        elif any(image.is_known is False and image.calibrated_on == unit for image in images):
+            told.append(
+                f"  {NOBODY}: {test.false_reject_rate:.1%} of held-out {unit}s by known writers get this answer too "
+                f"(false rejects), and {test.false_accept_rate:.1%} of those by unknown writers do not (false accepts)."
+            )
+    for line in told:
+        output.print(line)
 
 
 def _shown(path: Path) -> str:

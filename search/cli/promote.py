@@ -42,9 +42,7 @@ def promote(
     history: Annotated[
         bool, typer.Option("--history", help="List what was promoted, refused and rolled back, and why.")
     ] = False,
-    uri: Annotated[
-        str | None, typer.Option(help="Tracking store for --history.", show_default="the sweep's, or mlruns/mlflow.db")
-    ] = None,
+    uri: Annotated[str | None, typer.Option(help="Tracking store for --history.", show_default="the project's")] = None,
 ) -> None:
     """Refit the best trial, test it on the sealed test set; it becomes champion if it passes the gate.
 
@@ -79,7 +77,7 @@ def rollback(
         str | None, typer.Option(help="Name in the registry.", show_default="the only one registered")
     ] = None,
     uri: Annotated[
-        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="mlruns/mlflow.db")
+        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="the project's")
     ] = None,
 ) -> None:
     """Make the former champion the champion again; the two change places."""
@@ -106,14 +104,13 @@ def _promote(sweep: str, choice: "PromotionChoice") -> None:
 
 def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple[TrackingStore, str]":
     """The store and the registered name that are meant: the sweep's own ones, or the only name in the store."""
-    from search.experiment.settings import TrackingSettings
-    from search.sweep.known_sweeps import read_sweep
+    from search.sweep.known_sweeps import project_tracking, read_sweep
     from search.tracking.registry import only_name
     from search.tracking.store import open_store
 
     workspace = current_workspace()
     experiment = read_sweep(sweep, workspace).experiment if sweep is not None else None
-    settings = experiment.tracking if experiment and uri is None else TrackingSettings(uri=uri)
+    settings = experiment.tracking if experiment and uri is None else project_tracking(workspace, uri)
     store = open_store(settings, workspace.root)
     return store, model or (experiment.model_name if experiment else only_name(store))
 

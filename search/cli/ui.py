@@ -15,15 +15,16 @@ def ui(
         "127.0.0.1"
     ),
     uri: Annotated[
-        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="mlruns/mlflow.db")
+        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="the project's")
     ] = None,
 ) -> None:
     """Show sweeps, trials and models in MLflow's own pages, until Ctrl-C."""
-    from search.experiment.settings import TrackingSettings
+    from search.sweep.known_sweeps import project_tracking
     from search.tracking.store import open_store, tracked_experiments
     from search.tracking.ui import start_ui
 
-    store = open_store(TrackingSettings(uri=uri), current_workspace().root)
+    workspace = current_workspace()
+    store = open_store(project_tracking(workspace, uri), workspace.root)
     with notes.status("starting MLflow's server"):
         running = start_ui(store, host, port)
     # The server heads a process group of its own, which a terminal's hang-up or a plain `kill` would not reach.

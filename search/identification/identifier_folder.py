@@ -212,6 +212,24 @@ def save_identifier(
     return folder
 
 
+def folder_checksum(folder: Path) -> str:
+    """The SHA-256 of a model's files with their names: the same wherever the folder lies.
+
+    Python's compiled copies of the code do not count: who runs the model writes them, and `ModelProcess` reads none.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.relative_to(folder).parts:
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def is_as_promoted(folder: Path, checksum: str | None) -> bool:
+    """Whether a folder holds the files with this checksum, as a promotion recorded it; `None` is no checksum."""
+    return checksum is not None and folder_checksum(folder) == checksum
+
+
 def is_identifier(folder: Path) -> bool:
     """Whether a model's folder is one of these, and not a trial's network."""
     return (folder / ARTIFACTS / RECORD_FILE).is_file()

@@ -76,7 +76,11 @@ class Tally:
 
 
 def identify(
-    paths: Sequence[Path], model_folder: Path, on_progress: ProgressCallback | None = None, read_as: Unit = "auto"
+    paths: Sequence[Path],
+    model_folder: Path,
+    on_progress: ProgressCallback | None = None,
+    read_as: Unit = "auto",
+    runs_own_code: bool = False,
 ) -> Identification:
     """Rank the writers that a model knows by how likely they wrote each image, and all of them together.
 
@@ -85,6 +89,7 @@ def identify(
         model_folder: of a promoted model, or of a trial's.
         on_progress: called with (images done, images in all).
         read_as: what the images are.
+        runs_own_code: see `ModelProcess`.
 
     Raises:
         ImageError: if none of the images can be used; it names each with the reason. Where some can, the others are
@@ -95,7 +100,7 @@ def identify(
     wanted = tuple(dict.fromkeys(paths))
     predictions: list[Prediction] = []
     unreadable: list[Excluded] = []
-    for number, found in enumerate(identify_each(wanted, model_folder, read_as=read_as), start=1):
+    for number, found in enumerate(identify_each(wanted, model_folder, 0, read_as, runs_own_code), start=1):
         if isinstance(found, Prediction):
             predictions.append(found)
         else:
@@ -109,7 +114,11 @@ def identify(
 
 
 def identify_each(
-    paths: Iterable[Path], model_folder: Path, n_writers: int = 0, read_as: Unit = "auto"
+    paths: Iterable[Path],
+    model_folder: Path,
+    n_writers: int = 0,
+    read_as: Unit = "auto",
+    runs_own_code: bool = False,
 ) -> Iterator[Prediction | Excluded]:
     """Rank the writers of one image after the other; nothing is kept, so that a folder may be of any size.
 
@@ -118,6 +127,7 @@ def identify_each(
         model_folder: of a promoted model, or of a trial's.
         n_writers: how many to rank, 0 for all.
         read_as: what the images are.
+        runs_own_code: see `ModelProcess`.
 
     Yields:
         For each image in turn the answer, or why it cannot be used.
@@ -129,7 +139,7 @@ def identify_each(
     first = next(coming, None)
     if first is None:
         return
-    with ModelProcess(model_folder) as model:
+    with ModelProcess(model_folder, runs_own_code) as model:
         for path in chain((first,), coming):
             row = model.ask(path, {"top": n_writers, "read_as": read_as})
             if row["error"] is None:
@@ -138,7 +148,9 @@ def identify_each(
                 yield Excluded(path, _with_name(path, row["error"]))
 
 
-def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "auto") -> ExplainedPrediction:
+def explain(
+    path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "auto", runs_own_code: bool = False
+) -> ExplainedPrediction:
     """Rank the writers of one image, and say what the answer rests on.
 
     Args:
@@ -146,13 +158,14 @@ def explain(path: Path, model_folder: Path, n_decisive: int, read_as: Unit = "au
         model_folder: of a promoted model, or of a trial's.
         n_decisive: how many patches for and against are looked at closely.
         read_as: what the image is.
+        runs_own_code: see `ModelProcess`.
 
     Raises:
         ImageError: if the image cannot be used.
         RegistryError: if the model cannot be loaded, or is from before there was evidence.
     """
     record = read_record(model_folder)
-    with ModelProcess(model_folder) as model:
+    with ModelProcess(model_folder, runs_own_code) as model:
         row = model.ask(path, {"top": 0, "evidence": n_decisive, "read_as": read_as})
     if row["error"] is not None:
         raise ImageError(_with_name(path, row["error"]))

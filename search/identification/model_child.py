@@ -1,7 +1,8 @@
 """The process that a model runs in: reads requests from standard input, answers on standard output, one JSON a line.
 
-Started as a file, not as a module of `search`: a registered model brings its own code, and nothing of the installed
-one may get in its way. Only a trial's network, which has no code with it, is run by the installed `core`.
+Started as a file, not as a module of `search`: a promoted model brings its own code, and nothing of the installed one
+may get in its way. Every other model is opened by the installed code: its network by Keras in safe mode, which runs no
+code of the file, its record as JSON, its gallery as arrays without pickles.
 
     {"image": "page.png", "params": {"top": 0}}   ->   {"writer_id": "007", ..., "error": null}
 """
@@ -22,11 +23,11 @@ class Model(Protocol):
         ...
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, runs_own_code: bool) -> None:
     """Load the model, say so, and answer until standard input ends."""
     answers = _take_standard_output()
     try:
-        model = _load(folder)
+        model = _load(folder, runs_own_code)
     except Exception as error:
         _write(answers, {"failed": f"{type(error).__name__}: {error}"})
         raise
@@ -44,25 +45,34 @@ def _take_standard_output() -> TextIO:
     return kept
 
 
-def _load(folder: Path) -> Model:
-    if (folder / "artifacts" / "whosehand.json").is_file():
+def _load(folder: Path, runs_own_code: bool) -> Model:
+    if runs_own_code and (folder / "artifacts" / "whosehand.json").is_file():
         import mlflow.pyfunc
 
         loaded: Model = mlflow.pyfunc.load_model(str(folder))
         return loaded
-    return _TrialNetwork(folder)
+    return _Reader(folder, runs_own_code)
 
 
-class _TrialNetwork:
-    """A trial's network, asked by the installed code: it ranks, but its probabilities are not calibrated."""
+class _Reader:
+    """A model by the installed code: a promoted one without the code that it has, or a trial's network.
 
-    def __init__(self, folder: Path) -> None:
+    A network of the user's own needs a module, which is imported where the folder is trusted.
+    """
+
+    def __init__(self, folder: Path, runs_own_code: bool) -> None:
         from types import SimpleNamespace
 
-        from search.identification.served_model import NETWORK, RECORD, ServedModel
+        from search.identification.served_model import GALLERY, NETWORK, RECORD, ServedModel
 
-        files = {NETWORK: folder / "data" / "model.keras", RECORD: folder / "whosehand.json"}
-        self._model = ServedModel()
+        packed = folder / "artifacts"
+        if packed.is_dir():
+            files = {NETWORK: packed / "model.keras", RECORD: packed / "whosehand.json"}
+        else:
+            files = {NETWORK: folder / "data" / "model.keras", RECORD: folder / "whosehand.json"}
+        if (packed / "gallery.npz").is_file():
+            files[GALLERY] = packed / "gallery.npz"
+        self._model = ServedModel(runs_own_code)
         self._model.load_context(SimpleNamespace(artifacts=files))
 
     def predict(self, images: Any, params: Mapping[str, Any]) -> Any:
@@ -80,4 +90,4 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), runs_own_code=sys.argv[2] == "own-code")

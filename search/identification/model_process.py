@@ -17,6 +17,8 @@ from search.identification import model_child
 from search.tracking import MLFLOW_SWITCHES
 
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+# Nothing compiled is read or written beside a model's code: its folder stays as it was promoted.
+_AS_PROMOTED = ("-P", "-B", "-X", f"pycache_prefix={os.devnull}")
 _SHOWN_CHARACTERS = 2000
 Row = Mapping[str, Any]
 
@@ -28,10 +30,13 @@ class ModelProcess:
 
     Args:
         folder: of a model, a registered one or a trial's network.
+        runs_own_code: whether the code in the folder is run. Say so only of a version whose files are those that were
+            promoted, or where the user trusts the folder; else the installed code opens it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runs_own_code: bool = False) -> None:
         self._folder = folder
+        self._code = "own-code" if runs_own_code else "installed-code"
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed on exit)
 
     def __enter__(self) -> Self:
@@ -41,7 +46,7 @@ class ModelProcess:
             RegistryError: if it cannot be loaded.
         """
         self._process = subprocess.Popen(
-            [sys.executable, "-P", model_child.__file__, str(self._folder.absolute())],
+            [sys.executable, *_AS_PROMOTED, model_child.__file__, str(self._folder.absolute()), self._code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -51,7 +56,7 @@ class ModelProcess:
         try:
             greeting = self._read()
             if "failed" in greeting:
-                raise RegistryError(f"The model in {self._folder} cannot be loaded: {greeting['failed']}")
+                raise RegistryError(f"The model in {self._folder} cannot be loaded: {greeting['failed']}{self._hint()}")
         except BaseException:
             self._end()
             raise
@@ -82,6 +87,14 @@ class ModelProcess:
                 self._process.stdin.write(json.dumps({"image": text, "params": dict(params or {})}) + "\n")
                 self._process.stdin.flush()
         return self._read()
+
+    def _hint(self) -> str:
+        if self._code == "own-code" or not (self._folder / "MLmodel").is_file():
+            return ""
+        return (
+            " A network that needs code of its own is opened only if you trust whoever made the folder: --trust runs "
+            "the code that is in it."
+        )
 
     def _read(self) -> Row:
         line = self._process.stdout.readline() if self._process.stdout else ""

@@ -37,6 +37,10 @@ class ServedModel(PythonModel):
 
     _skip_type_hint_validation = True  # or MLflow warns at every load that `Any` is no type it can check
 
+    def __init__(self, runs_own_code: bool = True) -> None:
+        """Choose whether a network of the user's own may import the module that lies beside its record."""
+        self._runs_own_code = runs_own_code
+
     def load_context(self, context: Any) -> None:
         """Load the network and answer one blank question, so that the first image is not slower than the others."""
         import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
@@ -44,7 +48,8 @@ class ServedModel(PythonModel):
         from core.identification.writer_identifier import WriterIdentifier
 
         artifacts = context.artifacts
-        self.identifier = WriterIdentifier.load(Path(artifacts[NETWORK]), Path(artifacts[RECORD]).parent)
+        folder = Path(artifacts[RECORD]).parent
+        self.identifier = WriterIdentifier.load(Path(artifacts[NETWORK]), folder, self._runs_own_code)
         self.gallery = Gallery.load(Path(artifacts[GALLERY])) if GALLERY in artifacts else None
         size_px = self.identifier.record.patches.size_px
         self.identifier.predictor.log_probabilities([np.full((1, size_px, size_px, 1), 255, np.uint8)])

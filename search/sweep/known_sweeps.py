@@ -3,6 +3,8 @@
 A changed experiment as a sweep of its own, beside the one that it was changed from.
 """
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from pydantic import ValidationError
 
 from core.errors import ConfigError, LedgerError
 from search.experiment.experiment import Experiment, differences
+from search.experiment.settings import TrackingSettings
 from search.experiment.workspace import Workspace
 from search.ledger.events import SweepCreated
 from search.ledger.ledger import LEDGER_NAME, read_ledger
@@ -59,6 +62,24 @@ def read_sweep(name: str, workspace: Workspace) -> KnownSweep:
     if state.created is None:
         raise LedgerError(f"The sweep {name!r} has not begun yet: {folder / LEDGER_NAME} is empty.")
     return KnownSweep(folder, state.created, state, Experiment.model_validate(state.created.config))
+
+
+def project_tracking(workspace: Workspace, uri: str | None = None) -> TrackingSettings:
+    """Where a project is tracked, for commands that name no sweep.
+
+    Args:
+        workspace: of the project.
+        uri: as in `tracking.uri`, where the user names one. Without it the sweep counts whose ledger changed last, and
+            in a project without sweeps the default.
+    """
+    if uri is not None:
+        return TrackingSettings(uri=uri)
+    ledgers = workspace.sweep("any").parent.glob(f"*/{LEDGER_NAME}")
+    for ledger in sorted(ledgers, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        with ledger.open("rb") as file, suppress(ValueError, KeyError, TypeError):
+            # Its first line alone: a ledger grows long, and one that is damaged is no reason to ask nothing.
+            return TrackingSettings.model_validate(json.loads(file.readline())["config"]["tracking"])
+    return TrackingSettings()
 
 
 def forked(experiment: Experiment, name: str, workspace: Workspace) -> Experiment:

@@ -18,6 +18,8 @@ from search.tracking.store import TrackingStore, tracking_errors
 CHAMPION = "champion"
 PREVIOUS = "previous"
 CHALLENGER = "challenger"
+CHECKSUM_TAG = "files_sha256"
+"""The tag of a version with the checksum of its files at its promotion; only such files may run their code."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,19 @@ class RegisteredVersion:
     def uri(self) -> str:
         """MLflow's address of exactly this version."""
         return f"models:/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that somebody asked for.
+
+    Attributes:
+        folder: of its files, on this machine.
+        version: that it is; `None` for a model that is not registered.
+    """
+
+    folder: Path
+    version: RegisteredVersion | None = None
 
 
 def register_version(
@@ -174,8 +189,8 @@ def only_name(store: TrackingStore) -> str:
     raise RegistryError(f"Which model? Say --model with one of {', '.join(names)}.")
 
 
-def find_model(store: TrackingStore, reference: str) -> Path:
-    """The local folder of a model, however it is named.
+def find_model(store: TrackingStore, reference: str) -> FoundModel:
+    """A model, however it is named.
 
     Args:
         store: where the model is known.
@@ -187,23 +202,20 @@ def find_model(store: TrackingStore, reference: str) -> Path:
         TrackingError: if the store cannot be read.
     """
     if Path(reference).is_dir():
-        return Path(reference)
+        return FoundModel(Path(reference))
     kind, _, rest = reference.partition(":/")
     if kind not in ("models", "runs") or not rest:
         raise RegistryError(
             "A model is a folder, models:/NAME@champion, models:/NAME/VERSION or runs:/RUN_ID, "
             f"but got {reference!r}; there is no such folder."
         )
-    if kind == "models" and "@" in rest:
-        name, _, alias = rest.rpartition("@")
-        version = champion(store, name) if alias == CHAMPION else find_alias(store, name, alias)
-        if version is None:
-            raise RegistryError(f"The model {name!r} has no version with the alias {alias!r}.")
-        return download_model(store, version.location)
+    if kind == "models" and ("@" in rest or "/" in rest):
+        version = _registered(store, reference, rest)
+        return FoundModel(download_model(store, version.location), version)
     client = store.client()
     with tracking_errors(f"look up {reference}", store):
         try:
-            return download_model(store, _location(client, kind, rest))
+            return FoundModel(download_model(store, _location(client, kind, rest)))
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
@@ -242,6 +254,21 @@ def _create_registered_model(client: MlflowClient, name: str) -> None:
             raise
 
 
+def _registered(store: TrackingStore, reference: str, rest: str) -> RegisteredVersion:
+    """The version that `NAME@ALIAS` or `NAME/VERSION` names."""
+    if "@" in rest:
+        name, _, alias = rest.rpartition("@")
+        found = champion(store, name) if alias == CHAMPION else find_alias(store, name, alias)
+        if found is None:
+            raise RegistryError(f"The model {name!r} has no version with the alias {alias!r}.")
+        return found
+    name, _, number = rest.rpartition("/")
+    found = find_version(store, name, int(number)) if number.isdigit() else None
+    if found is None:
+        raise RegistryError(f"There is no model {reference} in {store.shown_uri}.")
+    return found
+
+
 def _location(client: MlflowClient, kind: str, rest: str) -> str:
     if kind == "runs":
         outputs = client.get_run(rest.split("/", 1)[0]).outputs
@@ -249,9 +276,6 @@ def _location(client: MlflowClient, kind: str, rest: str) -> str:
         if not model_ids:
             raise RegistryError(f"The run {rest} has no model: only completed trials keep one.")
         return str(client.get_logged_model(model_ids[-1]).artifact_location)
-    if "/" in rest:
-        name, version = rest.rsplit("/", 1)
-        return str(client.get_model_version_download_uri(name, version))
     return str(client.get_logged_model(rest).artifact_location)
 
 

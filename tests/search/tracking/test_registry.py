@@ -33,7 +33,7 @@ def test_a_model_is_found_by_alias_version_id_run_and_folder(store: TrackingStor
     set_champion(store, NAME, 1, None)
     names = [f"models:/{NAME}@champion", f"models:/{NAME}/1", f"models:/{version.model_id}", str(tmp_path / "saved")]
     for name in names:
-        assert (find_model(store, name) / "MLmodel").exists(), name
+        assert (find_model(store, name).folder / "MLmodel").exists(), name
 
 
 @pytest.mark.parametrize(
