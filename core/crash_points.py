@@ -58,6 +58,23 @@ DRIVER_POINTS = (
 )
 """In the driver, those of its tracking thread among them."""
 
+PROMOTION_POINTS = (
+    "refit-done",
+    "identifier-packed",
+    "identifier-logged",
+    "version-registered",
+    "test-set-opened",
+    "network-scored",
+    "candidate-asked",
+    "scores-tracked",
+    "card-written",
+    "version-described",
+    "move-written-down",
+    "champion-moved",
+    "aliases-moved",
+)
+"""In `whosehand promote` and `whosehand rollback`, in the order in which a promotion comes past them."""
+
 _TRAP = re.compile(r"(?P<name>[a-z-]+)(@(?P<count>[1-9]\d*))?(!(?P<signal>KILL|TERM))?")
 
 
@@ -76,7 +93,7 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
     """End the process here, if a test has armed this point.
 
     Args:
-        name: of `WORKER_POINTS` or `DRIVER_POINTS`.
+        name: of `WORKER_POINTS`, `DRIVER_POINTS` or `PROMOTION_POINTS`.
         last_act: what the process still does before it is killed, such as half of a write; after SIGTERM it goes on,
             and does the whole.
     """
@@ -91,7 +108,7 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
                 os.kill(os.getpid(), trap.signal)
 
 
-def arm(traps: str, points: Collection[str] = DRIVER_POINTS) -> None:
+def arm(traps: str, points: Collection[str] = (*DRIVER_POINTS, *PROMOTION_POINTS)) -> None:
     """Arm points of this process.
 
     Args:
@@ -125,6 +142,6 @@ def armed() -> str:
 
 def _parse(text: str) -> _Trap:
     match = _TRAP.fullmatch(text)
-    if match is None or match["name"] not in (*WORKER_POINTS, *DRIVER_POINTS):
+    if match is None or match["name"] not in (*WORKER_POINTS, *DRIVER_POINTS, *PROMOTION_POINTS):
         raise ValueError(f"A crash point is `name`, `name@2` or `name!TERM` with a name that exists, but got {text!r}.")
     return _Trap(match["name"], int(match["count"] or 1), signal.Signals[f"SIG{match['signal'] or 'KILL'}"])

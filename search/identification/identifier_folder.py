@@ -192,7 +192,9 @@ def save_identifier(
     import mlflow.pyfunc
     import pandas as pd
 
-    with tempfile.TemporaryDirectory(prefix="whosehand-") as temporary:
+    # Beside the folder, so that a killed worker leaves nothing where nobody looks.
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=folder.parent) as temporary:
         staging = Path(temporary)
         code = vendor_code(_ROOT_MODULE, staging / "code")
         record.save(staging)

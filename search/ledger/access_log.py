@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from core.crash_points import crash_point
 from core.errors import RegistryError
 
 
@@ -40,11 +41,14 @@ class SealedTestSet:
         test_hash: of the test part of the split.
         reason: who opens, and why.
         git_commit: of the code that opens.
+        planned_ms: when this promotion first came here, Unix time: one that was killed and is repeated is one access.
     """
 
-    def __init__(self, access_log: Path, test_hash: str, reason: str, git_commit: str = "") -> None:
+    def __init__(
+        self, access_log: Path, test_hash: str, reason: str, git_commit: str = "", planned_ms: int | None = None
+    ) -> None:
         self._file = access_log
-        self._opening = TestAccess(test_hash, 0, reason, git_commit)
+        self._opening = TestAccess(test_hash, planned_ms or 0, reason, git_commit)
         self.opened_ms = 0
 
     def open(self) -> int:
@@ -58,8 +62,10 @@ class SealedTestSet:
         """
         if self.opened_ms:
             return self.count()
-        self.opened_ms = time.time_ns() // 1_000_000
-        return record_test_access(self._file, replace(self._opening, timestamp_ms=self.opened_ms))
+        self.opened_ms = self._opening.timestamp_ms or time.time_ns() // 1_000_000
+        n_accesses = record_test_access(self._file, replace(self._opening, timestamp_ms=self.opened_ms))
+        crash_point("test-set-opened")
+        return n_accesses
 
     def count(self) -> int:
         """How often these test pages have been opened until now."""
@@ -67,7 +73,7 @@ class SealedTestSet:
 
 
 def record_test_access(access_log: Path, opening: TestAccess) -> int:
-    """Write an opening down, before the pages are opened: a crash must not make it unseen.
+    """Write an opening down, before the pages are opened: a crash must not make it unseen, and a repeat counts once.
 
     Args:
         access_log: append-only, one JSON object a line; `mlruns/test_openings.jsonl`.
@@ -82,12 +88,14 @@ def record_test_access(access_log: Path, opening: TestAccess) -> int:
     try:
         access_log.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{access_log}.lock"):
-            count = count_test_accesses(access_log, opening.test_hash) + 1
+            count, line = count_test_accesses(access_log, opening.test_hash), json.dumps(asdict(opening))
+            if count and line in access_log.read_text(encoding="utf-8").splitlines():
+                return count
             with access_log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(opening)) + "\n")
+                file.write(line + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            return count
+            return count + 1
     except OSError as error:
         raise RegistryError(
             f"Openings of the test pages must be counted, but {access_log} cannot be written: {error.strerror}."

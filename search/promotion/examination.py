@@ -9,13 +9,14 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage
+from core.crash_points import crash_point
 from core.errors import RegistryError
 from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction
@@ -23,7 +24,7 @@ from core.pages.image_files import read_grey
 from core.splits.manifest import SplitManifest
 from search.executors.base import run_task
 from search.executors.local.executor import LocalExecutor
-from search.identification.identifier_folder import is_identifier, read_split
+from search.identification.identifier_folder import is_as_promoted, is_identifier, read_split
 from search.identification.model_process import ModelProcess
 from search.ledger.access_log import SealedTestSet
 from search.ledger.files import write_atomically
@@ -32,7 +33,7 @@ from search.objectives.tasks import PatchTask, ScoringTask
 from search.promotion.gate import CommonPages, Comparison, SmokeTest, common_pages
 from search.promotion.refit import ranked
 from search.promotion.tested_images import ProductScores, TestedImages, compare_models, score_product
-from search.tracking.registry import RegisteredVersion, download_model
+from search.tracking.registry import CHECKSUM_TAG, RegisteredVersion, download_model
 from search.tracking.store import TrackingStore
 
 SCORE_PATCH_CNN = "search.objectives.patch_cnn:score_patch_cnn"
@@ -152,14 +153,21 @@ def examine(
         score_network: called once before the test images are asked about; it scores the bare network on them.
 
     Raises:
-        RegistryError: if the model's process ends.
+        RegistryError: if the version's files are not those that were packed, or the model's process ends.
     """
-    with ModelProcess(download_model(store, candidate.version.location)) as model:
-        smoke = smoke_test(model, candidate)
+    folder = download_model(store, candidate.version.location)
+    if not is_as_promoted(folder, candidate.version.tags.get(CHECKSUM_TAG)):
+        raise RegistryError(
+            f"Version {candidate.version.version} of {candidate.version.name!r} must hold the files that were packed, "
+            f"but those in {folder} are others. Delete the version and run the same command again."
+        )
+    with ModelProcess(folder, runs_own_code=True) as model:
+        smoke = _with_first_latency(smoke_test(model, candidate), candidate)
         if smoke.failure or not candidate.test_images:
             return Examined(smoke, None, None)
         score_network()
         tested = _ask_once(candidate, candidate.version, model, candidate.test_images, test_set)
+        crash_point("candidate-asked")
         unknown = _ask_about_unknown_writers(candidate, model)
     if not tested.images:
         return Examined(smoke, tested, None)
@@ -209,7 +217,7 @@ def compare_with(
     if kept is not None:
         theirs = kept.of(common.images)
     else:
-        with ModelProcess(folder) as model:
+        with ModelProcess(folder, is_as_promoted(folder, champion.tags.get(CHECKSUM_TAG))) as model:
             theirs = _ask_once(candidate, champion, model, common.images, test_set)
     return Comparison(champion.version, common, compare_models(examined.tested, theirs))
 
@@ -269,6 +277,7 @@ def score_test_set(
         raise RegistryError(f"The model must be scored on the test pages, but that failed: {result.reason}")
     scores = TestScores(result, n_openings, test_set.opened_ms)
     write_atomically(folder / _KEPT_FILE, _SCORES.dump_json(scores, indent=2))
+    crash_point("network-scored")
     return scores
 
 
@@ -323,6 +332,14 @@ def _ask_once(
         answers = ask_about(model, images)
         write_atomically(file, _ANSWERS.dump_json(answers))
     return answers.of(images)
+
+
+def _with_first_latency(smoke: SmokeTest, candidate: Candidate) -> SmokeTest:
+    """The seconds of the first time: told to MLflow again, others would be a second point."""
+    file = candidate.folder / f"latency-{candidate.version.model_id}.json"
+    if not file.exists():
+        write_atomically(file, json.dumps(smoke.latency_s).encode())
+    return replace(smoke, latency_s=json.loads(file.read_bytes()))
 
 
 def _ask_about_unknown_writers(candidate: Candidate, model: ModelProcess) -> tuple[Prediction, ...]:

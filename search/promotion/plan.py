@@ -68,13 +68,14 @@ class PromotionJob:
         """Of the sweep, with today's promotion settings where the sweep went on with others."""
         return self.sweep.experiment
 
-    def test_set(self) -> SealedTestSet:
-        """The sealed test set, not opened yet."""
+    def test_set(self, planned_ms: int | None = None) -> SealedTestSet:
+        """The sealed test set, not opened yet; see `SealedTestSet` for the argument."""
         return SealedTestSet(
             self.workspace.access_log,
             self.corpus.manifest.test_hash,
             f"promote {self.experiment.name} trial {self.trial.number}, {self.epochs} epochs",
             git_commit(self.workspace.root),
+            planned_ms,
         )
 
     def lineage(self) -> dict[str, str | int | float]:

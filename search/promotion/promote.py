@@ -1,17 +1,18 @@
 """From a sweep's best trial to a champion: refit, registered version, sealed test set, gate, alias.
 
-Each step takes what an earlier call has finished as it is, so that an interrupted promotion can be repeated.
+Each step takes what an earlier call has finished as it is, so that a promotion that was killed is repeated by the same
+command. The alias moves last, once card, scores and tags stand.
 """
 
-import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from core.crash_points import crash_point
 from core.errors import RegistryError
 from core.lines.reading import ProgressCallback
 from core.training.plan import choose_precision
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
-from search.identification.identifier_folder import read_record
+from search.identification.identifier_folder import folder_checksum, read_record
 from search.ledger.access_log import SealedTestSet
 from search.ledger.files import write_atomically
 from search.objectives.tasks import PatchTask
@@ -28,13 +29,17 @@ from search.promotion.examination import (
 from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
+from search.promotion.record import PromotionRecord, fit_lock
 from search.promotion.refit import PackagedModel, Refit, images_of_unknown_writers, package_refit, run_refit
 from search.promotion.tested_images import UnknownWriterRates
 from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import Progress
-from search.tracking.aliases import ChampionMovedError, challenge, set_champion
+from search.tracking.aliases import ChampionMovedError, challenge, promotion_lock, set_champion
 from search.tracking.registry import (
     CHAMPION,
+    CHECKSUM_TAG,
+    PROMOTION_DONE,
+    PROMOTION_TAG,
     RegisteredVersion,
     describe_version,
     find_alias,
@@ -116,34 +121,25 @@ def promote(
     """
     job = prepare_promotion(sweep_name, workspace, choice, on_progress)
     progress.say(job.rule)
-    registered = _fit_and_register(job, progress)
-    test_set = job.test_set()
-    was_opened_before = kept_scores(registered.refit.folder) is not None
-    examined = _examine(job, registered, test_set)
-    scores = kept_scores(registered.refit.folder)
-    judged = _judge_and_move(job, registered, examined, scores, test_set)
-    version = find_version(job.store, job.name, registered.version.version) or registered.version
-    return Promotion(
-        version=version,
-        became=judged.became,
-        former=judged.former,
-        refit=registered.refit,
-        scores=scores,
-        examined=examined,
-        comparison=judged.comparison,
-        gate_result=judged.gate_result,
-        was_opened_before=was_opened_before,
-        n_openings=test_set.count(),
-    )
+    fitted = _fit(job, progress)
+    with fit_lock(fitted.refit.folder, progress.say), promotion_lock(job.store, job.name, progress.say):
+        return _promote(job, fitted, progress)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A trial that is fitted again, and what is told to MLflow of it."""
+
+    task: PatchTask
+    tracker: MlflowTracker
+    refit: Refit
 
 
 @dataclass(frozen=True)
 class _Registered:
     """A refit that has become a version in the registry."""
 
-    task: PatchTask
-    tracker: MlflowTracker
-    refit: Refit
+    fitted: _Fitted
     packaged: PackagedModel
     version: RegisteredVersion
     candidate: Candidate
@@ -159,11 +155,38 @@ class _Judged:
     former: RegisteredVersion | None = None
 
 
-def _fit_and_register(job: PromotionJob, progress: Progress) -> _Registered:
-    experiment, corpus = job.experiment, job.corpus
+def _promote(job: PromotionJob, fitted: _Fitted, progress: Progress) -> Promotion:
+    """From the refit to the alias; each step takes what an earlier call has finished."""
+    record = PromotionRecord(fitted.refit.folder, job.name)
+    progress.say(f"{job.name}: calibrating the model on validation pages and packing it")
+    registered = _pack_and_register(job, fitted)
+    test_set = job.test_set(record.reach("opening"))
+    was_opened_before = kept_scores(fitted.refit.folder) is not None
+    progress.say(f"version {registered.version.version}: loading it afresh, then asking it about the test pages")
+    examined = _examine(job, registered, test_set)
+    scores = kept_scores(fitted.refit.folder)
+    judged = _judge_and_move(job, registered, examined, scores, test_set, record)
+    record.finish()
+    version = find_version(job.store, job.name, registered.version.version) or registered.version
+    return Promotion(
+        version=version,
+        became=judged.became,
+        former=judged.former,
+        refit=fitted.refit,
+        scores=scores,
+        examined=examined,
+        comparison=judged.comparison,
+        gate_result=judged.gate_result,
+        was_opened_before=was_opened_before,
+        n_openings=test_set.count(),
+    )
+
+
+def _fit(job: PromotionJob, progress: Progress) -> _Fitted:
+    experiment, corpus, created = job.experiment, job.corpus, job.sweep.created
     # The refit's model is what a promotion is for, also where the sweep keeps none.
     task = replace(patch_task(experiment, corpus, job.workspace.sweep(experiment.name)), keeps_model=True)
-    fitted = trial_task(experiment, corpus, job.workspace.sweep(experiment.name), keeps_model=True)
+    own_or_not = trial_task(experiment, corpus, job.workspace.sweep(experiment.name), keeps_model=True)
     tracker = MlflowTracker(
         job.store,
         experiment.name,
@@ -174,10 +197,22 @@ def _fit_and_register(job: PromotionJob, progress: Progress) -> _Registered:
         ),
         command="whosehand promote",
     )
-    refit = run_refit(experiment, job.workspace, job.sweep.created, job.trial, job.epochs, fitted, tracker, progress)
-    packaged = package_refit(refit, experiment, job.workspace, corpus, task)
-    model_id = tracker.add_model("identifier", packaged.folder, job.epochs)
-    version = register_version(job.store, job.name, model_id, job.lineage())
+    refit = run_refit(experiment, job.workspace, created, job.trial, job.epochs, own_or_not, tracker, progress)
+    crash_point("refit-done")
+    return _Fitted(task, tracker, refit)
+
+
+def _pack_and_register(job: PromotionJob, fitted: _Fitted) -> _Registered:
+    experiment, corpus, refit = job.experiment, job.corpus, fitted.refit
+    packaged = package_refit(refit, experiment, job.workspace, corpus, fitted.task)
+    crash_point("identifier-packed")
+    model_id = fitted.tracker.add_model("identifier", packaged.folder, job.epochs)
+    crash_point("identifier-logged")
+    tags = job.lineage() | {CHECKSUM_TAG: folder_checksum(packaged.folder)}
+    version = register_version(job.store, job.name, model_id, tags)
+    if PROMOTION_TAG not in version.tags:
+        describe_version(job.store, job.name, version.version, {PROMOTION_TAG: "registered"})
+    crash_point("version-registered")
     candidate = Candidate(
         version=version,
         images=corpus.index.images,
@@ -190,25 +225,27 @@ def _fit_and_register(job: PromotionJob, progress: Progress) -> _Registered:
         record=read_record(packaged.folder),
         unknown_images=images_of_unknown_writers(experiment, job.workspace, corpus)[1],
     )
-    return _Registered(task, tracker, refit, packaged, version, candidate)
+    return _Registered(fitted, packaged, version, candidate)
 
 
 def _examine(job: PromotionJob, registered: _Registered, test_set: SealedTestSet) -> Examined:
     """Smoke test and test set; the scores go to the refit's run."""
-    experiment, refit = job.experiment, registered.refit
+    experiment, fitted = job.experiment, registered.fitted
+    refit = fitted.refit
 
     def score_network() -> None:
         if kept_scores(refit.folder) is None:
             executor = local_executor(experiment, SCORE_PATCH_CNN, n_workers=1)
             precision = registered.candidate.precision
-            score_test_set(refit.network, registered.task, test_set, refit.folder, executor, precision, experiment.seed)
+            score_test_set(refit.network, fitted.task, test_set, refit.folder, executor, precision, experiment.seed)
 
     examined = examine(registered.candidate, job.store, test_set, score_network)
     scores = kept_scores(refit.folder)
     if scores is not None:
         files = {name: reference.path for name, reference in scores.result.artifacts.items()}
         opened = {"test_openings": str(scores.n_openings)}
-        registered.tracker.add_scores(scores.result.metrics, files, scores.opened_ms, opened)
+        fitted.tracker.add_scores(scores.result.metrics, files, scores.opened_ms, opened)
+        crash_point("scores-tracked")
     return examined
 
 
@@ -218,6 +255,7 @@ def _judge_and_move(
     examined: Examined,
     scores: TestScores | None,
     test_set: SealedTestSet,
+    record: PromotionRecord,
 ) -> _Judged:
     """Judge against the champion, describe the version, move the alias; again if another promotion was faster."""
     number, gate = registered.version.version, job.experiment.promotion.gate
@@ -226,22 +264,31 @@ def _judge_and_move(
         champion = find_alias(job.store, job.name, CHAMPION)
         if champion is not None and champion.version == number:
             result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None, job.accept)
+            describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
             return _Judged(None, result, "unchanged")
         comparison = compare_with(champion, candidate, examined, job.store, test_set) if champion else None
         result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, comparison, job.accept)
-        _describe(job, registered, examined, scores, result, comparison)
-        if not result.is_passed:
-            challenge(job.store, job.name, number)
-            return _Judged(comparison, result, "challenger")
+        _describe(job, registered, examined, scores, result, comparison, record)
         try:
-            former = set_champion(job.store, job.name, number, champion.version if champion else None)
+            former = _move(job, number, result, champion)
         except ChampionMovedError:
             continue
-        return _Judged(comparison, result, "champion", former)
+        describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
+        return _Judged(comparison, result, "champion" if result.is_passed else "challenger", former)
     raise RegistryError(
         f"The champion of {job.name!r} must stay for as long as a candidate is compared with it, but it changed "
         f"{_MOST_ROUNDS} times meanwhile. Run the same command again when the other promotions have ended."
     )
+
+
+def _move(
+    job: PromotionJob, number: int, result: GateResult, champion: RegisteredVersion | None
+) -> RegisteredVersion | None:
+    """Move the alias that the gate says, and return the former champion where there is a new one."""
+    if result.is_passed:
+        return set_champion(job.store, job.name, number, champion.version if champion else None)
+    challenge(job.store, job.name, number)
+    return None
 
 
 def _describe(
@@ -251,9 +298,10 @@ def _describe(
     scores: TestScores | None,
     result: GateResult,
     comparison: Comparison | None,
+    record: PromotionRecord,
 ) -> None:
     """Write the card and the tags of a version that was judged."""
-    version, packaged = registered.version, registered.packaged
+    version, packaged, fitted = registered.version, registered.packaged, registered.fitted
     card = write_card(
         CardFacts(
             name=job.name,
@@ -271,16 +319,18 @@ def _describe(
             gate_result=result,
         )
     )
-    path = registered.refit.folder / CARD_FILE
+    path = fitted.refit.folder / CARD_FILE
     write_atomically(path, card.encode())
     metrics = {**packaged.metrics, **_product_metrics(examined)}
-    registered.tracker.add_scores(metrics, {CARD_FILE: path}, _now_ms())
+    fitted.tracker.add_scores(metrics, {CARD_FILE: path}, record.reach("described"))
+    crash_point("card-written")
     tags = _score_tags(scores)
     gate = "accepted" if result.is_accepted else "passed" if result.is_passed else "failed"
     tags |= {"gate": gate, "gate_reasons": "; ".join(result.objections)}
     if comparison is not None and comparison.test is not None:
         tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.logloss_difference}
-    describe_version(job.store, job.name, version.version, tags, shortened(card))
+    describe_version(job.store, job.name, version.version, tags | {PROMOTION_TAG: "described"}, shortened(card))
+    crash_point("version-described")
 
 
 def _product_metrics(examined: Examined) -> dict[str, float]:
@@ -309,7 +359,3 @@ def _score_tags(scores: TestScores | None) -> dict[str, str | int | float]:
     found = scores.result.metrics
     level = next(level for level in ("page", "image", "patch") if f"test/{level}_top1" in found)
     return {f"test/{level}_top1": found[f"test/{level}_top1"], "test_openings": scores.n_openings}
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

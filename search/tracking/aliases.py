@@ -13,8 +13,9 @@ looked at again after each write, and the loser is told.
 """
 
 import hashlib
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from filelock import FileLock, Timeout
 from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter
 
+from core.crash_points import crash_point
 from core.errors import RegistryError
 from search.tracking.registry import (
     CHALLENGER,
@@ -110,7 +112,7 @@ def challenge(store: TrackingStore, name: str, version: int) -> None:
     with _alias_lock(store, name):
         _finish_move(store, name)
         _set_alias(store, name, CHALLENGER, version)
-        _remember(store, name, version, "challenger", _now())
+        _remember(store, name, version, CHALLENGER, _now())
 
 
 def restore_previous(store: TrackingStore, name: str) -> tuple[RegisteredVersion, RegisteredVersion | None]:
@@ -178,6 +180,7 @@ def _move(store: TrackingStore, name: str, version: int, former: RegisteredVersi
     move = _Move(version, former.version if former else None, event, _now())
     with tracking_errors(f"write down that version {version} of {name!r} becomes champion", store):
         store.client().set_registered_model_tag(name, MOVE_TAG, _MOVE.dump_json(move).decode())
+    crash_point("move-written-down")
     if _pending(store, name) != move:
         raise ChampionMovedError(f"Another promotion of {name!r} moves the champion at the same time; it goes first.")
     _carry_out(store, name, move)
@@ -205,6 +208,7 @@ def _pending(store: TrackingStore, name: str) -> _Move | None:
 def _carry_out(store: TrackingStore, name: str, move: _Move) -> None:
     """Do a change that is written down; every step may be done twice."""
     _set_alias(store, name, CHAMPION, move.champion)
+    crash_point("champion-moved")
     now = find_alias(store, name, CHAMPION)
     if now is None or now.version != move.champion:
         raise ChampionMovedError(
@@ -219,6 +223,7 @@ def _carry_out(store: TrackingStore, name: str, move: _Move) -> None:
     with tracking_errors(f"end the change of champion of {name!r}", store):
         if challenger is not None and challenger.version == move.champion:
             store.client().delete_registered_model_alias(name, CHALLENGER)
+        crash_point("aliases-moved")
         store.client().delete_registered_model_tag(name, MOVE_TAG)
 
 
@@ -231,7 +236,8 @@ def _remember(store: TrackingStore, name: str, version: int, event: str, at: str
     found = find_version(store, name, version)
     entries = found.tags.get(_HISTORY_TAG, "").split(_SEPARATOR) if found else []
     entry = f"{at} {event}"
-    if entry not in entries:
+    is_challenger_again = event == CHALLENGER and entries[-1:] != [] and entries[-1].endswith(f" {CHALLENGER}")
+    if entry not in entries and not is_challenger_again:
         describe_version(store, name, version, {_HISTORY_TAG: _SEPARATOR.join([*filter(None, entries), entry])})
 
 
@@ -240,13 +246,39 @@ def _now() -> str:
 
 
 @contextmanager
+def promotion_lock(store: TrackingStore, name: str, say: Callable[[str], None]) -> Iterator[None]:
+    """One promotion of a registered model at a time, from the test set to the alias: the second waits.
+
+    It holds for all who use a SQLite database, and for this machine and user where there is a server.
+
+    Args:
+        store: an open store.
+        name: of the registered model.
+        say: told that it waits.
+    """
+    lock = FileLock(_lock_path(store, f"promotion-{hashlib.sha256(name.encode()).hexdigest()[:8]}"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"Another promotion of {name} is at work; this one waits for it.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_path(store: TrackingStore, purpose: str) -> Path:
+    if store.uri.startswith("sqlite:///"):
+        return Path(f"{store.uri.removeprefix('sqlite:///')}.{purpose}.lock")
+    key = hashlib.sha256(f"{os.getuid()} {store.uri}".encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"whosehand-{key}.{purpose}.lock"
+
+
+@contextmanager
 def _alias_lock(store: TrackingStore, name: str) -> Iterator[None]:
     """One writer at a time: beside a SQLite database for all who use it, else for this machine."""
-    if store.uri.startswith("sqlite:///"):
-        path = Path(f"{store.uri.removeprefix('sqlite:///')}.aliases.lock")
-    else:
-        key = hashlib.sha256(store.uri.encode()).hexdigest()[:16]
-        path = Path(tempfile.gettempdir()) / f"whosehand-{key}.aliases.lock"
+    path = _lock_path(store, "aliases")
     try:
         with FileLock(path, timeout=_LOCK_TIMEOUT_S):
             yield

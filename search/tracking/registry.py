@@ -20,6 +20,8 @@ PREVIOUS = "previous"
 CHALLENGER = "challenger"
 CHECKSUM_TAG = "files_sha256"
 """The tag of a version with the checksum of its files at its promotion; only such files may run their code."""
+PROMOTION_TAG, PROMOTION_DONE = "promotion", "done"
+"""The tag of a version that says how far its promotion is; any other value is one that runs, or was interrupted."""
 
 
 @dataclass(frozen=True)
