@@ -189,7 +189,7 @@ def _sentence(image: "Prediction", record: "ModelRecord") -> str:
     asked = f"from {counted(image.n_lines, 'line')} and {counted(image.n_patches, 'patch', 'patches')}"
     name, sure = image.writer_id, f"{image.probability:.1%}"
     if image.is_known is False:
-        return f"{_shown(Path(image.image))}: {NOBODY} ({name} is the most similar, {sure}), {asked}"
+        return f"{_shown(Path(image.image))}: {NOBODY} (writer {name} is the most similar, {sure}), {asked}"
     calibrated = "" if record.calibrations else " (not calibrated)"
     return f"{_shown(Path(image.image))}: writer {name}, {sure} sure{calibrated}, {asked}"
 

@@ -15,6 +15,9 @@ _FOR, _AGAINST = (0, 114, 178), (213, 94, 0)
 """Blue and vermilion of Okabe and Ito's palette: told apart with any kind of colour vision."""
 _SHOWN_WRITERS = 5
 _STRONGEST_SHADE = 0.6
+_FEWEST_PLACES = 4
+"""On an image with fewer different patches, as of a word, whole patches would be one bar: their parts are shown."""
+_MOST_SHARED = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def render_evidence(explained: ExplainedPrediction, model: str) -> str:
     )
     evidence = explained.evidence
     weights = np.array([patch["weight"] for patch in evidence["patches"]])
+    n_places = count_places(evidence["patches"])
+    is_short = n_places < _FEWEST_PLACES
     return environment.get_template(_TEMPLATE).render(
         prediction=explained.prediction,
         image=Path(explained.prediction.image).name,
@@ -69,7 +74,9 @@ def render_evidence(explained: ExplainedPrediction, model: str) -> str:
         model=model,
         ranking=explained.prediction.ranking[:_SHOWN_WRITERS],
         evidence=evidence,
-        squares=shade_patches(evidence["patches"]),
+        squares=shade_parts_on_page(evidence) if is_short else shade_patches(evidence["patches"]),
+        n_places=n_places,
+        is_short=is_short,
         strongest=float(np.abs(weights).max()),
         mean_weight=float(weights.mean()),
         n_for=int((weights > 0).sum()),
@@ -88,6 +95,41 @@ def shade_patches(patches: list[dict[str, Any]]) -> list[ShadedSquare]:
         _shade(patch["corners"], patch["weight"], strongest, f"patch {number}: {patch['weight']:+.2f} nats")
         for number, patch in numbered
     ]
+
+
+def count_places(patches: list[dict[str, Any]]) -> int:
+    """How many patches an image has that share at most half of their area with each other."""
+    taken: list[tuple[float, float, float]] = []
+    for patch in patches:
+        (left, top), (right, top_right) = patch["corners"][:2]
+        side = float(np.hypot(right - left, top_right - top)) or 1.0
+        place = (left / side, top / side, side)
+        if all(_shared(place, other) <= _MOST_SHARED for other in taken):
+            taken.append(place)
+    return len(taken)
+
+
+def _shared(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
+    across, down = abs(one[0] - other[0]), abs(one[1] - other[1])
+    return max(0.0, 1 - across) * max(0.0, 1 - down)
+
+
+def shade_parts_on_page(evidence: dict[str, Any]) -> list[ShadedSquare]:
+    """The occlusion maps of the decisive patches, each where its patch is on the page."""
+    decisive = [*evidence["speak_for"], *evidence["speak_against"]]
+    strongest = max((abs(loss) for patch in decisive for row in patch["occlusion"] for loss in row), default=0.0) or 1.0
+    squares = []
+    for patch in decisive:
+        corners = np.array(evidence["patches"][patch["number"]]["corners"])
+        across, down = corners[1] - corners[0], corners[3] - corners[0]
+        n_cells = len(patch["occlusion"])
+        for r, row in enumerate(patch["occlusion"]):
+            for c, loss in enumerate(row):
+                if loss:
+                    cell = [(c, r), (c + 1, r), (c + 1, r + 1), (c, r + 1)]
+                    points = [corners[0] + across * x / n_cells + down * y / n_cells for x, y in cell]
+                    squares.append(_shade(points, loss, strongest, f"{loss:+.2f} nats"))
+    return squares
 
 
 def shade_parts(occlusion: list[list[float]]) -> list[ShadedSquare]:

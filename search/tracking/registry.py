@@ -3,7 +3,11 @@
 A version is registered once and never changed; aliases move (`search.tracking.aliases`).
 """
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +17,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from core.errors import RegistryError
-from search.tracking.store import TrackingStore, tracking_errors
+from search.tracking.models import local_folder
+from search.tracking.store import TrackingStore, all_pages, tracking_errors
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
@@ -94,7 +99,7 @@ def register_version(
         _create_registered_model(client, name)
         texts = _texts(tags)
         source = f"models:/{model_id}"
-        for version in client.search_model_versions(f"name = '{name}'"):
+        for version in _all_versions(client, name):
             if version.source == source:
                 for key, text in texts.items():
                     client.set_model_version_tag(name, version.version, key, text)
@@ -147,8 +152,7 @@ def versions_of(store: TrackingStore, name: str) -> tuple[RegisteredVersion, ...
     """All versions of a registered model, the first one first; none if there is no such model."""
     client = store.client()
     with tracking_errors(f"list the versions of {name!r}", store):
-        found = client.search_model_versions(f"name = '{name}'")
-        numbers = sorted(int(version.version) for version in found)
+        numbers = sorted(int(version.version) for version in _all_versions(client, name))
         # A search gives versions without their aliases.
         return tuple(_described(client, client.get_model_version(name, str(number))) for number in numbers)
 
@@ -172,7 +176,9 @@ def describe_version(
 def registered_names(store: TrackingStore) -> tuple[str, ...]:
     """The registered models, in the order of their names."""
     with tracking_errors("list the registered models", store):
-        return tuple(sorted(model.name for model in store.client().search_registered_models()))
+        client = store.client()
+        found = all_pages(lambda token: client.search_registered_models(page_token=token))
+        return tuple(sorted(model.name for model in found))
 
 
 def only_name(store: TrackingStore) -> str:
@@ -227,6 +233,8 @@ def find_model(store: TrackingStore, reference: str) -> FoundModel:
 def download_model(store: TrackingStore, location: str) -> Path:
     """A local folder with a model's files; the files themselves where they are local already.
 
+    Files that a server keeps are fetched once through MLflow, into a folder of this user's for temporary files.
+
     Args:
         store: where `location` is known.
         location: a registered version's `location`, or any artifact address.
@@ -235,13 +243,30 @@ def download_model(store: TrackingStore, location: str) -> Path:
         RegistryError: if the files are gone.
         TrackingError: if they cannot be fetched.
     """
-    local = Path(location.removeprefix("file://"))
+    local = local_folder(location)
+    if local is None:
+        return _fetch(store, location)
     if local.is_dir():
         return local
-    if "://" not in location or location.startswith("file:"):
-        raise RegistryError(f"The model's files should be in {local}, but that folder is gone. Was the project moved?")
-    with tracking_errors("fetch the model", store):
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, tracking_uri=store.uri))
+    raise RegistryError(f"The model's files should be in {local}, but that folder is gone. Was the project moved?")
+
+
+def _fetch(store: TrackingStore, location: str) -> Path:
+    around = Path(tempfile.gettempdir()) / f"whosehand-models-{os.getuid()}"
+    around.mkdir(mode=0o700, exist_ok=True)
+    if around.stat().st_uid != os.getuid():
+        raise RegistryError(f"Fetched models are kept in {around}, but that folder is another user's. Set TMPDIR.")
+    place = around / hashlib.sha256(f"{store.uri} {location}".encode()).hexdigest()[:16]
+    if place.is_dir():
+        return place
+    with (
+        tracking_errors("fetch the model", store),
+        tempfile.TemporaryDirectory(prefix=".fetching-", dir=around) as aside,
+    ):
+        found = mlflow.artifacts.download_artifacts(artifact_uri=location, tracking_uri=store.uri, dst_path=aside)
+        with suppress(OSError):  # another process was faster
+            Path(found).rename(place)
+    return place
 
 
 def _texts(tags: Mapping[str, str | int | float]) -> dict[str, str]:
@@ -279,6 +304,11 @@ def _location(client: MlflowClient, kind: str, rest: str) -> str:
             raise RegistryError(f"The run {rest} has no model: only completed trials keep one.")
         return str(client.get_logged_model(model_ids[-1]).artifact_location)
     return str(client.get_logged_model(rest).artifact_location)
+
+
+def _all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    condition = f"name = '{name}'"
+    return all_pages(lambda token: client.search_model_versions(condition, page_token=token))
 
 
 def _version(client: MlflowClient, name: str, version: int) -> ModelVersion | None:

@@ -76,3 +76,16 @@ def test_a_folder_without_images_is_an_error(folder: Path, tmp_path: Path, comma
     empty.mkdir()
     assert "but" in (error := command("identify", empty, "--model", folder).error)
     assert "empty has none" in error
+
+
+def test_a_short_image_shows_the_parts_of_its_patches_and_says_why(
+    folder: Path, tmp_path: Path, command: Callable[..., Answer]
+) -> None:
+    word = write_line(tmp_path / "word.png", 3)
+    assert command("identify", word, "--model", folder, "--evidence", tmp_path / "why.html").code == 0
+    html = (tmp_path / "why.html").read_text()
+    assert "The image is short: it has room for" in html
+    on_page = html.split('class="page')[1].split("</svg>")[0]
+    n_patches = int(re.search(r"(\d+) patches on 1 line were asked", html)[1])  # type: ignore[index]
+    assert on_page.count("<polygon") > n_patches
+    assert "patch 1:" not in on_page
