@@ -29,13 +29,16 @@ def champion(
     Raises:
         RegistryError: if there is no such model, or it has no champion.
     """
+    from search.identification.identifier_folder import is_as_promoted
+    from search.tracking.registry import CHECKSUM_TAG, download_model, only_name
     from search.tracking.registry import champion as find_champion
-    from search.tracking.registry import download_model, only_name
     from search.tracking.store import open_store
 
     store = open_store(tracking, Path(project or "."))
     version = find_champion(store, name or only_name(store))
-    return Identifier(version.name, download_model(store, version.location), version.version, version.description)
+    folder = download_model(store, version.location)
+    runs_own_code = is_as_promoted(folder, version.tags.get(CHECKSUM_TAG))
+    return Identifier(version.name, folder, version.version, version.description, runs_own_code)
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,15 @@ class Identifier:
         folder: the model's files.
         version: in the registry; `None` for a trial's network.
         card: what it was trained on and how well it did, as Markdown; empty for a trial's network.
+        runs_own_code: whether the code in the folder is run: of a version whose files are those that were promoted, and
+            of a trial of your own. Any other folder is opened without it.
     """
 
     name: str
     folder: Path
     version: int | None = None
     card: str = field(default="", repr=False)
+    runs_own_code: bool = False
 
     @property
     def writer_ids(self) -> tuple[str, ...]:
@@ -87,7 +93,7 @@ class Identifier:
 
         is_one = isinstance(images, str | Path)
         paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
-        found = list(identify_each(paths, self.folder, read_as=read_as))
+        found = list(identify_each(paths, self.folder, read_as=read_as, runs_own_code=self.runs_own_code))
         unusable = [item.reason for item in found if isinstance(item, Excluded)]
         if unusable:
             raise ImageError("\n".join(unusable))
@@ -108,7 +114,7 @@ class Identifier:
         """
         from search.identification.identify import explain
 
-        return explain(Path(image), self.folder, n_decisive, read_as)
+        return explain(Path(image), self.folder, n_decisive, read_as, self.runs_own_code)
 
     def _repr_html_(self) -> str:
         from html import escape

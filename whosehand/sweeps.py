@@ -127,6 +127,7 @@ def promote(
     trial: int | None = None,
     model: str | None = None,
     epochs: int | None = None,
+    accept: bool = False,
     project: Project = None,
     progress: bool = True,
 ) -> "Promotion":
@@ -137,6 +138,7 @@ def promote(
         trial: its number, if not the best finalist or the best trial.
         model: name in the registry, if not the experiment's.
         epochs: length of the refit, if not the experiment's.
+        accept: make it champion also where too few test pages can tell whether it is better than guessing.
         project: of a name; a handle knows its own.
         progress: whether to show how far it is.
 
@@ -152,7 +154,7 @@ def promote(
     handle = _handle(sweep, project)
     with shown(progress) as (view, advance):
         return promote_sweep(
-            handle.name, Workspace(handle.project), PromotionChoice(trial, model, epochs), view, advance
+            handle.name, Workspace(handle.project), PromotionChoice(trial, model, epochs, accept), view, advance
         )
 
 
@@ -407,7 +409,7 @@ class Trial:
         Raises:
             RegistryError: if the trial has no model.
         """
-        return Identifier(f"{self.sweep.name} trial {self.number}", self._model_folder())
+        return Identifier(f"{self.sweep.name} trial {self.number}", self._model_folder(), runs_own_code=True)
 
     def _model_folder(self) -> Path:
         result = self.sweep._known().state.trials[self.number].result
