@@ -26,7 +26,9 @@ from search.ledger.lock import LOCK_NAME, look_at_lock
 from search.ledger.trial import TrialState
 from search.sweep.disk import measure_disk
 from search.sweep.preparation import divide_corpus, read_corpus
+from search.tracking.aliases import MOVE_TAG
 from search.tracking.models import artifact_folder, local_folder
+from search.tracking.registry import PROMOTION_DONE, PROMOTION_TAG
 from search.tracking.store import locate_store, open_store
 from search.upkeep.machine_checks import (
     Finding,
@@ -89,6 +91,7 @@ def check_tracking(subject: Subject) -> Iterator[Finding]:
         if schema.level is Level.OK:
             yield _check_addresses(subject)
             yield from _check_models(database)
+            yield from _check_promotions(database)
 
 
 def _check_server(subject: Subject) -> Finding:
@@ -162,6 +165,21 @@ def _check_models(database: Path) -> Iterator[Finding]:
         shown = ", ".join(gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
         what = f"the files of {len(gone)} of {len(places)} models are gone: {shown}"
         yield problem("models", what, "`whosehand reconcile SWEEP` takes them from the sweep's folder")
+
+
+def _check_promotions(database: Path) -> Iterator[Finding]:
+    """Promotions and rollbacks that stopped half way; one that runs at this moment looks the same."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        half = connection.execute(
+            "SELECT name, version FROM model_version_tags WHERE key = ? AND value != ?", (PROMOTION_TAG, PROMOTION_DONE)
+        ).fetchall()
+        moves = connection.execute("SELECT name FROM registered_model_tags WHERE key = ?", (MOVE_TAG,)).fetchall()
+    for name, version in half:
+        what = f"version {version} of {name} was registered, but its promotion did not end, or runs at this moment"
+        yield note("promotions", what, "`whosehand promote SWEEP` resumes it")
+    for (name,) in moves:
+        what = f"the champion of {name} was being changed when that was interrupted"
+        yield note("promotions", what, f"`whosehand promote SWEEP` or `whosehand rollback --model {name}` ends it")
 
 
 def check_sweeps(subject: Subject) -> Iterator[Finding]:

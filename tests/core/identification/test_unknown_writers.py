@@ -59,3 +59,12 @@ def test_removing_the_own_writer_leaves_the_others_in_proportion() -> None:
 def test_unknown_writers_and_known_are_both_needed() -> None:
     with pytest.raises(ValueError, match="got 0 by unknown writers and 1 by known ones"):
         fit_unknown_writer_test("class_removed", np.zeros(0), np.zeros(1), 0.1)
+
+
+def test_a_threshold_that_rejects_too_many_known_writers_is_kept_and_not_used() -> None:
+    unknown_writers, known = np.linspace(0.1, 0.8, 40), np.array([0.9] * 8 + [0.2] * 2)
+    used = fit_unknown_writer_test("class_removed", unknown_writers, known, 0.05, max_false_reject_rate=0.2)
+    assert (used.false_reject_rate, used.is_used) == (0.2, True)
+    unused = fit_unknown_writer_test("class_removed", unknown_writers, known, 0.05, max_false_reject_rate=0.1)
+    assert (unused.false_reject_rate, unused.is_used) == (0.2, False)
+    assert unused.scores == used.scores
