@@ -15,14 +15,14 @@ As in the ICDAR 2009 handwriting segmentation contest (Gatos, Stamatopoulos, Lou
 apart by what went wrong.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from core.handwriting.sheet import WrittenSheet
-from core.pages.line_finding import text_rows
+from core.pages.line_finding import FoundLine, text_rows
 from core.pages.scan import INK_LEVEL
 from core.pages.text_lines import TEXT_CROSSINGS, ReadPage
 
@@ -73,9 +73,8 @@ def compare_lines(sheet: WrittenSheet, page: ReadPage) -> LineTruth:
     for k, line in enumerate(page.lines):
         region = line.region
         place = slice(region.top, region.top + region.height), slice(region.left, region.left + region.width)
-        cut = line.cut_from(page.clean.tone)
-        own = cut < INK_LEVEL
-        found_px[k] = _text_px(own)
+        own = (page.clean.tone[place] < INK_LEVEL) & ~line.is_foreign
+        found_px[k] = _text_px(line.cut_from(page.clean.tone) < INK_LEVEL)
         wide = cv2.dilate(own.view(np.uint8), _OFF) > 0
         recall[k] = np.bincount(truth[place][wide], minlength=n_true + 1)[1:] / n_written
         near = np.unique(truth[place][wide])
@@ -86,11 +85,11 @@ def compare_lines(sheet: WrittenSheet, page: ReadPage) -> LineTruth:
     is_whole = (recall >= WHOLE) & (precision >= WHOLE)
     outcomes = tuple(_outcome(recall, is_whole, number) for number in range(n_true))
     pairs: list[tuple[int, int]] = [(k, t) for k in range(len(page.lines)) for t in range(n_true) if is_whole[k, t]]
-    true_px = {t: _true_text_px(truth == t + 1) for _, t in pairs}
+    true_px = {(k, t): _true_text_px(page.lines[k], truth == t + 1) for k, t in pairs}
     return LineTruth(
         outcomes=outcomes,
         n_foreign=n_foreign,
-        text_errors=np.array([found_px[k] / true_px[t] - 1 for k, t in pairs]),
+        text_errors=np.array([found_px[k] / true_px[k, t] - 1 for k, t in pairs]),
         sizes=np.array([found_px[k] / sheet.x_height_px for k, t in pairs]),
     )
 
@@ -106,9 +105,10 @@ def _outcome(recall: NDArray[np.float64], is_whole: NDArray[np.bool_], number: i
     return "split" if len(having) > 1 else "cut"
 
 
-def _true_text_px(ink: NDArray[np.bool_]) -> float:
-    rows = np.flatnonzero(ink.any(axis=1))
-    return _text_px(ink[rows[0] : rows[-1] + 1])
+def _true_text_px(line: FoundLine, is_true: NDArray[np.bool_]) -> float:
+    """The height of a true line's text, made level like the found line."""
+    ink = np.where(is_true, np.uint8(0), np.uint8(255))
+    return _text_px(replace(line, is_foreign=np.zeros_like(line.is_foreign)).cut_from(ink) < INK_LEVEL)
 
 
 def _text_px(ink: NDArray[np.bool_]) -> float:

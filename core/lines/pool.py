@@ -7,8 +7,8 @@ nothing but its own tail:
     <segment>.pack       records one after the other, each the lines of one image
     <segment>.journal    a line for each record that is whole and on the disk: checksum, key, place
 
-A record is found by what its lines depend on: the content of the image file, region and unit. Who
-wrote it and where the file lies do not count.
+A record is found by what its lines depend on: the content of the image file, region, unit, and for
+pages the reader that finds their lines. Who wrote it and where the file lies do not count.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from filelock import FileLock
 
 from core.corpora.index import TextImage
 from core.lines.source import running_ink
-from core.pages.text_lines import TextLine
+from core.pages.text_lines import READER_VERSION, TextLine
 from core.settings import InkSettings
 
 FORMAT_VERSION = 3
@@ -85,8 +85,9 @@ def checksum(content: bytes | memoryview) -> str:
 def lines_key(image: TextImage, file_sha256: str) -> str:
     """A hash of what an image's lines depend on besides the ink settings."""
     region = None if image.region is None else list(astuple(image.region))
+    reader = () if image.unit == "line" else (READER_VERSION,)
     frame = () if image.frame is None else (image.frame,)  # so that one page a file has the key that it always had
-    return hashlib.sha256(json.dumps([file_sha256, region, image.unit, *frame]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([file_sha256, region, image.unit, *reader, *frame]).encode()).hexdigest()[:32]
 
 
 class Pool:

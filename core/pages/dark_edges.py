@@ -1,8 +1,10 @@
-"""Dark edges of a scan or photograph: the scanner's lid, the desk below the sheet, a fold's shadow.
+"""What is no paper on a scan or photograph: lid, desk, a fold's shadow, a corner, a punched hole.
 
-They are far darker and wider than any stroke and reach the edge of the image. An opening
-(morphology: Serra, "Image analysis and mathematical morphology", 1982) takes all that is narrower
-out of the dark parts; what is left and touches the edge goes.
+It is wider than any stroke, darker than the paper beside it, and touches the edge of the image, or
+is round and close to it. An opening (morphology: Serra, "Image analysis and mathematical
+morphology", 1982) takes all that is narrower out of the dark parts. What is black is told by that
+alone; what is grey must be a band along a side, and darker than the sheet some way further in, so
+that a lamp's slow shading stays what it is.
 """
 
 import cv2
@@ -12,12 +14,20 @@ from numpy.typing import NDArray
 _MAP_PX = 512
 _WIDEST_STROKE = 7
 """In pixels of the map (an odd number), 48 px on a page at 300 dpi: 4 mm."""
-_DARKEST_PAPER = 0.5
+_BLACK, _GREY = 0.5, 0.86
+"""Of the paper's grey: darker is no paper anywhere at the edge, or in a band along a side."""
+_BAND_SHARE, _BAND_LENGTH = 0.1, 0.3
+"""A grey band's most width over the image's, and its least length over that of the side."""
+_STROKE, _MOST_STROKES = 0.75, 0.01
+"""A band with writing on it, which is darker than the band, is paper in the shade."""
+_HOLE_PX = (6, 26)
+_HOLE_SHARE = 0.12
+"""A hole's middle is so close to a side, over the image's width or height."""
 _LEAST_SHARE = 0.001
 
 
 def find_dark_edges(grey: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Find what lies around the sheet.
+    """Find what lies around the sheet, and what was punched out of it.
 
     Args:
         grey: (height, width), dark ink on light paper.
@@ -29,19 +39,59 @@ def find_dark_edges(grey: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     height, width = grey.shape
     shrink = min(1.0, _MAP_PX / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     paper = float(np.percentile(small, 80))
-    dark = (small < _DARKEST_PAPER * paper).astype(np.uint8)
+    dark = (small < _BLACK * paper).astype(np.uint8)
     pad = _WIDEST_STROKE
     padded = cv2.copyMakeBorder(dark, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=1)  # thin edges count too
     opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, np.ones((pad, pad), np.uint8))
-    _, pieces = cv2.connectedComponents(opened, connectivity=4)
-    around = pieces == pieces[0, 0]
-    edge = np.asarray(around[pad:-pad, pad:-pad])
-    if not _LEAST_SHARE < edge.mean() < 1.0 - _LEAST_SHARE:
+    _, pieces, found, centres = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    holes = _holes(np.asarray(found), np.asarray(centres, dtype=np.float64) - pad, size)
+    around = (pieces == pieces[0, 0]) | np.isin(pieces, holes)
+    edge = np.asarray(around[pad:-pad, pad:-pad]) | _grey_bands(small)
+    if not (edge.mean() > _LEAST_SHARE or holes) or edge.mean() >= 1.0 - _LEAST_SHARE:
         return None
     wide = cv2.dilate(edge.astype(np.uint8), np.ones((5, 5), np.uint8))
     return cv2.resize(wide, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _holes(found: NDArray[np.integer], centres: NDArray[np.float64], size: tuple[int, int]) -> list[int]:
+    """The numbers of black pieces that are as round, small and close to a side as punched holes."""
+    holes = []
+    for number in range(1, len(found)):
+        width, height, area = (
+            int(found[number, of]) for of in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA)
+        )
+        x, y = centres[number]
+        off_side = min(x / size[0], 1 - x / size[0], y / size[1], 1 - y / size[1])
+        is_round = 0.7 < width / height < 1.4 and area > 0.65 * width * height
+        if is_round and _HOLE_PX[0] <= max(width, height) <= _HOLE_PX[1] and off_side < _HOLE_SHARE:
+            holes.append(number)
+    return holes
+
+
+def _grey_bands(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Grey bands along the four sides of an image."""
+    bands = np.zeros(small.shape, dtype=np.bool_)
+    if min(small.shape) < 8 * _WIDEST_STROKE:
+        return bands
+    # The closing takes strokes out and leaves paper and what is wide.
+    kernel = np.ones((_WIDEST_STROKE, _WIDEST_STROKE), np.uint8)
+    bare = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
+    for turns in range(4):
+        # Each side in turn is the left one; the views write through.
+        turned, target = np.rot90(np.asarray(bare), turns), np.rot90(bands, turns)
+        n_wide = max(2, round(_BAND_SHARE * turned.shape[1]))
+        inside = turned[:, n_wide + 2 : 2 * n_wide + 2].astype(np.float32)
+        paper = cv2.blur(
+            np.median(inside, axis=1)[:, None].astype(np.float32), (1, 31), borderType=cv2.BORDER_REPLICATE
+        )
+        dark = turned[:, :n_wide] < _GREY * np.asarray(paper).reshape(-1, 1)
+        reach = np.cumprod(dark, axis=1, dtype=np.uint8) > 0  # without a break from the side on
+        strokes = np.rot90(small, turns)[:, :n_wide] < _STROKE * turned[:, :n_wide]
+        if reach[:, 0].mean() >= _BAND_LENGTH and strokes[reach].mean() <= _MOST_STROKES:
+            target[:, :n_wide] |= reach
+    return bands
 
 
 def paint_paper(grey: NDArray[np.uint8], edge: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -46,6 +46,25 @@ class WritingArea:
     tops: NDArray[np.int64]
     bottoms: NDArray[np.int64]
 
+    def intruders(self, page: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Ink inside of the area that belongs to what stands outside of it: print, a signature.
+
+        Such is a piece of ink that crosses the border and lies outside by more than half.
+
+        Args:
+            page: (height, width), tone normalised, the rules erased.
+        """
+        ink = (page < INK_LEVEL).view(np.uint8)
+        _, pieces, found, _ = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_BBDT)
+        rows = np.arange(page.shape[0])[:, None]
+        is_inside = (rows >= self.tops) & (rows < self.bottoms)
+        n_inside = np.bincount(pieces[is_inside], minlength=len(found))
+        n_pixels = np.asarray(found)[:, cv2.CC_STAT_AREA]
+        is_intruder = (n_inside > 0) & (n_inside < 0.5 * n_pixels)
+        is_intruder[0] = False
+        halo = cv2.dilate(is_intruder[pieces].view(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        return is_inside & halo
+
     def cut_from(self, page: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
         """The area with paper around it, and its first row on the page."""
         first, last = int(self.tops.min()), int(self.bottoms.max())

@@ -16,9 +16,15 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 from core.corpora.index import Region
+from core.pages.line_flow import find_flow
 from core.pages.scan import INK_LEVEL
+from core.pages.strokes import Strokes
+from core.pages.text_columns import text_columns
 
-_MIN_LETTER_PX = 4
+_LEAST_TO_COMPARE, _LEAST_TEXT = 3, 0.35
+"""Among so many lines one whose text is lower than this share of theirs is a sliver."""
+_SPECK = 65535
+"""What belongs to no line."""
 _DOT_REACH = 2.0
 """A full stop, in letter heights from the last letter; an accent, half as far."""
 _TEXT_PER_PITCH = 0.6
@@ -32,35 +38,65 @@ class FoundLine:
     Attributes:
         region: the smallest rectangle around its ink, in pixels of the page.
         is_foreign: (height, width) of that rectangle, where there is ink of other lines.
+        bend: (width,) by how many rows each column lies too low for a level line; `None` where the
+            line is level.
+        text_px: the height of the rows between which the middle 80 % of its strokes cross; 0 where
+            that was not measured.
     """
 
     region: Region
     is_foreign: NDArray[np.bool_]
+    bend: NDArray[np.float32] | None = None
+    text_px: float = 0.0
 
     def cut_from(self, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The line's rectangle of the page, the ink of other lines painted over with paper."""
+        """The line level, the ink of other lines painted over with paper."""
+        return self.cut_level(page)[0]
+
+    def cut_level(self, page: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+        """Like `cut_from`, and which row of `region` the first row is, in the middle of the line."""
         bottom, right = self.region.top + self.region.height, self.region.left + self.region.width
         cut = page[self.region.top : bottom, self.region.left : right]
-        return np.where(self.is_foreign, paper_grey(cut), cut) if self.is_foreign.any() else cut
+        if self.is_foreign.any():
+            cut = np.where(self.is_foreign, paper_grey(cut), cut)
+        return (cut, 0) if self.bend is None else _straighten(cut, self.bend)
 
 
 def find_lines(page: NDArray[np.uint8]) -> list[FoundLine]:
-    """Find the text lines of an upright page in one column.
+    """Find the text lines of an upright page.
 
     Args:
         page: (height, width), tone normalised: 255 is paper, below `INK_LEVEL` is ink.
 
     Returns:
-        The lines from top to bottom; empty if no stroke is large enough for a letter.
+        The lines, column by column and from top to bottom; empty if no stroke is large enough for a
+        letter.
     """
-    strokes = _Strokes.of(page)
-    if not strokes.is_letter.any():
-        return []
-    peaks, profile = _line_rows(strokes)
-    cuts = [int(upper + np.argmin(profile[upper:lower])) for upper, lower in itertools.pairwise(peaks)]
-    line_of_pixel, regions = _assign(strokes, peaks, cuts)
-    lines = (_found(line_of_pixel, k + 1, region, strokes.letter_px) for k, region in enumerate(regions) if region)
+    strokes = Strokes.of(page)
+    line_of_pixel = np.zeros(strokes.shape, dtype=np.uint16)
+    found: list[_Place] = []
+    for column in text_columns(strokes) if strokes.is_letter.any() else []:
+        found += _find_in_column(column, line_of_pixel, len(found))
+    lines = (_found(line_of_pixel, place, strokes.letter_px) for place in found)
     return [line for line in lines if line is not None]
+
+
+def in_proportion(lines: list[FoundLine]) -> list[FoundLine]:
+    """Those of a page's lines that are no slivers: the rest of a rule, the cut top of a line.
+
+    A line's text must not be far lower than that of most lines of its page, nor its rectangle
+    smaller than a letter of theirs.
+    """
+    if len(lines) < _LEAST_TO_COMPARE:
+        return lines
+    text_px = float(np.median([line.text_px for line in lines]))
+    return [
+        line
+        for line in lines
+        if line.text_px >= _LEAST_TEXT * text_px
+        and line.region.width >= text_px
+        and line.region.height >= 0.6 * text_px
+    ]
 
 
 def letter_height(page: NDArray[np.uint8]) -> float:
@@ -69,7 +105,7 @@ def letter_height(page: NDArray[np.uint8]) -> float:
     Args:
         page: (height, width), tone normalised.
     """
-    return _Strokes.of(page).letter_px
+    return Strokes.of(page).letter_px
 
 
 def sole_line(cut: NDArray[np.uint8]) -> FoundLine:
@@ -130,89 +166,54 @@ def crossings_per_row(ink: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.count_nonzero(starts, axis=1).astype(np.float64)
 
 
+def _straighten(cut: NDArray[np.uint8], bend: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int]:
+    """Move the columns of a line up and down so that it is level; rows without ink are left out."""
+    height, width = cut.shape
+    off = bend - bend.mean()
+    above, below = int(np.ceil(max(0.0, off.max()))), int(np.ceil(max(0.0, -off.min())))
+    rows = np.arange(-above, height + below, dtype=np.float32)[:, None] + off
+    columns = np.broadcast_to(np.arange(width, dtype=np.float32), rows.shape)
+    paper = int(paper_grey(cut))
+    level = cv2.remap(cut, columns.copy(), rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=paper)
+    inked = np.flatnonzero((level < min(INK_LEVEL, paper)).any(axis=1))
+    if len(inked) == 0:
+        return cut, 0
+    return np.asarray(level[inked[0] : inked[-1] + 1], dtype=np.uint8), int(inked[0]) - above
+
+
 @dataclass(frozen=True)
-class _Strokes:
-    """The connected pieces of ink; piece 0 is the paper.
+class _Place:
+    """Where the line of a number lies; `bend` and `text_px` as in `FoundLine`."""
 
-    A page is paper for the most part: what is asked of all its ink goes by the list of its ink
-        pixels, not by the page.
-
-    Attributes:
-        shape: (height, width) of the page.
-        rows, columns, pieces: of each pixel of ink, in reading order, its place and the piece that
-            it belongs to.
-        tops, bottoms, lefts, rights: of each piece.
-        middles: of each piece, the mean row of its pixels.
-        is_letter: of each piece, whether it is large enough to be read.
-        letter_px: height of a typical piece.
-    """
-
-    shape: tuple[int, int]
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
-    pieces: NDArray[np.int32]
-    tops: NDArray[np.int32]
-    bottoms: NDArray[np.int32]
-    lefts: NDArray[np.int32]
-    rights: NDArray[np.int32]
-    middles: NDArray[np.float64]
-    is_letter: NDArray[np.bool_]
-    letter_px: float
-
-    @classmethod
-    def of(cls, page: NDArray[np.uint8]) -> "_Strokes":
-        ink = (page < INK_LEVEL).view(np.uint8)
-        # Of OpenCV's algorithms the fastest on pages, by more than two.
-        _, labels, found, centres = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_BBDT)
-        places = cv2.findNonZero(ink)
-        columns, rows = (np.zeros((2, 0), np.int32) if places is None else places.reshape(-1, 2).T).astype(np.intp)
-        stats = np.asarray(found, dtype=np.int32)
-        heights = stats[:, cv2.CC_STAT_HEIGHT].astype(np.float64)
-        areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
-        heights[0] = areas[0] = 0
-        letter_px = _letter_height(heights, areas)
-        tops = stats[:, cv2.CC_STAT_TOP]
-        return cls(
-            shape=(ink.shape[0], ink.shape[1]),
-            rows=rows,
-            columns=columns,
-            pieces=np.asarray(labels, dtype=np.int32)[rows, columns],
-            tops=tops,
-            bottoms=tops + stats[:, cv2.CC_STAT_HEIGHT],
-            lefts=stats[:, cv2.CC_STAT_LEFT],
-            rights=stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH],
-            middles=np.asarray(centres[:, 1], dtype=np.float64),
-            is_letter=(heights >= 0.4 * letter_px) & (heights >= _MIN_LETTER_PX),
-            letter_px=letter_px,
-        )
-
-    def crossings(self) -> NDArray[np.float64]:
-        """How many strokes of letters each row crosses, (height,); neighbours in a row are of the
-        same piece.
-        """
-        is_start = np.ones(len(self.rows), dtype=np.bool_)
-        is_start[1:] = (np.diff(self.columns) != 1) | (np.diff(self.rows) != 0)
-        starts = self.rows[is_start & self.is_letter[self.pieces]]
-        return np.bincount(starts, minlength=self.shape[0]).astype(np.float64)
+    number: int
+    region: Region
+    bend: NDArray[np.float32] | None
+    text_px: float
 
 
-def _letter_height(heights: NDArray[np.float64], areas: NDArray[np.float64]) -> float:
-    """The height of a typical piece of ink, in pixels: the median by area, so that dots and specks
-    do not count.
+def _find_in_column(strokes: Strokes, line_of_pixel: NDArray[np.uint16], n_before: int) -> list[_Place]:
+    """Find the lines of one column; each pixel of theirs gets its line's number."""
+    starts = strokes.starts()
+    flow = find_flow(strokes.rows[starts], strokes.columns[starts], strokes.shape, strokes.letter_px)
+    level = strokes if flow is None else strokes.levelled(flow)
+    peaks, profile = _line_rows(level)
+    cuts = [int(upper + np.argmin(profile[upper:lower])) for upper, lower in itertools.pairwise(peaks)]
+    line_of_ink = _assign(level, peaks, cuts)
+    is_speck = line_of_ink == _SPECK
+    line_of_pixel[strokes.rows, strokes.columns] = np.where(is_speck, _SPECK, line_of_ink + n_before)
+    rows_of_starts, line_of_starts = level.level_rows[starts], line_of_ink[starts]
+    places = []
+    for k, region in enumerate(_regions(strokes, line_of_ink, len(peaks)), 1):
+        if region is not None:
+            right = region.left + region.width
+            bend = None if flow is None else flow.bend(float(peaks[k - 1]), region.left, right).astype(np.float32)
+            own = rows_of_starts[line_of_starts == k]
+            text_px = float(np.ptp(np.percentile(own, (10, 90)))) if len(own) else 0.0
+            places.append(_Place(n_before + k, region, bend, text_px))
+    return places
 
-    Pieces much taller than the plain median are letters of several lines that touch; they do not
-    count either.
-    """
-    readable = heights >= _MIN_LETTER_PX
-    if not readable.any():
-        return 0.0
-    single = readable & (heights <= 3.0 * np.median(heights[readable]))
-    order = np.argsort(heights[single])
-    running = np.cumsum(areas[single][order])
-    return float(heights[single][order][np.searchsorted(running, running[-1] / 2)])
 
-
-def _line_rows(strokes: _Strokes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _line_rows(strokes: Strokes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The middle row of each line, and the smoothed count of letters' crossings per row."""
     crossings = strokes.crossings()
     text_px = min(strokes.letter_px, _TEXT_PER_PITCH * _line_pitch(crossings, least_px=0.7 * strokes.letter_px))
@@ -241,47 +242,43 @@ def _line_pitch(crossings: NDArray[np.float64], least_px: float) -> float:
     return float(peaks[likeness[peaks] >= 0.6 * likeness[peaks].max()][0])
 
 
-def _assign(
-    strokes: _Strokes, peaks: NDArray[np.int64], cuts: list[int]
-) -> tuple[NDArray[np.uint16], list[Region | None]]:
-    """The number of the line (from 1; 0 is paper) of each pixel, (height, width), and the rectangle
-    of each line.
+def _assign(strokes: Strokes, peaks: NDArray[np.int64], cuts: list[int]) -> NDArray[np.uint16]:
+    """The number of the line of each pixel of ink, from 1; `_SPECK` for dust.
 
     A piece belongs to the line whose middle row it crosses; one that crosses none (a dot, an
     accent) to the line between whose cuts its middle lies; one that crosses several (letters that
-    touch) is divided at the cuts. Specks have the number after the last line's.
+    touch) is divided at the cuts.
     """
     first = np.searchsorted(peaks, strokes.tops, side="left")
     n_crossed = np.searchsorted(peaks, strokes.bottoms, side="left") - first
     line = np.where(n_crossed == 1, first, np.searchsorted(cuts, strokes.middles))
     line_of_piece = (line + 1).astype(np.uint16)
-    line_of_piece[_is_speck(strokes, line, len(peaks))] = len(peaks) + 1
+    line_of_piece[_is_speck(strokes, line, len(peaks))] = _SPECK
     line_of_ink = line_of_piece[strokes.pieces]
     touching = n_crossed > 1
     touching[0] = False
     if touching.any():
         line_of_row = (np.searchsorted(cuts, np.arange(strokes.shape[0]), side="right") + 1).astype(np.uint16)
-        line_of_ink = np.where(touching[strokes.pieces], line_of_row[strokes.rows], line_of_ink)
-    line_of_pixel = np.zeros(strokes.shape, dtype=np.uint16)
-    line_of_pixel[strokes.rows, strokes.columns] = line_of_ink
-    return line_of_pixel, _regions(strokes, line_of_ink, len(peaks))
+        line_of_ink = np.where(touching[strokes.pieces], line_of_row[strokes.level_rows], line_of_ink)
+    return line_of_ink
 
 
-def _regions(strokes: _Strokes, line_of_ink: NDArray[np.uint16], n_lines: int) -> list[Region | None]:
+def _regions(strokes: Strokes, line_of_ink: NDArray[np.uint16], n_lines: int) -> list[Region | None]:
     """The smallest rectangle around the ink of each line; nothing for a line without."""
+    number = np.minimum(line_of_ink, n_lines + 1)
     tops, lefts = np.full(n_lines + 2, strokes.shape[0]), np.full(n_lines + 2, strokes.shape[1])
     bottoms, rights = np.full(n_lines + 2, -1), np.full(n_lines + 2, -1)
-    np.minimum.at(tops, line_of_ink, strokes.rows)
-    np.maximum.at(bottoms, line_of_ink, strokes.rows)
-    np.minimum.at(lefts, line_of_ink, strokes.columns)
-    np.maximum.at(rights, line_of_ink, strokes.columns)
+    np.minimum.at(tops, number, strokes.rows)
+    np.maximum.at(bottoms, number, strokes.rows)
+    np.minimum.at(lefts, number, strokes.columns)
+    np.maximum.at(rights, number, strokes.columns)
     heights, widths = bottoms - tops + 1, rights - lefts + 1
     rectangles = zip(*(values.tolist() for values in (lefts, tops, widths, heights)), strict=True)
     regions = [Region(*rectangle) if rectangle[3] > 0 else None for rectangle in rectangles]
     return regions[1 : n_lines + 1]
 
 
-def _is_speck(strokes: _Strokes, line: NDArray[np.int64], n_lines: int) -> NDArray[np.bool_]:
+def _is_speck(strokes: Strokes, line: NDArray[np.int64], n_lines: int) -> NDArray[np.bool_]:
     """Which pieces are too small for a letter and stand clear of the letters of their line: dust,
     not dots.
     """
@@ -298,15 +295,14 @@ def _is_speck(strokes: _Strokes, line: NDArray[np.int64], n_lines: int) -> NDArr
     return ~strokes.is_letter & (is_beside | is_beyond)
 
 
-def _found(line_of_pixel: NDArray[np.uint16], number: int, region: Region, letter_px: float) -> FoundLine | None:
-    """The line of that number, `region` being the rectangle around its ink; nothing if that is
-    specks only.
-    """
+def _found(line_of_pixel: NDArray[np.uint16], place: _Place, letter_px: float) -> FoundLine | None:
+    """The line there; nothing if its ink is specks only."""
+    region = place.region
     bottom, right = region.top + region.height, region.left + region.width
     around = line_of_pixel[region.top : bottom, region.left : right]
-    if np.count_nonzero((around == number).any(axis=1)) < 0.3 * letter_px:
+    if np.count_nonzero((around == place.number).any(axis=1)) < 0.3 * letter_px:
         return None
-    return FoundLine(region, _foreign(around, number))
+    return FoundLine(region, _foreign(around, place.number), place.bend, place.text_px)
 
 
 def _foreign(line_of_pixel: NDArray[np.uint16], number: int) -> NDArray[np.bool_]:

@@ -25,7 +25,7 @@ _MAP_PX = 1754
 _REACH = 6
 """In pixels of the map: what is thicker than about 1 mm is no rule."""
 _LEAST_RIDGE = 16
-_MAX_SLOPE_DEG = 6.0
+_MAX_SLOPE_DEG = 11.0
 _WINDOW = 0.12
 _LEAST_FILL = 0.42
 _LEAST_LENGTH = 0.3
@@ -92,7 +92,7 @@ class Rules:
 
 
 def find_rules(page: NDArray[np.uint8]) -> Rules:
-    """Find the rules of a page, slanted by up to 6 degrees.
+    """Find the rules of a page, slanted by up to 11 degrees.
 
     Args:
         page: (height, width), tone normalised: 255 is paper.

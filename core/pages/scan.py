@@ -24,7 +24,7 @@ _MIN_INK_PIXELS = 12
 _MANY_PIXELS, _SAMPLED_PIXELS = 4_000_000, 1_000_000
 """Of a page with many pixels a sample tells grain and ink."""
 _STRIP_PIXELS = 60_000
-MAX_SKEW_DEG = 6.0
+MAX_SKEW_DEG = 11.0
 _SKEW_MAP_PX = 1200
 _LEAST_STROKES = 200
 _LEAST_GAIN = 1.2
@@ -94,7 +94,7 @@ def paper_level(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def estimate_skew(page: NDArray[np.uint8]) -> float:
-    """Estimate by how many degrees the lines of writing rise to the right, between -6 and 6.
+    """Estimate by how many degrees the lines of writing rise to the right, between -11 and 11.
 
     Args:
         page: (height, width), tone normalised, without rules.

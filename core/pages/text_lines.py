@@ -22,13 +22,25 @@ from numpy.typing import NDArray
 from core.corpora.index import Region, TextImage, Unit
 from core.errors import ImageError
 from core.pages.dark_edges import find_dark_edges, paint_paper
+from core.pages.dotted_paper import erase_dots
 from core.pages.forms import find_writing_area
 from core.pages.image_files import MIN_SIDE_PX, read_grey
-from core.pages.line_finding import FoundLine, find_lines, letter_height, paper_grey, sole_line, text_rows
+from core.pages.line_finding import (
+    FoundLine,
+    find_lines,
+    in_proportion,
+    letter_height,
+    paper_grey,
+    sole_line,
+    text_rows,
+)
 from core.pages.ruled_lines import Rules, erase_rules, find_rules
 from core.pages.scan import INK_LEVEL, estimate_skew, level, normalise_tone, paper_level
 from core.settings import InkSettings
 
+READER_VERSION = 2
+"""To be raised whenever pages give other lines: lines that an older reader found are read anew. Where
+an image is said to be one line, lines are those of version 1."""
 TEXT_CROSSINGS = 0.8
 """The height of a text is that of the rows between which this middle share of its stroke crossings
 lies."""
@@ -87,11 +99,13 @@ class ReadPage:
 
     Attributes:
         clean: what the lines were found on.
-        lines: from top to bottom, in pixels of `clean`.
+        lines: column by column and from top to bottom, in pixels of `clean`.
+        n_slivers: what was found and is no line: the rest of a rule, the cut top of a line.
     """
 
     clean: CleanPage
     lines: tuple[FoundLine, ...]
+    n_slivers: int = 0
 
 
 def text_lines(image: TextImage, settings: InkSettings) -> list[NDArray[np.uint8]]:
@@ -158,8 +172,9 @@ def place_of_line(page: ReadPage, line: FoundLine, settings: InkSettings) -> Reg
     """
     if not settings.crop_to_ink:
         return line.region
-    text = _text_region(line.cut_from(page.clean.tone) < INK_LEVEL)
-    return Region(line.region.left + text.left, line.region.top + text.top, text.width, text.height)
+    level, first_row = line.cut_level(page.clean.tone)
+    text = _text_region(level < INK_LEVEL)
+    return Region(line.region.left + text.left, line.region.top + first_row + text.top, text.width, text.height)
 
 
 def clean_page(grey: NDArray[np.uint8], is_form: bool, keeps_tone: bool = False) -> CleanPage:
@@ -183,17 +198,22 @@ def clean_page(grey: NDArray[np.uint8], is_form: bool, keeps_tone: bool = False)
         tone[edge] = 255
     before = tone.copy() if keeps_tone else tone
     rules = _erase_all(tone)
+    has_dots = erase_dots(tone)
     n_rules = len(rules.horizontal) + len(rules.vertical)
-    if keeps_tone and n_rules:
+    if keeps_tone and (n_rules or has_dots):
         shown = np.where(tone > before, paper_level(grey).round().astype(np.uint8), grey)
     to_page = np.eye(2, 3)
     if is_form:
         area = find_writing_area(tone, rules.horizontal)
+        intruders = area.intruders(tone)
+        tone[intruders] = 255
+        if keeps_tone:
+            shown = np.where(intruders, paper_level(grey).round().astype(np.uint8), shown)
         tone, to_page[1, 2] = area.cut_from(tone)
         shown = area.cut_from(shown)[0] if keeps_tone else tone
     skew_deg = estimate_skew(tone)
     if abs(skew_deg) < _LEAST_SKEW_DEG:
-        return CleanPage(tone, shown, to_page, n_rules, 0.0, edge is not None or n_rules > 0 or is_form)
+        return CleanPage(tone, shown, to_page, n_rules, 0.0, edge is not None or n_rules > 0 or has_dots or is_form)
     turned, to_cut = level(tone, skew_deg)
     if keeps_tone:
         shown = level(shown, skew_deg)[0]
@@ -210,8 +230,9 @@ def _read_line(grey: NDArray[np.uint8], settings: InkSettings) -> ReadPage:
 def _read_sheet(grey: NDArray[np.uint8], is_form: bool, settings: InkSettings) -> ReadPage | None:
     """The lines of a page, or nothing if there are none on it."""
     clean = clean_page(grey, is_form, keeps_tone=not settings.normalise_tone)
-    lines = find_lines(clean.tone)
-    return ReadPage(clean, tuple(lines)) if lines else None
+    found = find_lines(clean.tone)
+    lines = in_proportion(found)
+    return ReadPage(clean, tuple(lines), len(found) - len(lines)) if lines else None
 
 
 def _is_sheet(tone: NDArray[np.uint8]) -> bool:

@@ -10,7 +10,7 @@ from benchmarks.line_truth import LineTruth, compare_lines
 from core.errors import ImageError
 from core.handwriting.penmanship import draw_penmanship
 from core.handwriting.sheet import WrittenSheet, write_sheet
-from core.handwriting.sheet_style import SheetStyle
+from core.handwriting.sheet_style import Edge, SheetStyle, draw_style
 from core.pages.text_lines import ReadPage, read_page
 from core.settings import InkSettings
 
@@ -101,3 +101,64 @@ def test_a_photograph_on_a_dark_desk_is_a_page(plain: WrittenSheet) -> None:
     engine_thread[300:-300, 300:-300] = plain.pixels
     page = read_page(engine_thread.clip(0, 255).astype(np.uint8), "auto", InkSettings())
     assert len(page.lines) == len(plain.lines)
+
+
+EDGES = [(edge, seed) for edge in ("shadow", "band", "corners", "punch_holes") for seed in range(40, 52)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("edge", "seed"), EDGES)
+def test_what_a_scanner_shows_around_a_sheet_is_no_ink(edge: Edge, seed: int) -> None:
+    style = draw_style(np.random.default_rng(seed), edge=edge)
+    sheet = write_sheet(draw_penmanship(np.random.default_rng(seed)), style, np.random.default_rng([seed, 1]), 3)
+    page = read_page(sheet.pixels, "page", InkSettings())
+    compared = compare_lines(sheet, page)
+    assert compared.outcomes == ("whole",) * 3
+    assert compared.n_foreign == 0
+    assert len(page.lines) == 3
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        SheetStyle(turn_deg=9.0),
+        SheetStyle(slope_deg=-9.5),
+        SheetStyle(fan_deg=5.5),
+        SheetStyle(fan_deg=-6.0, paper="ruled"),
+        SheetStyle(curve=0.5),
+        SheetStyle(curve=-0.45, tool="pencil"),
+        SheetStyle(columns=2),
+        SheetStyle(columns=2, slope_deg=3.0),
+        SheetStyle(paper="dotted"),
+        SheetStyle(paper="dotted", turn_deg=3.0),
+        SheetStyle(last_line="short"),
+    ],
+    ids=str,
+)
+@pytest.mark.slow
+def test_each_line_is_followed_by_itself(style: SheetStyle) -> None:
+    sheet = write_sheet(draw_penmanship(np.random.default_rng(60)), style, np.random.default_rng([60, 1]), 9)
+    page = read_page(sheet.pixels, "page", InkSettings())
+    compared = compare_lines(sheet, page)
+    assert set(compared.outcomes) == {"whole"}
+    assert len(page.lines) == len(sheet.lines)
+    assert np.median(np.abs(compared.text_errors)) < 0.1
+
+
+def test_a_bent_line_is_cut_out_level() -> None:
+    style = SheetStyle(fan_deg=6.0)
+    sheet = write_sheet(draw_penmanship(np.random.default_rng(61)), style, np.random.default_rng([61, 1]), 9)
+    page = read_page(sheet.pixels, "page", InkSettings())
+    first = page.lines[0]
+    assert first.bend is not None
+    assert first.cut_from(page.clean.tone).shape[0] < 0.8 * first.region.height
+
+
+def test_writing_in_the_shade_at_a_side_is_kept() -> None:
+    sheet = write_sheet(draw_penmanship(np.random.default_rng(62)), SheetStyle(), np.random.default_rng([62, 1]), 3)
+    ink = np.flatnonzero((sheet.line_of_pixel > 0).any(axis=0))
+    close = sheet.pixels[:, ink[0] - 10 :].astype(float)
+    shade = np.ones(close.shape[1])
+    shade[:180] = 0.75
+    page = read_page((close * shade).astype(np.uint8), "page", InkSettings())
+    assert [line.region.left < 60 for line in page.lines] == [True] * 3

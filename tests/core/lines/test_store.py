@@ -270,6 +270,23 @@ def test_a_corpus_without_images_is_refused(tmp_path: Path) -> None:
         build_line_store(CorpusIndex("none", tmp_path, ()), InkSettings(), tmp_path / "lines")
 
 
+def test_another_reader_reads_pages_anew_and_leaves_lines_as_they_are(
+    folder_root: Path, hands_index: CorpusIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in folder_root.rglob("*-0[123].png"):
+        path.unlink()
+    pages, lines = scans(folder_root), dataclasses.replace(hands_index, images=hands_index.images[:4])
+    before = [build_line_store(index, InkSettings(), tmp_path / "lines").folder for index in (pages, lines)]
+    monkeypatch.setattr("core.lines.pool.READER_VERSION", 99)
+    of_pages, of_lines = Calls(), Calls()
+    after = [
+        build_line_store(pages, InkSettings(), tmp_path / "lines", of_pages).folder,
+        build_line_store(lines, InkSettings(), tmp_path / "lines", of_lines).folder,
+    ]
+    assert (after[0] != before[0], after[1] == before[1]) == (True, True)
+    assert (of_pages.done[-1], of_lines.done) == ((3, 3), [])
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
 
