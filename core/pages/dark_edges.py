@@ -16,7 +16,7 @@ _WIDEST_STROKE = 7
 """In pixels of the map (an odd number), 48 px on a page at 300 dpi: 4 mm."""
 _BLACK, _GREY = 0.5, 0.86
 """Of the paper's grey: darker is no paper anywhere at the edge, or in a band along a side."""
-_BAND_SHARE, _BAND_LENGTH = 0.1, 0.3
+_BAND_SHARE, _BAND_LENGTH = 0.1, 0.08
 """A grey band's most width over the image's, and its least length over that of the side."""
 _STROKE, _MOST_STROKES = 0.75, 0.01
 """A band with writing on it, which is darker than the band, is paper in the shade."""
@@ -48,8 +48,9 @@ def find_dark_edges(grey: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     _, pieces, found, centres = cv2.connectedComponentsWithStats(opened, connectivity=4)
     holes = _holes(np.asarray(found), np.asarray(centres, dtype=np.float64) - pad, size)
     around = (pieces == pieces[0, 0]) | np.isin(pieces, holes)
-    edge = np.asarray(around[pad:-pad, pad:-pad]) | _grey_bands(small)
-    if not (edge.mean() > _LEAST_SHARE or holes) or edge.mean() >= 1.0 - _LEAST_SHARE:
+    bands = _grey_bands(small)
+    edge = np.asarray(around[pad:-pad, pad:-pad]) | bands
+    if not (edge.mean() > _LEAST_SHARE or holes or bands.any()) or edge.mean() >= 1.0 - _LEAST_SHARE:
         return None
     wide = cv2.dilate(edge.astype(np.uint8), np.ones((5, 5), np.uint8))
     return cv2.resize(wide, (width, height), interpolation=cv2.INTER_NEAREST) > 0
@@ -77,7 +78,9 @@ def _grey_bands(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
         return bands
     # The closing takes strokes out and leaves paper and what is wide.
     kernel = np.ones((_WIDEST_STROKE, _WIDEST_STROKE), np.uint8)
-    bare = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
+    pad = _WIDEST_STROKE
+    padded = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)  # thin bands count too
+    bare = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[pad:-pad, pad:-pad]
     for turns in range(4):
         # Each side in turn is the left one; the views write through.
         turned, target = np.rot90(np.asarray(bare), turns), np.rot90(bands, turns)
@@ -87,9 +90,12 @@ def _grey_bands(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
             np.median(inside, axis=1)[:, None].astype(np.float32), (1, 31), borderType=cv2.BORDER_REPLICATE
         )
         dark = turned[:, :n_wide] < _GREY * np.asarray(paper).reshape(-1, 1)
-        reach = np.cumprod(dark, axis=1, dtype=np.uint8) > 0  # without a break from the side on
+        unbroken = np.cumprod(dark, axis=1, dtype=np.uint8)  # without a break from the side on
+        length = np.ones((max(3, round(_BAND_LENGTH * len(unbroken))), 1), np.uint8)
+        is_long = cv2.morphologyEx(unbroken[:, :1], cv2.MORPH_OPEN, length, borderValue=0)
+        reach = (unbroken * np.asarray(is_long)) > 0
         strokes = np.rot90(small, turns)[:, :n_wide] < _STROKE * turned[:, :n_wide]
-        if reach[:, 0].mean() >= _BAND_LENGTH and strokes[reach].mean() <= _MOST_STROKES:
+        if reach.any() and strokes[reach].mean() <= _MOST_STROKES:
             target[:, :n_wide] |= reach
     return bands
 
