@@ -1,6 +1,6 @@
 # Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-long lint check chaos bench bench-pages ui clean
+.PHONY: help install quickstart test test-long lint check chaos bench bench-pages docs ui clean
 
 # The first interpreter that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
@@ -57,6 +57,14 @@ bench: $(STAMP)  ## the benchmarks behind docs/results.md
 
 bench-pages: $(STAMP)  ## how well lines are found on pages, trouble by trouble
 	@$(BIN)/python -m benchmarks.bench_pages
+
+.venv/.installed-docs: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	@touch $@
+
+docs: .venv/.installed-docs  ## the docs as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "build/site/index.html"
 
 ui: $(STAMP)  ## the MLflow UI on this folder's store
 	@$(BIN)/whosehand ui

@@ -24,15 +24,16 @@ def shown(is_wanted: bool) -> "Iterator[tuple[Progress, Callable[[int, int], Non
     import rich.progress
     from rich.console import Console
 
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    is_notebook = Console().is_jupyter
+    # A notebook draws standard error in red, and a live table anew for every line: plain lines read better there.
+    console = Console(stderr=not is_notebook, force_jupyter=False, markup=False, highlight=False, soft_wrap=True)
     columns = (
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
         rich.progress.TimeRemainingColumn(),
     )
-    is_drawn = console.is_terminal and not console.is_jupyter
-    with rich.progress.Progress(*columns, console=console, transient=True, disable=not is_drawn) as bar:
+    with rich.progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading text lines", total=None, visible=False)
 
         def advance(done: int, total: int) -> None:

@@ -1,0 +1,82 @@
+"""The docs as a whole: diagrams are drawn as they stand, examples of Python and notebooks run, the site builds."""
+
+import hashlib
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import whosehand as wh
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+def test_every_diagram_is_drawn_as_it_stands() -> None:
+    missing = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        for diagram in re.findall(r"```mermaid\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            name = f"diagram-{hashlib.sha256(diagram.encode()).hexdigest()[:12]}.svg"
+            missing += [] if (ROOT / "docs" / "pictures" / name).exists() else [f"{page.name}: docs/pictures/{name}"]
+    assert missing == []
+
+
+def test_every_page_is_in_the_site() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f": {page.name}\n" not in navigation] == []
+
+
+def test_experiments_in_the_docs_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"wh": wh}
+    for document in ("python.md", "coming_from.md"):
+        text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+        for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            if "wh.sweep(experiment, " not in block:  # that one is run by the notebooks, smaller
+                exec(compile(block, document, "exec"), names)
+    assert wh.Experiment.load("mine.yaml").budget.minutes == 60
+    assert names["experiment"].name == "few"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/hyperparameters.md"])
+def test_the_yaml_in_the_docs_is_accepted(document: str, tmp_path: Path) -> None:
+    (block,) = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    around = "" if "name:" in block else "name: mine\ncorpus: {layout: hands}\nbudget: {trials: 1}\n"
+    (tmp_path / "mine.yaml").write_text(around + block)
+    assert wh.Experiment.load(tmp_path / "mine.yaml").space.fixed["input_px"] == 56
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_with_its_outputs_and_names_no_folder_of_a_machine(path: Path) -> None:
+    notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
+    codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in codes)
+    assert not [output for cell in codes for output in cell.outputs if output.output_type == "error"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
+    NotebookClient(notebook, timeout=1700, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("mkdocs is not installed: `make docs` installs it")
+    arguments = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    assert "diagram-" in (tmp_path / "site" / "architecture.html").read_text(encoding="utf-8")
