@@ -54,5 +54,6 @@ def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
         output.print(f"  best    {title}: {metric} {best.value:.4g} in {readable_duration(best.duration_s)}")
     output.print(f"  records {launched.store.shown_uri}, {launched.folder}")
     if outcome.status == "completed":
-        hint = f"next: whosehand promote {name}" if outcome.best else "No trial completed, so there is none to promote."
+        verb = "compare" if settings.corpus is None else "promote"  # without handwriting there is no model of it
+        hint = f"next: whosehand {verb} {name}" if outcome.best else "No trial completed, so there is none to promote."
         output.print(hint)

@@ -139,6 +139,11 @@ def find_source(path: str, folders: Sequence[Path]) -> Source:
         OwnCodeError: if there is no such module, or it has no such function at its top.
     """
     module_name, _, name = path.partition(":")
+    if module_name == "__main__":
+        raise OwnCodeError(
+            f"{path} is a function of a script or a notebook, which no file can name. Launch the sweep from there, "
+            "with the function itself, or move the function into a module."
+        )
     for folder in dict.fromkeys(folder.resolve() for folder in folders):
         file = _file_in(folder, module_name)
         if file is not None:

@@ -210,9 +210,10 @@ class PlainProgress:
 
     def epoch_ended(self, view: SweepView, trial: TrialRecord) -> None:
         """Print a trial's latest epoch."""
+        speed = _patches_per_s(trial)  # an objective of the user's own trains no patches
         self.say(
-            f"trial {trial.number}  epoch {_epochs(trial)}  "
-            f"{view.metric} {_latest(trial, view.metric)}  {_patches_per_s(trial)} patches/s"
+            f"trial {trial.number}  epoch {_epochs(trial)}  {view.metric} {_latest(trial, view.metric)}"
+            f"{'' if speed == '-' else f'  {speed} patches/s'}"
         )
 
     def trial_ended(self, view: SweepView, trial: TrialRecord) -> None:
@@ -372,7 +373,7 @@ def _latest(trial: TrialRecord, metric: str) -> str:
 
 
 def _patches_per_s(trial: TrialRecord) -> str:
-    if not trial.reports or trial.reports[-1].report.duration_s <= 0:
+    if not trial.reports or trial.reports[-1].report.duration_s <= 0 or not trial.reports[-1].report.n_patches:
         return "-"
     report = trial.reports[-1].report
     return f"{report.n_patches / report.duration_s:,.0f}"

@@ -130,6 +130,8 @@ def test_a_module_or_function_that_is_not_there_is_named_with_what_is(tmp_path: 
     write(tmp_path, forest="def walk(): ...\nRATE = 3\n")
     with pytest.raises(OwnCodeError, match=r"must define 'run'.*but it has RATE, walk"):
         read_code("forest:run", [tmp_path])
+    with pytest.raises(OwnCodeError, match=r"Launch the sweep from there, with the function itself"):
+        read_code("__main__:run", [tmp_path])
     write(tmp_path, forest="def run(:\n")
     with pytest.raises(OwnCodeError, match=r"forest.py, line 1"):
         read_code("forest:run", [tmp_path])
