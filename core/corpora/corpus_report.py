@@ -139,11 +139,11 @@ class ReasonGroup:
     """What was excluded for one kind of reason.
 
     Attributes:
-        kind: the reason, with `...` for names and numbers that differ from file to file.
+        reason: of the first; where the others differ in names and numbers, what they share with it, too.
         entries: in the order of the corpus.
     """
 
-    kind: str
+    reason: str
     entries: tuple[Excluded, ...]
 
 
@@ -153,10 +153,13 @@ def group_reasons(entries: Iterable[Excluded]) -> tuple[ReasonGroup, ...]:
     for entry in entries:
         groups.setdefault(_kind(entry), []).append(entry)
     ranked = sorted(groups.values(), key=len, reverse=True)
-    return tuple(
-        ReasonGroup(_kind(of_kind[0]) if len({e.reason for e in of_kind}) > 1 else _reason(of_kind[0]), tuple(of_kind))
-        for of_kind in ranked
-    )
+    return tuple(ReasonGroup(_shared_reason(of_kind), tuple(of_kind)) for of_kind in ranked)
+
+
+def _shared_reason(entries: Sequence[Excluded]) -> str:
+    first = _reason(entries[0])
+    is_one = all(_reason(entry) == first for entry in entries)
+    return first if is_one else f"{_kind(entries[0])}, such as: {first}"
 
 
 def write_excluded(excluded: Iterable[Excluded], path: Path) -> None:

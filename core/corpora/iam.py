@@ -18,7 +18,7 @@ Where the images of the IAM Handwriting Database lie, and what each shows by its
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,8 +113,10 @@ class IamCorpus:
     def index(self) -> CorpusIndex:
         """List the images in the order of the unit's table.
 
-        Unusable are faulty rows of the tables, rows without an image (one entry a form), and images that the tables
-        do not know. Hidden files and files that are no images are passed over.
+        Whoever downloads a part of IAM has a part of its forms: forms without any image are not chosen (one entry a
+        writer), and count in no amount. Unusable are faulty rows of the tables, rows without an image of forms that
+        have others (one entry a form), and images that the tables do not know. Hidden files and files that are no
+        images are passed over.
 
         Raises:
             CorpusError: if the folder is missing or of another layout, if a table is missing or damaged, if there are
@@ -133,7 +135,7 @@ class IamCorpus:
             root,
             tuple(joined.images),
             unusable=(*forms.faults, *parts.faults, *files.unusable, *joined.unusable),
-            amounts=_amounts(forms.rows.values(), {image.writer_id for image in joined.images}),
+            amounts=_amounts(form for form in forms.rows.values() if form.form_id in joined.form_ids),
             not_chosen=(*files.not_chosen, *joined.not_chosen),
         )
 
@@ -143,6 +145,11 @@ class _Joined:
     images: list[TextImage] = field(default_factory=list)
     unusable: list[Excluded] = field(default_factory=list)
     not_chosen: list[Excluded] = field(default_factory=list)
+
+    @property
+    def form_ids(self) -> set[str]:
+        """Those that have images."""
+        return {str(image.page_id) for image in self.images}
 
 
 def _join(
@@ -165,12 +172,25 @@ def _join(
         Excluded(file, f"has no row in {parts.path}") for image_id, file in files.items() if image_id not in parts.rows
     ]
     n_rows = Counter(part.form_id for part in parts.rows.values())
+    absent = {form_id for form_id, ids in lacking.items() if len(ids) == n_rows[form_id] and form_id in forms.rows}
+    joined.not_chosen += _absent_forms(absent, forms)
     for form_id, ids in lacking.items():
+        if form_id in absent:
+            continue
         reason = _lack(form_id, ids, n_rows[form_id], settings.unit)
         form = forms.rows.get(form_id)
         unknown = "" if form else f", and {forms.path} does not name the form"
         joined.unusable.append(Excluded(parts.path, reason + unknown, writer_id=form.writer_id if form else None))
     return joined
+
+
+def _absent_forms(absent: Set[str], forms: IamTable[IamForm]) -> Iterator[Excluded]:
+    """What of each writer was not downloaded."""
+    of_writer = Counter(form.writer_id for form in forms.rows.values())
+    n_absent = Counter(form.writer_id for form_id, form in forms.rows.items() if form_id in absent)
+    for writer_id, n in n_absent.items():
+        n_all = of_writer[writer_id]
+        yield Excluded(forms.path, f"writer {writer_id!r}: {n_all - n} of {n_all} forms are here", writer_id=writer_id)
 
 
 def _text_image(file: Path, part: IamPart, form: IamForm, unit: IamUnit) -> TextImage:
@@ -191,22 +211,16 @@ def _forms_as_parts(forms: IamTable[IamForm]) -> IamTable[IamPart]:
     return IamTable(forms.path, rows, faults=())
 
 
-def _amounts(forms: Iterable[IamForm], writer_ids: set[str]) -> dict[AmountName, dict[str, int]]:
-    """How much each writer wrote by the tables, whether or not every image was downloaded."""
-    amounts: dict[AmountName, dict[str, int]] = {
-        name: dict.fromkeys(sorted(writer_ids), 0) for name in ("forms", "sentences", "lines")
-    }
-    for form in forms:
-        if form.writer_id in writer_ids:
-            amounts["forms"][form.writer_id] += 1
-            amounts["sentences"][form.writer_id] += form.n_sentences
-            amounts["lines"][form.writer_id] += form.n_lines
+def _amounts(forms: Iterable[IamForm]) -> dict[AmountName, dict[str, int]]:
+    """How much each writer wrote on these forms, by the tables."""
+    amounts: dict[AmountName, dict[str, int]] = {"forms": {}, "sentences": {}, "lines": {}}
+    for form in sorted(forms, key=lambda form: form.writer_id):
+        for of_writer, n in zip(amounts.values(), (1, form.n_sentences, form.n_lines), strict=True):
+            of_writer[form.writer_id] = of_writer.get(form.writer_id, 0) + n
     return amounts
 
 
 def _lack(form_id: str, ids: list[str], n_rows: int, unit: IamUnit) -> str:
-    if unit == "form":
-        return f"form {form_id} has no image"
     more = ", ..." if len(ids) > _MAX_NAMED else ""
     return f"{len(ids)} of {n_rows} {unit}s of form {form_id} have no image: {', '.join(ids[:_MAX_NAMED])}{more}"
 

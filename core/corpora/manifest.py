@@ -11,6 +11,7 @@ writes it, says which.
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,7 +107,7 @@ class ManifestCorpus:
     def _check(self, row: dict[str, str], images: dict[Path, TextImage]) -> tuple[Path, str | None]:
         if not row.get("path"):
             return self._file, "names no path"
-        path = self._file.parent / row["path"].replace("\\", "/")
+        path = self._path(row["path"])
         if not row.get("writer"):
             return path, "names no writer"
         if path in images:
@@ -114,6 +115,13 @@ class ManifestCorpus:
         if not path.is_file():
             return path, "names a file that is not there"
         return path, None
+
+    def _path(self, named: str) -> Path:
+        """The file, also where the table has its name in another Unicode form."""
+        name = named.replace("\\", "/")
+        forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+        paths = [self._file.parent / form for form in dict.fromkeys(forms)]
+        return next((path for path in paths if path.is_file()), paths[0])
 
     def _text_image(self, path: Path, number: int, row: dict[str, str]) -> TextImage:
         part, text = row.get("split", "").lower(), row.get("text") or None

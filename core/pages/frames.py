@@ -1,8 +1,7 @@
 """Files that hold several pages: each page becomes an image of its own, `letter.tif#3`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -14,7 +13,8 @@ from core.pages.image_formats import Frame, list_frames
 
 _OF_MANY = (".heic", ".heif", ".pdf", ".tif", ".tiff")
 """Only these kinds of file can hold several pages; the others need not be opened for that."""
-# In the order of their reasons: the reader's words for a page that shows nothing (see `core.pages.scan`).
+_DOCUMENTS = (".heic", ".heif", ".pdf")
+# The reader's words for a page that shows nothing: `core.pages.scan` and `core.lines.reading`.
 _BLANK = ("Is the image blank?", "none was found on")
 
 
@@ -61,19 +61,48 @@ def blank_frames(images: Iterable[TextImage], unusable: Iterable[Excluded]) -> t
     return tuple(
         replace(entry, reason="is an empty page of a file with several")
         for entry in unusable
-        if entry.image_id in frames and any(words in entry.reason for words in _BLANK)
+        if entry.image_id in frames and is_blank(entry.reason)
     )
 
 
-@contextmanager
-def page_file(image: TextImage, folder: Path) -> Iterator[Path]:
-    """A file that holds this page alone: the image's own, or one that is written into a folder."""
-    if image.frame is None:
-        yield image.path
-        return
-    written = folder / f"{image.path.stem}-{image.frame}.png"
-    Image.fromarray(read_grey(image.path, frame=image.frame)).save(written)
-    yield written
+@dataclass(frozen=True)
+class Page:
+    """One page of a file.
+
+    Attributes:
+        path: of the file.
+        frame: its number in it, from 1; `None` where the file holds one picture.
+    """
+
+    path: Path
+    frame: int | None = None
+
+    @property
+    def name(self) -> Path:
+        """As people are told of it: `letter.tif#3`."""
+        return self.path if self.frame is None else self.path.with_name(f"{self.path.name}#{self.frame}")
+
+    def file(self, folder: Path) -> Path:
+        """A file that holds this page alone and that anybody can open: its own, or one written into a folder.
+
+        Raises:
+            ImageError: if it has to be written and cannot be read.
+        """
+        if self.frame is None and self.path.suffix.lower() not in _DOCUMENTS:
+            return self.path
+        written = folder / f"page-{self.frame or 1}.png"
+        Image.fromarray(read_grey(self.path, frame=self.frame)).save(written)
+        return written
+
+
+def list_pages(path: Path) -> tuple[Page, ...]:
+    """The pages of a file, without thumbnails; one where it cannot be opened, for reading it tells why."""
+    return tuple(Page(path, number) for number in number_frames(path)) or (Page(path),)
+
+
+def is_blank(reason: str) -> bool:
+    """Whether the reason why an image gave no lines is that it shows nothing."""
+    return any(words in reason for words in _BLANK)
 
 
 def _frames(path: Path) -> tuple[Frame, ...]:

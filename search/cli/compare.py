@@ -1,5 +1,6 @@
 """`whosehand compare`: what one sweep found, or which of several got further."""
 
+import errno
 import json
 import shlex
 import sys
@@ -96,6 +97,10 @@ def compare(
         _report_one(sweeps[0], sort, top, finalists, repeats, has_seed_recipe, out, is_tracked)
 
 
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Of a project that may only be looked at, such as a backup or somebody else's."""
+
+
 def _list_trials(
     name: str, sort: str | None, top: int | None, csv_file: Path | None, is_raw: bool, as_json: bool
 ) -> None:
@@ -140,9 +145,15 @@ def _report_one(
             train_finalists(name, workspace, choice, make_progress(notes), advance)
         store = open_store(sweep.experiment.tracking, workspace.root)
         report = read_report(name, workspace, shlex.join(["whosehand", *sys.argv[1:]]), store, advance)
-    path = write_report(report, out or report_folder(sweep.folder))
     board = read_leaderboard(report.sweep, sort, top or LEADERBOARD_LENGTH, list(report.importance))
     _print_report(report, board)
+    try:
+        path = write_report(report, out or report_folder(sweep.folder))
+    except OSError as error:
+        if out is not None or error.errno not in _READ_ONLY:
+            raise
+        print_note(f"{error.filename} cannot be written ({error.strerror}), so there is no report; see --out")
+        return
     output.print(f"wrote {path}")
     if is_tracked and record_report(sweep, path, store) is None:
         print_note(f"{name} has no run in {store.shown_uri}, so the report is not recorded")

@@ -231,11 +231,13 @@ def _print_corpus_report(corpus_report: "CorpusReport", show_all: bool = False) 
         groups = group_reasons(entries)
         shown = groups if show_all else groups[:_SHOWN_REASONS]
         for group in shown:
-            named = group.entries if show_all else group.entries[:_SHOWN_NAMES]
+            named = group.entries[:_SHOWN_NAMES]
             more = len(group.entries) - len(named)
             names = ", ".join(entry.image_id or str(entry.path) for entry in named)
             names += f" and {more:,} more" if more else ""
-            notes.print(f"{what}, {len(group.entries):,}: {group.kind} ({names})")
+            notes.print(f"{what}, {len(group.entries):,}: {group.reason} ({names})")
+            for entry in group.entries if show_all else ():
+                notes.print(f"    {entry.path}: {entry.reason}")
         if len(shown) < len(groups):
             n_more = sum(len(group.entries) for group in groups[_SHOWN_REASONS:])
             notes.print(

@@ -153,14 +153,15 @@ def _draw_every_page(settings: "Experiment", folder: Path) -> None:
 
 
 def _draw_one(image: "TextImage", settings: "Experiment", folder: Path, name: str) -> _DrawnPage:
-    from core.pages.frames import page_file
+    from core.pages.frames import Page
     from core.scoring.pictures import page_picture
 
     unit = "page" if image.region is not None else image.unit  # of a page that is cut into regions all is drawn
-    shown = str(image.path) if image.frame is None else f"{image.path}#{image.frame}"
+    page = Page(image.path, image.frame)
+    shown = str(page.name)
     try:
-        with tempfile.TemporaryDirectory(prefix="whosehand-") as beside, page_file(image, Path(beside)) as path:
-            found = _found(page_picture(path, unit, settings.ink, settings.patches, folder / name))
+        with tempfile.TemporaryDirectory(prefix="whosehand-") as beside:
+            found = _found(page_picture(page.file(Path(beside)), unit, settings.ink, settings.patches, folder / name))
     except ImageError as error:
         notes.print(f"not read: {error}")
         return _DrawnPage(shown, image.writer_id, "", str(error), is_read=False)

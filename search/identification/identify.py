@@ -5,7 +5,8 @@ a promoted model, a warning that it may be none of them.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,7 @@ from core.errors import CorpusError, ImageError, RegistryError
 from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction, RankedWriter, combine
 from core.lines.reading import ProgressCallback
+from core.pages.frames import Page, is_blank, list_pages
 from search.identification.identifier_folder import read_record
 from search.identification.model_process import ModelProcess
 
@@ -106,7 +108,7 @@ def identify(
         else:
             unreadable.append(found)
         if on_progress is not None:
-            on_progress(number, len(wanted))
+            on_progress(number, max(number, len(wanted)))
     if not predictions:
         reasons = "\n".join(f"  {item.reason}" for item in unreadable) or "  no image was given"
         raise ImageError(f"At least one image must show handwriting, but none does:\n{reasons}")
@@ -139,13 +141,39 @@ def identify_each(
     first = next(coming, None)
     if first is None:
         return
+    params = {"top": n_writers, "read_as": read_as}
     with ModelProcess(model_folder, runs_own_code) as model:
         for path in chain((first,), coming):
-            row = model.ask(path, {"top": n_writers, "read_as": read_as})
-            if row["error"] is None:
-                yield Prediction.from_row(str(path), row)
+            pages = list_pages(path)
+            answers = (_ask(model, page, params) for page in pages)
+            if len(pages) == 1:
+                yield from answers
             else:
-                yield Excluded(path, _with_name(path, row["error"]))
+                yield from _without_blank(path, answers)
+
+
+def _ask(model: ModelProcess, page: Page, params: Mapping[str, Any]) -> Prediction | Excluded:
+    """Ask about one page; where the model's own code may not open its file, it is handed over as one of its own."""
+    with tempfile.TemporaryDirectory(prefix="whosehand-") as folder:
+        try:
+            path = page.file(Path(folder))
+        except ImageError as error:
+            return Excluded(page.name, _with_name(page.name, str(error)))
+        row = model.ask(path, params)
+    if row["error"] is None:
+        return Prediction.from_row(str(page.name), row)
+    return Excluded(page.name, _with_name(page.name, row["error"].replace(str(path.absolute()), str(page.name))))
+
+
+def _without_blank(path: Path, answers: Iterable[Prediction | Excluded]) -> Iterator[Prediction | Excluded]:
+    """The answers for a file with several pages; empty backs are passed over, unless all of its pages are empty."""
+    is_empty = True
+    for answer in answers:
+        if isinstance(answer, Prediction) or not is_blank(answer.reason):
+            is_empty = False
+            yield answer
+    if is_empty:
+        yield Excluded(path, f"{path}: none of its pages shows handwriting")
 
 
 def explain(
@@ -165,8 +193,13 @@ def explain(
         RegistryError: if the model cannot be loaded, or is from before there was evidence.
     """
     record = read_record(model_folder)
-    with ModelProcess(model_folder, runs_own_code) as model:
-        row = model.ask(path, {"top": 0, "evidence": n_decisive, "read_as": read_as})
+    pages = list_pages(path)
+    if len(pages) != 1:
+        raise ImageError(
+            f"Evidence is about one page, but {path} holds {len(pages)}. Save the one that is meant by itself."
+        )
+    with tempfile.TemporaryDirectory(prefix="whosehand-") as folder, ModelProcess(model_folder, runs_own_code) as model:
+        row = model.ask(pages[0].file(Path(folder)), {"top": 0, "evidence": n_decisive, "read_as": read_as})
     if row["error"] is not None:
         raise ImageError(_with_name(path, row["error"]))
     if "evidence" not in row:

@@ -1,4 +1,4 @@
-"""How the user reaches a running sweep: Ctrl-C and SIGTERM, and commands from other terminals.
+"""How the user reaches a running sweep: Ctrl-C, SIGTERM, a closed terminal, and commands from other terminals.
 
 Commands are lines of `control.jsonl` in the sweep's folder. Whoever steers appends, the driver reads;
 what became of a command is an event in the ledger under the command's id. The file is its owner's
@@ -24,7 +24,7 @@ from core.errors import LedgerError
 from core.space import Point
 
 CONTROL_NAME = "control.jsonl"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST_LINE = 65_536
 
 
@@ -51,7 +51,9 @@ class StopRequest:
 
 @contextmanager
 def stop_signals(on_signal: Callable[[], None]) -> Iterator[StopRequest]:
-    """Turn Ctrl-C and SIGTERM into a `StopRequest` for the block; the handlers of before come back after it.
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a `StopRequest` for the block; the handlers of before come back after it.
+
+    A sweep that was started with `nohup` goes on when its terminal is closed.
 
     An exception could come in the middle of a write. Outside the main thread, where Python allows no handlers, no
     signal makes the request.
@@ -61,19 +63,32 @@ def stop_signals(on_signal: Callable[[], None]) -> Iterator[StopRequest]:
     """
     request = StopRequest()
 
-    def take(_number: int, _frame: FrameType | None) -> None:
+    terminals = [file for file in (1, 2) if os.isatty(file)]
+
+    def take(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:  # what is printed from now on would fail, in the middle of anything
+            _turn_away(terminals)
         request.urgency += 1
         on_signal()
 
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, take) for number in SIGNALS}
+    taken = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, take) for number in taken}
     try:
         yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _turn_away(files: list[int]) -> None:
+    """Let what is written to a terminal that is gone go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for file in files:
+        os.dup2(nowhere, file)
+    os.close(nowhere)
 
 
 @dataclass(frozen=True)

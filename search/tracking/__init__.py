@@ -4,6 +4,7 @@ MLflow reads its switches when it is imported. They stand here, so that whoever 
 thrown them before MLflow is loaded. A value that the user has set is left alone.
 """
 
+import getpass
 import importlib
 import logging
 import os
@@ -26,6 +27,12 @@ MLFLOW_SWITCHES = {
 
 for _name, _value in MLFLOW_SWITCHES.items():
     os.environ.setdefault(_name, _value)
+
+if hasattr(os, "getuid"):  # in a container a user id may have no name, for which MLflow asks all the same
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
 
 if "mlflow" in sys.modules:  # someone else imported it first, with telemetry
     importlib.import_module("mlflow.telemetry").set_telemetry_client()

@@ -269,8 +269,8 @@ def promotion_lock(store: TrackingStore, name: str, say: Callable[[str], None]) 
 
 
 def _lock_path(store: TrackingStore, purpose: str) -> Path:
-    if store.uri.startswith("sqlite:///"):
-        return Path(f"{store.uri.removeprefix('sqlite:///')}.{purpose}.lock")
+    if store.database is not None:
+        return Path(f"{store.database}.{purpose}.lock")
     key = hashlib.sha256(f"{os.getuid()} {store.uri}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"whosehand-{key}.{purpose}.lock"
 

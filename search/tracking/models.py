@@ -12,11 +12,11 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput
 
+from core.addresses import file_path
 from core.crash_points import crash_point
 from core.errors import TrackingError
 from search.experiment.settings import SERVER_SCHEMES
@@ -29,12 +29,10 @@ _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
 def local_folder(location: str) -> Path | None:
     """The folder of an artifact address, or `None` if it is not on this machine.
 
-    >>> local_folder("/data/my%20models/m-1"), local_folder("file:///data/my%20models/m-1"), local_folder("s3://b/m-1")
-    (PosixPath('/data/my%20models/m-1'), PosixPath('/data/my models/m-1'), None)
+    >>> local_folder("/data/models/m-1"), local_folder("s3://b/m-1")
+    (PosixPath('/data/models/m-1'), None)
     """
-    if location.startswith("file:"):
-        return Path(unquote(urlparse(location).path))
-    return None if ":/" in location else Path(location)
+    return file_path(location)
 
 
 def place_model(folder: Path, place: Path) -> None:

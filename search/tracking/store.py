@@ -3,6 +3,7 @@
 MLflow answers a search in pages; nobody wants to miss the second one.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from core.addresses import file_url, sqlite_path, sqlite_url
 from core.errors import TrackingError
 from search.experiment.settings import SERVER_SCHEMES, TrackingSettings
 
@@ -46,7 +48,7 @@ class TrackingStore:
     @property
     def database(self) -> Path | None:
         """The file of a SQLite store; `None` for other stores."""
-        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        return sqlite_path(self.uri)
 
     @property
     def shown_uri(self) -> str:
@@ -62,7 +64,7 @@ class TrackingStore:
         if self.artifact_root is None:
             return None
         folder = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in experiment_name)
-        return f"{self.artifact_root.rstrip('/')}/{folder}"
+        return _addressed(f"{self.artifact_root.rstrip('/')}/{folder}")
 
 
 def open_store(settings: TrackingSettings | None = None, root: Path | None = None) -> TrackingStore:
@@ -100,22 +102,23 @@ def locate_store(settings: TrackingSettings | None = None, root: Path | None = N
         TrackingError: if the address is wrong.
     """
     settings, root = settings or TrackingSettings(), (root or Path.cwd()).absolute()
-    uri = settings.uri or f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
+    uri = settings.uri or sqlite_url(root / "mlruns" / "mlflow.db")
     scheme = uri.split("://", 1)[0]
     if scheme in SERVER_SCHEMES:
         return TrackingStore(uri.rstrip("/"), settings.artifacts)
-    if scheme != "sqlite":
+    if scheme.split("+")[0] != "sqlite":
         if settings.artifacts is None:
             raise TrackingError(
                 f"With the database {_without_password(uri)} the place for artifacts must be said, "
                 "but `tracking.artifacts` is not set."
             )
         return TrackingStore(uri, _absolute(settings.artifacts, root))
-    database = root / uri.removeprefix("sqlite:///")
-    if not uri.startswith("sqlite:///") or database == root:
+    named = sqlite_path(uri)
+    if named is None:
         raise TrackingError(f"A SQLite address is `sqlite:///path/to/mlflow.db`, but got {uri!r}.")
+    database = root / named
     artifacts = settings.artifacts or str(database.parent / "artifacts")
-    return TrackingStore(f"sqlite:///{database}", _absolute(artifacts, root))
+    return TrackingStore(sqlite_url(database), _absolute(artifacts, root))
 
 
 def tracked_experiments(store: TrackingStore) -> tuple[str, ...]:
@@ -149,10 +152,10 @@ def _absolute(artifacts: str, root: Path) -> str:
 
 
 def _create_database(store: TrackingStore) -> None:
-    database = Path(store.uri.removeprefix("sqlite:///")) if store.uri.startswith("sqlite:") else None
+    database, artifacts = store.database, _addressed(str(store.artifact_root))
     try:
-        if database is None:
-            SqlAlchemyStore(store.uri, store.artifact_root)
+        if database is None or _is_read_only(database):
+            SqlAlchemyStore(store.uri, artifacts)
             return
         database.parent.mkdir(parents=True, exist_ok=True)
         Path(str(store.artifact_root)).mkdir(parents=True, exist_ok=True)
@@ -160,7 +163,7 @@ def _create_database(store: TrackingStore) -> None:
         # Two processes that create a fresh store at once would run the same migrations and crash.
         with FileLock(f"{database}.lock", timeout=CREATION_TIMEOUT_S):
             # Made with our artifact root, or MLflow's `Default` experiment would write to ./mlruns/0.
-            SqlAlchemyStore(store.uri, store.artifact_root)
+            SqlAlchemyStore(store.uri, artifacts)
     except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise TrackingError(
             f"The tracking store needs a folder that can be written, but {error.filename}: {error.strerror}. "
@@ -175,6 +178,17 @@ def _create_database(store: TrackingStore) -> None:
         raise TrackingError(f"The address {store.shown_uri} cannot be used: {_first_line(error)}") from error
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise TrackingError(_explain(error, store.shown_uri)) from error
+
+
+def _addressed(artifacts: str) -> str:
+    """As MLflow wants it, which takes `%20` in a plain path for a blank."""
+    return artifacts if "://" in artifacts else file_url(Path(artifacts))
+
+
+def _is_read_only(database: Path) -> bool:
+    """Whether there is a store that may be read and not written, as on a backup: nothing is to be made there."""
+    is_there = database.is_file() and database.stat().st_size > 0
+    return is_there and not (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK))
 
 
 def _refuse_foreign_file(database: Path) -> None:

@@ -16,6 +16,7 @@ from rich.filesize import decimal
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.addresses import read_only
 from core.corpora.resemblance import resembling_layout
 from core.errors import LedgerError, LineStoreError, TrackingError, WhosehandError
 from core.lines.store import LIST, LineStore
@@ -155,7 +156,7 @@ def _check_addresses(subject: Subject) -> Finding:
 
 
 def _check_models(database: Path) -> Iterator[Finding]:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+    with closing(read_only(database)) as connection:
         found = connection.execute(
             "SELECT name, artifact_location FROM logged_models WHERE lifecycle_stage = 'active' AND status = 2"
         ).fetchall()

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.addresses import read_only
 from core.errors import TrackingError
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME
@@ -163,6 +164,6 @@ def _reading(database: Path, store: TrackingStore) -> Iterator[sqlite3.Connectio
     """A connection that only reads, with errors of the database as TrackingError."""
     with (
         tracking_errors("read the addresses", store),
-        closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection,
+        closing(read_only(database)) as connection,
     ):
         yield connection

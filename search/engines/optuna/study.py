@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +21,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.addresses import sqlite_path
 from core.errors import EngineError, SpaceError
 from core.space import Categorical, Dimension, Integer, Point, SearchSpace, Value
 from core.space.adapters import on_grid, words_of
@@ -290,7 +290,8 @@ def study_states(experiment: Experiment, sweep_id: str) -> Mapping[int, str] | N
     settings = experiment.engine
     if not isinstance(settings, OptunaSettings) or settings.storage is None:
         return None
-    if settings.storage.startswith("sqlite:///") and not Path(settings.storage.removeprefix("sqlite:///")).exists():
+    database = sqlite_path(settings.storage)
+    if database is not None and not database.exists():
         return {}
     storage = open_storage(settings.storage)
     with storage_errors():

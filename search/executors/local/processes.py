@@ -10,10 +10,12 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from types import ModuleType
 from typing import IO
@@ -32,10 +34,28 @@ def start_in_fork_server(process: BaseProcess, environment: Mapping[str, str], l
         OSError, EOFError: if the server does not come up.
     """
     environment = {**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    _choose_socket_folder()
     with _set_environment(environment), _signals_held(), _standard_error_to(log):
         forkserver.ensure_running()
     with _hidden_main():
         process.start()
+
+
+_LONGEST_FOLDER = 60  # of the 107 characters that the path of a socket may have; the rest is its own
+
+
+def _choose_socket_folder() -> None:
+    """Where temporary files lie too deep for the path of a socket, have sockets lie in a shorter place."""
+    if len(tempfile.gettempdir()) <= _LONGEST_FOLDER:
+        return
+    kept = tempfile.tempdir
+    try:
+        tempfile.tempdir = next(
+            (place for place in ("/tmp", "/var/tmp", "/dev/shm") if os.access(place, os.W_OK)), kept
+        )
+        get_temp_dir()  # it makes the folder of this process's sockets once, and removes it at the end
+    finally:
+        tempfile.tempdir = kept
 
 
 @contextlib.contextmanager
@@ -54,8 +74,8 @@ def _set_environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """Block Ctrl-C and SIGTERM; a process started meanwhile keeps them blocked, so that they reach the driver only."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Block the signals that stop a sweep; a process started meanwhile keeps them blocked: they are the driver's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:

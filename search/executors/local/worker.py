@@ -100,13 +100,15 @@ class WorkerSetup:
 def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     """Train the trial whose spec comes through `connection`, and leave the process.
 
-    Sends an `EpochReport` after every epoch and waits for a `PruningDecision`; at the end sends a `TrialResult`. Ctrl-C
-    and SIGTERM, which reach the whole process group, are left to the driver. When the connection closes because the
-    driver died or gave the trial up, the process exits at once, so that no orphan trains beside a resumed sweep.
+    Sends an `EpochReport` after every epoch and waits for a `PruningDecision`; at the end sends a `TrialResult`.
+    Ctrl-C, SIGTERM and SIGHUP, which reach the whole process group, are left to the driver. When the connection closes
+    because the driver died or gave the trial up, the process exits at once, so that no orphan trains beside a resumed
+    sweep.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     _redirect_output(setup.log)
     os.environ.update(setup.environment)
     raise_oom_score()

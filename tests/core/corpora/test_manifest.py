@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,13 @@ def test_the_index_is_what_the_table_says(tmp_path: Path) -> None:
         "Writer\tPath\nann\tscans/ann 1.png\nbob\tscans/bob1.tif",
         "path, writer\n\nscans/ann 1.png, ann\nscans/bob1.tif, bob,\n ,\n\n",
         'path,writer\n"scans\\ann 1.png","ann"\n./scans/bob1.tif,bob\n',
+        "sep=;\r\npath;writer\r\nscans/ann 1.png;ann\r\nscans/bob1.tif;bob\r\n",
+        '\ufeff"sep=\t"\r\npath\twriter\r\nscans/ann 1.png\tann\r\nscans/bob1.tif\tbob\r\n',
     ],
-    ids=["plain", "BOM", "semicolons and CRLF", "tabs, other order", "blanks and empty lines", "quotes, backslashes"],
+    ids=[
+        *("plain", "BOM", "semicolons and CRLF", "tabs, other order", "blanks and empty lines", "quotes, backslashes"),
+        *("Excel's first line", "Excel's first line, tabs"),
+    ],
 )
 def test_what_spreadsheets_write_is_read(tmp_path: Path, content: str) -> None:
     index = index_of(tmp_path, content)
@@ -57,6 +63,18 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, content: str) -> None:
         ("scans/ann 1.png", "ann"),
         ("scans/bob1.tif", "bob"),
     ]
+
+
+def test_lines_are_counted_from_excels_own_first_one(tmp_path: Path) -> None:
+    index = index_of(tmp_path, "sep=;\npath;writer\nscans/ann 1.png;ann\nscans/bob1.tif;bob\ngone.png;bob\n")
+    assert [entry.reason.split(" of ")[0] for entry in index.unusable] == ["line 5"]
+
+
+def test_a_name_in_another_unicode_form_than_the_files_is_found(tmp_path: Path) -> None:
+    make_tree(tmp_path, [unicodedata.normalize("NFD", "Zoë.png")])
+    index = index_of(tmp_path, f"path,writer\n{unicodedata.normalize('NFC', 'Zoë.png')},zoe\nscans/bob1.tif,bob\n")
+    assert [image.writer_id for image in index.images] == ["zoe", "bob"]
+    assert all(image.path.is_file() for image in index.images)
 
 
 def test_rows_that_cannot_be_used_are_unusable_with_their_line(tmp_path: Path) -> None:

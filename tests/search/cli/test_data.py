@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,30 @@ def test_images_that_cannot_be_used_are_listed_with_reasons(scans: Path, command
     }.items():
         assert any(name in line and reason in line for line in listed), (name, listed)
     assert "train" in answer.out
+
+
+@pytest.mark.parametrize("key", ["writers.include", "writers.exclude", "writers.include_pages"])
+def test_a_list_may_stand_in_the_command_and_in_the_file(
+    scans: Path, command: Command, tmp_path: Path, key: str
+) -> None:
+    ids = '["000", "001"]' if key == "writers.include" else '["002"]'
+    if key == "writers.include_pages":
+        ids = str([f"{folder}/{folder}-0{page}" for folder in ("000", "001") for page in range(3)])
+    by_command = command("data", "stats", scans, "--set", f"{key}={ids}")
+    assert by_command.code == 0, by_command.err
+    assert re.search(r"train +2", by_command.out)
+    group, name = key.split(".")
+    scans.write_text(scans.read_text() + f"\n{group}: {{{name}: {ids}}}\n")
+    assert command("data", "stats", scans).out == by_command.out
+
+
+def test_every_file_below_the_root_is_accounted_for(scans: Path, command: Command, tmp_path: Path) -> None:
+    for name in ("notes.txt", "000/Thumbs.db", "001/.DS_Store", "list.TXT"):
+        (tmp_path / "scans" / name).touch()
+    (tmp_path / "scans" / "000" / "torn.pdf").write_bytes(b"%PDF-1.7 torn")
+    answer = command("data", "stats", scans)
+    assert "found 13 = 12 used + 0 not chosen + 1 unusable" in answer.out
+    assert "beside them 4 files that are no image: 2 .txt, 1 .db, 1 hidden" in answer.out
 
 
 def test_a_corpus_that_is_not_there_is_named(scans: Path, command: Command) -> None:

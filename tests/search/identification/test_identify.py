@@ -44,3 +44,32 @@ def test_identify_without_any_readable_image_is_an_error_that_names_each(model_f
         identify([text], model_folder)
     with pytest.raises(ImageError, match="no image was given"):
         identify([], model_folder)
+
+
+def test_each_page_of_a_file_is_answered_by_itself_and_named(model_folder: Path, tmp_path: Path) -> None:
+    first, second = (Image.open(write_line(tmp_path / f"{size}.png", size)).convert("L") for size in (28, 20))
+    blank, small = Image.new("L", first.size, 255), first.resize((first.width // 5, first.height // 5))
+    files: dict[str, list[Image.Image]] = {
+        "many.tif": [first, second],
+        "blank.tif": [blank, first],
+        "small.tif": [small, first],
+        "empty.tif": [blank, blank],
+        "many.pdf": [first, second],
+    }
+    for name, frames in files.items():
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    paths = [tmp_path / name for name in files]
+    answer = identify(paths, model_folder)
+    assert [Path(prediction.image).name for prediction in answer.images] == [
+        *("many.tif#1", "many.tif#2", "blank.tif#2", "small.tif#2", "many.pdf#1", "many.pdf#2")
+    ]
+    assert [item.path.name for item in answer.unreadable] == ["empty.tif"]
+    alone = identify([tmp_path / "28.png"], model_folder).images[0]
+    assert answer.images[0].ranking == alone.ranking
+
+
+def test_a_damaged_pdf_is_named(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7 torn")
+    answer = identify([write_line(tmp_path / "a.png"), tmp_path / "a.pdf"], model_folder)
+    assert [item.path.name for item in answer.unreadable] == ["a.pdf"]
+    assert "a.pdf is damaged" in answer.unreadable[0].reason

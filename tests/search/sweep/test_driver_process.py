@@ -116,10 +116,13 @@ def test_killing_again_and_again_loses_and_doubles_nothing(launch: Callable[...,
     assert values[0] == values[1]
 
 
-def test_ctrl_c_finishes_the_epochs_and_says_how_to_go_on(launch: Callable[..., Driver], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_finish_the_epochs_and_say_how_to_go_on(
+    launch: Callable[..., Driver], tmp_path: Path, number: signal.Signals
+) -> None:
     driver = launch(5, 10, 0.1, 2)
     wait_for(tmp_path / "cheap", lambda state: n_epochs(state) >= 3)
-    os.killpg(driver.pid, signal.SIGINT)
+    os.killpg(driver.pid, number)
     output, _ = driver.communicate(timeout=10)
     state = read_ledger(tmp_path / "cheap")
     assert driver.returncode == 0

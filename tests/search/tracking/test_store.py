@@ -2,6 +2,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -118,3 +119,20 @@ def test_an_experiment_folder_carries_a_name_that_any_file_system_takes(store: T
 def test_telemetry_is_off_even_where_mlflow_was_imported_first() -> None:
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert get_telemetry_client() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may take another user id")
+def test_a_store_that_may_only_be_read_is_opened() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        open_store(root=root)
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        before = sorted(root.rglob("*"))
+        code = (
+            "import os, sys\nfrom pathlib import Path\nfrom search.tracking.store import open_store\n"
+            "os.setgid(54321)\nos.setuid(54321)\nprint(open_store(root=Path(sys.argv[1])).shown_uri)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True)
+        assert done.stdout.strip() == f"sqlite:///{root}/mlruns/mlflow.db", done.stderr
+        assert sorted(root.rglob("*")) == before
