@@ -77,8 +77,11 @@ def stats(
     _print_corpus_report(corpus.corpus_report, show_all)
     others = count_other_files(index)
     if others and not index.generated:
-        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common())
-        output.print(f"beside them {counted(others.total(), 'file')} that {_are(others.total())} no image: {kinds}")
+        ranked = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in ranked)
+        output.print(
+            f"beside them {counted(others.total(), 'file that is no image', 'files that are no images')}: {kinds}"
+        )
     _print_units(index)
     _print_subsets(corpus)
     per_writer = Counter(image.writer_id for image in index.images)
@@ -254,7 +257,3 @@ def _print_units(index: "CorpusIndex") -> None:
         for unit, n_images in units.most_common()
     ]
     output.print("read as: " + ", ".join(counts))
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"

@@ -65,7 +65,7 @@ def test_every_file_below_the_root_is_accounted_for(scans: Path, command: Comman
     (tmp_path / "scans" / "000" / "torn.pdf").write_bytes(b"%PDF-1.7 torn")
     answer = command("data", "stats", scans)
     assert "found 13 = 12 used + 0 not chosen + 1 unusable" in answer.out
-    assert "beside them 4 files that are no image: 2 .txt, 1 .db, 1 hidden" in answer.out
+    assert "beside them 4 files that are no images: 2 .txt, 1 .db, 1 hidden" in answer.out
 
 
 def test_a_corpus_that_is_not_there_is_named(scans: Path, command: Command) -> None:
