@@ -25,8 +25,15 @@ def shown(is_wanted: bool) -> "Iterator[tuple[Progress, Callable[[int, int], Non
     from rich.console import Console
 
     is_notebook = Console().is_jupyter
-    # A notebook draws standard error in red, and a live table anew for every line: plain lines read better there.
-    console = Console(stderr=not is_notebook, force_jupyter=False, markup=False, highlight=False, soft_wrap=True)
+    # A notebook draws standard error in red and a live table anew for every line: plain lines read better there.
+    console = Console(
+        stderr=not is_notebook,
+        force_jupyter=False,
+        force_terminal=False if is_notebook else None,
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     columns = (
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),

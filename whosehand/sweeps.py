@@ -70,8 +70,8 @@ def sweep(
         from search.sweep.known_sweeps import forked
 
         chosen = forked(chosen, fork, workspace)
-    with shown(progress) as (view, advance):
-        launch_sweep(chosen, workspace, view, advance)
+    with shown(progress) as (view, _):
+        launch_sweep(chosen, workspace, view)
     return Sweep(chosen.name, workspace.root)
 
 
@@ -399,9 +399,11 @@ class Trial:
         Raises:
             RegistryError: if the trial has no model.
         """
+        from core.networks.quiet_tensorflow import quiet_stderr
         from search.objectives.saved_model import load_model
 
-        return load_model(self._model_folder())
+        with quiet_stderr():  # where TensorFlow says on starting that it found no graphics card
+            return load_model(self._model_folder())
 
     def identifier(self) -> Identifier:
         """What names writers by this trial's network; it is not calibrated, unlike a promoted model.
