@@ -58,8 +58,9 @@ from search.experiment.settings import TrackingSettings as Tracking  # noqa: E40
 from search.experiment.space_settings import SpaceSettings as Space  # noqa: E402
 from search.experiment.workspace import whosehand_version  # noqa: E402
 from whosehand import corpora, engines  # noqa: E402
+from whosehand.actions import compare, list_sweeps, open_sweep, promote, sweep  # noqa: E402
 from whosehand.models import Identifier, champion  # noqa: E402
-from whosehand.sweeps import Sweep, Trial, compare, list_sweeps, open_sweep, promote, sweep  # noqa: E402
+from whosehand.sweeps import Sweep, Trial  # noqa: E402
 
 __version__ = whosehand_version()
 __all__ = [

@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.errors import ConfigError, LedgerError, RegistryError
 from core.space import Value
 from search.experiment.experiment import Experiment
-from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace
 from whosehand.models import Identifier
-from whosehand.progress import shown
 
 # Imported inside the functions that need them: MLflow, Optuna, pandas, Keras and SciPy take seconds that
 # `import whosehand` saves.
@@ -22,140 +20,13 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
-    from search.comparison.several_sweeps import Comparison
-    from search.comparison.sweep_report import SweepReport
     from search.ledger.state import TrialRecord
     from search.ledger.trial import TrialState
-    from search.promotion.promote import Promotion
     from search.sweep.known_sweeps import KnownSweep
     from search.sweep.status import SweepOverview
     from search.sweep.steering import Answer
 
-Project = str | Path | None
 _SHOWN_TRIALS = 10
-
-
-def sweep(
-    experiment: Experiment | str | Path,
-    *,
-    trials: int | None = None,
-    minutes: float | None = None,
-    patches: int | None = None,
-    fork: str | None = None,
-    project: Project = None,
-    progress: bool = True,
-) -> "Sweep":
-    """Launch the experiment's sweep, or resume it where it stopped; wait until it ends.
-
-    Ctrl-C (in a notebook: interrupt the kernel) is safe: the running epochs finish, the stopped
-    sweep is returned, and the same call resumes it.
-
-    Args:
-        experiment: what to do, or the path of its file.
-        trials: limits the sweep instead of the experiment's own number.
-        minutes: the same for the working time of all launches together.
-        patches: the same for the patches trained.
-        fork: launch a changed experiment as a sweep of its own, of this name.
-        project: the folder that holds `mlruns` and `data`, the current one if not given.
-        progress: whether to show how far it is.
-
-    Raises:
-        WhosehandError: says what is wrong and what to do; nothing of an earlier launch is lost.
-    """
-    from search.sweep.launch import launch_sweep
-
-    workspace = _workspace(project)
-    chosen = _with_limits(experiment, {"trials": trials, "minutes": minutes, "patches": patches})
-    if fork is not None:
-        from search.sweep.known_sweeps import forked
-
-        chosen = forked(chosen, fork, workspace)
-    with shown(progress) as (view, _):
-        launch_sweep(chosen, workspace, view)
-    return Sweep(chosen.name, workspace.root)
-
-
-def open_sweep(name: str, *, project: Project = None) -> "Sweep":
-    """A sweep that was launched before; it may be running.
-
-    Raises:
-        LedgerError: if there is no such sweep; the message names those that there are.
-    """
-    found = Sweep(name, _workspace(project).root)
-    found._known()
-    return found
-
-
-def list_sweeps(*, project: Project = None) -> "list[Sweep]":
-    """All sweeps of the project that have begun, by name; one whose ledger is damaged is left out."""
-    from search.sweep.status import list_sweeps as list_overviews
-
-    workspace = _workspace(project)
-    overviews = list_overviews(workspace, time.time_ns() // 1_000_000)
-    return [Sweep(each.name, workspace.root) for each in overviews if each.counts is not None]
-
-
-def compare(*sweeps: "Sweep | str", project: Project = None) -> "SweepReport | Comparison":
-    """What one sweep found, or which of several on one split got further. Nothing is trained or written.
-
-    Args:
-        sweeps: handles or names.
-        project: of names; a handle knows its own.
-
-    Raises:
-        LedgerError: if there is no such sweep.
-        ComparisonError: if none is given, one is given twice, or two differ in their split or objective.
-    """
-    from core.errors import ComparisonError
-
-    if not sweeps:
-        raise ComparisonError("Which sweeps? Give `compare` one sweep or more.")
-    handles = [_handle(each, project) for each in sweeps]
-    workspace = Workspace(handles[0].project)
-    if len(handles) > 1:
-        from search.comparison.several_sweeps import compare_sweeps
-
-        return compare_sweeps([handle.name for handle in handles], workspace)
-    from search.comparison.sweep_report import read_report
-
-    return read_report(handles[0].name, workspace, f"whosehand.compare({handles[0].name!r})")
-
-
-def promote(
-    sweep: "Sweep | str",
-    *,
-    trial: int | None = None,
-    model: str | None = None,
-    epochs: int | None = None,
-    accept: bool = False,
-    project: Project = None,
-    progress: bool = True,
-) -> "Promotion":
-    """Refit the best trial longer, open the sealed test pages, register the model; champion if it passes the gate.
-
-    Args:
-        sweep: a handle or a name.
-        trial: its number, if not the best finalist or the best trial.
-        model: name in the registry, if not the experiment's.
-        epochs: length of the refit, if not the experiment's.
-        accept: make it champion also where too few test pages can tell whether it is better than guessing.
-        project: of a name; a handle knows its own.
-        progress: whether to show how far it is.
-
-    Returns:
-        What it came to: `is_champion`, `gate`, `scores`, `card`.
-
-    Raises:
-        RegistryError: if no trial has completed, or a step fails.
-    """
-    from search.promotion.plan import PromotionChoice
-    from search.promotion.promote import promote as promote_sweep
-
-    handle = _handle(sweep, project)
-    with shown(progress) as (view, advance):
-        return promote_sweep(
-            handle.name, Workspace(handle.project), PromotionChoice(trial, model, epochs, accept), view, advance
-        )
 
 
 @dataclass(frozen=True)
@@ -174,7 +45,7 @@ class Sweep:
     @property
     def experiment(self) -> Experiment:
         """As the sweep was first launched."""
-        return self._known().experiment
+        return self.known().experiment
 
     @property
     def status(self) -> str:
@@ -236,7 +107,7 @@ class Sweep:
     @property
     def trials(self) -> "tuple[Trial, ...]":
         """All trials, by number."""
-        return tuple(_trial_of(self, record) for record in self._known().state.trials.values())
+        return tuple(_trial_of(self, record) for record in self.known().state.trials.values())
 
     @property
     def best_trial(self) -> "Trial":
@@ -245,7 +116,7 @@ class Sweep:
         Raises:
             LedgerError: if none has completed yet.
         """
-        known = self._known()
+        known = self.known()
         best = known.state.best(known.experiment.objective.resolved_direction)
         if best is None:
             raise LedgerError(f"No trial of the sweep {self.name!r} has completed yet, so that none is the best.")
@@ -279,7 +150,7 @@ class Sweep:
         """The sweep as an Optuna study in memory, whichever engine searched: for `optuna.visualization`."""
         from search.engines.optuna.study import study_from_ledger
 
-        known = self._known()
+        known = self.known()
         objective = known.experiment.objective
         space = known.experiment.space.search_space()
         return study_from_ledger(known.state, space, objective.metric, objective.resolved_direction)
@@ -291,14 +162,19 @@ class Sweep:
         Raises:
             TrackingError: if MLflow has none.
         """
-        return self._run_id(None)
+        return self.run_id(None)
 
-    def _run_id(self, trial: int | None) -> str:
+    def run_id(self, trial: int | None) -> str:
+        """MLflow's id of the run of a trial, or of the sweep itself (`None`).
+
+        Raises:
+            TrackingError: if MLflow has none.
+        """
         from core.errors import TrackingError
         from search.tracking.runs import find_run
         from search.tracking.store import locate_store
 
-        known = self._known()
+        known = self.known()
         store = locate_store(known.experiment.tracking, self.project)
         run = find_run(store, self.name, known.created.sweep_id, trial)
         if run is None:
@@ -306,7 +182,7 @@ class Sweep:
             raise TrackingError(f"MLflow has no run of {what} {self.name!r} in {store.shown_uri} yet.")
         return str(run.info.run_id)
 
-    def _known(self) -> "KnownSweep":
+    def known(self) -> "KnownSweep":
         """The ledger, read again only when it has grown."""
         from search.ledger.ledger import LEDGER_NAME
         from search.sweep.known_sweeps import read_sweep
@@ -391,7 +267,7 @@ class Trial:
         Raises:
             TrackingError: if MLflow has none.
         """
-        return self.sweep._run_id(self.number)
+        return self.sweep.run_id(self.number)
 
     def model(self) -> "keras.Model":
         """The trained Keras network: patches (n, height, width, 1) to writer probabilities (n, n_writers).
@@ -414,7 +290,7 @@ class Trial:
         return Identifier(f"{self.sweep.name} trial {self.number}", self._model_folder(), runs_own_code=True)
 
     def _model_folder(self) -> Path:
-        result = self.sweep._known().state.trials[self.number].result
+        result = self.sweep.known().state.trials[self.number].result
         if result is None or result.model is None or not result.model.path.exists():
             raise RegistryError(
                 f"Trial {self.number} of the sweep {self.sweep.name!r} has no saved model: only completed trials have "
@@ -424,7 +300,7 @@ class Trial:
 
 
 def _trial_of(sweep: Sweep, record: "TrialRecord") -> Trial:
-    experiment = sweep._known().experiment
+    experiment = sweep.known().experiment
     metric, result = experiment.objective.metric, record.result
     reports = (event.report for event in record.reports)
     return Trial(
@@ -444,18 +320,3 @@ def _trial_of(sweep: Sweep, record: "TrialRecord") -> Trial:
 
 def _shown_value(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _workspace(project: Project) -> Workspace:
-    return Workspace(Path(project or ".").absolute())
-
-
-def _handle(sweep: "Sweep | str", project: Project) -> Sweep:
-    return open_sweep(sweep, project=project) if isinstance(sweep, str) else sweep
-
-
-def _with_limits(experiment: Experiment | str | Path, limits: Mapping[str, Any]) -> Experiment:
-    chosen = experiment if isinstance(experiment, Experiment) else Experiment.load(experiment)
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    budget = BudgetSettings(**{**chosen.budget.model_dump(), **given})
-    return chosen.model_copy(update={"budget": budget}) if given else chosen

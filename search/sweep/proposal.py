@@ -133,6 +133,14 @@ _SPACE: Mapping[str, Any] = {
     },
     "enqueue": ["seed_recipe", {}],
 }
+_HOW: dict[str, Any] = {
+    "patches": {"patches_per_epoch": _PATCHES_PER_EPOCH, "per_image_at_validation": 6},
+    "space": _SPACE,
+    "engine": {"name": "optuna", "n_startup_trials": 8, "pruner": "median", "pruner_warmup_epochs": 2},
+    "training": {"epochs": _EPOCHS},
+    "promotion": {"epochs": 3 * _EPOCHS},
+}
+"""What is proposed whatever the scans are."""
 
 
 def propose_experiment(folder: Path, name: str | None = None, *, measures_speed: bool = True) -> Proposal:
@@ -166,21 +174,16 @@ def propose_experiment(folder: Path, name: str | None = None, *, measures_speed:
             f"{len(counts)} in {folder} {len(kept)} have that many."
         )
     speed = _measure(len(kept)) if measures_speed else None
-    stated: dict[str, Any] = {
+    stated = {
         "name": named,
         "description": f"{len(kept)} writers, {sum(kept.values()):,} {item}s: {like.title}.",
         "seed": 1,
         "corpus": corpus,
-        "writers": {"min_pages": _FEWEST_PAGES} if len(kept) < len(counts) else None,
+        **({"writers": {"min_pages": _FEWEST_PAGES}} if len(kept) < len(counts) else {}),
         "split": {"validation": 0.2} if _has_official_test(index) else {"validation": 0.2, "test": 0.2},
-        "patches": {"patches_per_epoch": _PATCHES_PER_EPOCH, "per_image_at_validation": 6},
-        "space": _SPACE,
-        "engine": {"name": "optuna", "n_startup_trials": 8, "pruner": "median", "pruner_warmup_epochs": 2},
-        "training": {"epochs": _EPOCHS},
+        **_HOW,
         "budget": _budget(speed),
-        "promotion": {"epochs": 3 * _EPOCHS},
     }
-    stated = {group: value for group, value in stated.items() if value is not None}
     numbers = sorted(counts.values())
     return Proposal(
         experiment=Experiment.model_validate(stated),

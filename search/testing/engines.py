@@ -64,7 +64,7 @@ class PlayedSweep:
         """A sweep that is where its history ends."""
         sweep = cls(engine)
         for event in history:
-            sweep._note(event)
+            sweep.note(event)
         return sweep
 
     @property
@@ -84,11 +84,11 @@ class PlayedSweep:
         match proposal:
             case Start():
                 point = dict(proposal.point)
-                self._note(TrialProposed(self.at_ms, number, point, point, 0, proposal.until_epoch, HORIZON))
+                self.note(TrialProposed(self.at_ms, number, point, point, 0, proposal.until_epoch, HORIZON))
             case Continue():
                 number = proposal.number
                 assert self.states[number] is TrialState.PAUSED
-                self._note(TrialContinued(self.at_ms, number, proposal.until_epoch))
+                self.note(TrialContinued(self.at_ms, number, proposal.until_epoch))
             case Wait():
                 assert TrialState.RUNNING in self.states.values()
         if isinstance(proposal, Start | Continue):
@@ -100,7 +100,7 @@ class PlayedSweep:
         start = self.engine.enqueue(number, point)
         taken = dict(start.point)
         epochs = start.until_epoch, HORIZON
-        self._note(TrialProposed(self.at_ms, number, taken, taken, 0, *epochs, is_enqueued=True))
+        self.note(TrialProposed(self.at_ms, number, taken, taken, 0, *epochs, is_enqueued=True))
         return start
 
     def ask_for_new(self) -> Proposal:
@@ -119,7 +119,7 @@ class PlayedSweep:
         """Report an epoch, and note the decision."""
         report = EpochReport(epoch, {METRIC: value}, n_patches=1, duration_s=0.1)
         decision = self.engine.report(number, report)
-        self._note(EpochReported(self.at_ms, number, 1, report, decision))
+        self.note(EpochReported(self.at_ms, number, 1, report, decision))
         return decision
 
     def tell(self, number: int, state: TrialState, value: float | None = None) -> None:
@@ -127,7 +127,7 @@ class PlayedSweep:
         metrics = {} if value is None else {METRIC: value}
         result = TrialResult(state, value, metrics)
         self.engine.tell(number, result)
-        self._note(SegmentEnded(self.at_ms, number, 1, result))
+        self.note(SegmentEnded(self.at_ms, number, 1, result))
 
     def play(self, number: int) -> None:
         """Let a started trial run to the end of its segment."""
@@ -148,7 +148,7 @@ class PlayedSweep:
         for _ in range(n_trials):
             self.play(self.start())
 
-    def _note(self, event: EngineEvent) -> None:
+    def note(self, event: EngineEvent) -> None:
         self.history.append(event)
         number = event.number
         match event:
