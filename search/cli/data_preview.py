@@ -107,13 +107,16 @@ def _draw_page(page: Path, unit: ImageUnit | None, experiment: Path | None, over
 
 def _unit_of(settings: "CorpusSettings | None") -> "Unit":
     """What a corpus's files hold, where its settings say so; sentences and words are lines."""
-    match getattr(settings, "unit", "page" if settings is not None else "auto"):
-        case "page":
-            return "page"
-        case "form":
-            return "form"
-        case "auto":
-            return "auto"
+    if settings is None:
+        return "auto"
+    if settings.layout in (
+        "hands",
+        "dhsd",
+    ):  # a file of generated handwriting is a page, also where its lines are taken
+        return "page" if settings.layout == "hands" else "line"
+    match settings.unit:
+        case "page" | "form" | "auto":
+            return settings.unit
     return "line"
 
 
