@@ -109,14 +109,15 @@ def _unit_of(settings: "CorpusSettings | None") -> "Unit":
     """What a corpus's files hold, where its settings say so; sentences and words are lines."""
     if settings is None:
         return "auto"
-    if settings.layout in (
-        "hands",
-        "dhsd",
-    ):  # a file of generated handwriting is a page, also where its lines are taken
-        return "page" if settings.layout == "hands" else "line"
-    match settings.unit:
-        case "page" | "form" | "auto":
-            return settings.unit
+    if settings.layout == "hands":  # a file is a page, also where its lines are taken
+        return "page"
+    match getattr(settings, "unit", "line"):
+        case "page":
+            return "page"
+        case "form":
+            return "form"
+        case "auto":
+            return "auto"
     return "line"
 
 
