@@ -79,7 +79,8 @@ def _complaint(details: ErrorDetails, model: type[BaseModel]) -> str:
         case "extra_forbidden":
             return _unknown_key(details["loc"], group, model)
         case "missing":
-            description = group.model_fields[str(details["loc"][-1])].description or ""
+            field = group.model_fields.get(str(details["loc"][-1]))  # none where the user's own names look like ours
+            description = (field.description if field is not None else "") or ""
             return f"is missing. {' '.join(description.split())}".rstrip(". ")
         case "union_tag_invalid" | "union_tag_not_found":
             tags = (_tag(choice, _discriminator(details)) for choice in _groups(model, details["loc"]))

@@ -39,6 +39,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "an escaped NUL": (SMALL + 'description: "a\\0b"\n', "line 4.*character"),
     "a NUL byte": (SMALL + "description: a\0b\n", "line 4.*character"),
     "an escape of a terminal": (SMALL + "description: a\x1b[31mb\n", "line 4.*character"),
+    "a name of the user's own that looks like a key": (
+        SMALL + "code: {sha256: {}}\n",
+        "code.sha256.sha256: is missing",
+    ),
     "two documents": (SMALL + "---\n" + SMALL, "line 4"),
     "a text alone": ("just words", "must hold keys and values"),
     "nothing": ("", "must hold keys and values"),
