@@ -1,4 +1,6 @@
-"""What `pyproject.toml` cannot say: the wheel carries `experiments/` as files of the package `whosehand`."""
+"""What `pyproject.toml` cannot say: the wheel carries `experiments/` as files of the package
+`whosehand`.
+"""
 
 from setuptools import find_packages, setup
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks [NAME...]
 
-`hands_difficulty`, `ink_shape_forest`, `bench_pages` and `worker_layout` take longer and are started by themselves.
+`hands_difficulty`, `ink_shape_forest`, `bench_pages` and `worker_layout` take longer and are
+started by themselves.
 """
 
 import subprocess
@@ -30,7 +31,9 @@ SHORT = (
 def main(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help=f"Of {', '.join(SHORT)}.")] = None,
 ) -> None:
-    """Run the short benchmarks and print a Markdown table of each; nothing else should run meanwhile."""
+    """Run the short benchmarks and print a Markdown table of each; nothing else should run
+    meanwhile.
+    """
     unknown = sorted(set(names or ()) - set(SHORT))
     if unknown:
         raise typer.BadParameter(f"A short benchmark is one of {', '.join(SHORT)}, but got {', '.join(unknown)}.")

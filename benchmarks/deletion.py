@@ -1,7 +1,8 @@
-"""Does evidence hold? Paint over what it calls decisive, and the right writer must lose more than by chance.
+"""Does evidence hold? Paint over what it calls decisive, and the right writer must lose more than
+by chance.
 
-The deletion test of explanations: Samek et al., "Evaluating the visualization of what a deep neural network has
-learned", 2017.
+The deletion test of explanations: Samek et al., "Evaluating the visualization of what a deep neural
+network has learned", 2017.
 """
 
 from collections.abc import Sequence
@@ -49,7 +50,9 @@ class DeletionLoss:
 
     @property
     def difference(self) -> float:
-        """How much more is lost with the decisive patches than with random ones, on average, in nats."""
+        """How much more is lost with the decisive patches than with random ones, on average, in
+        nats.
+        """
         return self.decisive.loss - float(np.mean([draw.loss for draw in self.random]))
 
 
@@ -58,8 +61,9 @@ def deletion_loss(
 ) -> DeletionLoss | None:
     """Paint patches of one image over, and ask about the same places again.
 
-    Decisive and random patches are as many, and of both kinds none shares more than half of its area with another:
-    heavy patches lie close together, and a few drawn at random would otherwise hide more of a short word.
+    Decisive and random patches are as many, and of both kinds none shares more than half of its
+    area with another: heavy patches lie close together, and a few drawn at random would otherwise
+    hide more of a short word.
 
     Args:
         identifier: network and record.

@@ -2,11 +2,12 @@
 
     python -m benchmarks.engine_cost [--trials 10,100,1000,5000] [--engines bayesian,tpe] [--limit-s 60] [--total-s 600]
 
-Each engine is given a ledger of so many finished trials over the project's default space, as a resumed sweep gives it,
-and then plays up to five more; the medians count. Every measurement is a process of its own, which is ended when one
-ask takes longer than the limit; the engine's row then ends. All rows get their cells for few trials first, so that what
-the total leaves out are those for many.
-"""
+Each engine is given a ledger of so many finished trials over the project's default space, as a
+resumed sweep gives it, and then plays up to five more; the medians count. Every measurement is a
+process of its own, which is ended when one ask takes longer than the limit; the engine's row then
+ends. All rows get their cells for few trials first, so that what the total leaves out are those for
+many.
+"""  # noqa: W505
 
 import importlib.util
 import math
@@ -49,7 +50,9 @@ CHOICES = (
     KerasTunerSettings(oracle="bayesian"),
 )
 FINITE = SearchSpace(tuple(Integer(f"n{place}", 0, 9) for place in range(4)))
-"""For Optuna's grid, which is of at most 10,000 points and cannot be laid over the default space."""
+"""For Optuna's grid, which is of at most 10,000 points and cannot be laid over the default
+space.
+"""
 
 Choice = OptunaSettings | KerasTunerSettings
 
@@ -171,7 +174,9 @@ def measure(
 
 
 def _has_plan(choice: Choice) -> bool:
-    """Whether an engine takes back no history but one of its own: it has rungs, or an order of points."""
+    """Whether an engine takes back no history but one of its own: it has rungs, or an order of
+    points.
+    """
     return any(word in choice.label for word in ("asha", "hyperband", "grid"))
 
 
@@ -196,7 +201,9 @@ class Player:
         self._generator = np.random.default_rng(len(history))
 
     def play(self) -> tuple[float, float] | None:
-        """Let what is proposed run to its end or pause; the seconds of ask and tell, or `None` if there is nothing."""
+        """Let what is proposed run to its end or pause; the seconds of ask and tell, or `None` if
+        there is nothing.
+        """
         begun_s = self._clock()
         proposal = self._engine.ask(self.n_trials)
         ask_s = self._clock() - begun_s

@@ -2,9 +2,9 @@
 
     python -m benchmarks.evidence_deletion SWEEP
 
-Asks the model that `whosehand promote SWEEP` registered. Of each validation image the patches that speak most for the
-decision are painted over with paper; the loss of the right writer is compared with that of as many random patches of
-the same image. Test pages are not opened.
+Asks the model that `whosehand promote SWEEP` registered. Of each validation image the patches that
+speak most for the decision are painted over with paper; the loss of the right writer is compared
+with that of as many random patches of the same image. Test pages are not opened.
 """
 
 from pathlib import Path

@@ -2,9 +2,10 @@
 
     python -m benchmarks.feed_speed
 
-The feed runs alone and nobody waits for it. The training step is `core.training.fit.fit` on batches that lie in memory.
-Both take turns; a ratio is taken in each round, and the median of the ratios is told. On all cores a feed that is 10
-times faster takes about a tenth of one core's time from the training.
+The feed runs alone and nobody waits for it. The training step is `core.training.fit.fit` on batches
+that lie in memory. Both take turns; a ratio is taken in each round, and the median of the ratios is
+told. On all cores a feed that is 10 times faster takes about a tenth of one core's time from the
+training.
 """
 
 import time
@@ -58,7 +59,8 @@ def measure(
     """Take turns.
 
     Returns:
-        Patches a second of the training step, one a round, and of the feed by augmentation, one a round.
+        Patches a second of the training step, one a round, and of the feed by augmentation, one a
+        round.
     """
     sampler = training_sampler(corpus, n_patches)
     in_memory = InMemoryFeed(list(_feed(sampler, hyperparameters, 0.0).batches(0)))

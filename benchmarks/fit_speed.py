@@ -2,13 +2,15 @@
 
     python -m benchmarks.fit_speed
 
-Same network, optimizer, batch size, precision and threads in one process; epochs of both take turns. Keras gets its
-patches as one uint8 array, augmented beforehand; our side cuts and augments its own while it trains. Neither validates
-or writes checkpoints. Keras' time is that from the beginning of an epoch to its end, without what a call of `fit` costs
-before; ours is all that an epoch costs, keeping the best weights among it.
+Same network, optimizer, batch size, precision and threads in one process; epochs of both take
+turns. Keras gets its patches as one uint8 array, augmented beforehand; our side cuts and augments
+its own while it trains. Neither validates or writes checkpoints. Keras' time is that from the
+beginning of an epoch to its end, without what a call of `fit` costs before; ours is all that an
+epoch costs, keeping the best weights among it.
 
-The network is compared twice: as `build_model` gives it (what a user of Keras would fit), and with the fused batch norm
-that our loop trains with, so that only feed and loop differ. The second ratio is the one to judge.
+The network is compared twice: as `build_model` gives it (what a user of Keras would fit), and with
+the fused batch norm that our loop trains with, so that only feed and loop differ. The second ratio
+is the one to judge.
 """
 
 import time

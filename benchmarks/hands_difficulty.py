@@ -1,12 +1,13 @@
-"""Is the generated handwriting as hard as it should be, and does it rank networks as real handwriting does?
+"""Is the generated handwriting as hard as it should be, and does it rank networks as real
+handwriting does?
 
     python -m benchmarks.hands_difficulty                          (seed recipe and linear model)
     python -m benchmarks.hands_difficulty --points 10 --dhsd PATH  (and ten points of the space on hands and DHSD)
 
-All scores are those of validation pages (of DHSD: validation words); test parts are never touched. What is done is kept
-in a JSON file, and the same command goes on from there. Takes long: some minutes for the first part, and about half an
-hour on two cores for ten points.
-"""
+All scores are those of validation pages (of DHSD: validation words); test parts are never touched.
+What is done is kept in a JSON file, and the same command goes on from there. Takes long: some
+minutes for the first part, and about half an hour on two cores for ten points.
+"""  # noqa: W505
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,9 @@ class Laboratory:
         return NamedCorpus(name, corpus, split, identity)
 
     def fit(self, corpus: NamedCorpus, point: Hyperparameters, n_patches: int, n_epochs: int) -> dict[str, Any]:
-        """Scores of a fit of `n_epochs` epochs of `n_patches`; see `benchmarks.validation_fit.run`."""
+        """Scores of a fit of `n_epochs` epochs of `n_patches`; see
+        `benchmarks.validation_fit.run`.
+        """
         patches = PatchSettings(patches_per_epoch=n_patches)
         store = corpus.corpus.store.folder
         fit = ValidationFit(

@@ -2,8 +2,8 @@
 
     python -m benchmarks.identify_speed [--model FOLDER] [--lines 200]
 
-Without `--model` an untrained network of the shape that won on DHSD is packed as a model: speed does not depend on
-training. Pages and lines are generated.
+Without `--model` an untrained network of the shape that won on DHSD is packed as a model: speed
+does not depend on training. Pages and lines are generated.
 """
 
 import statistics

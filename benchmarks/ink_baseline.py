@@ -1,4 +1,6 @@
-"""A linear model on plain ink statistics of patches: what can be told of a writer without looking at shapes."""
+"""A linear model on plain ink statistics of patches: what can be told of a writer without looking
+at shapes.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,8 @@ _N_AT_ONCE = 1000
 def linear_top1(store: LineStore, manifest: SplitManifest, patches: PatchSettings, n_train: int, seed: int) -> float:
     """Share of the validation patches that a logistic regression gives to the right writer.
 
-    The patches are those that a network is validated on. Statistics are standardised by those of the training patches.
+    The patches are those that a network is validated on. Statistics are standardised by those of
+    the training patches.
 
     Args:
         store: the line store.

@@ -17,8 +17,9 @@ def simple_statistics(patch: NDArray[np.uint8]) -> NDArray[np.float32]:
         patch: (height, width), 0 is ink, 255 paper.
 
     Returns:
-        (8,): mean and deviation of the stroke width in px, slant (mean and deviation of the shear, by moments of
-        connected parts), share of ink, mean darkness of the ink, upper and lower quartile row of the ink.
+        (8,): mean and deviation of the stroke width in px, slant (mean and deviation of the shear,
+        by moments of connected parts), share of ink, mean darkness of the ink, upper and lower
+        quartile row of the ink.
     """
     ink = (patch < INK_LEVEL).astype(np.uint8)
     if not ink.any():
@@ -42,14 +43,16 @@ def simple_statistics(patch: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def shape_statistics(line: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Ink shape of a whole line or word: `simple_statistics`, stroke directions, vertical profile, gaps and parts.
+    """Ink shape of a whole line or word: `simple_statistics`, stroke directions, vertical profile,
+    gaps and parts.
 
     Args:
         line: (height, width), 0 is ink, 255 paper. Grey levels are used only to find the ink.
 
     Returns:
-        (8 - 1 + 12 + 12 + 8 + 7,): grey level left out, directions of edges weighted by strength and their
-        changes along x, share of ink in eight bands from top to bottom, and sizes of parts and gaps.
+        (8 - 1 + 12 + 12 + 8 + 7,): grey level left out, directions of edges weighted by strength
+        and their changes along x, share of ink in eight bands from top to bottom, and sizes of
+        parts and gaps.
     """
     ink = (line < INK_LEVEL).astype(np.uint8)
     simple = np.delete(simple_statistics(line), 5)
@@ -72,7 +75,9 @@ def _stroke_widths(ink: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _shears(ink: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Shear of each connected part of at least 20 px: covariance of x and y over the variance of y."""
+    """Shear of each connected part of at least 20 px: covariance of x and y over the variance of
+    y.
+    """
     n_parts, labels = cv2.connectedComponents(ink)
     shears = []
     for part in range(1, n_parts):

@@ -2,7 +2,8 @@
 
     python -m benchmarks.ink_shape_forest experiments/dhsd.yaml
 
-Fits on the training and validation images, scores the test images once (the opening is counted like any other).
+Fits on the training and validation images, scores the test images once (the opening is counted like
+any other).
 """
 
 import time

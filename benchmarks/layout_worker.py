@@ -45,7 +45,9 @@ class LayoutTask:
 
 
 def train_on_demand(task: LayoutTask, link: Connection) -> None:
-    """Warm up, say so, then train a round for every message; each time send how many patches it had."""
+    """Warm up, say so, then train a round for every message; each time send how many patches it
+    had.
+    """
     configure_tensorflow(task.threads, task.precision, task.seed)
     store, manifest = LineStore.open(task.line_store), SplitManifest.load(task.split)
     settings = PatchSettings(patches_per_epoch=task.n_patches)

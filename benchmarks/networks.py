@@ -1,4 +1,6 @@
-"""The two networks that speeds are measured on: the cheapest that a sweep trains, and a typical good one."""
+"""The two networks that speeds are measured on: the cheapest that a sweep trains, and a typical
+good one.
+"""
 
 from collections.abc import Mapping
 
@@ -10,5 +12,7 @@ _N_PATCHES: Mapping[str, int] = {"seed recipe": 16_384, "default network": 4_096
 
 
 def patches_a_round(network: str, scale: float) -> int:
-    """How many patches a round of measuring trains: some seconds of work with either network, times `scale`."""
+    """How many patches a round of measuring trains: some seconds of work with either network, times
+    `scale`.
+    """
     return max(256, round(_N_PATCHES[network] * scale))

@@ -1,9 +1,10 @@
-"""Pictures of generated pages with the lines that are found on them, each line in a colour of its own.
+"""Pictures of generated pages with the lines that are found on them, each line in a colour of its
+own.
 
     python -m benchmarks.page_overlays docs/pictures/page_lines.png
 
-One page with each trouble of `benchmarks.bench_pages`, of other seeds than the benchmark's. Ink that
-belongs to no line stays black.
+One page with each trouble of `benchmarks.bench_pages`, of other seeds than the benchmark's. Ink
+that belongs to no line stays black.
 """
 
 from pathlib import Path
@@ -40,7 +41,9 @@ def main(
 
 
 def draw_tile(name: str, pixels: NDArray[np.uint8], unit: Unit) -> NDArray[np.uint8]:
-    """The page as it was scanned, and as it is read, side by side, with the trouble's name above."""
+    """The page as it was scanned, and as it is read, side by side, with the trouble's name
+    above.
+    """
     page = read_page(pixels, unit, InkSettings())
     read = cv2.cvtColor(page.clean.tone, cv2.COLOR_GRAY2BGR)
     for number, line in enumerate(page.lines):

@@ -2,9 +2,10 @@
 
     python -m benchmarks.safety_cost
 
-Two kinds of sweeps take turns, of the seed recipe and with the same seeds: one with a checkpoint after every epoch and
-an `MlflowTracker` on SQLite, one without both. Ledger, workers and the saved model are the same for both. An epoch is
-made so long, by one sweep beforehand, that a trial takes about the seconds asked for.
+Two kinds of sweeps take turns, of the seed recipe and with the same seeds: one with a checkpoint
+after every epoch and an `MlflowTracker` on SQLite, one without both. Ledger, workers and the saved
+model are the same for both. An epoch is made so long, by one sweep beforehand, that a trial takes
+about the seconds asked for.
 """
 
 import time
@@ -74,7 +75,9 @@ def main(
 
 
 def _n_patches(folder: Path, epoch_s: float) -> int:
-    """Patches that make an epoch so long; the first sweep also starts the server that workers are forked from."""
+    """Patches that make an epoch so long; the first sweep also starts the server that workers are
+    forked from.
+    """
     notes.print("safety_cost: how fast is this machine ...")
     state = run_short_sweep(short_experiment(_N_PATCHES_BEFORE, 2), folder / "before", 1)
     report = state.trials[0].reports[-1].report

@@ -1,10 +1,12 @@
-"""A promoted model behind `mlflow models serve`, in an environment that holds its pinned requirements and nothing else.
+"""A promoted model behind `mlflow models serve`, in an environment that holds its pinned
+requirements and nothing else.
 
     python -m benchmarks.served_model MODEL_FOLDER IMAGE... [--environment FOLDER] [--requests 200]
 
-Says whether the answers are those of the model here, what a bad image gets, and how memory grows over requests in a
-row. The environment is made and filled by pip (TensorFlow: 600 MB) if it is not there; with
-`--environment here` the present one serves, with other projects' `core` and `search` in the way.
+Says whether the answers are those of the model here, what a bad image gets, and how memory grows
+over requests in a row. The environment is made and filled by pip (TensorFlow: 600 MB) if it is not
+there; with `--environment here` the present one serves, with other projects' `core` and `search` in
+the way.
 """
 
 import base64
@@ -126,7 +128,9 @@ def ask(url: str, content: bytes, **params: Any) -> tuple[int, Any]:
 
 
 def others_in_the_way(folder: Path) -> Path:
-    """A folder with a `core` and a `search` of another project, which fail when they are imported."""
+    """A folder with a `core` and a `search` of another project, which fail when they are
+    imported.
+    """
     python_path = folder / "others"
     for name in ("core", "search"):
         (python_path / name).mkdir(parents=True)

@@ -39,7 +39,8 @@ def run_short_sweep(
     tracker: Tracker | None = None,
     keeps_checkpoints: bool = True,
 ) -> SweepState:
-    """Run the seed recipe `n_trials` times, one worker after the other, each with a seed of its own.
+    """Run the seed recipe `n_trials` times, one worker after the other, each with a seed of its
+    own.
 
     Args:
         experiment: of `short_experiment`.

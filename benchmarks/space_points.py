@@ -28,7 +28,8 @@ class SpreadPoints:
 
 
 def spread_points(n_points: int, max_cost: float, patch_px: int, n_writers: int, seed: int) -> SpreadPoints:
-    """Take a Latin hypercube of `n_points`; points that will not do are replaced by those of the next hypercubes.
+    """Take a Latin hypercube of `n_points`; points that will not do are replaced by those of the
+    next hypercubes.
 
     Args:
         n_points: how many, at least 1.

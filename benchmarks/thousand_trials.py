@@ -1,11 +1,12 @@
-"""What a trial costs a long sweep besides its training, and whether that grows: 1,000 trials of the cheap objective.
+"""What a trial costs a long sweep besides its training, and whether that grows: 1,000 trials of the
+cheap objective.
 
     python -m benchmarks.thousand_trials [--trials 1000] [--engines random,tpe]
 
-Driver, ledger, Optuna over the default space, worker processes and MLflow (a fresh SQLite store, models kept) all run
-as in any sweep; only the training is a sleep. Each engine's sweep is a process of its own, whose memory is the
-driver's. Growth is the median of the last tenth of the trials over that of the first tenth; Optuna's own asks are
-counted apart, since they are the sampler's.
+Driver, ledger, Optuna over the default space, worker processes and MLflow (a fresh SQLite store,
+models kept) all run as in any sweep; only the training is a sleep. Each engine's sweep is a process
+of its own, whose memory is the driver's. Growth is the median of the last tenth of the trials over
+that of the first tenth; Optuna's own asks are counted apart, since they are the sampler's.
 """
 
 import multiprocessing
@@ -76,7 +77,8 @@ class Course:
         ends_s: from one trial's end to the next.
         asks_s: for which the engine was asked.
         tracking_s: that MLflow took.
-        driver_cpu_s: processor time of the driver from one trial's end to the next, all its threads together.
+        driver_cpu_s: processor time of the driver from one trial's end to the next, all its threads
+            together.
         driver_bytes: memory of the driver at each trial's end.
         lag_s: of the record behind the trials, at the last trial's end.
         total_s: of the whole launch.

@@ -1,4 +1,6 @@
-"""Runs `core.training.fit.fit` a round an epoch, so that other measurements can take turns with it."""
+"""Runs `core.training.fit.fit` a round an epoch, so that other measurements can take turns with
+it.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -15,7 +17,9 @@ _NOTHING = "val/nothing"
 
 
 class InMemoryFeed:
-    """Batches that are ready in memory, the same in every epoch: training with it costs the training alone."""
+    """Batches that are ready in memory, the same in every epoch: training with it costs the
+    training alone.
+    """
 
     def __init__(self, batches: list[Batch]) -> None:
         self._batches = batches

@@ -2,10 +2,10 @@
 
     python -m benchmarks.tracking_cost
 
-One real trial of the seed recipe is trained; its record in the ledger, with its files and its model, is then told to an
-`MlflowTracker` on a fresh SQLite store again and again under new numbers. Every trial is a little
-better than the one before, so that each becomes the sweep's best. In a sweep this time is paid by a thread of its
-own, after workers got their answers.
+One real trial of the seed recipe is trained; its record in the ledger, with its files and its
+model, is then told to an `MlflowTracker` on a fresh SQLite store again and again under new numbers.
+Every trial is a little better than the one before, so that each becomes the sweep's best. In a
+sweep this time is paid by a thread of its own, after workers got their answers.
 """
 
 import time

@@ -61,9 +61,10 @@ def run(fit: ValidationFit) -> dict[str, Any]:
     """Fit and score.
 
     Returns:
-        `epochs`: the scores of every epoch; `best`: those of the epoch with the lowest image log-loss, as a sweep would
-        rank the trial; `last`: those of the last epoch; `duration_s`; `n_patches`; `failed`: why the loss was not
-        finite, or empty (then `best` and `last` may be missing).
+        `epochs`: the scores of every epoch; `best`: those of the epoch with the lowest image
+        log-loss, as a sweep would rank the trial; `last`: those of the last epoch; `duration_s`;
+        `n_patches`; `failed`: why the loss was not finite, or empty (then `best` and `last` may be
+        missing).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     started = time.perf_counter()

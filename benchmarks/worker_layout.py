@@ -2,9 +2,10 @@
 
     python -m benchmarks.worker_layout
 
-Real processes train the same network at the same time, through the feed, with the settings of a trial; layouts take
-turns. Told are all patches of all workers per second. What a trial does besides training (its start, validation,
-pictures, saving) has one thread mostly, and so speaks for more workers than these numbers do; memory speaks against.
+Real processes train the same network at the same time, through the feed, with the settings of a
+trial; layouts take turns. Told are all patches of all workers per second. What a trial does besides
+training (its start, validation, pictures, saving) has one thread mostly, and so speaks for more
+workers than these numbers do; memory speaks against.
 """
 
 import multiprocessing
@@ -110,7 +111,8 @@ class Crew:
 
 
 def all_layouts(n_cores: int) -> list[Layout]:
-    """One worker with all cores, then the layouts of up to four workers that divide the cores evenly.
+    """One worker with all cores, then the layouts of up to four workers that divide the cores
+    evenly.
 
     Example:
         >>> all_layouts(2), all_layouts(8)

@@ -1,11 +1,12 @@
-"""Memory of the workers from the first trial to the last, and what a trial costs besides its epochs.
+"""Memory of the workers from the first trial to the last, and what a trial costs besides its
+epochs.
 
     python -m benchmarks.worker_memory
 
-A sweep of the seed recipe on ten generated writers with one worker, an epoch a trial. Peak memory is told twice: as
-the worker reports it with its epoch (`system/rss_mb` in the ledger), and as seen from outside until the worker's end,
-with evaluation, pictures and the saved model. Both count the pages that a worker shares with the server it was forked
-from.
+A sweep of the seed recipe on ten generated writers with one worker, an epoch a trial. Peak memory
+is told twice: as the worker reports it with its epoch (`system/rss_mb` in the ledger), and as seen
+from outside until the worker's end, with evaluation, pictures and the saved model. Both count the
+pages that a worker shares with the server it was forked from.
 """
 
 import threading
@@ -97,7 +98,9 @@ def start_s(trial: TrialRecord) -> float:
 
 
 def end_s(trial: TrialRecord) -> float:
-    """Seconds from the last epoch to the trial's result: scores with intervals, pictures, the saved model."""
+    """Seconds from the last epoch to the trial's result: scores with intervals, pictures, the saved
+    model.
+    """
     if trial.ended is None:
         raise ValueError(f"Only an ended trial has an end, but trial {trial.number} is {trial.state}.")
     return (trial.ended.at_ms - trial.reports[-1].at_ms) / 1000

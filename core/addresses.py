@@ -1,8 +1,9 @@
-"""Addresses of files and SQLite databases: a path becomes one here, and only here is one turned back.
+"""Addresses of files and SQLite databases: a path becomes one here, and only here is one turned
+back.
 
-A path may hold what means something in an address: `%20`, `?`, `#`. Written plainly, the database of a
-project in `what?` lands beside the project. A path without such signs is written as it is, so that
-addresses that are stored stay the same.
+A path may hold what means something in an address: `%20`, `?`, `#`. Written plainly, the database
+of a project in `what?` lands beside the project. A path without such signs is written as it is, so
+that addresses that are stored stay the same.
 """
 
 import sqlite3
@@ -26,7 +27,8 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite address, relative as it is there; `None` for any other address, or one of no file.
+    """The file of a SQLite address, relative as it is there; `None` for any other address, or one
+    of no file.
 
     >>> sqlite_path("sqlite:///a.db"), sqlite_path("sqlite+pysqlite:////what%3F/a.db"), sqlite_path("https://host")
     (PosixPath('a.db'), PosixPath('/what?/a.db'), None)
@@ -48,7 +50,8 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 
 def file_url(path: Path) -> str:
-    """The address of an absolute path where one is needed; the path itself where it is free of special signs.
+    """The address of an absolute path where one is needed; the path itself where it is free of
+    special signs.
 
     >>> file_url(Path("/data/my scans")), file_url(Path("/data/50%"))
     ('/data/my scans', 'file:///data/50%25')

@@ -1,7 +1,8 @@
-"""Named places between two writes, at which a test can kill the process: what a crash there leaves must mend itself.
+"""Named places between two writes, at which a test can kill the process: what a crash there leaves
+must mend itself.
 
-`docs/safety.md` says for each what it leaves and who repairs it. Unarmed, as always outside tests, a crash point is one
-comparison with `None`.
+`docs/safety.md` says for each what it leaves and who repairs it. Unarmed, as always outside tests,
+a crash point is one comparison with `None`.
 """
 
 import os
@@ -19,7 +20,9 @@ WORKER_POINTS = (
     "result-made",
     "result-sent",
 )
-"""In a worker process, in the order in which a trial comes past them; the files are checkpoints and small ones."""
+"""In a worker process, in the order in which a trial comes past them; the files are checkpoints and
+small ones.
+"""
 
 DRIVER_POINTS = (
     "ledger-empty",
@@ -73,7 +76,9 @@ PROMOTION_POINTS = (
     "champion-moved",
     "aliases-moved",
 )
-"""In `whosehand promote` and `whosehand rollback`, in the order in which a promotion comes past them."""
+"""In `whosehand promote` and `whosehand rollback`, in the order in which a promotion comes past
+them.
+"""
 
 _TRAP = re.compile(r"(?P<name>[a-z-]+)(@(?P<count>[1-9]\d*))?(!(?P<signal>KILL|TERM))?")
 
@@ -94,8 +99,8 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
 
     Args:
         name: of `WORKER_POINTS`, `DRIVER_POINTS` or `PROMOTION_POINTS`.
-        last_act: what the process still does before it is killed, such as half of a write; after SIGTERM it goes on,
-            and does the whole.
+        last_act: what the process still does before it is killed, such as half of a write; after
+            SIGTERM it goes on, and does the whole.
     """
     if _traps is None:
         return
@@ -112,8 +117,8 @@ def arm(traps: str, points: Collection[str] = (*DRIVER_POINTS, *PROMOTION_POINTS
     """Arm points of this process.
 
     Args:
-        traps: `name`, `name@3` for the third time it is passed, `name!TERM` for SIGTERM instead of SIGKILL; several
-            with commas between them. Empty disarms all.
+        traps: `name`, `name@3` for the third time it is passed, `name!TERM` for SIGTERM instead of
+            SIGKILL; several with commas between them. Empty disarms all.
         points: those that count in this kind of process; the others are left to the other kind.
 
     Raises:
@@ -126,7 +131,8 @@ def arm(traps: str, points: Collection[str] = (*DRIVER_POINTS, *PROMOTION_POINTS
 
 
 def arm_worker(traps: str, attempt: int) -> None:
-    """Arm the worker of a trial's k-th attempt: with the k-th of the workers' points, if there are so many.
+    """Arm the worker of a trial's k-th attempt: with the k-th of the workers' points, if there are
+    so many.
 
     Raises:
         ValueError: if there is no such point.

@@ -1,7 +1,8 @@
 """The exceptions that whosehand raises on purpose.
 
-Each message states the rule, the value that broke it and, where there is one, the mend. The command line
-prints the message alone; anything that is not a `WhosehandError` is a defect of ours and keeps its traceback.
+Each message states the rule, the value that broke it and, where there is one, the mend. The command
+line prints the message alone; anything that is not a `WhosehandError` is a defect of ours and keeps
+its traceback.
 """
 
 

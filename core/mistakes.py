@@ -1,7 +1,8 @@
 """Says what is wrong with settings: key, value, and what is allowed.
 
-Validators of a group raise `WrongKeysError` where they know which keys below them are wrong; pydantic
-finds the rest. `explain` turns both into sentences, for a file and for a constructor alike.
+Validators of a group raise `WrongKeysError` where they know which keys below them are wrong;
+pydantic finds the rest. `explain` turns both into sentences, for a file and for a constructor
+alike.
 """
 
 import json
@@ -20,7 +21,8 @@ class WrongKeysError(ValueError):
     """Several mistakes at once, each at its own key.
 
     Attributes:
-        complaints: by the keys below the group that is validated, what is wrong there; `()` is the group itself.
+        complaints: by the keys below the group that is validated, what is wrong there; `()` is the
+            group itself.
     """
 
     def __init__(self, complaints: Mapping[Keys, str]) -> None:
@@ -104,7 +106,9 @@ def _unknown_key(loc: Keys, group: type[BaseModel], model: type[BaseModel]) -> s
 
 
 def _owners(loc: Keys, model: type[BaseModel]) -> list[str]:
-    """The other members of the union around a key that have it, each by what a file says to choose it."""
+    """The other members of the union around a key that have it, each by what a file says to choose
+    it.
+    """
     owners = []
     for group in _groups(model, loc[:-2]) if len(loc) > 2 else ():
         if loc[-1] in group.model_fields and loc[-2] not in _tags(group):
@@ -117,7 +121,9 @@ def _owners(loc: Keys, model: type[BaseModel]) -> list[str]:
 
 
 def _joined(keys: Keys, complaints: list[str]) -> str:
-    """Both branches of a union complain: `must be 'all', but got 'x'` and `must be an integer, but got 'x'`."""
+    """Both branches of a union complain: `must be 'all', but got 'x'` and `must be an integer, but
+    got 'x'`.
+    """
     *others, last = dict.fromkeys(complaints)
     text = " or ".join(
         [*(other.rsplit(", but got ", 1)[0] for other in others), last.removeprefix("must be ") if others else last]
@@ -146,7 +152,9 @@ def _keys_of(details: ErrorDetails, tree: Any) -> Keys:
 
 
 def _groups(model: type[BaseModel], loc: Keys) -> list[type[BaseModel]]:
-    """The groups that a location can stand for: one, or several where a union is not decided by its tag."""
+    """The groups that a location can stand for: one, or several where a union is not decided by its
+    tag.
+    """
     groups = [model]
     for part in loc:
         annotations = [group.model_fields[str(part)].annotation for group in groups if part in group.model_fields]

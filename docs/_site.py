@@ -1,4 +1,6 @@
-"""Hooks of the docs site: diagrams are pictures, drawn beforehand; files outside the docs are named, not linked."""
+"""Hooks of the docs site: diagrams are pictures, drawn beforehand; files outside the docs are
+named, not linked.
+"""
 
 import hashlib
 import re

@@ -62,7 +62,9 @@ class Answer:
 
 
 def environment() -> dict[str, str]:
-    """Of a user's shell: nothing of pytest or of a terminal; the code is this repository's, whatever is installed."""
+    """Of a user's shell: nothing of pytest or of a terminal; the code is this repository's,
+    whatever is installed.
+    """
     unwanted = ("PYTHON", "PYTEST", "MLFLOW", "TF_", "COLUMNS", "FORCE_COLOR", "OPTUNA")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
     return kept | {"PYTHONPATH": str(ROOT)}

@@ -22,7 +22,8 @@ _REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_configure() -> None:
-    """One thread for all networks of a test process: TensorFlow takes the number once, before its first use.
+    """One thread for all networks of a test process: TensorFlow takes the number once, before its
+    first use.
 
     Importing it costs some seconds; but all test modules together import it anyway.
     """
@@ -52,7 +53,9 @@ def hands_index(tmp_path_factory: pytest.TempPathFactory) -> CorpusIndex:
 
 @pytest.fixture
 def folder_root(hands_index: CorpusIndex, tmp_path: Path) -> Path:
-    """The pages of `hands_index` as a user's own scans, `<writer>/<page>.png`; a test may change them."""
+    """The pages of `hands_index` as a user's own scans, `<writer>/<page>.png`; a test may change
+    them.
+    """
     root = tmp_path / "scans"
     for image in hands_index.images:
         folder = root / image.writer_id

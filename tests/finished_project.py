@@ -1,4 +1,6 @@
-"""Fixtures around the command line; a test module has them by `pytest_plugins = ["tests.finished_project"]`."""
+"""Fixtures around the command line; a test module has them by `pytest_plugins =
+["tests.finished_project"]`.
+"""
 
 import json
 import os
@@ -16,7 +18,8 @@ from tests.command_line import Answer, Project, whosehand, write_experiment
 
 @pytest.fixture(scope="session")
 def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The whole way in an empty folder: data, sweep (again, and with a raised budget), promote (twice), identify.
+    """The whole way in an empty folder: data, sweep (again, and with a raised budget), promote
+    (twice), identify.
 
     Made once, by whichever process of the test run comes first; tests only look at it.
     """
@@ -51,7 +54,9 @@ def _run_all(folder: Path) -> dict[str, Answer]:
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Answer]:
-    """Runs commands in this process, in a folder that is empty at first: for what ends before workers start."""
+    """Runs commands in this process, in a folder that is empty at first: for what ends before
+    workers start.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("FORCE_COLOR", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)

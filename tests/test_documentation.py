@@ -1,4 +1,6 @@
-"""The docs as a whole: diagrams are drawn as they stand, examples of Python and notebooks run, the site builds."""
+"""The docs as a whole: diagrams are drawn as they stand, examples of Python and notebooks run, the
+site builds.
+"""
 
 import hashlib
 import importlib.util

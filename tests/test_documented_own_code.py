@@ -1,4 +1,6 @@
-"""The networks and objectives of docs/own_code.md run as they stand there, through the command line and Python."""
+"""The networks and objectives of docs/own_code.md run as they stand there, through the command line
+and Python.
+"""
 
 import json
 import math

@@ -235,7 +235,9 @@ class TestTheRecords:
 
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    """A sweep: its worker killed in trial 0, its driver in trial 1, Ctrl-C in trial 2, then run to the end."""
+    """A sweep: its worker killed in trial 0, its driver in trial 1, Ctrl-C in trial 2, then run to
+    the end.
+    """
     folder = tmp_path_factory.mktemp("disturbed")
     experiment = write_experiment(folder)
     with running_sweep(folder, experiment) as sweep:

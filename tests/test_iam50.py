@@ -1,4 +1,6 @@
-"""The experiment on IAM's 50 writers with most forms, run as a user would, on a small corpus in IAM's exact layout."""
+"""The experiment on IAM's 50 writers with most forms, run as a user would, on a small corpus in
+IAM's exact layout.
+"""
 
 import json
 import re
@@ -92,7 +94,8 @@ def test_a_small_sweep_runs_to_its_end(folder: Path) -> None:
 
 @pytest.mark.long
 def test_a_sweep_of_whole_forms_ends_in_a_champion_that_names_the_writer_of_a_form(folder: Path) -> None:
-    # One epoch on one small network: whether its probabilities are calibrated is not what this is about.
+    # One epoch on one small network: whether its probabilities are calibrated is not what this is
+    # about.
     lenient = ("--set", "promotion={epochs: 6, gate: {max_calibration_error: 1.0}}")
     swept = whosehand(folder, "sweep", EXPERIMENTS / "iam50-forms.yaml", *SMALL, *lenient)
     assert swept.code == 0, swept
@@ -154,7 +157,9 @@ def _write_forms() -> list[tuple[str, tuple[Form, WrittenPage]]]:
 
 
 def _line(pages: dict[str, tuple[Form, WrittenPage]], image_id: str) -> NDArray[np.uint8]:
-    """The image of the part of a sentence on one line; here each line is one part of one sentence."""
+    """The image of the part of a sentence on one line; here each line is one part of one
+    sentence.
+    """
     form_id, _, part = image_id.rsplit("-", 2)
     page = pages[form_id][1]
     line = page.lines[int(part)]
@@ -162,7 +167,9 @@ def _line(pages: dict[str, tuple[Form, WrittenPage]], image_id: str) -> NDArray[
 
 
 def _between_print(form: Form, page: WrittenPage) -> NDArray[np.uint8]:
-    """The page between what is printed on a form: its title, rules and prompt above, a place for the name below."""
+    """The page between what is printed on a form: its title, rules and prompt above, a place for
+    the name below.
+    """
     width = page.pixels.shape[1]
     paper = int(np.median(page.pixels))
     above, below = (Image.new("L", (width, height), paper) for height in (380, 160))

@@ -1,4 +1,6 @@
-"""A sweep on a split that leaks is marked wherever somebody may look, and nothing of it is promoted."""
+"""A sweep on a split that leaks is marked wherever somebody may look, and nothing of it is
+promoted.
+"""
 
 import html
 import json

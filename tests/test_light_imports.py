@@ -1,4 +1,6 @@
-"""What a user waits for before anything happens: reading a file and asking for help import no heavy library."""
+"""What a user waits for before anything happens: reading a file and asking for help import no heavy
+library.
+"""
 
 import subprocess
 import sys

@@ -1,8 +1,9 @@
-"""A sweep, a weaker one that the gate stops, a stronger one that passes, a rollback: through the command line.
+"""A sweep, a weaker one that the gate stops, a stronger one that passes, a rollback: through the
+command line.
 
-No score or threshold is set by hand: the second network is half as wide as the first and trained for a quarter as long;
-the third is four times as wide and trained four times as long. Each writer has six sealed test pages,
-since the gate asks for an interval that is wholly on one side.
+No score or threshold is set by hand: the second network is half as wide as the first and trained
+for a quarter as long; the third is four times as wide and trained four times as long. Each writer
+has six sealed test pages, since the gate asks for an interval that is wholly on one side.
 """
 
 import json

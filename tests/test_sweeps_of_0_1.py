@@ -1,7 +1,7 @@
 """Sweeps that whosehand 0.1 recorded go on with today's code.
 
-`tests/data/ledgers_0_1` has two experiment files and the ledgers and splits that 0.1.0 made of them. Trials' pictures
-and models are left out: a sweep goes on without them.
+`tests/data/ledgers_0_1` has two experiment files and the ledgers and splits that 0.1.0 made of
+them. Trials' pictures and models are left out: a sweep goes on without them.
 """
 
 import shutil

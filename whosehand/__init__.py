@@ -33,7 +33,8 @@ budget: {trials: 20}
 <BLANKLINE>
 
 Functions take `project`: the folder that holds `mlruns` and `data`, the current one if not given.
-What goes wrong on purpose is a `WhosehandError`, whose text says what is wrong, where, and what to do.
+What goes wrong on purpose is a `WhosehandError`, whose text says what is wrong, where, and what to
+do.
 """
 
 from whosehand._own_packages import check_own_packages

@@ -1,4 +1,6 @@
-"""Sees that `core` and `search` are whosehand's own: a user's `core.py` beside a script would be imported instead."""
+"""Sees that `core` and `search` are whosehand's own: a user's `core.py` beside a script would be
+imported instead.
+"""
 
 import sys
 from importlib.util import find_spec
@@ -23,7 +25,9 @@ def check_own_packages() -> None:
 
 
 def _place_of(name: str) -> Path | None:
-    """The folder of a package, or the file of a module; `None` where Python finds nothing or does not say."""
+    """The folder of a package, or the file of a module; `None` where Python finds nothing or does
+    not say.
+    """
     loaded = sys.modules.get(name)
     spec = find_spec(name) if loaded is None else loaded.__spec__
     origin = spec.origin if spec is not None else getattr(loaded, "__file__", None)

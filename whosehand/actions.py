@@ -11,8 +11,8 @@ from search.experiment.workspace import Workspace
 from whosehand.progress import shown
 from whosehand.sweeps import Sweep
 
-# Imported inside the functions that need them: MLflow, Optuna, pandas, Keras and SciPy take seconds that
-# `import whosehand` saves.
+# Imported inside the functions that need them: MLflow, Optuna, pandas, Keras and SciPy take seconds
+# that `import whosehand` saves.
 if TYPE_CHECKING:
     from search.comparison.several_sweeps import Comparison
     from search.comparison.sweep_report import SweepReport
@@ -73,7 +73,9 @@ def open_sweep(name: str, *, project: Project = None) -> "Sweep":
 
 
 def list_sweeps(*, project: Project = None) -> "list[Sweep]":
-    """All sweeps of the project that have begun, by name; one whose ledger is damaged is left out."""
+    """All sweeps of the project that have begun, by name; one whose ledger is damaged is left
+    out.
+    """
     from search.sweep.status import list_sweeps as list_overviews
 
     workspace = _workspace(project)
@@ -82,7 +84,8 @@ def list_sweeps(*, project: Project = None) -> "list[Sweep]":
 
 
 def compare(*sweeps: "Sweep | str", project: Project = None) -> "SweepReport | Comparison":
-    """What one sweep found, or which of several on one split got further. Nothing is trained or written.
+    """What one sweep found, or which of several on one split got further. Nothing is trained or
+    written.
 
     Args:
         sweeps: handles or names.
@@ -90,7 +93,8 @@ def compare(*sweeps: "Sweep | str", project: Project = None) -> "SweepReport | C
 
     Raises:
         LedgerError: if there is no such sweep.
-        ComparisonError: if none is given, one is given twice, or two differ in their split or objective.
+        ComparisonError: if none is given, one is given twice, or two differ in their split or
+            objective.
     """
     from core.errors import ComparisonError
 
@@ -117,14 +121,16 @@ def promote(
     project: Project = None,
     progress: bool = True,
 ) -> "Promotion":
-    """Refit the best trial longer, open the sealed test pages, register the model; champion if it passes the gate.
+    """Refit the best trial longer, open the sealed test pages, register the model; champion if it
+    passes the gate.
 
     Args:
         sweep: a handle or a name.
         trial: its number, if not the best finalist or the best trial.
         model: name in the registry, if not the experiment's.
         epochs: length of the refit, if not the experiment's.
-        accept: make it champion also where too few test pages can tell whether it is better than guessing.
+        accept: make it champion also where too few test pages can tell whether it is better than
+            guessing.
         project: of a name; a handle knows its own.
         progress: whether to show how far it is.
 

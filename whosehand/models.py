@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, overload
 from core.errors import ImageError
 from search.experiment.settings import TrackingSettings
 
-# Imported inside the functions that need them: MLflow, SciPy and OpenCV take seconds that `import whosehand` saves.
+# Imported inside the functions that need them: MLflow, SciPy and OpenCV take seconds that `import
+# whosehand` saves.
 if TYPE_CHECKING:
     from core.identification.prediction import Prediction
     from search.identification.identify import ExplainedPrediction
@@ -50,8 +51,8 @@ class Identifier:
         folder: the model's files.
         version: in the registry; `None` for a trial's network.
         card: what it was trained on and how well it did, as Markdown; empty for a trial's network.
-        runs_own_code: whether the code in the folder is run: of a version whose files are those that were promoted, and
-            of a trial of your own. Any other folder is opened without it.
+        runs_own_code: whether the code in the folder is run: of a version whose files are those
+            that were promoted, and of a trial of your own. Any other folder is opened without it.
     """
 
     name: str

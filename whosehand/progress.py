@@ -25,7 +25,8 @@ def shown(is_wanted: bool) -> "Iterator[tuple[Progress, Callable[[int, int], Non
     from rich.console import Console
 
     is_notebook = Console().is_jupyter
-    # A notebook draws standard error in red and a live table anew for every line: plain lines read better there.
+    # A notebook draws standard error in red and a live table anew for every line: plain lines read
+    # better there.
     console = Console(
         stderr=not is_notebook,
         force_jupyter=False,

@@ -13,8 +13,8 @@ from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from whosehand.models import Identifier
 
-# Imported inside the functions that need them: MLflow, Optuna, pandas, Keras and SciPy take seconds that
-# `import whosehand` saves.
+# Imported inside the functions that need them: MLflow, Optuna, pandas, Keras and SciPy take seconds
+# that `import whosehand` saves.
 if TYPE_CHECKING:
     import keras
     import optuna
@@ -49,7 +49,9 @@ class Sweep:
 
     @property
     def status(self) -> str:
-        """`running`, or how the last launch ended: `completed`, `interrupted`, `failed` or `killed`."""
+        """`running`, or how the last launch ended: `completed`, `interrupted`, `failed` or
+        `killed`.
+        """
         return self.overview().condition
 
     def overview(self) -> "SweepOverview":
@@ -62,7 +64,8 @@ class Sweep:
         """Stop the running sweep, wherever it runs, as Ctrl-C does; or one of its trials for good.
 
         Args:
-            trial: number of the trial, which counts as pruned then; the sweep if not given, which can go on later.
+            trial: number of the trial, which counts as pruned then; the sweep if not given, which
+                can go on later.
             now: at once; otherwise when the running epoch is done.
 
         Raises:
@@ -76,7 +79,8 @@ class Sweep:
         """Change `trials`, `minutes` or `patches`, also while the sweep runs.
 
         Args:
-            limits: a number, a text such as `+30` or `-5` that changes the limit by so much, or `none`.
+            limits: a number, a text such as `+30` or `-5` that changes the limit by so much, or
+                `none`.
 
         Raises:
             ConfigError: if there is no such limit, or it is no number.
@@ -147,7 +151,9 @@ class Sweep:
         return pd.DataFrame(rows, columns=None if rows else ["number", "state", "value", "seconds", "epochs"])
 
     def optuna_study(self) -> "optuna.Study":
-        """The sweep as an Optuna study in memory, whichever engine searched: for `optuna.visualization`."""
+        """The sweep as an Optuna study in memory, whichever engine searched: for
+        `optuna.visualization`.
+        """
         from search.engines.optuna.study import study_from_ledger
 
         known = self.known()
@@ -270,7 +276,8 @@ class Trial:
         return self.sweep.run_id(self.number)
 
     def model(self) -> "keras.Model":
-        """The trained Keras network: patches (n, height, width, 1) to writer probabilities (n, n_writers).
+        """The trained Keras network: patches (n, height, width, 1) to writer probabilities (n,
+        n_writers).
 
         Raises:
             RegistryError: if the trial has no model.
@@ -282,7 +289,8 @@ class Trial:
             return load_model(self._model_folder())
 
     def identifier(self) -> Identifier:
-        """What names writers by this trial's network; it is not calibrated, unlike a promoted model.
+        """What names writers by this trial's network; it is not calibrated, unlike a promoted
+        model.
 
         Raises:
             RegistryError: if the trial has no model.

@@ -1,4 +1,6 @@
-"""What became of everything in a corpus: used, not chosen or unusable, each with its reason; too much is refused."""
+"""What became of everything in a corpus: used, not chosen or unusable, each with its reason; too
+much is refused.
+"""
 
 import csv
 import json
@@ -18,7 +20,8 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """How many images were found, and what became of them: `n_found == n_used + n_not_chosen + n_unusable`.
+    """How many images were found, and what became of them: `n_found == n_used + n_not_chosen +
+    n_unusable`.
 
     Attributes:
         corpus: its name.
@@ -83,9 +86,10 @@ def report_corpus(
         index: images, what the layout excluded, and what could not become an image.
         with_lines: the ids of the images that text lines were read from.
         unreadable: the images of the index that gave no line, each with its id and the reason.
-        not_chosen: what else was excluded on purpose, such as the images of writers with too few pages; those that are
-            images of the index are named by `image_id`, and need no line. One that is unreadable, too, counts as
-            unusable; of two entries for one image the last counts.
+        not_chosen: what else was excluded on purpose, such as the images of writers with too few
+            pages; those that are images of the index are named by `image_id`, and need no line. One
+            that is unreadable, too, counts as unusable; of two entries for one image the last
+            counts.
 
     Raises:
         LineStoreError: if an image of the index neither has a line nor is unusable, or both.
@@ -108,7 +112,8 @@ def report_corpus(
 def check_share(corpus_report: CorpusReport, settings: UnusableSettings, table: Path | None = None) -> None:
     """See that not too much of the corpus is unusable.
 
-    A share alone would refuse a corpus of ten pages for one bad scan, which is no sign of a wrong folder or a broken
+    A share alone would refuse a corpus of ten pages for one bad scan, which is no sign of a wrong
+    folder or a broken
     disk: up to three images are allowed besides, as long as they are not more than half of all.
 
     Args:
@@ -117,7 +122,8 @@ def check_share(corpus_report: CorpusReport, settings: UnusableSettings, table: 
         table: where all of them are listed, to be named in the error.
 
     Raises:
-        CorpusError: if too much is, or nothing is left to be used; it names the first five with their reasons.
+        CorpusError: if too much is, or nothing is left to be used; it names the first five with
+            their reasons.
     """
     n_unusable, n_wanted = corpus_report.n_unusable, corpus_report.n_used + corpus_report.n_unusable
     n_allowed = max(settings.max_share * n_wanted, min(_ALWAYS_ALLOWED, n_wanted / 2) if settings.max_share else 0)
@@ -139,7 +145,8 @@ class ReasonGroup:
     """What was excluded for one kind of reason.
 
     Attributes:
-        reason: of the first; where the others differ in names and numbers, what they share with it, too.
+        reason: of the first; where the others differ in names and numbers, what they share with it,
+            too.
         entries: in the order of the corpus.
     """
 
@@ -163,7 +170,9 @@ def _shared_reason(entries: Sequence[Excluded]) -> str:
 
 
 def write_excluded(excluded: Iterable[Excluded], path: Path) -> None:
-    """Write a table of what is excluded, in the order given: columns path, image_id (may be empty), reason."""
+    """Write a table of what is excluded, in the order given: columns path, image_id (may be empty),
+    reason.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(("path", "image_id", "reason"))

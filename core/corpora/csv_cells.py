@@ -1,8 +1,9 @@
-"""Text in CSV files that people open with a spreadsheet, which runs a cell that looks like a formula.
+"""Text in CSV files that people open with a spreadsheet, which runs a cell that looks like a
+formula.
 
-Names of writers, pages and files come from elsewhere. Excel, LibreOffice and Google Sheets take a cell that begins
-with `=`, `+`, `-`, `@` or a control character for a formula (OWASP, "CSV Injection"); one with an apostrophe before
-it is text.
+Names of writers, pages and files come from elsewhere. Excel, LibreOffice and Google Sheets take a
+cell that begins with `=`, `+`, `-`, `@` or a control character for a formula (OWASP, "CSV
+Injection"); one with an apostrophe before it is text.
 """
 
 from collections.abc import Iterable
@@ -12,11 +13,12 @@ _STARTERS = ("=", "+", "-", "@")
 
 
 def harmless_cell(cell: object) -> object:
-    r"""A cell that no spreadsheet takes for a formula; numbers, and texts that are numbers, stay as they are.
+    r"""A cell that no spreadsheet takes for a formula; numbers, and texts that are numbers, stay as
+    they are.
 
     >>> harmless_cell("=1+1"), harmless_cell("-anna"), harmless_cell("\tx"), harmless_cell("-1.5"), harmless_cell(-2)
     ("'=1+1", "'-anna", "'\tx", '-1.5', -2)
-    """
+    """  # noqa: W505
     return _APOSTROPHE + cell if isinstance(cell, str) and _is_risky(cell) else cell
 
 
@@ -35,7 +37,9 @@ def original_cell(cell: str) -> str:
 
 
 def _is_risky(text: str) -> bool:
-    """Also with apostrophes before it: else it could not be told from one that was made harmless."""
+    """Also with apostrophes before it: else it could not be told from one that was made
+    harmless.
+    """
     bare = text.lstrip(_APOSTROPHE)
     if not bare or not (bare.startswith(_STARTERS) or not bare[0].isprintable()):
         return False

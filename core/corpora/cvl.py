@@ -1,17 +1,19 @@
-"""The CVL Database 1.1, as it is downloaded: five or seven texts, one of them German, by each of 310 writers.
+"""The CVL Database 1.1, as it is downloaded: five or seven texts, one of them German, by each of
+310 writers.
 
     trainset/pages/0001-1.tif, 0001-1-cropped.tif       unit `page`: writer, text
     trainset/lines/0001/0001-1-0.tif                    unit `line`: writer, text, line
     trainset/words/0001/0001-1-0-0-Imagine.tif          unit `word`: writer, text, line, word, what it says
     testset/...                                         the same of other writers
 
-A page bears its text in print above the handwriting; of the cropped one only the handwriting is left. The corpus's own
-division is by writer: nobody in `testset` is in `trainset`. That suits the retrieval of unseen writers. To tell known
-writers apart, each must have pages in every part of the split: set `split.official: ignore`.
+A page bears its text in print above the handwriting; of the cropped one only the handwriting is
+left. The corpus's own division is by writer: nobody in `testset` is in `trainset`. That suits the
+retrieval of unseen writers. To tell known writers apart, each must have pages in every part of the
+split: set `split.official: ignore`.
 
-Source: Kleber, Fiel, Diem, Sablatnig, "CVL-DataBase: an off-line database for writer retrieval, writer identification
-and word spotting", ICDAR 2013; https://zenodo.org/record/1492267
-"""
+Source: Kleber, Fiel, Diem, Sablatnig, "CVL-DataBase: an off-line database for writer retrieval,
+writer identification and word spotting", ICDAR 2013; https://zenodo.org/record/1492267
+"""  # noqa: W505
 
 import itertools
 import re
@@ -51,12 +53,13 @@ class CvlCorpus:
     def index(self) -> CorpusIndex:
         """List the images in the natural order of their paths.
 
-        Of each page its cropped image is used, else the full one, whose print is to be cut off (unit `form`). Images
-        that are named or placed in another way are unusable; files that are no images are passed over.
+        Of each page its cropped image is used, else the full one, whose print is to be cut off
+        (unit `form`). Images that are named or placed in another way are unusable; files that are
+        no images are passed over.
 
         Raises:
-            CorpusError: if the folder is missing or of another layout, if there are no images of the unit, or if
-                fewer than two writers have images.
+            CorpusError: if the folder is missing or of another layout, if there are no images of
+                the unit, or if fewer than two writers have images.
         """
         root, unit = self._settings.root, self._settings.unit
         found = _find_images(root, unit) if root.is_dir() else _Found([], [], [])
@@ -93,7 +96,9 @@ class _Found:
 
 
 def _find_images(root: Path, unit: CvlUnit) -> _Found:
-    """Look for the images of one unit. Folders of other units are excluded unwalked: there are 99,000 words."""
+    """Look for the images of one unit. Folders of other units are excluded unwalked: there are
+    99,000 words.
+    """
     foreign = {root / part / folder: kind for part in _PARTS for folder, kind in _FOLDERS.items() if kind != unit}
     found = _Found([], [], [])
     for place in walk_pruned(root, foreign, found.unusable):
@@ -163,7 +168,9 @@ def _text_image(image: _Image) -> TextImage:
 
 
 def _written(word: str | None) -> str | None:
-    """The text in a file's name; nothing where it is empty, or was spoilt when the archive was unpacked."""
+    """The text in a file's name; nothing where it is empty, or was spoilt when the archive was
+    unpacked.
+    """
     if not word or any(unicodedata.category(letter) == "Cs" for letter in word):
         return None
     return unicodedata.normalize("NFC", word)

@@ -1,8 +1,9 @@
 """The Deutscher Handschriften-Datensatz: single place names in 37 hands, with an official division.
 
-The folder is the data set's own repository (https://github.com/nauman-riaz/DHSD, CC BY 4.0): `train.csv` and
-`test.csv` with the columns `file_name,text,writer_id`, and the images that they name. Each image is one word or
-name, 256 x 64 pixels; nothing says which names were written on one sheet, so there are no pages.
+The folder is the data set's own repository (https://github.com/nauman-riaz/DHSD, CC BY 4.0):
+`train.csv` and `test.csv` with the columns `file_name,text,writer_id`, and the images that they
+name. Each image is one word or name, 256 x 64 pixels; nothing says which names were written on one
+sheet, so there are no pages.
 """
 
 import csv
@@ -29,11 +30,12 @@ class DhsdCorpus:
     def index(self) -> CorpusIndex:
         """List the images of `train.csv`, then those of `test.csv`, in the order of the tables.
 
-        Rows of an image that is not there, or that an earlier row has, and rows that lack a cell are unusable; so
-        are images that neither table names.
+        Rows of an image that is not there, or that an earlier row has, and rows that lack a cell
+        are unusable; so are images that neither table names.
 
         Raises:
-            CorpusError: if the folder, a table or a column is missing, or fewer than two writers have images.
+            CorpusError: if the folder, a table or a column is missing, or fewer than two writers
+                have images.
         """
         if not self._root.is_dir():
             raise CorpusError(f"The DHSD folder must exist, but there is no folder {self._root}. {_FIX}")

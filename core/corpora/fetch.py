@@ -1,7 +1,8 @@
 """Fetch a published corpus, file by file, each checked against the published list of SHA-256 sums.
 
-The list itself is checked against a sum that stands in the code: what passes is what was published, whoever serves it.
-A fetch may be stopped at any time. Files that are there with the right sum are kept, so the next one goes on.
+The list itself is checked against a sum that stands in the code: what passes is what was published,
+whoever serves it. A fetch may be stopped at any time. Files that are there with the right sum are
+kept, so the next one goes on.
 """
 
 import hashlib
@@ -123,8 +124,9 @@ def fetch_corpus(
 ) -> FetchReport:
     """Fetch what is not there yet.
 
-    A file is written as `<name>.part`, checked, and renamed. One with a wrong sum is fetched once more. After as many
-    files in a row as there are threads for which the server could not be reached, the others are not tried.
+    A file is written as `<name>.part`, checked, and renamed. One with a wrong sum is fetched once
+    more. After as many files in a row as there are threads for which the server could not be
+    reached, the others are not tried.
 
     Args:
         corpus: what to fetch.
@@ -230,7 +232,9 @@ class _Fetching:
         )
 
     def _download(self, path: str, part: Path) -> str:
-        """Write what the server sends, from the start again where the connection breaks; returns its sum."""
+        """Write what the server sends, from the start again where the connection breaks; returns
+        its sum.
+        """
         fault = ""
         for attempt in range(self._settings.n_tries):
             if attempt and self._is_stopped.wait(self._settings.backoff_s * 2 ** (attempt - 1)):

@@ -33,14 +33,15 @@ class FolderCorpus:
         self._settings = settings
 
     def index(self) -> CorpusIndex:
-        """List the images, writer by writer and page by page, numbers in names in the order of their value.
+        """List the images, writer by writer and page by page, numbers in names in the order of
+        their value.
 
-        Hidden files and files that are no images are passed over. Folders without images, and images that lie
-        too high or too deep, are unusable.
+        Hidden files and files that are no images are passed over. Folders without images, and
+        images that lie too high or too deep, are unusable.
 
         Raises:
-            CorpusError: if the root is not a folder, holds the parts of a known corpus where writers should be, or
-                fewer than two writers have images.
+            CorpusError: if the root is not a folder, holds the parts of a known corpus where
+                writers should be, or fewer than two writers have images.
         """
         root = self._settings.root
         if not root.is_dir():

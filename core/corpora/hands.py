@@ -1,7 +1,8 @@
 """The embedded corpus: generated handwriting, any number of writers and pages, rendered once.
 
-It lets everything run without a download, and shows whether a sweep works. It is generated: the letters come from drawn
-skeletons and the writers from random habits, so a score on it is no evidence about real handwriting.
+It lets everything run without a download, and shows whether a sweep works. It is generated: the
+letters come from drawn skeletons and the writers from random habits, so a score on it is no
+evidence about real handwriting.
 """
 
 import hashlib
@@ -27,8 +28,11 @@ from core.handwriting.sheet_style import draw_style
 GENERATOR_VERSION = 2  # to be raised whenever the same settings would give other pixels or texts
 _MANIFEST = "manifest.json"
 _TROUBLES = {"paper", "edge", "skew", "columns", "tool", "last_line", "form"}
-"""Settings that make a page a sheet with everything that disturbs on it; a plain one without any."""
-# Scanner noise leaves nothing to repeat: this is twice as fast as OpenCV's choice, and the files are smaller.
+"""Settings that make a page a sheet with everything that disturbs on it; a plain one without
+any.
+"""
+# Scanner noise leaves nothing to repeat: this is twice as fast as OpenCV's choice, and the files
+# are smaller.
 _PNG_OPTIONS = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
@@ -39,8 +43,8 @@ _PNG_OPTIONS = (
 class HandsCorpus:
     """Generated handwriting, kept as PNG pages in `data_dir/hands/<key of the settings>/`.
 
-    The first `index` renders the pages, about 0.1 s each; later ones read a small manifest. Several processes may
-    call it at once: one renders, the others wait.
+    The first `index` renders the pages, about 0.1 s each; later ones read a small manifest. Several
+    processes may call it at once: one renders, the others wait.
     """
 
     def __init__(self, settings: HandsSettings, data_dir: Path) -> None:
@@ -93,7 +97,8 @@ class HandsCorpus:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         partial.mkdir()
-        # NumPy and OpenCV let go of the interpreter while they draw; memory is about 80 MB a thread.
+        # NumPy and OpenCV let go of the interpreter while they draw; memory is about 80 MB a
+        # thread.
         with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
             pages = pool.map(
                 lambda writer: _render_writer(self.settings, writer, partial), range(self.settings.n_writers)

@@ -1,4 +1,5 @@
-"""The IAM Handwriting Database 3.0, as it is downloaded: forms by some 650 writers who copied English prompts.
+"""The IAM Handwriting Database 3.0, as it is downloaded: forms by some 650 writers who copied
+English prompts.
 
     ascii/forms.txt, lines.txt, sentences.txt, words.txt      the tables; they may also lie in the root
     formsA-D/a01-000u.png, formsE-H, formsI-Z                 unit `form`
@@ -6,15 +7,16 @@
     sentences/a01/a01-000u/a01-000u-s00-00.png                unit `sentence`
     words/a01/a01-000u/a01-000u-00-00.png                     unit `word`
 
-Images may also lie flat in their folder, or in the root. Who wrote a form is said by `forms.txt` alone, under the full
-id of the form: `a01-000u` and `a01-000x` are the same prompt in two hands. A form is a page; a form's image bears the
-prompt in print above the handwriting, and a line for the name below it.
+Images may also lie flat in their folder, or in the root. Who wrote a form is said by `forms.txt`
+alone, under the full id of the form: `a01-000u` and `a01-000x` are the same prompt in two hands. A
+form is a page; a form's image bears the prompt in print above the handwriting, and a line for the
+name below it.
 
-Source: Marti, Bunke, "The IAM-database: an English sentence database for offline handwriting recognition", IJDAR 2002;
-https://fki.tic.heia-fr.ch/databases/iam-handwriting-database
+Source: Marti, Bunke, "The IAM-database: an English sentence database for offline handwriting
+recognition", IJDAR 2002; https://fki.tic.heia-fr.ch/databases/iam-handwriting-database
 
 Where the images of the IAM Handwriting Database lie, and what each shows by its name.
-"""
+"""  # noqa: W505
 
 import re
 from collections import Counter, defaultdict
@@ -59,7 +61,8 @@ class IamFiles:
         by_id: the file of each IAM id of the unit that was asked for, in natural order.
         other_units: of which there are images too.
         unusable: images that bear no name of IAM's.
-        not_chosen: images of other units (a folder of IAM's as a whole), and second files of one image.
+        not_chosen: images of other units (a folder of IAM's as a whole), and second files of one
+            image.
     """
 
     by_id: dict[str, Path]
@@ -113,14 +116,15 @@ class IamCorpus:
     def index(self) -> CorpusIndex:
         """List the images in the order of the unit's table.
 
-        Whoever downloads a part of IAM has a part of its forms: forms without any image are not chosen (one entry a
-        writer), and count in no amount. Unusable are faulty rows of the tables, rows without an image of forms that
-        have others (one entry a form), and images that the tables do not know. Hidden files and files that are no
-        images are passed over.
+        Whoever downloads a part of IAM has a part of its forms: forms without any image are not
+        chosen (one entry a writer), and count in no amount. Unusable are faulty rows of the tables,
+        rows without an image of forms that have others (one entry a form), and images that the
+        tables do not know. Hidden files and files that are no images are passed over.
 
         Raises:
-            CorpusError: if the folder is missing or of another layout, if a table is missing or damaged, if there are
-                no images of the unit, or if fewer than two writers have images.
+            CorpusError: if the folder is missing or of another layout, if a table is missing or
+                damaged, if there are no images of the unit, or if fewer than two writers have
+                images.
         """
         root, unit = self._settings.root, self._settings.unit
         forms = read_forms(_table(root, "forms"))

@@ -7,11 +7,12 @@
     sentences.txt   a01-000u-s00-00 0 ok 154 19 408 746 1661 89 A|MOVE|to|stop
                     part of a sentence on one line, number of the sentence, then as above
     words.txt       a01-000u-00-00 ok 154 408 768 27 51 AT A
-                    word, `ok|err`, grey level, (components, which the header names and the rows lack,) x y w h,
-                    grammatical tag, text
+                    word, `ok|err`, grey level, (components, which the header names and the rows
+                    lack,) x y w h, grammatical tag, text
 
-Lines that begin with `#` are comments; a `#` in a text is a word that was crossed out. Words of a text are divided by
-`|` and may hold blanks (`M Ps`). The headers write `er` for what the rows call `err`.
+Lines that begin with `#` are comments; a `#` in a text is a word that was crossed out. Words of a
+text are divided by `|` and may hold blanks (`M Ps`). The headers write `er` for what the rows call
+`err`.
 """
 
 import re
@@ -26,7 +27,9 @@ from core.errors import CorpusError
 PartUnit = Literal["line", "sentence", "word"]
 
 FORM_ID = r"[a-z]\d{2}-\d{3}[a-z]?"
-"""A prompt (`a01-000`) and, where several people wrote it, a letter for each (`u`, `x`, `a` to `f`)."""
+"""A prompt (`a01-000`) and, where several people wrote it, a letter for each (`u`, `x`, `a` to
+`f`).
+"""
 
 _NUMBER = r"\s+-?\d+"  # a word that could not be found has -1 for a place
 _TEXT = r"(?:\s+(?P<text>\S.*))?"

@@ -1,4 +1,6 @@
-"""Which image files lie below a folder, and which one counts where an image is there more than once."""
+"""Which image files lie below a folder, and which one counts where an image is there more than
+once.
+"""
 
 import os
 from collections import Counter
@@ -53,8 +55,8 @@ Key = TypeVar("Key", bound=Hashable)
 def walk_images(folder: Path, faults: list[Excluded] | None = None, documents: bool = False) -> Iterator[Path]:
     """The image files below a folder, however deep, in natural order, without hidden ones.
 
-    Links to folders are followed, each folder is walked once. An empty folder that is named like an image comes, too:
-    what should be a page is not lost.
+    Links to folders are followed, each folder is walked once. An empty folder that is named like an
+    image comes, too: what should be a page is not lost.
 
     Args:
         folder: where to begin.
@@ -85,7 +87,8 @@ def walk_images(folder: Path, faults: list[Excluded] | None = None, documents: b
 def count_other_files(index: CorpusIndex, at_most: int = 100_000) -> Counter[str]:
     """The files below a corpus's root that are neither used nor excluded, by suffix in lower case.
 
-    So every file is accounted for. A folder that is excluded as a whole stands for all that it holds.
+    So every file is accounted for. A folder that is excluded as a whole stands for all that it
+    holds.
 
     Args:
         index: the corpus, before anybody chooses among its writers.
@@ -156,7 +159,8 @@ def one_file_each(
         suffix: of the originals, such as `.png`.
 
     Returns:
-        The chosen file of each image, in the order in which the images were met; and the others, with the reason.
+        The chosen file of each image, in the order in which the images were met; and the others,
+        with the reason.
     """
     chosen: dict[Key, Path] = {}
     others: list[Excluded] = []

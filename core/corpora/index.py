@@ -36,11 +36,12 @@ class TextImage:
         image_id: unique in its corpus, the same on every machine.
         path: the image file.
         region: the part of the file that counts; `None` for all of it.
-        unit: `line` for one text line or word, `page` for an image whose lines are to be found first, `form` for a
-            page whose handwriting stands between a printed header and footer that are to be cut off, `auto` where the
-            ink must tell.
+        unit: `line` for one text line or word, `page` for an image whose lines are to be found
+            first, `form` for a page whose handwriting stands between a printed header and footer
+            that are to be cut off, `auto` where the ink must tell.
         writer_id: the label, a string (leading zeros are kept).
-        page_id: images with the same page never part at a split; `None` where the corpus has no pages.
+        page_id: images with the same page never part at a split; `None` where the corpus has no
+            pages.
         text_id: images with the same text, where known.
         text: the transcription, where known.
         official_split: the corpus's own division, where it has one.
@@ -72,7 +73,8 @@ class Excluded:
         path: of the file or folder.
         reason: what is wrong with it, or why it was not chosen.
         image_id: of the text image, where it is one of an index; `None` for what never became one.
-        writer_id: whose it would have been, where the corpus's tables tell that of what never became an image.
+        writer_id: whose it would have been, where the corpus's tables tell that of what never
+            became an image.
     """
 
     path: Path
@@ -91,9 +93,10 @@ class CorpusIndex:
         images: in a fixed order.
         generated: whether it is no real handwriting.
         unusable: what lies in the folder and could not become a text image.
-        amounts: how much each writer wrote, where the corpus's own tables say so: `{"forms": {"000": 59}}`.
-        not_chosen: what lies in the folder and was excluded on purpose, by the settings or because another file stands
-            for it; nothing is wrong with it.
+        amounts: how much each writer wrote, where the corpus's own tables say so: `{"forms":
+            {"000": 59}}`.
+        not_chosen: what lies in the folder and was excluded on purpose, by the settings or because
+            another file stands for it; nothing is wrong with it.
     """
 
     name: str
@@ -122,7 +125,8 @@ class Corpus(Protocol):
         """Read the layout.
 
         Raises:
-            CorpusError: if the folder is missing, of another layout, or holds fewer than two writers.
+            CorpusError: if the folder is missing, of another layout, or holds fewer than two
+                writers.
         """
         ...
 
@@ -138,7 +142,9 @@ class ExcludedWriter:
 
 @dataclass(frozen=True)
 class ExcludedPage:
-    """A page (or image, where the corpus has no pages) that is excluded of a writer who takes part."""
+    """A page (or image, where the corpus has no pages) that is excluded of a writer who takes
+    part.
+    """
 
     page_id: str
     writer_id: str
@@ -197,10 +203,12 @@ def natural_key(name: str) -> NaturalKey:
 
 
 def exclude_odd_names(index: CorpusIndex) -> CorpusIndex:
-    """Exclude the images whose names cannot be written down, and make the names of all that is excluded printable.
+    """Exclude the images whose names cannot be written down, and make the names of all that is
+    excluded printable.
 
-    Ids are written in one Unicode form (NFC): a name with an accent comes decomposed from one system and
-    composed from another, and is one name. Of two files that then have one id the first counts.
+    Ids are written in one Unicode form (NFC): a name with an accent comes decomposed from one
+    system and composed from another, and is one name. Of two files that then have one id the first
+    counts.
 
     Returns:
         The index, the same one where nothing is odd.

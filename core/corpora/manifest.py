@@ -4,9 +4,9 @@
     scans/1.png,ann,p1,letter,train
     scans/2.png,bob,,,test
 
-`path` starts at the table's folder. `page`, `text` and `split` are optional; a text is an id or the text itself.
-Commas, semicolons or tabs; UTF-8, with or without a byte order mark. A first line `sep=;`, as Excel
-writes it, says which.
+`path` starts at the table's folder. `page`, `text` and `split` are optional; a text is an id or the
+text itself. Commas, semicolons or tabs; UTF-8, with or without a byte order mark. A first line
+`sep=;`, as Excel writes it, says which.
 """
 
 import csv
@@ -39,13 +39,13 @@ class ManifestCorpus:
     def index(self) -> CorpusIndex:
         """List the images in the order of the table.
 
-        Rows without a path or a writer, of a file that is not there, or of one that an earlier row has, are set
-        aside with their line's number.
+        Rows without a path or a writer, of a file that is not there, or of one that an earlier row
+        has, are set aside with their line's number.
 
         Raises:
-            CorpusError: if the table is missing or no table, lacks a column or has an unknown one, names a part that
-                is neither train nor test, if at most half of its rows can be used, or if fewer than two writers have
-                images.
+            CorpusError: if the table is missing or no table, lacks a column or has an unknown one,
+                names a part that is neither train nor test, if at most half of its rows can be
+                used, or if fewer than two writers have images.
         """
         if not self._file.is_file():
             raise CorpusError(

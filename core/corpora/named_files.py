@@ -45,7 +45,9 @@ class Preset:
     copied: frozenset[str] = frozenset()
 
     def read(self, path: str, unit: Unit) -> "FileName | None":
-        """Read a path below the root, with `/` and without suffix; nothing if it is named in another way."""
+        """Read a path below the root, with `/` and without suffix; nothing if it is named in
+        another way.
+        """
         found = next(filter(None, (name.fullmatch(path) for name in self.names)), None)
         if found is None:
             return None
@@ -66,25 +68,26 @@ PRESETS = {
     # CERUG: Chinese and English pages of 105 writers (CERUG-CN, CERUG-EN, CERUG-MIXED). The writer,
     # then whatever follows the first `_`. Each file counts as a page. Where two files are halves of
     # one sheet, say so with `corpus.layout: pattern`, or a split by page divides the sheet.
-    # Source: He, Wiering, Schomaker, "Junction detection in handwritten documents and its application
-    # to writer identification", Pattern Recognition 48, 2015.
+    # Source: He, Wiering, Schomaker, "Junction detection in handwritten documents and its
+    # application to writer identification", Pattern Recognition 48, 2015.
     "cerug": Preset("Writer0101_01.png", ".png", (_in_any_folder(r"(?P<writer>[^_/-]+)_[^/]+"),)),
-    # The CSAFE Handwriting Database: 90 writers (later more); session, prompt, repetition. The prompts
-    # are the London Letter (`pLND`), a phrase (`pPHR`) and a passage of the Wizard of Oz (`pWOZ`):
-    # everybody wrote the same ones, nine times each. A scan is a page; the prompt is its text.
-    # Source: Crawford, Ray, Carriquiry, "A database of handwriting samples for applications in forensic
-    # statistics", Data in Brief 28, 2020; https://forensicstats.org/handwritingdatabase/
+    # The CSAFE Handwriting Database: 90 writers (later more); session, prompt, repetition. The
+    # prompts are the London Letter (`pLND`), a phrase (`pPHR`) and a passage of the Wizard of Oz
+    # (`pWOZ`): everybody wrote the same ones, nine times each. A scan is a page; the prompt is its
+    # text. Source: Crawford, Ray, Carriquiry, "A database of handwriting samples for applications
+    # in forensic statistics", Data in Brief 28, 2020;
+    # https://forensicstats.org/handwritingdatabase/
     "csafe": Preset(
         "w0009_s01_pWOZ_r01.png",
         ".png",
         (_in_any_folder(r"(?P<writer>w\d{4})_s\d{2}_(?P<text>p[A-Z]{3})_r\d{2}"),),
     ),
-    # Firemaker: four pages each by 250 writers, in Dutch, at 300 dpi: `00101-1.tif` (writer, page), or
-    # `p1/00101.tif` where each page lies in a folder of its own. Pages 1 to 3 were copied (in the
-    # natural hand, in capitals, and in an attempt to write like somebody else), page 4 is in the
-    # writer's own words about a cartoon. Usual in the field is page 1 against page 4;
-    # `writers.exclude_pages` excludes the other two. What follows a second `-` tells the parts of one
-    # page apart.
+    # Firemaker: four pages each by 250 writers, in Dutch, at 300 dpi: `00101-1.tif` (writer, page),
+    # or `p1/00101.tif` where each page lies in a folder of its own. Pages 1 to 3 were copied (in
+    # the natural hand, in capitals, and in an attempt to write like somebody else), page 4 is in
+    # the writer's own words about a cartoon. Usual in the field is page 1 against page 4;
+    # `writers.exclude_pages` excludes the other two. What follows a second `-` tells the parts of
+    # one page apart.
     # Source: Bulacu, Schomaker, Vuurpijl, "Writer identification using edge-based directional
     # features", ICDAR 2003; https://zenodo.org/record/1194612
     "firemaker": Preset(
@@ -100,22 +103,25 @@ PRESETS = {
     # documents: writer, image. Up to five pages a writer, and many writers with one page only: set
     # `split.too_few_pages: leave_out`. For books, the organisers take consecutive pages of one
     # homogeneous part to be by one hand.
-    # Source: Christlein, Nicolaou, Seuret, Stutzmann, Maier, "ICDAR 2019 Competition on Image Retrieval
-    # for Historical Handwritten Documents"; https://clamm.irht.cnrs.fr/icdar2019-hdrc-ir/data-set
+    # Source: Christlein, Nicolaou, Seuret, Stutzmann, Maier, "ICDAR 2019 Competition on Image
+    # Retrieval for Historical Handwritten Documents";
+    # https://clamm.irht.cnrs.fr/icdar2019-hdrc-ir/data-set
     "hisir19": Preset("0001_0001.jpg", ".jpg", (_in_any_folder(r"(?P<writer>\d{4,})_\d+"),)),
     # The data of the ICDAR 2013 competition on writer identification, bilevel: writer, text. All
-    # writers copied the same four texts, two in Greek and two in English: the number is page and text.
-    # Source: Louloudis, Gatos, Stamatopoulos, Papandreou, "ICDAR 2013 Competition on Writer
+    # writers copied the same four texts, two in Greek and two in English: the number is page and
+    # text. Source: Louloudis, Gatos, Stamatopoulos, Papandreou, "ICDAR 2013 Competition on Writer
     # Identification".
     "icdar2013": Preset("001_1.tif", ".tif", (_in_any_folder(r"(?P<writer>\d{3})_(?P<text>\d)"),)),
-    # ICDAR 2017 Historical-WI: historical letters and documents of the 13th to 20th century: writer,
-    # image. The images come in colour (`.jpg`) and bilevel (`.png`), under the same names: where both
-    # lie below the root, the ones in colour are used. Nobody copied a text: texts are unknown.
-    # Source: Fiel et al., "ICDAR2017 Competition on Historical Document Writer Identification
-    # (Historical-WI)"; https://zenodo.org/record/1324999
+    # ICDAR 2017 Historical-WI: historical letters and documents of the 13th to 20th century:
+    # writer, image. The images come in colour (`.jpg`) and bilevel (`.png`), under the same names:
+    # where both lie below the root, the ones in colour are used. Nobody copied a text: texts are
+    # unknown. Source: Fiel et al., "ICDAR2017 Competition on Historical Document Writer
+    # Identification (Historical-WI)"; https://zenodo.org/record/1324999
     "icdar2017": Preset("0001-IMG_MAX_0001.jpg", ".jpg", (_in_any_folder(r"(?P<writer>\d+)-IMG_MAX_\d+"),)),
 }
-"""The corpora whose names are known, by `corpus.layout`. A file is a page, unless `corpus.unit` says otherwise."""
+"""The corpora whose names are known, by `corpus.layout`. A file is a page, unless `corpus.unit`
+says otherwise.
+"""
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,8 @@ class PresetCorpus:
         """List the images.
 
         Raises:
-            CorpusError: if the folder is missing or of another layout, or holds fewer than two writers.
+            CorpusError: if the folder is missing or of another layout, or holds fewer than two
+                writers.
         """
         layout, unit = self._settings.layout, self._settings.unit
         preset = PRESETS[layout]
@@ -166,12 +173,12 @@ class PatternCorpus:
     def index(self) -> CorpusIndex:
         """List the images.
 
-        Without a group `page` each file is a page of its own; but a line whose page the pattern does
-        not tell has none, and the split is then by image.
+        Without a group `page` each file is a page of its own; but a line whose page the pattern
+        does not tell has none, and the split is then by image.
 
         Raises:
-            CorpusError: if the folder is missing, if at most half of its images fit the pattern, or if
-                fewer than two writers have images.
+            CorpusError: if the folder is missing, if at most half of its images fit the pattern, or
+                if fewer than two writers have images.
         """
         example = f"the pattern {self._settings.pattern!r} says (path below the root, no suffix)"
         return _index(self._settings.root, "pattern", example, ".tif", self._read, documents=True)
@@ -198,8 +205,8 @@ class PatternCorpus:
 def page_of(writer_id: str, page: str | None, image_id: str, unit: Unit) -> str | None:
     """The page id of an image, where a page may be told or not.
 
-    Pages of different writers may be numbered alike, so the writer is part of it. An image without a
-    page is one itself, unless it is a line: which lines stand on one page is then unknown.
+    Pages of different writers may be numbered alike, so the writer is part of it. An image without
+    a page is one itself, unless it is a line: which lines stand on one page is then unknown.
     """
     if page:
         return f"{writer_id}/{page}"
@@ -233,12 +240,12 @@ def _index(
 ) -> CorpusIndex:
     """List the images below a folder, in natural order. None is opened.
 
-    Hidden files and files that are no images are passed over. Images that another copy stands for are
-    not chosen, and those that are named in another way are unusable.
+    Hidden files and files that are no images are passed over. Images that another copy stands for
+    are not chosen, and those that are named in another way are unusable.
 
     Raises:
-        CorpusError: if the root is no folder, if at most half of its images are named like that, or if
-            fewer than two writers have images.
+        CorpusError: if the root is no folder, if at most half of its images are named like that, or
+            if fewer than two writers have images.
     """
     faults: list[Excluded] = []
     files = list(walk_images(root, faults, documents))

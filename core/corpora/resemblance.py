@@ -1,4 +1,6 @@
-"""What a folder holds, and which known layout it looks like: for errors that say what to write instead."""
+"""What a folder holds, and which known layout it looks like: for errors that say what to write
+instead.
+"""
 
 import csv
 import os
@@ -23,7 +25,8 @@ class Resemblance:
     Attributes:
         layout: as `corpus.layout` names it.
         title: as people name it.
-        root: what `corpus.root` would have to be; for a manifest, what `corpus.file` would have to be.
+        root: what `corpus.root` would have to be; for a manifest, what `corpus.file` would have to
+            be.
     """
 
     layout: str
@@ -37,7 +40,8 @@ class Resemblance:
         return f"set `corpus.layout: {self.layout}` and `corpus.{key}: {self.root}`"
 
 
-# By the name without its suffix. The first that fits more than half of the images counts: exact ones come first.
+# By the name without its suffix. The first that fits more than half of the images counts: exact
+# ones come first.
 _NAMES = (
     ("csafe", "the CSAFE Handwriting Database", re.compile(r"w\d{4}_s\d\d_p[A-Z]{3}_r\d\d")),
     ("icdar2017", "ICDAR 2017 Historical-WI", re.compile(r"\d+-IMG_MAX_\d+")),
@@ -94,9 +98,9 @@ def resemblance_hint(layout: str, root: Path) -> str:
 def resembling_layout(root: Path) -> Resemblance | None:
     """The layout that a folder looks like, or nothing.
 
-    Folders and tables that only one corpus has are looked at first (also one level deeper, as archives are often
-    unpacked into a folder of their own, and up to two levels above, as a root may be set to a part of the corpus), then
-    the names of the images.
+    Folders and tables that only one corpus has are looked at first (also one level deeper, as
+    archives are often unpacked into a folder of their own, and up to two levels above, as a root
+    may be set to a part of the corpus), then the names of the images.
     """
     if root.is_file() and root.suffix.lower() == ".csv":
         return _manifest(root)

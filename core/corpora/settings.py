@@ -15,8 +15,8 @@ class UnusableSettings(Settings):
     """What to do about images that cannot be used."""
 
     max_share: float = Field(default=0.05, ge=0.0, le=1.0)
-    """The share of a corpus's images that may be unusable; beyond it nothing is trained. In a small corpus up to three
-    may be, but not more than half of it; with 0 not a single one."""
+    """The share of a corpus's images that may be unusable; beyond it nothing is trained. In a small
+    corpus up to three may be, but not more than half of it; with 0 not a single one."""
 
 
 class TopWriters(Settings):
@@ -26,15 +26,18 @@ class TopWriters(Settings):
     """How many writers."""
 
     by: Literal["forms", "sentences", "lines", "ink"] = "forms"
-    """Most of what: pages, sentences, text lines (as the corpus's own tables count them; pages and lines are counted
-    as they lie there where it has no tables), or ink pixels of its text lines at ink.height_px."""
+    """Most of what: pages, sentences, text lines (as the corpus's own tables count them; pages and
+    lines are counted as they lie there where it has no tables), or ink pixels of its text lines at
+    ink.height_px."""
 
     ties: Literal["id"] = "id"
     """Who comes first among equals: the lower id."""
 
 
 class WriterSettings(Settings):
-    """Which writers and pages of the corpus take part; all of them unless something is said here."""
+    """Which writers and pages of the corpus take part; all of them unless something is said
+    here.
+    """
 
     include: IdList | None = None
     """Only these writers: their ids in quotes, or a file with one id a line."""
@@ -43,10 +46,14 @@ class WriterSettings(Settings):
     """Not these writers: their ids in quotes, or a file with one id a line."""
 
     include_pages: IdList | None = None
-    """Only these pages (images, where the corpus has no pages): their ids in quotes, or a file with one id a line."""
+    """Only these pages (images, where the corpus has no pages): their ids in quotes, or a file with
+    one id a line.
+    """
 
     exclude_pages: IdList | None = None
-    """Not these pages (images, where the corpus has no pages): their ids in quotes, or a file with one id a line."""
+    """Not these pages (images, where the corpus has no pages): their ids in quotes, or a file with
+    one id a line.
+    """
 
     min_pages: int = Field(default=1, ge=1)
     """Writers with fewer pages are excluded (images, where the corpus has no pages)."""
@@ -84,8 +91,9 @@ class FolderSettings(Settings):
     root: Path
     """The folder with one sub-folder a writer."""
     unit: Unit = "auto"
-    """What one file holds: `line` (one text line or word), `page` (its lines are found first), or `auto`: files
-    directly in a writer's folder are looked at, files in a page's sub-folder are lines."""
+    """What one file holds: `line` (one text line or word), `page` (its lines are found first), or
+    `auto`: files directly in a writer's folder are looked at, files in a page's sub-folder are
+    lines."""
 
     def __init__(self, root: str | Path | None = None, **keys: object) -> None:
         """Take the folder, in Python also without its name: `Folder("scans")`."""
@@ -95,7 +103,9 @@ class FolderSettings(Settings):
 
 
 class HandsSettings(Settings):
-    """How much handwriting to generate. The pages of a writer do not depend on how many writers there are."""
+    """How much handwriting to generate. The pages of a writer do not depend on how many writers
+    there are.
+    """
 
     layout: Literal["hands"] = "hands"
     """Generated handwriting."""
@@ -112,10 +122,12 @@ class HandsSettings(Settings):
     paper: Paper = "plain"
     """The paper: `plain`, `ruled`, `squared` or `dotted`."""
     edge: Edge = "none"
-    """What the scanner shows around the sheet: the `shadow` of a fold, a dark `band`, black `corners`,
-    `punch_holes`, or `none`."""
+    """What the scanner shows around the sheet: the `shadow` of a fold, a dark `band`, black
+    `corners`, `punch_holes`, or `none`."""
     skew: Skew = "none"
-    """How lines lie: `none` (level), `turn` (the sheet), `slope` (all lines), `fan` (unlike each other), `curve`."""
+    """How lines lie: `none` (level), `turn` (the sheet), `slope` (all lines), `fan` (unlike each
+    other), `curve`.
+    """
     columns: int = Field(default=1, ge=1, le=3)
     """Columns of text, side by side, of n_lines each."""
     tool: Tool = "pen"
@@ -137,11 +149,11 @@ class IamSettings(Settings):
     root: Path = Path("data/iam")
     """The folder that holds ascii (the tables) and the folders with images."""
     unit: IamUnit = "sentence"
-    """What one image shows: `form` (a page; the handwriting is cut out between its printed parts), `line`, `sentence`
-    (the part of a sentence that stands on one line), or `word`."""
+    """What one image shows: `form` (a page; the handwriting is cut out between its printed parts),
+    `line`, `sentence` (the part of a sentence that stands on one line), or `word`."""
     segmentation: Literal["all", "ok"] = "all"
-    """`ok` excludes lines, sentences and words that IAM's own division got wrong (`err` in its tables); forms have
-    no such mark."""
+    """`ok` excludes lines, sentences and words that IAM's own division got wrong (`err` in its
+    tables); forms have no such mark."""
 
 
 class ManifestSettings(Settings):
@@ -150,19 +162,25 @@ class ManifestSettings(Settings):
     layout: Literal["manifest"] = "manifest"
     """A table of images."""
     file: Path
-    """The table, a CSV file with the columns `path, writer[, page, text, split]`; paths start at its folder."""
+    """The table, a CSV file with the columns `path, writer[, page, text, split]`; paths start at
+    its folder.
+    """
     unit: Unit = "auto"
     """What one image file holds: `line`, `page`, or `auto`: the ink tells."""
 
 
 class NamedFilesSettings(Settings):
-    """Where the images of a corpus lie whose file names say everything; see `core.corpora.named_files`."""
+    """Where the images of a corpus lie whose file names say everything; see
+    `core.corpora.named_files`.
+    """
 
     layout: str
     root: Path
     """The folder with the images; sub-folders are looked into."""
     unit: Unit = "page"
-    """What one file holds: `page` (its lines are found first), or `line` for files that were cut before."""
+    """What one file holds: `page` (its lines are found first), or `line` for files that were cut
+    before.
+    """
 
 
 class CerugSettings(NamedFilesSettings):
@@ -171,7 +189,9 @@ class CerugSettings(NamedFilesSettings):
     layout: Literal["cerug"] = "cerug"
     """CERUG."""
     root: Path
-    """The folder with the images of one of its parts, such as CERUG-EN; sub-folders are looked into."""
+    """The folder with the images of one of its parts, such as CERUG-EN; sub-folders are looked
+    into.
+    """
 
 
 class CsafeSettings(NamedFilesSettings):
@@ -196,7 +216,9 @@ class Hisir19Settings(NamedFilesSettings):
     layout: Literal["hisir19"] = "hisir19"
     """The data of the ICDAR 2019 competition on image retrieval (HisIR19)."""
     root: Path
-    """The folder with the images of one part, validation or test: the parts may number other people alike."""
+    """The folder with the images of one part, validation or test: the parts may number other people
+    alike.
+    """
 
 
 class Icdar2013Settings(NamedFilesSettings):
@@ -212,7 +234,9 @@ class Icdar2017Settings(NamedFilesSettings):
     layout: Literal["icdar2017"] = "icdar2017"
     """ICDAR 2017 Historical-WI."""
     root: Path
-    """The folder with the images of one part, training or test: the parts may number other people alike."""
+    """The folder with the images of one part, training or test: the parts may number other people
+    alike.
+    """
 
 
 _GROUPS = ("writer", "page", "line", "text", "split")
@@ -228,10 +252,12 @@ class PatternSettings(Settings):
     """The folder with the images; sub-folders are looked into."""
     pattern: str
     r"""A regular expression for the path below the root without its suffix, such as
-    `(?P<writer>\d+)_(?P<page>\d+)`. Its named groups are `writer`, and where there are any `page`, `line`, `text` and
-    `split`."""
+    `(?P<writer>\d+)_(?P<page>\d+)`. Its named groups are `writer`, and where there are any `page`,
+    `line`, `text` and `split`."""
     unit: Unit = "auto"
-    """One file is: `line`, `page`, or `auto`: lines where the pattern has a group `line`, else the ink tells."""
+    """One file is: `line`, `page`, or `auto`: lines where the pattern has a group `line`, else the
+    ink tells.
+    """
 
     @field_validator("pattern")
     @classmethod

@@ -1,7 +1,8 @@
 """Which writers and pages of a corpus take part, by a rule that can be stated.
 
-The steps, in this order: writers by name, pages by name, writers with enough pages, writers with most
-of something. Names come from lists: in the experiment file itself, or in a text file, one id a line.
+The steps, in this order: writers by name, pages by name, writers with enough pages, writers with
+most of something. Names come from lists: in the experiment file itself, or in a text file, one id a
+line.
 """
 
 from collections import Counter
@@ -34,8 +35,8 @@ class ChosenCorpus:
     """A corpus, and what of it takes part.
 
     Attributes:
-        index: those who take part; all other images are in its `not_chosen`, with reasons, and so is what is missing of
-            writers who take no part.
+        index: those who take part; all other images are in its `not_chosen`, with reasons, and so
+            is what is missing of writers who take no part.
         choice: the rule, and what it excluded; `None` where there is no rule.
     """
 
@@ -52,8 +53,9 @@ def choose_writers(index: CorpusIndex, settings: WriterSettings, count_ink: Coun
         count_ink: called at most once, with those whom all other rules leave.
 
     Raises:
-        CorpusError: if a list cannot be read or names somebody unknown, if the rule needs counts that the corpus does
-            not give, or if it leaves fewer than two writers, or fewer than it asks for.
+        CorpusError: if a list cannot be read or names somebody unknown, if the rule needs counts
+            that the corpus does not give, or if it leaves fewer than two writers, or fewer than it
+            asks for.
     """
     if settings == WriterSettings():
         return ChosenCorpus(index, None)
@@ -126,7 +128,9 @@ class _Choosing:
         )
 
     def _divide_unusable(self, kept: set[str]) -> tuple[tuple[Excluded, ...], tuple[Excluded, ...]]:
-        """What is unusable of those who take part, or of nobody known; and of others, whose lack harms nobody."""
+        """What is unusable of those who take part, or of nobody known; and of others, whose lack
+        harms nobody.
+        """
         wanted: list[Excluded] = []
         beside: list[Excluded] = []
         for entry in self.index.unusable:
@@ -174,7 +178,9 @@ def _pages_by_name(choosing: _Choosing, settings: WriterSettings) -> None:
 
 
 def _with_enough_pages(choosing: _Choosing, min_pages: int) -> None:
-    """Those without any page are excluded also where nobody asked for a minimum: their pages were."""
+    """Those without any page are excluded also where nobody asked for a minimum: their pages
+    were.
+    """
     unit = choosing.unit
     counts = choosing.n_pages(choosing.kept())
     few = {
@@ -241,7 +247,8 @@ def read_ids(ids: IdList, key: str, error: type[WhosehandError]) -> tuple[str, .
         error: what to raise.
 
     Raises:
-        WhosehandError: of the kind asked for, if the file cannot be read, an id is there twice, or there is none.
+        WhosehandError: of the kind asked for, if the file cannot be read, an id is there twice, or
+            there is none.
     """
     if isinstance(ids, Path):
         place, named = f"{key}: {ids}", _read(ids, key, error)
@@ -270,7 +277,8 @@ def check_known(ids: Sequence[str], known: Collection[str], key: str, what: str,
         error: what to raise.
 
     Raises:
-        WhosehandError: of the kind asked for; it names the unknown ids with those that are nearest to them.
+        WhosehandError: of the kind asked for; it names the unknown ids with those that are nearest
+            to them.
     """
     unknown = [text for text in ids if text not in known]
     if unknown:

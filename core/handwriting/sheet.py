@@ -125,7 +125,9 @@ def _room(style: SheetStyle, height: int) -> tuple[int, int, int]:
 def _write(
     writer: Writer, hand: Penmanship, unit: float, n_lines: int, style: SheetStyle, generator: np.random.Generator
 ) -> tuple[list[LaidLine], list[FloatArray], NDArray[np.intp]]:
-    """The lines of all columns, the pen's paths from the first baseline on, and the line of each."""
+    """The lines of all columns, the pen's paths from the first baseline on, and the line of
+    each.
+    """
     words = compose(generator)
     width_px = (SHEET_PX[1] - 2 * _MARGIN_PX - (style.columns - 1) * _GUTTER_PX) / style.columns
     laid: list[LaidLine] = []

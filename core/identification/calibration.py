@@ -45,8 +45,8 @@ class UnknownWriterTest:
             them cannot hold less than 1 / (n + 1).
         false_reject_rate: the share of the known writers' validation images whose writer is called
             unknown.
-        is_used: whether the model may answer that nobody known wrote an image. It may not where that
-            would reject too many images by known writers.
+        is_used: whether the model may answer that nobody known wrote an image. It may not where
+            that would reject too many images by known writers.
     """
 
     method: UnknownWriterMethod
@@ -110,8 +110,8 @@ def calibrate(
         unknown_writers: (n_unknown_writers, n_writers), mean log-probabilities of images or pages
             by writers that took no part; `None` where there are none: then each item is asked again
             without its own writer.
-        max_false_reject_rate: share of the known writers' items that may be called unknown; beyond it
-            the threshold is kept, but not used.
+        max_false_reject_rate: share of the known writers' items that may be called unknown; beyond
+            it the threshold is kept, but not used.
 
     Raises:
         ValueError: if there is no item.

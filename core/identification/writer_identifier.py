@@ -46,7 +46,8 @@ class WriterIdentifier:
         Args:
             network: a `.keras` file.
             record: the folder that holds `whosehand.json`.
-            runs_own_code: whether a module of the user's own that lies beside the record may be imported.
+            runs_own_code: whether a module of the user's own that lies beside the record may be
+                imported.
 
         Raises:
             RegistryError: if one of them is missing or damaged.

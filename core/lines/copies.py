@@ -1,7 +1,7 @@
 """Files of a corpus that are byte for byte the same: one of them counts.
 
-People copy folders, link them, and scan into two places. A page that is there twice is trained on in
-one copy and tested on in the other, and a linked folder is another writer with the same hand.
+People copy folders, link them, and scan into two places. A page that is there twice is trained on
+in one copy and tested on in the other, and a linked folder is another writer with the same hand.
 """
 
 from collections import defaultdict

@@ -1,4 +1,6 @@
-"""Which content each image file has: its SHA-256, kept as long as the file's status stays as it is."""
+"""Which content each image file has: its SHA-256, kept as long as the file's status stays as it
+is.
+"""
 
 import hashlib
 import json

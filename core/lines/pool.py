@@ -165,7 +165,9 @@ class Segment:
             self.commit()
 
     def commit(self) -> None:
-        """Bring the lines to the disk, then the journal's rows: in this order, so that no row lies."""
+        """Bring the lines to the disk, then the journal's rows: in this order, so that no row
+        lies.
+        """
         if self._pack is None or not self._waiting:
             return
         os.fsync(self._pack.fileno())

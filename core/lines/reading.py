@@ -1,4 +1,5 @@
-"""Image files to lines in the pool: what is there is used, the rest is read, by one process at once.
+"""Image files to lines in the pool: what is there is used, the rest is read, by one process at
+once.
 
 Files are read in as many threads as there are cores, never too much of them in memory at once.
 Threads and not processes: decoding, NumPy and OpenCV release the interpreter's lock for most of the

@@ -188,7 +188,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Normalise by the batch (and update the running statistics), or by the running statistics."""
+        """Normalise by the batch (and update the running statistics), or by the running
+        statistics.
+        """
         running = (self.moving_mean.value, self.moving_variance.value)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,

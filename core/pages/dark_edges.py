@@ -17,7 +17,7 @@ _WIDEST_STROKE = 7
 _BLACK, _GREY = 0.5, 0.86
 """Of the paper's grey: darker is no paper anywhere at the edge, or in a band along a side."""
 _BAND_SHARE, _BAND_LENGTH = 0.1, 0.08
-"""A grey band's most width over the image's, and its least length over that of the side."""
+"""A grey band's most width over the image's longer side, and its least length over that of its side."""  # noqa: W505
 _STROKE, _MOST_STROKES = 0.75, 0.01
 """A band with writing on it, which is darker than the band, is paper in the shade."""
 _HOLE_PX = (6, 26)
@@ -81,10 +81,32 @@ def _grey_bands(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
     pad = _WIDEST_STROKE
     padded = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)  # thin bands count too
     bare = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[pad:-pad, pad:-pad]
+    filled = np.array(bare)
+    for turns in (*range(4), *range(4)):  # once more for the corners, whose neighbours are known then
+        # Each side in turn is the left one; the views write through.
+        turned, target, known = (np.rot90(image, turns) for image in (np.asarray(bare), bands, filled))
+        n_wide = max(2, round(min(_BAND_SHARE * max(turned.shape), 0.25 * turned.shape[1])))
+        inside = np.median(known[:, n_wide + 2 : 2 * n_wide + 2], axis=1)
+        paper = cv2.blur(inside[:, None].astype(np.float32), (1, 31), borderType=cv2.BORDER_REPLICATE)
+        dark = turned[:, :n_wide] < _GREY * np.asarray(paper).reshape(-1, 1)
+        unbroken = np.cumprod(dark, axis=1, dtype=np.uint8)  # without a break from the side on
+        length = np.ones((max(3, round(_BAND_LENGTH * len(unbroken))), 1), np.uint8)
+        is_long = cv2.morphologyEx(unbroken[:, :1], cv2.MORPH_OPEN, length, borderValue=0)
+        reach = (unbroken * np.asarray(is_long)) > 0
+        strokes = np.rot90(small, turns)[:, :n_wide] < _STROKE * turned[:, :n_wide]
+        if reach.any() and strokes[reach].mean() <= _MOST_STROKES:
+            target[:, :n_wide] |= reach
+            known[:, :n_wide][reach] = np.uint8(np.median(inside))
+    return bands
+    # The closing takes strokes out and leaves paper and what is wide.
+    kernel = np.ones((_WIDEST_STROKE, _WIDEST_STROKE), np.uint8)
+    pad = _WIDEST_STROKE
+    padded = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)  # thin bands count too
+    bare = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[pad:-pad, pad:-pad]
     for turns in range(4):
         # Each side in turn is the left one; the views write through.
         turned, target = np.rot90(np.asarray(bare), turns), np.rot90(bands, turns)
-        n_wide = max(2, round(_BAND_SHARE * turned.shape[1]))
+        n_wide = max(2, round(min(_BAND_SHARE * max(turned.shape), 0.25 * turned.shape[1])))
         inside = turned[:, n_wide + 2 : 2 * n_wide + 2].astype(np.float32)
         paper = cv2.blur(
             np.median(inside, axis=1)[:, None].astype(np.float32), (1, 31), borderType=cv2.BORDER_REPLICATE

@@ -83,7 +83,8 @@ class Page:
         return self.path if self.frame is None else self.path.with_name(f"{self.path.name}#{self.frame}")
 
     def file(self, folder: Path) -> Path:
-        """A file that holds this page alone and that anybody can open: its own, or one written into a folder.
+        """A file that holds this page alone and that anybody can open: its own, or one written into
+        a folder.
 
         Raises:
             ImageError: if it has to be written and cannot be read.
@@ -96,7 +97,9 @@ class Page:
 
 
 def list_pages(path: Path) -> tuple[Page, ...]:
-    """The pages of a file, without thumbnails; one where it cannot be opened, for reading it tells why."""
+    """The pages of a file, without thumbnails; one where it cannot be opened, for reading it tells
+    why.
+    """
     return tuple(Page(path, number) for number in number_frames(path)) or (Page(path),)
 
 

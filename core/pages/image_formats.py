@@ -1,12 +1,13 @@
-"""How an image file is opened: the one place of the project that does, and the list of what it may be.
+"""How an image file is opened: the one place of the project that does, and the list of what it may
+be.
 
-An image comes from anybody, and Pillow knows formats that are programs: a file that begins with `%!PS`
-goes to Ghostscript, whatever its name. So every opening names the raster formats that are allowed, and
-looks at the size before anything is decoded.
+An image comes from anybody, and Pillow knows formats that are programs: a file that begins with
+`%!PS` goes to Ghostscript, whatever its name. So every opening names the raster formats that are
+allowed, and looks at the size before anything is decoded.
 
 Of a TIFF, a HEIF file and a PDF each frame is a page, but for thumbnails, which some scanners and
-cameras put beside the page. Of an animation (GIF, WebP, PNG) and of a camera's multi-picture JPEG the
-first frame counts: the others show the same.
+cameras put beside the page. Of an animation (GIF, WebP, PNG) and of a camera's multi-picture JPEG
+the first frame counts: the others show the same.
 """
 
 import struct
@@ -35,8 +36,8 @@ MAX_FRAMES = 2000
 PDF_DPI = 300
 _MAX_DRAFT = 8  # the largest reduction that a JPEG's own blocks give
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# What a picture needs of a PNG, and its rotation. Comments, colour profiles, dates and animations stay
-# behind: they may be damaged, or blow up to gigabytes, and say nothing of the handwriting.
+# What a picture needs of a PNG, and its rotation. Comments, colour profiles, dates and animations
+# stay behind: they may be damaged, or blow up to gigabytes, and say nothing of the handwriting.
 _PNG_CRITICAL, _PNG_KEPT = (b"IHDR", b"PLTE", b"IDAT", b"IEND"), (b"tRNS", b"eXIf")
 _REDUCED, _MASK = 1, 4  # bits of TIFF's NewSubfileType
 _NEW_SUBFILE_TYPE = 254
@@ -110,14 +111,14 @@ def open_image(
         source: the file, or its content.
         name: of the image in errors.
         frame: its number, from 1; without it the first that is a page.
-        max_pixels: a JPEG with more is decoded at a half, a quarter or an eighth of its size; any other
-            image with more is refused before it is decoded.
-        reads_documents: whether a PDF or a HEIF file may be opened: their decoders are large, and are
-            kept away from what strangers send.
+        max_pixels: a JPEG with more is decoded at a half, a quarter or an eighth of its size; any
+            other image with more is refused before it is decoded.
+        reads_documents: whether a PDF or a HEIF file may be opened: their decoders are large, and
+            are kept away from what strangers send.
 
     Raises:
-        ImageError: if the file is missing, empty, damaged, in no known format or too large, has no such
-            frame, or has too many.
+        ImageError: if the file is missing, empty, damaged, in no known format or too large, has no
+            such frame, or has too many.
     """
     with _errors_of(name):
         kind = _kind(source)
@@ -217,7 +218,9 @@ def _raster_frames(image: Image.Image, name: str) -> tuple[Frame, ...]:
 
 
 def _is_small(width: float, height: float) -> bool:
-    """Whether a frame is the largest one's thumbnail: much smaller, in the same shape, but for rounding."""
+    """Whether a frame is the largest one's thumbnail: much smaller, in the same shape, but for
+    rounding.
+    """
     return max(width, height) <= _THUMBNAIL_SIDE and abs(width - height) <= 0.1 * max(width, height)
 
 

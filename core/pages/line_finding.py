@@ -54,7 +54,9 @@ class FoundLine:
         return self.cut_level(page)[0]
 
     def cut_level(self, page: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
-        """Like `cut_from`, and which row of `region` the first row is, in the middle of the line."""
+        """Like `cut_from`, and which row of `region` the first row is, in the middle of the
+        line.
+        """
         bottom, right = self.region.top + self.region.height, self.region.left + self.region.width
         cut = page[self.region.top : bottom, self.region.left : right]
         if self.is_foreign.any():

@@ -1,7 +1,7 @@
 """Columns of text that stand side by side.
 
-Between two columns there is a corridor from the first line to the last that hardly any word crosses.
-Gaps between words are as wide, but do not lie one above the other through many lines.
+Between two columns there is a corridor from the first line to the last that hardly any word
+crosses. Gaps between words are as wide, but do not lie one above the other through many lines.
 """
 
 import numpy as np

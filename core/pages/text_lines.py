@@ -39,8 +39,8 @@ from core.pages.scan import INK_LEVEL, estimate_skew, level, normalise_tone, pap
 from core.settings import InkSettings
 
 READER_VERSION = 2
-"""To be raised whenever pages give other lines: lines that an older reader found are read anew. Where
-an image is said to be one line, lines are those of version 1."""
+"""To be raised whenever pages give other lines: lines that an older reader found are read anew.
+Where an image is said to be one line, lines are those of version 1."""
 TEXT_CROSSINGS = 0.8
 """The height of a text is that of the rows between which this middle share of its stroke crossings
 lies."""

@@ -83,7 +83,9 @@ class InkedOffsets:
 def mark_inked(
     store: LineSource, line: int, size_px: int, min_ink: float, leak: LeakySubset | None = None
 ) -> NDArray[np.bool_]:
-    """Mark the offsets of a line, (n_tops, n_lefts), with enough ink under them that may be taken."""
+    """Mark the offsets of a line, (n_tops, n_lefts), with enough ink under them that may be
+    taken.
+    """
     inked = ink_shares(store, line, size_px) >= min_ink
     return inked if leak is None else inked & leak.offsets(store.lines[line], inked.shape)
 

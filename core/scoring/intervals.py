@@ -73,7 +73,9 @@ class ClusteredScores:
 
 
 def draw_resamples(n_units: int, n_resamples: int, seed: int) -> FloatArray:
-    """Draw units with replacement: (n_resamples, n_units), how often each unit is in each resample."""
+    """Draw units with replacement: (n_resamples, n_units), how often each unit is in each
+    resample.
+    """
     generator = np.random.default_rng(seed)
     return generator.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_resamples).astype(np.float64)
 

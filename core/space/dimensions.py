@@ -321,7 +321,7 @@ def in_words(dimension: Dimension) -> str:
     '128 to 512 in steps of 128, where n_dense is 1 or 2'
     >>> in_words(Real("learning_rate", 3e-4, 1e-2, log=True)), in_words(Categorical("batch_norm", (True, False)))
     ('0.0003 to 0.01, logarithmic', 'true or false')
-    """
+    """  # noqa: W505
     if isinstance(dimension, Categorical):
         text = _alternatives(dimension.choices)
     else:

@@ -52,7 +52,7 @@ class SearchSpace:
         >>> space = SearchSpace((Integer("n_dense", 0, 2), Integer("dense_1", 64, 512, 64, when=some_dense)))
         >>> space.active({"n_dense": 0})
         ('n_dense',)
-    """
+    """  # noqa: W505
 
     dimensions: tuple[Dimension, ...]
 
@@ -87,7 +87,9 @@ class SearchSpace:
         raise SpaceError(f"A name must be one of {', '.join(self.names)}, but got {name!r}.")
 
     def active(self, point: Point) -> tuple[str, ...]:
-        """The names that count at this point, in order; what else the point holds is not looked at."""
+        """The names that count at this point, in order; what else the point holds is not looked
+        at.
+        """
         active: list[str] = []
         for dimension in self.dimensions:
             when = dimension.when
@@ -245,7 +247,9 @@ def list_points(space: SearchSpace) -> list[dict[str, Value]] | None:
 
 
 def is_active(dimension: Dimension, earlier: Point) -> bool:
-    """Whether a dimension counts, given the values of those before it (the inactive ones absent)."""
+    """Whether a dimension counts, given the values of those before it (the inactive ones
+    absent).
+    """
     when = dimension.when
     return when is None or (when.parent in earlier and when.is_met_by(earlier[when.parent]))
 

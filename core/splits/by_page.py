@@ -157,8 +157,8 @@ def _check_fold(pages_of_writer: Mapping[str, list[_Page]], settings: SplitSetti
 def _deal_writers(
     pages_of_writer: Mapping[str, list[_Page]], usable_pages: Collection[str], settings: SplitSettings
 ) -> tuple[dict[str, dict[Subset, list[_Page]]], list[ExcludedWriter], list[ExcludedWriter]]:
-    """The subsets of each writer who has enough pages, the writers who have too few, and those of them
-    who would have too few if all pages could be read.
+    """The subsets of each writer who has enough pages, the writers who have too few, and those of
+    them who would have too few if all pages could be read.
     """
     dealt: dict[str, dict[Subset, list[_Page]]] = {}
     excluded: list[ExcludedWriter] = []

@@ -11,7 +11,9 @@ _ALWAYS_WRITTEN = ("validation", "test", "official", "too_few_pages", "seed")
 
 
 class FoldSettings(Settings):
-    """One rotation of a k-fold: fold k of the pages that are not sealed validates, the rest trains."""
+    """One rotation of a k-fold: fold k of the pages that are not sealed validates, the rest
+    trains.
+    """
 
     n: int | Literal["pages"] = Field(default=5)
     """How many folds; `pages` leaves one page of every writer out, in as many rotations as a writer

@@ -155,7 +155,9 @@ class TrainingStep:
         return float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
 
     def take_means(self) -> tuple[float, float, int]:
-        """Give mean loss, share of hits and number of patches since the last call, and start anew."""
+        """Give mean loss, share of hits and number of patches since the last call, and start
+        anew.
+        """
         n_patches = int(self._n_patches.numpy())
         means = self.loss_sum / n_patches, float(self._n_hits.numpy()) / n_patches, n_patches
         for total in (self._loss_sum, self._n_hits, self._n_patches):

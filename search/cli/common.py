@@ -1,4 +1,6 @@
-"""What commands share: how they print (results on standard output, all else on standard error), and their arguments."""
+"""What commands share: how they print (results on standard output, all else on standard error), and
+their arguments.
+"""
 
 import time
 import unicodedata
@@ -27,7 +29,8 @@ _BIDIRECTIONAL = {*"\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068
 
 
 def visible(text: str) -> str:
-    r"""Show what would steer a terminal, or turn the direction of writing, as text: names come from files and folders.
+    r"""Show what would steer a terminal, or turn the direction of writing, as text: names come from
+    files and folders.
 
     >>> visible("anna\x1b[31m \u202eB"), visible("two\nlines")
     ('anna\\x1b[31m \\u202eB', 'two\nlines')
@@ -41,7 +44,8 @@ def visible(text: str) -> str:
 
 
 class PlainConsole(Console):
-    """A console to which a string is text: neither Rich's markup nor a terminal's escapes in it do anything.
+    """A console to which a string is text: neither Rich's markup nor a terminal's escapes in it do
+    anything.
 
     What is to have a style is given as a `Text`.
     """
@@ -90,10 +94,13 @@ def print_table(
 
     Args:
         header: a name for each column, broken at its gaps where it is longer than the cells.
-        rows: cells. A text that has a style of its own must be free of what steers terminals (see `visible`).
-        n_text_columns: the columns from the left that hold words, which may be broken; the others hold numbers.
+        rows: cells. A text that has a style of its own must be free of what steers terminals (see
+            `visible`).
+        n_text_columns: the columns from the left that hold words, which may be broken; the others
+            hold numbers.
         styles: of rows, by their place.
-        optional: places of columns that are left out where the table would be too wide, in this order.
+        optional: places of columns that are left out where the table would be too wide, in this
+            order.
 
     Returns:
         The names of the columns that were left out.
@@ -120,9 +127,8 @@ def _broken(name: str, width: int) -> str:
     r"""A header broken at its gaps, if it is wider than the cells below it.
 
     >>> _broken("convolutions_per_block", 3), _broken("trial", 3), _broken("image log-loss (nats)", 40)
-    ('convolutions_
-    per_block', 'trial', 'image log-loss (nats)')
-    """
+    ('convolutions_\nper_block', 'trial', 'image log-loss (nats)')
+    """  # noqa: W505
     if len(name) <= max(width, _SHORT_HEADER):
         return name
     words = name.replace("_", "_ ").split(" ")

@@ -70,14 +70,15 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder for what is written.", show_default="below mlruns")] = None,
     is_tracked: Annotated[bool, typer.Option("--track/--no-track", help="Record it in MLflow.")] = True,
 ) -> None:
-    """Show what a sweep found, as a leaderboard and a report in one HTML file; or compare several sweeps.
+    """Show what a sweep found, as a leaderboard and an HTML report; or compare several.
 
-    Several sweeps must have the same split and objective; they are compared by the best so far over trials, patches
-    trained and time. Running sweeps are compared on what they have so far. Only validation pages are looked at.
+    Several sweeps must have the same split and objective; they are compared by the best so far over
+    trials, patches trained and time. Running sweeps are compared on what they have so far. Only
+    validation pages are looked at.
 
-    The best of many noisy trials is flattered: --finalists 3 --repeats 3 retrains the best three under fresh seeds,
-    ranks them by their mean, and says by how much the search flattered them. `whosehand promote` then takes the best
-    finalist.
+    The best of many noisy trials is flattered: --finalists 3 --repeats 3 retrains the best three
+    under fresh seeds, ranks them by their mean, and says by how much the search flattered them.
+    `whosehand promote` then takes the best finalist.
     """
     is_list = csv_file is not None or as_json
     if len(sweeps) > 1:

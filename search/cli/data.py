@@ -119,7 +119,7 @@ def pages(
     part: Annotated[Subset | None, typer.Option(hidden=True, help="The name of --subset in version 0.1.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, spread over the writers.")] = 5,
 ) -> None:
-    """Print paths of image files of one subset of the split, such as unseen ones to try `identify` on."""
+    """Print paths of images of one subset of the split, such as unseen ones to identify."""
     corpus = _prepare(read_experiment(experiment, overrides))
     chosen = part or subset
     wanted = set(corpus.manifest.image_ids(chosen.value))
@@ -149,8 +149,9 @@ def audit(
 ) -> None:
     """Train one recipe under splits by patch, line, page and text, and show what leakage is worth.
 
-    Training and validation pages are divided anew for each; no test page is in any of them, and nothing is written
-    to MLflow. Ctrl-C is safe: the same command goes on, and what is trained is not trained again.
+    Training and validation pages are divided anew for each; no test page is in any of them, and
+    nothing is written to MLflow. Ctrl-C is safe: the same command goes on, and what is trained is
+    not trained again.
     """
     from search.comparison.leakage_audit import AuditChoice, remarks, run_audit, table_rows, write_audit
     from search.sweep.progress import make_progress

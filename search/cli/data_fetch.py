@@ -1,4 +1,6 @@
-"""`whosehand data fetch`: get a corpus that is free, or say how to get one that wants a registration."""
+"""`whosehand data fetch`: get a corpus that is free, or say how to get one that wants a
+registration.
+"""
 
 import dataclasses
 from enum import StrEnum
@@ -83,7 +85,7 @@ def fetch(
         str | None, typer.Option("--from", metavar="URL", help="A mirror of the pinned commit's files; dhsd only.")
     ] = None,
 ) -> None:
-    """Get DHSD, checked file by file; or say how to register for IAM and CVL and what to put where."""
+    """Get DHSD, checked file by file; or say how to get IAM and CVL, and what to put where."""
     # Imported here, because `requests` takes 0.1 s that every other command would wait for, too.
     from core.corpora.fetch import DHSD, fetch_corpus
 

@@ -42,7 +42,8 @@ def doctor(
 ) -> None:
     """Examine machine, tracking store, sweeps and corpus; say what is wrong and how to fix it.
 
-    With an EXPERIMENT its corpus is read as a sweep would read it. The exit code is 1 if there is a problem.
+    With an EXPERIMENT its corpus is read as a sweep would read it. The exit code is 1 if there is a
+    problem.
     """
     from search.upkeep.doctor import examine
 

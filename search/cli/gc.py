@@ -28,11 +28,11 @@ def gc(
     is_applied: Annotated[bool, typer.Option("--apply", help="Delete. Without it, nothing is changed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with every folder.")] = False,
 ) -> None:
-    """Delete models and files of trials below the best, spent checkpoints, and lines that no sweep needs.
+    """Delete what no sweep needs: weaker models, spent checkpoints, unused lines.
 
-    Without --apply it only says what would be deleted. Scores, curves and pictures stay in MLflow. Never deleted: a
-    registered model, with an alias or without; anything of the best trials but spent checkpoints; anything of a
-    running sweep, of a trial that may be resumed, or of a refit.
+    Without --apply it only says what would be deleted. Scores, curves and pictures stay in MLflow.
+    Never deleted: a registered model, with an alias or without; anything of the best trials but
+    spent checkpoints; anything of a running sweep, of a trial that may be resumed, or of a refit.
     """
     from search.upkeep.gc import collect_garbage
 

@@ -71,9 +71,10 @@ def identify(
 ) -> None:
     """Rank the writers that the champion knows by how likely they wrote each image.
 
-    An image by somebody else gets the most similar of the known writers: a ranking is no proof. A model that can tell
-    says "none of the known writers", and how often that is wrong. A promoted model runs the code that it was promoted
-    with; any other folder is opened without its code, unless you give --trust.
+    An image by somebody else gets the most similar of the known writers: a ranking is no proof. A
+    model that can tell says "none of the known writers", and how often that is wrong. A promoted
+    model runs the code that it was promoted with; any other folder is opened without its code,
+    unless you give --trust.
     """
     from core.corpora.image_walk import expand_folders
 
@@ -89,7 +90,9 @@ def identify(
 
 @dataclass(frozen=True)
 class _AskedModel:
-    """The model that answers: its files, what to call it, and whether the code among them is run."""
+    """The model that answers: its files, what to call it, and whether the code among them is
+    run.
+    """
 
     folder: Path
     title: str
@@ -208,7 +211,9 @@ def _row(image: "Prediction") -> tuple[str, ...]:
 
 
 def _print_rates(images: "Sequence[Prediction]", record: "ModelRecord") -> None:
-    """What "none of the known writers" is worth, where it is answered, and that it may not be, where that is so."""
+    """What "none of the known writers" is worth, where it is answered, and that it may not be,
+    where that is so.
+    """
     told = []
     for calibration in record.calibrations:
         test, unit = calibration.unknown_writers, calibration.unit

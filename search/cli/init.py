@@ -27,9 +27,11 @@ def init(
     ] = True,
     overwrites: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write an experiment for the scans in a folder; without a folder, copy the example experiments.
+    """Write an experiment for the scans in a folder; without a folder, copy the example
+    experiments.
 
-    The layout is recognised, writers and pages are counted, and a budget is proposed from this machine's speed.
+    The layout is recognised, writers and pages are counted, and a budget is proposed from this
+    machine's speed.
     """
     if folder is None:
         _copy_examples(out or Path("experiments"))

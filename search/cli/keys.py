@@ -23,9 +23,10 @@ def keys(
         bool, typer.Option("--markdown", help="Print the table of hyperparameters as the docs have it.")
     ] = False,
 ) -> None:
-    """List the keys of an experiment file, and the hyperparameters that it may search, with what they do.
+    """List the keys of an experiment file and the hyperparameters it may search.
 
-    A hyperparameter is searched by `space.dimensions`, or has one value in every trial by `space.fixed`.
+    A hyperparameter is searched by `space.dimensions`, or has one value in every trial by
+    `space.fixed`.
     """
     from core.errors import ConfigError
     from search.experiment.keys import config_keys, hyperparameter_keys, hyperparameter_table

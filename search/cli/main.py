@@ -1,6 +1,7 @@
 """The command `whosehand`: its sub-commands, and how errors reach the user.
 
-Commands import what they work with when they are called: MLflow and its kin take seconds, and `--help` should not.
+Commands import what they work with when they are called: MLflow and its kin take seconds, and
+`--help` should not.
 """
 
 import os
@@ -78,7 +79,9 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; an error of ours, or of a file or disk, is one clear message and exit code 1."""
+    """Run the command line; an error of ours, or of a file or disk, is one clear message and exit
+    code 1.
+    """
     try:
         arm_crash_points()
         app()

@@ -1,4 +1,6 @@
-"""`whosehand promote`: the best trial becomes a registered model, and the champion if it passes the gate."""
+"""`whosehand promote`: the best trial becomes a registered model, and the champion if it passes the
+gate.
+"""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -44,12 +46,12 @@ def promote(
     ] = False,
     uri: Annotated[str | None, typer.Option(help="Tracking store for --history.", show_default="the project's")] = None,
 ) -> None:
-    """Refit the best trial, test it on the sealed test set; it becomes champion if it passes the gate.
+    """Refit the best trial, test it on sealed pages; champion if it passes the gate.
 
-    The gate: the registered model answers as before when loaded afresh, meets the thresholds of `promotion.gate`, is
-    better than guessing, and better than the present champion on pages that neither has seen. Otherwise it is
-    registered as challenger, with the reasons (exit code 2). Every access to the test pages is counted: a score is
-    worth less each time.
+    The gate: the registered model answers as before when loaded afresh, meets the thresholds of
+    `promotion.gate`, is better than guessing, and better than the present champion on pages that
+    neither has seen. Otherwise it is registered as challenger, with the reasons (exit code 2).
+    Every access to the test pages is counted: a score is worth less each time.
     """
     from search.promotion.plan import PromotionChoice, prepare_promotion
 
@@ -103,7 +105,9 @@ def _promote(sweep: str, choice: "PromotionChoice") -> None:
 
 
 def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple[TrackingStore, str]":
-    """The store and the registered name that are meant: the sweep's own ones, or the only name in the store."""
+    """The store and the registered name that are meant: the sweep's own ones, or the only name in
+    the store.
+    """
     from search.sweep.known_sweeps import project_tracking, read_sweep
     from search.tracking.registry import only_name
     from search.tracking.store import open_store

@@ -24,11 +24,12 @@ def reconcile(
     shows_all: Annotated[bool, typer.Option("--all", help="Show every trial, also of a long sweep.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare the engine's study, MLflow and the disk with a sweep's ledger, and fix what differs from it.
+    """Compare engine, MLflow and disk with a sweep's ledger, and fix what differs.
 
-    Without --apply it only says what differs. The ledger is the truth: what MLflow lacks is told again, what the
-    ledger does not know is deleted (runs so that MLflow can restore them; never a registered model). Refused while a
-    driver is on the sweep. The exit code is 1 if something still differs.
+    Without --apply it only says what differs. The ledger is the truth: what MLflow lacks is told
+    again, what the ledger does not know is deleted (runs so that MLflow can restore them; never a
+    registered model). Refused while a driver is on the sweep. The exit code is 1 if something still
+    differs.
     """
     from search.upkeep.reconcile import reconcile_sweep
 

@@ -1,4 +1,6 @@
-"""`whosehand status` and `whosehand show`: what sweeps there are, how far they are, and one trial whole."""
+"""`whosehand status` and `whosehand show`: what sweeps there are, how far they are, and one trial
+whole.
+"""
 
 import json
 import time
@@ -49,7 +51,9 @@ def show(
     trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.", min=0, show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
 ) -> None:
-    """Show one TRIAL of SWEEP whole: point, learning curve, scores, files, and its run in MLflow."""
+    """Show one TRIAL of SWEEP whole: point, learning curve, scores, files, and its run in
+    MLflow.
+    """
     from search.sweep.known_sweeps import read_sweep
     from search.sweep.status import trial_as_json
 

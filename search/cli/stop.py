@@ -16,8 +16,8 @@ def stop(
 ) -> None:
     """Stop a running SWEEP as Ctrl-C would, or one of its trials.
 
-    A stopped sweep goes on with the command that began it. A stopped trial counts as pruned, and its worker takes
-    the next one.
+    A stopped sweep goes on with the command that began it. A stopped trial counts as pruned, and
+    its worker takes the next one.
     """
     from search.sweep.steering import stop_sweep
 

@@ -21,11 +21,12 @@ def sweep(
         typer.Option(metavar="NEW_NAME", help="Launch the changed experiment as a sweep of its own, of this name."),
     ] = None,
 ) -> None:
-    """Launch the experiment's sweep, or go on with it where it was left.
+    """Launch the experiment's sweep, or resume it where it stopped.
 
-    Every trial is recorded in MLflow (see it with `whosehand ui`). Ctrl-C is safe: the running epochs finish, and the
-    same command goes on from there. A finished sweep goes on if its budget is raised: --set budget.trials=40. An
-    experiment whose scores would no longer mean the same is refused: undo the change, or --fork it.
+    Every trial is recorded in MLflow (see it with `whosehand ui`). Ctrl-C is safe: the running
+    epochs finish, and the same command goes on from there. A finished sweep goes on if its budget
+    is raised: --set budget.trials=40. An experiment whose scores would no longer mean the same is
+    refused: undo the change, or --fork it.
     """
     from search.sweep.launch import launch_sweep
     from search.sweep.progress import make_progress

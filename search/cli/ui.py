@@ -27,7 +27,8 @@ def ui(
     store = open_store(project_tracking(workspace, uri), workspace.root)
     with notes.status("starting MLflow's server"):
         running = start_ui(store, host, port)
-    # The server heads a process group of its own, which a terminal's hang-up or a plain `kill` would not reach.
+    # The server heads a process group of its own, which a terminal's hang-up or a plain `kill`
+    # would not reach.
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda *_: sys.exit(0))
     try:

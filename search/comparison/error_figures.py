@@ -1,4 +1,6 @@
-"""Figures of a model's mistakes: who is taken for whom, how much writing it needs, whether its words can be trusted."""
+"""Figures of a model's mistakes: who is taken for whom, how much writing it needs, whether its
+words can be trusted.
+"""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,6 @@
-"""How the report's figures look, and how they get into a page: small, plain, colour-blind-safe, as inline SVG."""
+"""How the report's figures look, and how they get into a page: small, plain, colour-blind-safe, as
+inline SVG.
+"""
 
 import base64
 from collections.abc import Iterator
@@ -86,7 +88,8 @@ def new_figure(width_in: float = WIDTH_IN, height_in: float = HEIGHT_IN) -> Figu
 def as_picture(figure: Figure, text: str, caption: str, is_wide: bool = False) -> Picture:
     """Turn a figure into inline SVG."""
     content = BytesIO()
-    # Cut to what is drawn: beside a square matrix the layout would push the axis label off the edge.
+    # Cut to what is drawn: beside a square matrix the layout would push the axis label off the
+    # edge.
     figure.savefig(
         content,
         format="svg",
@@ -104,7 +107,7 @@ def readable_metric(metric: str) -> str:
 
     >>> readable_metric("val/image_logloss"), readable_metric("val/page_top1"), readable_metric("val/loss")
     ('image log-loss (nats)', 'page top-1 (share right)', 'loss')
-    """
+    """  # noqa: W505
     level, _, score = score_name(metric).partition("_")
     if level not in _LEVELS or score not in _SCORES:
         return score_name(metric)
@@ -128,7 +131,9 @@ def scale_values(axes: Axes, values: list[float], axis: str = "y") -> None:
 
 
 def legend_above(axes: Axes, columns: int) -> None:
-    """Name what is drawn above the axes, where it hides nothing; no legend where nothing has a name."""
+    """Name what is drawn above the axes, where it hides nothing; no legend where nothing has a
+    name.
+    """
     if axes.get_legend_handles_labels()[0]:
         axes.legend(
             loc="lower left",

@@ -50,7 +50,8 @@ def read_leaderboard(
 
     Args:
         sweep: with its ledger.
-        sort: name of a score (the best first) or another column (the smallest first); `None` for the objective.
+        sort: name of a score (the best first) or another column (the smallest first); `None` for
+            the objective.
         top: so many trials at the most; `None` for all.
         importance: names of hyperparameters that come before the others.
 
@@ -147,7 +148,9 @@ def leaderboard_json(board: Leaderboard) -> dict[str, object]:
 
 
 def _record(board: Leaderboard, row: TrialRow) -> dict[str, Value | None]:
-    """A trial as named plain values: scores with both ends of their intervals, hyperparameters, costs."""
+    """A trial as named plain values: scores with both ends of their intervals, hyperparameters,
+    costs.
+    """
     score = row.score
     record: dict[str, Value | None] = {"place": row.place, "trial": row.number, "state": str(row.state)}
     record[board.objective] = None if score is None else score.value

@@ -1,7 +1,7 @@
 """What leakage is worth: one recipe, trained on the same pages under several divisions of them.
 
-All divisions are of training and validation pages alone. Each is an arm with a record of its own, so that an audit
-survives kills, and a finished arm is not trained again.
+All divisions are of training and validation pages alone. Each is an arm with a record of its own,
+so that an audit survives kills, and a finished arm is not trained again.
 """
 
 import hashlib
@@ -44,7 +44,8 @@ class AuditChoice:
     """What a user may choose.
 
     Attributes:
-        recipe: `default` is the experiment's point of fixed values and defaults, `seed_recipe` the published network.
+        recipe: `default` is the experiment's point of fixed values and defaults, `seed_recipe` the
+            published network.
         epochs: of each arm; `None` for the experiment's `training.epochs`.
         patches: of an epoch; `None` for the experiment's `patches.patches_per_epoch`.
     """
@@ -147,14 +148,15 @@ def run_audit(
     make_progress: Callable[[], Progress],
     on_progress: ProgressCallback | None = None,
 ) -> Audit:
-    """Train the recipe under every division of the training and validation pages; the test pages stay sealed.
+    """Train the recipe under every division of the training and validation pages; the test pages
+    stay sealed.
 
-    All arms have the same number of training patches, the same seed and, as nearly as pages and texts allow, the same
-    number of validation lines.
+    All arms have the same number of training patches, the same seed and, as nearly as pages and
+    texts allow, the same number of validation lines.
 
     Args:
-        experiment: its corpus, shares, patches and seed count. Where its split is leaky or of another kind, the plain
-            division by page takes its place.
+        experiment: its corpus, shares, patches and seed count. Where its split is leaky or of
+            another kind, the plain division by page takes its place.
         workspace: records are kept in `mlruns/audits/` of it.
         choice: recipe and budget.
         make_progress: shows one arm; called for each.
@@ -197,7 +199,8 @@ def audit_arms(index: CorpusIndex, manifest: SplitManifest, seed: int) -> Arms:
 
     Args:
         index: the corpus.
-        manifest: by page (or by image, where the corpus has no pages); its test part goes into no arm.
+        manifest: by page (or by image, where the corpus has no pages); its test part goes into no
+            arm.
         seed: of the other divisions.
     """
     sealed = replace(manifest, test=(), choice=None)
@@ -215,7 +218,8 @@ def audit_arms(index: CorpusIndex, manifest: SplitManifest, seed: int) -> Arms:
 
 
 def table_rows(audit: Audit, narrow: bool = False) -> list[list[str]]:
-    """The head and a row for each arm: scores with intervals, and how far they are above the honest division's.
+    """The head and a row for each arm: scores with intervals, and how far they are above the honest
+    division's.
 
     Args:
         audit: with at least one arm.
@@ -296,7 +300,8 @@ def _sampler(store: LineStore, manifest: SplitManifest, patches: PatchSettings, 
 def _key(experiment: Experiment, manifest: SplitManifest, point: Point) -> str:
     """Names the folder: another budget, recipe, seed or corpus is another audit.
 
-    The objective counts under its name of version 0.1, so that an audit of that version is not trained again.
+    The objective counts under its name of version 0.1, so that an audit of that version is not
+    trained again.
     """
     identity = experiment.identity()
     former_names = {name: former for former, name in MOVED_OBJECTIVES.items()}
@@ -387,7 +392,9 @@ def _by_text(index: CorpusIndex, sealed: SplitManifest, seed: int) -> SplitManif
 
 
 def _cells(audit: Audit, arm: AuditedArm, level: str) -> tuple[str, str, str]:
-    """Score, interval, and points above the honest division's score (empty for itself, and while it is not there)."""
+    """Score, interval, and points above the honest division's score (empty for itself, and while it
+    is not there).
+    """
     name = f"{level}_top1"
     score = arm.scores.get(name)
     if score is None:

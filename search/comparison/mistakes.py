@@ -1,4 +1,6 @@
-"""Where a model errs on the validation pages: confused writers with their patches, the worst pages, calibration."""
+"""Where a model errs on the validation pages: confused writers with their patches, the worst pages,
+calibration.
+"""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -65,7 +67,8 @@ class WorstPage:
 
     Attributes:
         decided: what it decided.
-        line: the line that spoke most against the true writer, as a `data:` address; empty where it is not known.
+        line: the line that spoke most against the true writer, as a `data:` address; empty where it
+            is not known.
     """
 
     decided: Decided
@@ -87,7 +90,8 @@ class Mistakes:
         worst: the items with the least probability for the true writer.
         reliability: by level.
         amounts: accuracy by amount of writing; empty where the model was not asked.
-        per_line: most patches of a line that the model was asked about; 0 where all is from the trial's own tables.
+        per_line: most patches of a line that the model was asked about; 0 where all is from the
+            trial's own tables.
     """
 
     writer_ids: tuple[str, ...]
@@ -135,7 +139,8 @@ def mistakes_of_answers(answers: PatchAnswers, corpus: PreparedCorpus, per_line:
 
 
 def mistakes_of_tables(trial: TrialRecord, item: str) -> Mistakes | None:
-    """Find the mistakes in the tables that a trial left behind; `None` if it left none, or they are gone.
+    """Find the mistakes in the tables that a trial left behind; `None` if it left none, or they are
+    gone.
 
     Args:
         trial: a completed one.
@@ -248,7 +253,9 @@ def _pairs(
 def _rows(
     pair: ConfusedPair, answers: PatchAnswers, store: LineStore, writer_ids: Sequence[str]
 ) -> tuple[PatchRow, ...]:
-    """For both writers the patches that speak most for the other one, and those that speak most for themselves."""
+    """For both writers the patches that speak most for the other one, and those that speak most for
+    themselves.
+    """
     rows = []
     for own, other in ((pair.one, pair.other), (pair.other, pair.one)):
         margin = answers.log_probabilities[:, other] - answers.log_probabilities[:, own]
@@ -262,7 +269,9 @@ def _rows(
 
 
 def _distinct(answers: PatchAnswers, writer: int, score: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The writer's patches with the highest scores, one of a line as far as there are lines enough."""
+    """The writer's patches with the highest scores, one of a line as far as there are lines
+    enough.
+    """
     own = np.flatnonzero(answers.plan.labels == writer)
     ranked = own[np.argsort(-score[own], kind="stable")]
     first = np.unique(answers.plan.lines[ranked], return_index=True)[1]

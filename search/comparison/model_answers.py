@@ -1,4 +1,6 @@
-"""A trial's model asked about many patches of the validation pages: once, in a worker; the answers are kept."""
+"""A trial's model asked about many patches of the validation pages: once, in a worker; the answers
+are kept.
+"""
 
 import hashlib
 import json
@@ -25,7 +27,9 @@ _MOST_CELLS = 6_000_000  # patches x writers: 24 MB of answers, and minutes of p
 
 
 def find_model(sweep: KnownSweep, trial: TrialRecord, store: TrackingStore | None) -> Path | None:
-    """The folder of a trial's model: where the worker left it, or as MLflow has it; `None` if it was not kept."""
+    """The folder of a trial's model: where the worker left it, or as MLflow has it; `None` if it
+    was not kept.
+    """
     saved = trial.result.model if trial.result else None
     if saved is None:
         return None
@@ -49,7 +53,8 @@ def find_model(sweep: KnownSweep, trial: TrialRecord, store: TrackingStore | Non
 
 
 def ask_model(sweep: KnownSweep, trial: TrialRecord, model: Path, corpus: PreparedCorpus, folder: Path) -> PatchAnswers:
-    """The model's answers to evenly spaced patches of every validation line: those kept in `folder`, or new ones.
+    """The model's answers to evenly spaced patches of every validation line: those kept in
+    `folder`, or new ones.
 
     Args:
         sweep: whose split and settings count.

@@ -1,4 +1,6 @@
-"""The report of one sweep as one HTML file that needs nothing beside it: figures, patches and style are inside."""
+"""The report of one sweep as one HTML file that needs nothing beside it: figures, patches and style
+are inside.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +132,9 @@ def draw_pictures(report: SweepReport) -> Pictures:
 
 
 def flattery_text(report: SweepReport) -> str:
-    """By how much the search's value of its favourite was too good, in a sentence; empty without finalists."""
+    """By how much the search's value of its favourite was too good, in a sentence; empty without
+    finalists.
+    """
     ranking = report.finalists
     spread = ranking.flattery(ranking.favourite) if ranking else None
     if ranking is None or spread is None:

@@ -1,4 +1,5 @@
-"""Figures of a search: what Optuna's own visualisation draws from the ledger, and the trials' learning curves.
+"""Figures of a search: what Optuna's own visualisation draws from the ledger, and the trials'
+learning curves.
 
 Optuna draws history, importance, parallel coordinates, slices and contour from a study that is
 converted from the ledger, so that they are the same for every engine.
@@ -72,14 +73,15 @@ def varied_names(study: optuna.Study) -> list[str]:
 
 
 def measure_importance(study: optuna.Study) -> Mapping[str, float]:
-    """How much each hyperparameter that varies decides whether a trial is among the best, the most important first.
+    """How much each hyperparameter that varies decides whether a trial is among the best, the most
+    important first.
 
-    PED-ANOVA (Watanabe, Bansal and Hutter 2023), in its form for conditional spaces. The best tenth counts as the
-    best, but two trials at least: from one alone nothing can be told.
+    PED-ANOVA (Watanabe, Bansal and Hutter 2023), in its form for conditional spaces. The best tenth
+    counts as the best, but two trials at least: from one alone nothing can be told.
 
     Returns:
-        Shares that sum to 1. Empty for fewer than `LEAST_TRIALS` trials, and for trials that are all equally good. A
-        hyperparameter that fewer than `LEAST_TRIALS` trials have is left out.
+        Shares that sum to 1. Empty for fewer than `LEAST_TRIALS` trials, and for trials that are
+        all equally good. A hyperparameter that fewer than `LEAST_TRIALS` trials have is left out.
     """
     trials = completed_trials(study)
     names = [name for name in varied_names(study) if sum(name in trial.params for trial in trials) >= LEAST_TRIALS]
@@ -90,7 +92,9 @@ def measure_importance(study: optuna.Study) -> Mapping[str, float]:
 
 
 def draw_history(study: optuna.Study, metric: str, direction: Direction) -> Picture | None:
-    """Each trial's value over its number, and the best so far as a line; `None` without a completed trial."""
+    """Each trial's value over its number, and the best so far as a line; `None` without a completed
+    trial.
+    """
     values = [trial.value for trial in study.get_trials(states=(OptunaState.COMPLETE,)) if trial.value is not None]
     if not values:
         return None
@@ -135,7 +139,9 @@ def draw_importance(study: optuna.Study, importance: Mapping[str, float]) -> Pic
 
 
 def draw_parallel(study: optuna.Study, order: Sequence[str], metric: str) -> Picture | None:
-    """One axis for each hyperparameter, one line for each trial; `None` if there is nothing to compare."""
+    """One axis for each hyperparameter, one line for each trial; `None` if there is nothing to
+    compare.
+    """
     names, trials = list(order)[:MOST_AXES], completed_trials(study)
     if not names or len(trials) < 2:
         return None
@@ -184,7 +190,9 @@ def draw_slices(study: optuna.Study, order: Sequence[str], metric: str) -> Pictu
 
 
 def draw_contour(study: optuna.Study, order: Sequence[str], metric: str) -> Picture | None:
-    """The objective over the two most important hyperparameters; `None` if too few trials have both."""
+    """The objective over the two most important hyperparameters; `None` if too few trials have
+    both.
+    """
     names = list(order)[:2]
     both = [trial for trial in completed_trials(study) if all(name in trial.params for name in names)]
     if len(names) < 2 or any(len({repr(trial.params[name]) for trial in both}) < 2 for name in names):
@@ -262,7 +270,9 @@ def _ped_anova(n_trials: int) -> PedAnovaImportanceEvaluator:
 
 
 def _inside(study: optuna.Study) -> optuna.Study:
-    """The study without the trials outside of the space: a trial without a value says nothing about a parameter."""
+    """The study without the trials outside of the space: a trial without a value says nothing about
+    a parameter.
+    """
     inside = optuna.create_study(direction=study.direction, sampler=optuna.samplers.RandomSampler(seed=0))
     inside.add_trials(completed_trials(study))
     return inside
@@ -270,7 +280,9 @@ def _inside(study: optuna.Study) -> optuna.Study:
 
 @contextmanager
 def _optuna_warnings() -> Iterator[None]:
-    """Keep quiet about what is known: the figures are experimental, and conditional parameters have few trials."""
+    """Keep quiet about what is known: the figures are experimental, and conditional parameters have
+    few trials.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         warnings.filterwarnings("ignore", "Some regimes for parameter .* have less than", UserWarning)

@@ -1,7 +1,8 @@
-"""Several sweeps side by side: how good the best trial was after a number of trials, patches and seconds.
+"""Several sweeps side by side: how good the best trial was after a number of trials, patches and
+seconds.
 
-A comparison can be drawn, written as a CSV file, and recorded in MLflow: one run for the same sweeps, however often
-they are compared.
+A comparison can be drawn, written as a CSV file, and recorded in MLflow: one run for the same
+sweeps, however often they are compared.
 """
 
 import csv
@@ -48,7 +49,8 @@ class Step:
     Attributes:
         trial: its number.
         n_trials: started by then, whatever became of them.
-        n_patches: trained by then in the whole sweep, also for trials that were pruned, failed or wait.
+        n_patches: trained by then in the whole sweep, also for trials that were pruned, failed or
+            wait.
         elapsed_s: wall-clock seconds of all launches by then.
         value: of the objective.
         best: the best value of a completed trial so far, as the leaderboard counts.
@@ -72,13 +74,15 @@ class ComparedSweep:
         engine: in a few words.
         metric: of the objective.
         direction: whether low or high values are better.
-        split_hash: of the split's manifest; `no corpus` where an objective of the user's own needs none.
+        split_hash: of the split's manifest; `no corpus` where an objective of the user's own needs
+            none.
         steps: one for each completed trial, in the order of their ends.
         counts: trials by state.
         n_trials: started.
         n_patches: trained.
         elapsed_s: wall-clock seconds of all launches.
-        warning: what everyone must know who sees the scores, such as that the split leaks; empty if nothing.
+        warning: what everyone must know who sees the scores, such as that the split leaks; empty if
+            nothing.
     """
 
     name: str
@@ -139,7 +143,9 @@ class Comparison:
         return (max if self.direction == "minimize" else min)(bests, default=None)
 
     def groups(self, by_seed: bool) -> dict[str, list[ComparedSweep]]:
-        """The sweeps by name; where `by_seed`, those whose names differ in an ending such as `-s1` together."""
+        """The sweeps by name; where `by_seed`, those whose names differ in an ending such as `-s1`
+        together.
+        """
         groups: dict[str, list[ComparedSweep]] = {}
         for sweep in self.sweeps:
             name = _SEED_SUFFIX.sub("", sweep.name) if by_seed else sweep.name
@@ -167,7 +173,9 @@ def compare_sweeps(names: Sequence[str], workspace: Workspace) -> Comparison:
 
 
 def sweeps_table(comparison: Comparison) -> Table:
-    """A row for each sweep: what it spent, its best trial, and how soon it reached what all of them reached."""
+    """A row for each sweep: what it spent, its best trial, and how soon it reached what all of them
+    reached.
+    """
     goal = comparison.common_goal
     reached = "patches to " + ("the common best" if goal is None else f"{goal:.4g}")
     header = ("sweep", "engine", "trials", "patches", "time", f"best {score_name(comparison.metric)}", "trial", reached)
@@ -278,8 +286,8 @@ _PANELS: tuple[tuple[str, Callable[[Step], float], Callable[[ComparedSweep], flo
 def draw_comparison(comparison: Comparison, by_seed: bool = False) -> Figure:
     """Draw a curve for each sweep, or for each group of sweeps that differ in the seed only.
 
-    A group's curve is the median over its seeds, with a band from the worst to the best one; it begins where every
-    seed has a completed trial. Sweeps without a completed trial have no curve.
+    A group's curve is the median over its seeds, with a band from the worst to the best one; it
+    begins where every seed has a completed trial. Sweeps without a completed trial have no curve.
     """
     figure = Figure(figsize=(15, 5.2), dpi=110, layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)

@@ -1,4 +1,6 @@
-"""All that the report of one sweep says, gathered from its ledger, its files, its best model and its corpus."""
+"""All that the report of one sweep says, gathered from its ledger, its files, its best model and
+its corpus.
+"""
 
 import platform
 from collections.abc import Mapping
@@ -94,7 +96,8 @@ class SweepReport:
         baseline: the completed trial of the seed recipe.
         paired: the chosen trial against the seed recipe on the same pages.
         study: the ledger as Optuna has it.
-        importance: shares of the hyperparameters that vary, as far as they can be measured, the most important first.
+        importance: shares of the hyperparameters that vary, as far as they can be measured, the
+            most important first.
         mistakes: of the chosen trial's model; `None` if nothing is known of them.
         mistakes_gap: why mistakes, or parts of them, are missing; empty if all is there.
         corpus: `None` if it cannot be read any more.
@@ -162,8 +165,8 @@ def read_report(
 ) -> SweepReport:
     """Gather what is known of a sweep; it may be running, and nothing of it is changed.
 
-    The chosen trial's model is asked about the validation pages in a worker, once; its answers are kept in the sweep's
-    folder. Test pages are not looked at.
+    The chosen trial's model is asked about the validation pages in a worker, once; its answers are
+    kept in the sweep's folder. Test pages are not looked at.
 
     Args:
         name: of a sweep in this workspace.
@@ -205,7 +208,9 @@ def read_report(
 
 
 def _pair(chosen: ChosenTrial | None, baseline: TrialRecord | None) -> PairedTest | None:
-    """The chosen trial against the seed recipe; `None` if one of them is missing, or both are the same."""
+    """The chosen trial against the seed recipe; `None` if one of them is missing, or both are the
+    same.
+    """
     if chosen is None or baseline is None or chosen.trial.number == baseline.number:
         return None
     return pair_decisions(read_decisions(chosen.trial), read_decisions(baseline))

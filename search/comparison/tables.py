@@ -61,7 +61,9 @@ def trials_table(rows: Sequence[TrialRow], metric: str, searched: Sequence[str])
 
 
 def finalists_table(ranking: FinalistRanking) -> Table:
-    """The finalists by their mean, with what the search saw and how far each is behind the first."""
+    """The finalists by their mean, with what the search saw and how far each is behind the
+    first.
+    """
     first = ranking.finalists[0]
     header = (
         "",

@@ -1,4 +1,6 @@
-"""A sweep's trials as a table: score with interval, cost, size and speed; and what each decided, to compare two."""
+"""A sweep's trials as a table: score with interval, cost, size and speed; and what each decided, to
+compare two.
+"""
 
 import csv
 import json
@@ -155,7 +157,9 @@ def read_decisions(trial: TrialRecord) -> tuple[Decided, ...]:
 
 
 def pair_decisions(first: Sequence[Decided], second: Sequence[Decided]) -> PairedTest | None:
-    """Compare two trials item by item, each item a unit of its own; `None` if they have no item in common."""
+    """Compare two trials item by item, each item a unit of its own; `None` if they have no item in
+    common.
+    """
     others = {decided.item: decided for decided in second}
     ours = [decided for decided in first if decided.item in others]
     theirs = [others[decided.item] for decided in ours]

@@ -15,11 +15,12 @@ def open_engine(choice: EngineChoice, settings: EngineSettings) -> Engine:
         settings: what every engine is given.
 
     Raises:
-        EngineError: if the engine cannot search this space, lacks a package or cannot reach its storage.
+        EngineError: if the engine cannot search this space, lacks a package or cannot reach its
+            storage.
     """
-    # Imported here, because most commands need neither: Optuna costs a third of a second. KerasTuner
-    # imports TensorFlow into the driver: 3.5 s and 410 MB more than the 320 MB that a driver has
-    # otherwise (2 cores, TensorFlow 2.21).
+    # Imported here, because most commands need neither: Optuna costs a third of a second.
+    # KerasTuner imports TensorFlow into the driver: 3.5 s and 410 MB more than the 320 MB that a
+    # driver has otherwise (2 cores, TensorFlow 2.21).
     if isinstance(choice, OptunaSettings):
         from search.engines.optuna.engine import OptunaEngine
 

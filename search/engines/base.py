@@ -1,7 +1,8 @@
 """The protocol between a sweep and whatever proposes its trials.
 
-The sweep owns the trial numbers and the ledger; an engine is a projection of the ledger that can be thrown away
-and built again from it. An engine keeps its own ids, several for one of our trials if it must.
+The sweep owns the trial numbers and the ledger; an engine is a projection of the ledger that can be
+thrown away and built again from it. An engine keeps its own ids, several for one of our trials if
+it must.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,8 @@ class EngineSettings:
 
     Attributes:
         space: what to search.
-        enqueued: points to try first, in order; a point may lie outside `space` (the engine then only counts it).
+        enqueued: points to try first, in order; a point may lie outside `space` (the engine then
+            only counts it).
         seed: of the sweep; an engine derives what it needs from (seed, trial number).
         objective: name of the metric in the epochs' reports by which a running trial is judged.
         direction: whether low or high values are better.
@@ -71,8 +73,8 @@ class Engine(Protocol):
     def restore(self, history: Sequence[EngineEvent]) -> None:
         """Bring a fresh engine to where the ledger is. Called once, before anything else.
 
-        Trials that were proposed and did not end are pending: they will be reported and told as if nothing had
-        happened.
+        Trials that were proposed and did not end are pending: they will be reported and told as if
+        nothing had happened.
 
         Args:
             history: the ledger's events that concern an engine, in order.
@@ -82,17 +84,18 @@ class Engine(Protocol):
     def ask(self, number: int) -> Proposal:
         """Say what to do with a free worker; a Start will be trial `number`.
 
-        `number` counts up from 0 without gaps. Same seed and same history, same answer. The same number is asked for
-        again when its Start came too late to be used: the budget was used up, or the sweep was being stopped.
-        A Continue is allowed for trials that were told PAUSED, a Wait only while a trial is running.
+        `number` counts up from 0 without gaps. Same seed and same history, same answer. The same
+        number is asked for again when its Start came too late to be used: the budget was used up,
+        or the sweep was being stopped. A Continue is allowed for trials that were told PAUSED, a
+        Wait only while a trial is running.
         """
         ...
 
     def enqueue(self, number: int, point: Point) -> Start:
         """Take up a point that the user enqueued while the sweep ran, as trial `number`.
 
-        Instead of an ask, and like one: the same number may come again when the Start was not used. The point may
-        lie outside of the space; it is then only counted.
+        Instead of an ask, and like one: the same number may come again when the Start was not used.
+        The point may lie outside of the space; it is then only counted.
 
         Returns:
             A Start of this very point.
@@ -102,8 +105,9 @@ class Engine(Protocol):
     def report(self, number: int, report: EpochReport) -> PruningDecision:
         """Judge a running trial by its latest epoch.
 
-        It is given the worker's report: the decision that it returns is part of the ledger's event. While an ask
-        takes long, the trial is answered GO without this decision, which then counts at its next report.
+        It is given the worker's report: the decision that it returns is part of the ledger's event.
+        While an ask takes long, the trial is answered GO without this decision, which then counts
+        at its next report.
         """
         ...
 

@@ -1,8 +1,10 @@
-"""Asynchronous successive halving that goes on: which trials wait at a rung, and which of them may leave it.
+"""Asynchronous successive halving that goes on: which trials wait at a rung, and which of them may
+leave it.
 
-After Li, Jamieson, Rostamizadeh et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), MLSys 2020,
-https://arxiv.org/abs/1810.05934. A trial that comes to a rung waits there, unless it is among the best so far; as
-more trials come, those that turn out to be among the best go on. Nothing that was trained is thrown away.
+After Li, Jamieson, Rostamizadeh et al., "A System for Massively Parallel Hyperparameter Tuning"
+(ASHA), MLSys 2020, https://arxiv.org/abs/1810.05934. A trial that comes to a rung waits there,
+unless it is among the best so far; as more trials come, those that turn out to be among the best go
+on. Nothing that was trained is thrown away.
 """
 
 import math
@@ -14,10 +16,12 @@ from core.errors import EngineError
 
 
 def rung_epochs(first_epoch: int, factor: int, horizon_epochs: int) -> tuple[int, ...]:
-    """The epochs at which rungs lie: the first, then each `factor` times as far, all before the horizon.
+    """The epochs at which rungs lie: the first, then each `factor` times as far, all before the
+    horizon.
 
     Raises:
-        EngineError: if the first rung is not before the horizon, so that no trial would ever be judged.
+        EngineError: if the first rung is not before the horizon, so that no trial would ever be
+            judged.
     """
     epochs = []
     epoch = first_epoch
@@ -35,8 +39,9 @@ def rung_epochs(first_epoch: int, factor: int, horizon_epochs: int) -> tuple[int
 class RungLadder:
     """Decides at every rung who is among the best `1 / factor` of those that came so far.
 
-    Scores are the best ones up to the rung. A trial that ended by itself before a rung (early stopping, say) counts
-    there with its best score, else the rung would look easier than it is; one that failed counts only where it was.
+    Scores are the best ones up to the rung. A trial that ended by itself before a rung (early
+    stopping, say) counts there with its best score, else the rung would look easier than it is; one
+    that failed counts only where it was.
     """
 
     def __init__(self, epochs: Sequence[int], factor: int, direction: Literal["minimize", "maximize"]) -> None:
@@ -107,7 +112,9 @@ class _Rung:
             self.scores.setdefault(number, score)
 
     def best(self) -> list[int]:
-        """The best `1 / factor` of the trials that came so far, best first; the earlier trial among equals."""
+        """The best `1 / factor` of the trials that came so far, best first; the earlier trial among
+        equals.
+        """
         ranked = sorted(
             self.scores, key=lambda number: (-self.scores[number] if self.is_up else self.scores[number], number)
         )

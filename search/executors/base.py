@@ -64,8 +64,8 @@ Message = WorkerReported | WorkerEnded | WorkerLost
 class Executor(Protocol):
     """Trains trials somewhere, at most `n_workers` at once.
 
-    Called from one thread only, but for `wake`. A trial's messages come in order, and after a `WorkerEnded` or a
-    `WorkerLost` there is none from that attempt.
+    Called from one thread only, but for `wake`. A trial's messages come in order, and after a
+    `WorkerEnded` or a `WorkerLost` there is none from that attempt.
     """
 
     @property
@@ -87,7 +87,9 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout_s: float) -> Sequence[Message]:
-        """Return what the workers said, as soon as there is something or `wake` is called, or nothing in time."""
+        """Return what the workers said, as soon as there is something or `wake` is called, or
+        nothing in time.
+        """
         ...
 
     def answer(self, number: int, decision: PruningDecision) -> None:
@@ -99,7 +101,9 @@ class Executor(Protocol):
         ...
 
     def wake(self) -> None:
-        """Make a running or the next `poll` return. May be called from any thread and from a signal handler."""
+        """Make a running or the next `poll` return. May be called from any thread and from a signal
+        handler.
+        """
         ...
 
     def close(self) -> None:

@@ -22,8 +22,8 @@ def divide_machine(
 ) -> tuple[int, int]:
     """Say how many workers run at once, and with how many threads each.
 
-    By default there is one worker a GPU, or else one for every two cores as far as memory reaches; the cores are
-    divided among the workers.
+    By default there is one worker a GPU, or else one for every two cores as far as memory reaches;
+    the cores are divided among the workers.
 
     Examples:
         >>> divide_machine("auto", "auto", n_cores=8, free_bytes=16_000_000_000)
@@ -83,8 +83,9 @@ LONGEST_TURN_S = 60.0
 class ActiveTimeClock:
     """Seconds in which a loop was turning.
 
-    The monotonic clock stands still while Linux is suspended, but not while a process is stopped; the clock on the wall
-    does neither. A gap between two turns that no turn of a working loop takes is neither's work.
+    The monotonic clock stands still while Linux is suspended, but not while a process is stopped;
+    the clock on the wall does neither. A gap between two turns that no turn of a working loop takes
+    is neither's work.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, longest_turn_s: float = LONGEST_TURN_S) -> None:
@@ -100,7 +101,9 @@ class ActiveTimeClock:
         self.now_s = 0.0
 
     def turn(self) -> float:
-        """Note that the loop turned; return the seconds since the last turn if it was not awake, else 0."""
+        """Note that the loop turned; return the seconds since the last turn if it was not awake,
+        else 0.
+        """
         before_s, self._turned_at_s = self._turned_at_s, self._clock()
         gap_s = max(0.0, self._turned_at_s - before_s)
         if gap_s > self._longest_turn_s:

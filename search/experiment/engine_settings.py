@@ -1,4 +1,5 @@
-"""What an experiment file can say about each search engine: plain settings, free of the engines themselves.
+"""What an experiment file can say about each search engine: plain settings, free of the engines
+themselves.
 
 `search.engines.open_engine` opens what they describe.
 """
@@ -20,29 +21,38 @@ class OptunaSettings(Settings):
     """The engine."""
 
     sampler: Sampler = "tpe"
-    """How points are proposed: at random; by tree-structured Parzen estimators, which learn from the finished trials
-    which regions of the space are good (`tpe`); by a Gaussian process (`gp`, which needs the extra `whosehand[gp]`);
-    by CMA-ES, which learns from whole generations and moves only numbers that are always active (`cmaes`, for hundreds
-    of trials); evenly by a scrambled Sobol sequence (`qmc`); or each point of a finite space once (`grid`)."""
+    """How points are proposed: at random; by tree-structured Parzen estimators, which learn from
+    the finished trials which regions of the space are good (`tpe`); by a Gaussian process (`gp`,
+    which needs the extra `whosehand[gp]`); by CMA-ES, which learns from whole generations and moves
+    only numbers that are always active (`cmaes`, for hundreds of trials); evenly by a scrambled
+    Sobol sequence (`qmc`); or each point of a finite space once (`grid`)."""
 
     n_startup_trials: int = Field(default=10, ge=1)
-    """Finished trials before `tpe`, `gp` or `cmaes` begins to learn; until then it proposes at random."""
+    """Finished trials before `tpe`, `gp` or `cmaes` begins to learn; until then it proposes at
+    random.
+    """
 
     pruner: Pruner = "none"
-    """Which trials do not run to their end. `median` ends one whose best score so far is worse than the median of the
-    others' scores at the same epoch; `patient` does so only where more than `pruner_patience` epochs were no better;
-    `threshold` ends one whose score leaves [`pruner_lower`, `pruner_upper`]; `successive_halving` ends all but the best
-    `1 / rung_factor` at each rung; `hyperband` does so with several first rungs, each for a share of the trials; `asha`
-    pauses instead: a trial waits at its rung and goes on from its checkpoint when it is among the best."""
+    """Which trials do not run to their end. `median` ends one whose best score so far is worse than
+    the median of the others' scores at the same epoch; `patient` does so only where more than
+    `pruner_patience` epochs were no better; `threshold` ends one whose score leaves
+    [`pruner_lower`, `pruner_upper`]; `successive_halving` ends all but the best `1 / rung_factor`
+    at each rung; `hyperband` does so with several first rungs, each for a share of the trials;
+    `asha` pauses instead: a trial waits at its rung and goes on from its checkpoint when it is
+    among the best."""
 
     pruner_startup_trials: int = Field(default=5, ge=1)
     """Finished trials before `median` (and `patient`) ends any."""
 
     pruner_warmup_epochs: int = Field(default=1, ge=0)
-    """Epochs at the beginning of each trial in which `median`, `patient` and `threshold` do not end it."""
+    """Epochs at the beginning of each trial in which `median`, `patient` and `threshold` do not end
+    it.
+    """
 
     pruner_patience: int = Field(default=2, ge=0)
-    """Epochs in a row without a better score that `patient` lets pass; after one more it asks the median."""
+    """Epochs in a row without a better score that `patient` lets pass; after one more it asks the
+    median.
+    """
 
     pruner_min_delta: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """What `patient` counts as better: at least by so much."""
@@ -60,8 +70,8 @@ class OptunaSettings(Settings):
     """One trial in so many leaves a rung, and the next rung is so many times as far."""
 
     storage: str | None = None
-    """A database of your own for Optuna's study, such as `sqlite:///optuna.db` for optuna-dashboard; `null` keeps the
-    study in memory, rebuilt from the sweep's ledger."""
+    """A database of your own for Optuna's study, such as `sqlite:///optuna.db` for
+    optuna-dashboard; `null` keeps the study in memory, rebuilt from the sweep's ledger."""
 
     @model_validator(mode="after")
     def _check_thresholds(self) -> Self:
@@ -90,24 +100,30 @@ class KerasTunerSettings(Settings):
     """The engine."""
 
     oracle: Literal["random", "bayesian", "grid", "hyperband"] = "bayesian"
-    """How points are proposed: at random; by a Gaussian process over the finished trials; one after the other on a
-    grid; or at random with few epochs at first, and only the best of each rung going on."""
+    """How points are proposed: at random; by a Gaussian process over the finished trials; one after
+    the other on a grid; or at random with few epochs at first, and only the best of each rung going
+    on."""
 
     num_initial_points: int = Field(default=10, ge=1)
     """Finished trials before `bayesian` begins to learn; until then it proposes at random."""
 
     alpha: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
-    """Noise of a score that `bayesian` expects: what it adds to the diagonal of its kernel matrix."""
+    """Noise of a score that `bayesian` expects: what it adds to the diagonal of its kernel
+    matrix.
+    """
 
     beta: float = Field(default=2.6, ge=0, allow_inf_nan=False)
     """How much `bayesian` explores: the weight of a prediction's deviation against its mean."""
 
     grid_values: int = Field(default=10, ge=2)
-    """The most values that `grid` tries of a number, spread evenly from low to high (where the dimension is
-    logarithmic, in the logarithm). All choices of a categorical dimension are tried."""
+    """The most values that `grid` tries of a number, spread evenly from low to high (where the
+    dimension is logarithmic, in the logarithm). All choices of a categorical dimension are
+    tried."""
 
     factor: int = Field(default=3, ge=2)
-    """Of `hyperband`: one trial in so many goes on from a rung to the next, which is so many times longer."""
+    """Of `hyperband`: one trial in so many goes on from a rung to the next, which is so many times
+    longer.
+    """
 
     hyperband_iterations: int | None = Field(default=None, ge=1)
     """How often `hyperband` goes through all its brackets; `null` until the budget is used up."""
@@ -127,7 +143,8 @@ _DEFAULT = "optuna"
 
 
 def _with_name(engine: Any) -> Any:
-    """Say which engine is meant where a file does not, or has nothing but its name (`engine: keras_tuner`).
+    """Say which engine is meant where a file does not, or has nothing but its name (`engine:
+    keras_tuner`).
 
     The key by which a union is decided must be there.
     """

@@ -1,4 +1,6 @@
-"""One experiment: everything that a sweep is, as one frozen, validated value, read from one YAML file."""
+"""One experiment: everything that a sweep is, as one frozen, validated value, read from one YAML
+file.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -34,7 +36,9 @@ _REFIT_FACTOR = 3
 
 
 def _in_short(objective: Any) -> Any:
-    """`objective: module:function` is short for `objective: {run: module:function}`; so is a function in Python."""
+    """`objective: module:function` is short for `objective: {run: module:function}`; so is a
+    function in Python.
+    """
     return {"run": objective} if isinstance(objective, str) or callable(objective) else objective
 
 
@@ -54,8 +58,8 @@ class Experiment(Settings):
     """Of all random choices but those of corpus and split, which have their own."""
 
     corpus: CorpusSettings | None = None
-    """Whose handwriting: `layout` says how its files lie; the other keys depend on it. Only an `objective` of your
-    own can do without."""
+    """Whose handwriting: `layout` says how its files lie; the other keys depend on it. Only an
+    `objective` of your own can do without."""
 
     writers: WriterSettings = Field(default_factory=WriterSettings)
     """Which writers and pages take part."""
@@ -64,7 +68,9 @@ class Experiment(Settings):
     """What to do about images that cannot be used."""
 
     split: SplitSettings = Field(default_factory=SplitSettings)
-    """How the corpus is divided into training, validation and test; by page, unless something else is said."""
+    """How the corpus is divided into training, validation and test; by page, unless something else
+    is said.
+    """
 
     ink: InkSettings = Field(default_factory=InkSettings)
     """How images become text lines of one height and tone."""
@@ -79,8 +85,8 @@ class Experiment(Settings):
     """Who searches."""
 
     model: Function | None = None
-    """A network of your own, `module:function`: called with the hyperparameters, the shape of a patch and the number of
-    writers, it returns a Keras model. `null` builds whosehand's own."""
+    """A network of your own, `module:function`: called with the hyperparameters, the shape of a
+    patch and the number of writers, it returns a Keras model. `null` builds whosehand's own."""
 
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     """How long a trial trains."""
@@ -101,7 +107,9 @@ class Experiment(Settings):
     """How the best trial becomes a registered model."""
 
     code: dict[str, OwnCode] = Field(default_factory=dict)
-    """Filled in when a sweep is launched, not to be written: what `model` or `objective` was made of."""
+    """Filled in when a sweep is launched, not to be written: what `model` or `objective` was made
+    of.
+    """
 
     @model_validator(mode="after")
     def _own_code_has_its_space(self) -> Self:
@@ -158,7 +166,9 @@ class Experiment(Settings):
         return self
 
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
-        """All hyperparameters of a trial: those of the point, the fixed ones, and the defaults where ours are used."""
+        """All hyperparameters of a trial: those of the point, the fixed ones, and the defaults
+        where ours are used.
+        """
         if self.objective.is_own:
             return {**self.space.fixed, **point}
         return self.space.complete(point) if self.model is None else self.space.complete_training(point)
@@ -187,7 +197,8 @@ class Experiment(Settings):
             overrides: `a.b=value` texts that win over the file, the value in YAML.
 
         Raises:
-            ConfigError: lists every mistake in a line of its own, with place, key, value and what is allowed.
+            ConfigError: lists every mistake in a line of its own, with place, key, value and what
+                is allowed.
         """
         return load_experiment(Path(path), overrides)
 
@@ -201,7 +212,8 @@ class Experiment(Settings):
             The file's text; `Experiment.load` makes an equal experiment of it.
 
         Raises:
-            ConfigError: if a function is of a notebook, of `__main__`, nested or a lambda: a file cannot hold it.
+            ConfigError: if a function is of a notebook, of `__main__`, nested or a lambda: a file
+                cannot hold it.
         """
         for function in self.own_functions():
             if isinstance(function, FunctionPath) and not function.can_be_imported:
@@ -230,10 +242,12 @@ class Experiment(Settings):
         return self.model_dump(mode="json")
 
     def identity(self) -> dict[str, Any]:
-        """The part of the snapshot that must not change when a sweep goes on: what decides a trial's score.
+        """The part of the snapshot that must not change when a sweep goes on: what decides a
+        trial's score.
 
-        Not in it: name and description, budget, executor, tracking and promotion, which say when, where and how
-        trials run and are kept; and the engine's storage, a projection of the ledger that may move.
+        Not in it: name and description, budget, executor, tracking and promotion, which say when,
+        where and how trials run and are kept; and the engine's storage, a projection of the ledger
+        that may move.
         """
         return identity_of(self.snapshot())
 
@@ -246,11 +260,13 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         overrides: `a.b=value` texts that win over the file, the value in YAML.
 
     Raises:
-        ConfigError: lists every mistake in a line of its own, with place, key, value and what is allowed.
+        ConfigError: lists every mistake in a line of its own, with place, key, value and what is
+            allowed.
     """
     file = read_experiment_file(path, overrides)
     try:
-        # Through JSON, because strict validation takes lists for tuples and text for paths only there.
+        # Through JSON, because strict validation takes lists for tuples and text for paths only
+        # there.
         text, context = json.dumps(file.tree, default=str), {OURS_ALONE: not _names_own_code(file.tree)}
         return _beside(Experiment.model_validate_json(text, strict=True, context=context), path.parent)
     except ValidationError as error:
@@ -277,7 +293,9 @@ def _beside(experiment: Experiment, folder: Path) -> Experiment:
 
 
 def _stated(settings: Settings) -> dict[str, Any]:
-    """The keys and values that differ from the defaults, and those that say which member of a union is meant."""
+    """The keys and values that differ from the defaults, and those that say which member of a union
+    is meant.
+    """
     plain, stated = settings.model_dump(mode="json"), {}
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
@@ -290,7 +308,9 @@ def _stated(settings: Settings) -> dict[str, Any]:
 
 
 def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a snapshot that must not change when a sweep goes on; see `Experiment.identity`."""
+    """The part of a snapshot that must not change when a sweep goes on; see
+    `Experiment.identity`.
+    """
     kept = {key: value for key, value in snapshot.items() if key not in _MAY_CHANGE}
     if isinstance(kept.get("engine"), Mapping):
         kept["engine"] = {key: value for key, value in kept["engine"].items() if key != "storage"}
@@ -302,7 +322,8 @@ def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
-    """What of a sweep's identity is no longer as it was, one `key: old -> new` each; empty if the sweep may go on.
+    """What of a sweep's identity is no longer as it was, one `key: old -> new` each; empty if the
+    sweep may go on.
 
     A key that this version of whosehand has and the snapshot's had not counts with its default.
     """
@@ -323,7 +344,9 @@ def _difference(key: str, old: str, new: str) -> str:
 
 
 def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
-    """What has changed of the keys that may change while a sweep goes on, one `key: old -> new` each."""
+    """What has changed of the keys that may change while a sweep goes on, one `key: old -> new`
+    each.
+    """
     old_values, new_values = _flat(old_snapshot), _flat(new.snapshot())
     fixed = _flat(new.identity())
     return [

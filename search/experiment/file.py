@@ -1,4 +1,6 @@
-"""Reads an experiment file: YAML to plain values, overrides laid over, the line of every key kept for messages."""
+"""Reads an experiment file: YAML to plain values, overrides laid over, the line of every key kept
+for messages.
+"""
 
 import re
 import stat
@@ -31,7 +33,9 @@ class ExperimentFile:
     overrides: Mapping[Keys, str]
 
     def place_of(self, keys: Keys) -> str:
-        """Where a value was written, for a message: the override, or the file with the nearest line."""
+        """Where a value was written, for a message: the override, or the file with the nearest
+        line.
+        """
         around = [keys[:length] for length in range(len(keys), 0, -1)]
         below = [other for other in self.overrides if keys not in self.lines and other[: len(keys)] == keys]
         for overridden in (*around, *below):
@@ -51,8 +55,9 @@ def read_experiment_file(path: Path, overrides: Sequence[str] = ()) -> Experimen
         overrides: `a.b=value` texts, the value in YAML.
 
     Raises:
-        ConfigError: if the file is none, is too large, is not YAML, names a key twice, or an override is not
-            `key=value`. It takes little time and memory to find out, whatever lies there.
+        ConfigError: if the file is none, is too large, is not YAML, names a key twice, or an
+            override is not `key=value`. It takes little time and memory to find out, whatever lies
+            there.
     """
     text = _read_text(path)
     node, tree = _parse(text, str(path))
@@ -149,7 +154,9 @@ def _cut(value: object) -> str:
 
 
 def _check_letters(text: str, node: yaml.Node) -> None:
-    """Refuse what no name, path or terminal can bear: control characters and halves of characters."""
+    """Refuse what no name, path or terminal can bear: control characters and halves of
+    characters.
+    """
     for letter in text:
         if (unicodedata.category(letter) in ("Cc", "Cs")) and letter not in "\n\t":
             raise _mistake(f"the character {letter.encode('unicode_escape').decode()} is not allowed in a text", node)
@@ -161,7 +168,8 @@ def _construct_exponent(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int |
     return int(value) if value.is_integer() and "-" not in node.value[1:] else value
 
 
-# YAML 1.1, which PyYAML reads, wants a point and a sign in `1.0e-4`; YAML 1.2 and everybody's hand do not.
+# YAML 1.1, which PyYAML reads, wants a point and a sign in `1.0e-4`; YAML 1.2 and everybody's hand
+# do not.
 _Loader.add_implicit_resolver("!exponent", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
 _Loader.add_constructor("!exponent", _construct_exponent)
 
@@ -203,7 +211,9 @@ def _check_depth(text: str) -> None:
 
 
 def _count(node: yaml.Node | None, known: dict[int, int]) -> int:
-    """How many values there would be if every alias were written out; refused beyond `_MOST_VALUES`."""
+    """How many values there would be if every alias were written out; refused beyond
+    `_MOST_VALUES`.
+    """
     if node is None or isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) in known:

@@ -1,4 +1,5 @@
-"""Every key and every hyperparameter that an experiment file may have, with its default and meaning.
+"""Every key and every hyperparameter that an experiment file may have, with its default and
+meaning.
 
 Read off the settings and `Hyperparameters` themselves, so that nothing is written twice.
 """
@@ -22,7 +23,8 @@ class ConfigKey:
     """One key of an experiment file.
 
     Attributes:
-        name: dotted, such as `patches.fraction`; a corpus's own keys carry its layout, `corpus[dhsd].root`.
+        name: dotted, such as `patches.fraction`; a corpus's own keys carry its layout,
+            `corpus[dhsd].root`.
         default: as YAML would have it; `required` where there is none.
         description: what it does, in which unit.
     """

@@ -1,4 +1,6 @@
-"""The parts of an experiment file that steer the sweep itself: budget, objective, executor, tracking, promotion."""
+"""The parts of an experiment file that steer the sweep itself: budget, objective, executor,
+tracking, promotion.
+"""
 
 from difflib import get_close_matches
 from typing import Literal, Self
@@ -53,19 +55,20 @@ class ObjectiveSettings(Settings):
     """What the search makes as low or as high as it can."""
 
     metric: str = "val/image_logloss"
-    """A validation score of the epochs' reports. Log-loss is the default, because accuracies tie and saturate; of an
-    objective of your own it is what that calls val/loss."""
+    """A validation score of the epochs' reports. Log-loss is the default, because accuracies tie
+    and saturate; of an objective of your own it is what that calls val/loss."""
 
     direction: Literal["auto", "minimize", "maximize"] = "auto"
     """Whether low or high values are better; `auto` tells by the metric's name."""
 
     run: Function = TRAIN_PATCH_CNN
-    """What runs a trial, `module:function`: whosehand's own training, or a function of your own. `objective:
-    module:function` is short for it."""
+    """What runs a trial, `module:function`: whosehand's own training, or a function of your own.
+    `objective: module:function` is short for it."""
 
     checkpoints: bool = False
-    """Whether an objective of your own leaves a checkpoint with each report and goes on from it. Without, a trial whose
-    worker is lost starts again, and engines that pause trials are refused."""
+    """Whether an objective of your own leaves a checkpoint with each report and goes on from it.
+    Without, a trial whose worker is lost starts again, and engines that pause trials are
+    refused."""
 
     @field_validator("run")
     @classmethod
@@ -91,7 +94,9 @@ class ObjectiveSettings(Settings):
 
     @property
     def is_own(self) -> bool:
-        """Whether a trial is run by a function of the user's own, which whosehand knows nothing of."""
+        """Whether a trial is run by a function of the user's own, which whosehand knows nothing
+        of.
+        """
         return not self.run.startswith("search.")
 
     @property
@@ -106,22 +111,24 @@ class ExecutorSettings(Settings):
     """How trials are run on this machine."""
 
     workers: int | Literal["auto"] = "auto"
-    """Trials trained at the same time; `auto` goes by processor cores and memory, or graphics cards."""
+    """Trials trained at the same time; `auto` goes by processor cores and memory, or graphics
+    cards.
+    """
 
     threads: int | Literal["auto"] = "auto"
     """Threads of each worker; `auto` divides the cores among the workers."""
 
     max_attempts: int = Field(default=3, ge=1)
-    """How often a trial is started, in all, when its worker is lost (killed or crashed); then the trial has failed. A
-    trial that ran out of memory has failed at once."""
+    """How often a trial is started, in all, when its worker is lost (killed or crashed); then the
+    trial has failed. A trial that ran out of memory has failed at once."""
 
     silent_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """A worker that reports no epoch for this long counts as lost and is ended; `null` for no limit. Time does not
-    count while driver or worker are stopped or the machine sleeps."""
+    """A worker that reports no epoch for this long counts as lost and is ended; `null` for no
+    limit. Time does not count while driver or worker are stopped or the machine sleeps."""
 
     min_free_mb: float = Field(default=500, ge=0, allow_inf_nan=False)
-    """Free disk, in 10^6 bytes, that a sweep and each trial need to start; a running sweep waits for it. `0` for no
-    limit."""
+    """Free disk, in 10^6 bytes, that a sweep and each trial need to start; a running sweep waits
+    for it. `0` for no limit."""
 
     @field_validator("workers", "threads", mode="before")
     @classmethod
@@ -140,12 +147,12 @@ class TrackingSettings(Settings):
     """Where the sweep is recorded, and how much of it."""
 
     uri: str | None = None
-    """Address of the MLflow store: `sqlite:///path/to.db`, another database, or `http(s)://` for a tracking server.
-    The default is `mlruns/mlflow.db` in the current folder."""
+    """Address of the MLflow store: `sqlite:///path/to.db`, another database, or `http(s)://` for a
+    tracking server. The default is `mlruns/mlflow.db` in the current folder."""
 
     artifacts: str | None = None
-    """Folder or address for files and models. The default is `artifacts` beside the SQLite file. With another database
-    it must be given; a tracking server decides by itself."""
+    """Folder or address for files and models. The default is `artifacts` beside the SQLite file.
+    With another database it must be given; a tracking server decides by itself."""
 
     keep_models: KeepModels = Field(default="all", union_mode="left_to_right")
     """`all` completed trials keep their model, or only the best N; 0 keeps none."""
@@ -176,18 +183,23 @@ class GateSettings(Settings):
     """What a model must meet to become champion, besides being better than the present champion."""
 
     min_top1: float = Field(default=0.0, ge=0, le=1)
-    """Least share of test pages (of test images where there are no pages) that must be identified correctly."""
+    """Least share of test pages (of test images where there are no pages) that must be identified
+    correctly.
+    """
 
     max_calibration_error: float = Field(default=0.1, ge=0, le=1)
-    """How far stated probabilities and shares of correct answers may differ on test images, in the mean, beyond what
-    chance explains."""
+    """How far stated probabilities and shares of correct answers may differ on test images, in the
+    mean, beyond what chance explains."""
 
     max_false_reject_rate: float = Field(default=0.1, ge=0, le=1)
-    """Share of validation pages whose known writers may be called unknown. Beyond it the model always names a known
-    writer, and its card says so; this stops no model from becoming champion."""
+    """Share of validation pages whose known writers may be called unknown. Beyond it the model
+    always names a known writer, and its card says so; this stops no model from becoming
+    champion."""
 
     max_latency_s: float = Field(default=5.0, gt=0)
-    """Most seconds that the loaded model may take for an image: the median, on the machine that promotes."""
+    """Most seconds that the loaded model may take for an image: the median, on the machine that
+    promotes.
+    """
 
     max_size_mb: float = Field(default=500.0, gt=0)
     """Most megabytes of the registered model, with its code and files."""
@@ -200,10 +212,16 @@ class PromotionSettings(Settings):
     """Name in the model registry; `null` for `whosehand-` and the experiment's name."""
 
     epochs: int | None = Field(default=None, ge=1, le=100_000)
-    """Length of the refit before the test pages are opened; `null` for three times `training.epochs`."""
+    """Length of the refit before the test pages are opened; `null` for three times
+    `training.epochs`.
+    """
 
     false_accept_rate: float = Field(default=0.05, gt=0, lt=1)
-    """Share of pages by unknown writers (those that training never saw) that may be given a known writer's name."""
+    """Share of pages by unknown writers (those that training never saw) that may be given a known
+    writer's name.
+    """
 
     gate: GateSettings = Field(default_factory=GateSettings)
-    """What the refitted model must meet to become champion; one that does not is registered as challenger."""
+    """What the refitted model must meet to become champion; one that does not is registered as
+    challenger.
+    """

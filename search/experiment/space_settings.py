@@ -1,4 +1,6 @@
-"""What an experiment file says about the search space: a base, changes to it, fixed values, points to try first."""
+"""What an experiment file says about the search space: a base, changes to it, fixed values, points
+to try first.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -25,26 +27,28 @@ Complete = Callable[[Mapping[str, Value]], dict[str, Value]]
 class SpaceSettings(Settings):
     """Where the search looks for good hyperparameters.
 
-    A hyperparameter that is neither in the base, nor in `dimensions`, nor in `fixed` has its default in every trial.
+    A hyperparameter that is neither in the base, nor in `dimensions`, nor in `fixed` has its
+    default in every trial.
     """
 
     base: Literal["default", "training", "none"] = "default"
-    """Start from the default space, from its part that concerns the training alone, or from an empty one. With a
-    `model` of your own it is `training`, with an `objective` of your own `none`, if nothing is said."""
+    """Start from the default space, from its part that concerns the training alone, or from an
+    empty one. With a `model` of your own it is `training`, with an `objective` of your own `none`,
+    if nothing is said."""
 
     dimensions: dict[str, Any] = Field(default_factory=dict)
-    """Dimensions to add, or to put in the place of the base's, by hyperparameter (with a `model` or `objective` of your
-    own also under names of your own): `{type: integer, low: 2, high: 5}`,
-    `{type: real, low: 1e-4, high: 1e-2, log: true}`, `{type: categorical, choices: [max, average]}`; with `step` and
-    with `when: {parent: [values]}` where wanted."""
+    """Dimensions to add, or to put in the place of the base's, by hyperparameter (with a `model` or
+    `objective` of your own also under names of your own): `{type: integer, low: 2, high: 5}`,
+    `{type: real, low: 1e-4, high: 1e-2, log: true}`, `{type: categorical, choices: [max,
+    average]}`; with `step` and with `when: {parent: [values]}` where wanted."""
 
     fixed: dict[str, Value] = Field(default_factory=dict)
     """Hyperparameters that have this one value in every trial."""
 
     enqueue: tuple[Entry, ...] = ("seed_recipe",)
-    """Points to try first, in this order: `seed_recipe`, or some hyperparameters by name (the others have their fixed
-    value or their default). A point may lie outside of the space: it is trained and ranked, but teaches the search
-    nothing."""
+    """Points to try first, in this order: `seed_recipe`, or some hyperparameters by name (the
+    others have their fixed value or their default). A point may lie outside of the space: it is
+    trained and ranked, but teaches the search nothing."""
 
     @field_validator("dimensions", mode="before")
     @classmethod
@@ -93,7 +97,8 @@ class SpaceSettings(Settings):
         return self
 
     def search_space(self) -> SearchSpace:
-        """The space; a fixed hyperparameter is in it with one choice, so that every point says its value.
+        """The space; a fixed hyperparameter is in it with one choice, so that every point says its
+        value.
 
         Raises:
             SpaceError: if the dimensions do not make a space.
@@ -106,17 +111,20 @@ class SpaceSettings(Settings):
     def enqueued_points(self, complete: Complete | None = None) -> tuple[dict[str, Value], ...]:
         """The points to try first, in order.
 
-        One that lies in the space has exactly the names that are active there; one outside has all hyperparameters.
+        One that lies in the space has exactly the names that are active there; one outside has all
+        hyperparameters.
 
         Args:
-            complete: makes all values of a trial of a point's; by default those of whosehand's own network.
+            complete: makes all values of a trial of a point's; by default those of whosehand's own
+                network.
         """
         space, complete = self.search_space(), complete or self.complete
         entries = (seed_recipe().as_dict() if isinstance(entry, str) else complete(entry) for entry in self.enqueue)
         return tuple(_place(entry, space, complete) for entry in entries)
 
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
-        """All hyperparameters of whosehand's own network: the point's values, the fixed ones, the defaults.
+        """All hyperparameters of whosehand's own network: the point's values, the fixed ones, the
+        defaults.
 
         Raises:
             SpaceError: if a value is none that its hyperparameter can have.
@@ -124,12 +132,16 @@ class SpaceSettings(Settings):
         return Hyperparameters.from_point({**self.fixed, **point}).as_dict()
 
     def complete_training(self, point: Mapping[str, Value]) -> dict[str, Value]:
-        """The same for a network of the user's own: our defaults are those of the training alone."""
+        """The same for a network of the user's own: our defaults are those of the training
+        alone.
+        """
         defaults = Hyperparameters().as_dict()
         return {**{name: defaults[name] for name in TRAINING_HYPERPARAMETERS}, **self.fixed, **point}
 
     def own_names(self) -> dict[Keys, str]:
-        """Where names stand that are no hyperparameters of whosehand's, and what is said of them."""
+        """Where names stand that are no hyperparameters of whosehand's, and what is said of
+        them.
+        """
         entries = [
             (("enqueue", place), entry) for place, entry in enumerate(self.enqueue) if not isinstance(entry, str)
         ]
@@ -158,7 +170,8 @@ def _place(full: dict[str, Value], space: SearchSpace, complete: Complete) -> di
     except SpaceError:
         return full
     unlike = {name for name, value in completed.items() if value != full.get(name, value)}
-    # What is inactive has no effect; anything else that no other trial of this space can have makes an outsider.
+    # What is inactive has no effect; anything else that no other trial of this space can have makes
+    # an outsider.
     return full if unlike - set(space.names) else point
 
 
@@ -169,7 +182,9 @@ def _check_each(values: Mapping[str, Any], check: Callable[[str, Any], None], in
 
 
 def _complaints(values: Mapping[str, Any], check: Callable[[str, Any], None], info: ValidationInfo) -> dict[Keys, str]:
-    """What is wrong with values by name; a name of the user's own counts as wrong where the file uses no own code."""
+    """What is wrong with values by name; a name of the user's own counts as wrong where the file
+    uses no own code.
+    """
     complaints: dict[Keys, str] = {}
     for name, value in values.items():
         try:

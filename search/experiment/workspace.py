@@ -1,4 +1,6 @@
-"""Where a project keeps its files (all below one folder, the current one by default), and which code is running."""
+"""Where a project keeps its files (all below one folder, the current one by default), and which
+code is running.
+"""
 
 import subprocess
 from dataclasses import dataclass
@@ -49,7 +51,9 @@ def whosehand_version() -> str:
 
 
 def git_commit(folder: Path) -> str:
-    """The commit checked out in `folder`, with `+` if tracked files were changed; empty outside a repository."""
+    """The commit checked out in `folder`, with `+` if tracked files were changed; empty outside a
+    repository.
+    """
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         return commit + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")

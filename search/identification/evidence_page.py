@@ -1,4 +1,6 @@
-"""What an answer rests on, as one HTML file that needs nothing else: for the screen, the phone and the printer."""
+"""What an answer rests on, as one HTML file that needs nothing else: for the screen, the phone and
+the printer.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,9 @@ _FOR, _AGAINST = (0, 114, 178), (213, 94, 0)
 _SHOWN_WRITERS = 5
 _STRONGEST_SHADE = 0.6
 _FEWEST_PLACES = 4
-"""On an image with fewer different patches, as of a word, whole patches would be one bar: their parts are shown."""
+"""On an image with fewer different patches, as of a word, whole patches would be one bar: their
+parts are shown.
+"""
 _MOST_SHARED = 0.5
 
 

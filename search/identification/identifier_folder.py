@@ -8,14 +8,15 @@
     artifacts/split.json                on which pages it was trained and validated
     artifacts/gallery.npz               training patches of each writer with their embeddings
 
-A trial's model is the network alone (`search.objectives.saved_model`), which is saved in a tenth of the time;
-only what is promoted becomes such a folder.
+A trial's model is the network alone (`search.objectives.saved_model`), which is saved in a tenth of
+the time; only what is promoted becomes such a folder.
 
 A copy of the code that a model needs, to lie beside it under a name of its own.
 
-A registered model must load where `core` is not installed, or another version of it is. So the modules that it
-imports of this project are copied, and their imports of each other point to the copy. The package's name holds a hash
-of its content: models of different versions load side by side in one process.
+A registered model must load where `core` is not installed, or another version of it is. So the
+modules that it imports of this project are copied, and their imports of each other point to the
+copy. The package's name holds a hash of its content: models of different versions load side by side
+in one process.
 """
 
 import ast
@@ -87,7 +88,9 @@ def vendor_code(root_module: str, folder: Path) -> VendoredCode:
 
 
 def _closure(root_module: str) -> dict[str, str]:
-    """The sources of all modules of this project that are imported, the packages around them among them."""
+    """The sources of all modules of this project that are imported, the packages around them among
+    them.
+    """
     sources: dict[str, str] = {}
     waiting = [root_module]
     while waiting:
@@ -155,13 +158,17 @@ def _distributions(sources: Iterable[str]) -> tuple[str, ...]:
 
 
 def _preferred(top: str, names: list[str]) -> str:
-    """Of several distributions that hold a module (mlflow and mlflow-skinny) the one that is named like it, if any."""
+    """Of several distributions that hold a module (mlflow and mlflow-skinny) the one that is named
+    like it, if any.
+    """
     return top if top in names else sorted(names)[0]
 
 
 ARTIFACTS = "artifacts"
 SPLIT = "split"
-"""The artifact that says on which pages it was trained: a later model is compared with it on others."""
+"""The artifact that says on which pages it was trained: a later model is compared with it on
+others.
+"""
 _ROOT_MODULE = "search.identification.served_model"
 _MODEL_CODE = '''"""Models from code: MLflow runs this file to get the model."""
 
@@ -183,8 +190,8 @@ def save_identifier(
         network: a `.keras` file.
         record: with calibrations.
         folder: must not exist, or be empty.
-        further: files or folders that go into `artifacts`, by the name under which the model finds them; each is kept
-            under its own file name.
+        further: files or folders that go into `artifacts`, by the name under which the model finds
+            them; each is kept under its own file name.
 
     Returns:
         The folder.
@@ -217,7 +224,8 @@ def save_identifier(
 def folder_checksum(folder: Path) -> str:
     """The SHA-256 of a model's files with their names: the same wherever the folder lies.
 
-    Python's compiled copies of the code do not count: who runs the model writes them, and `ModelProcess` reads none.
+    Python's compiled copies of the code do not count: who runs the model writes them, and
+    `ModelProcess` reads none.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
@@ -228,7 +236,9 @@ def folder_checksum(folder: Path) -> str:
 
 
 def is_as_promoted(folder: Path, checksum: str | None) -> bool:
-    """Whether a folder holds the files with this checksum, as a promotion recorded it; `None` is no checksum."""
+    """Whether a folder holds the files with this checksum, as a promotion recorded it; `None` is no
+    checksum.
+    """
     return checksum is not None and folder_checksum(folder) == checksum
 
 
@@ -280,7 +290,8 @@ def _signature() -> object:
         ParamSpec("on_error", DataType.string, "raise"),
         ParamSpec("evidence", DataType.long, 0),
     ]
-    # Bytes, text and arrays are no common type of MLflow's: the model itself says what is wrong with a cell.
+    # Bytes, text and arrays are no common type of MLflow's: the model itself says what is wrong
+    # with a cell.
     return ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs), ParamSchema(params))
 
 

@@ -1,7 +1,8 @@
-"""Whose hand wrote these images: ranked writers from a saved model, which is asked in a process of its own.
+"""Whose hand wrote these images: ranked writers from a saved model, which is asked in a process of
+its own.
 
-The writers are those of the training corpus. Someone else's hand gets the name of the most similar of them, and, from
-a promoted model, a warning that it may be none of them.
+The writers are those of the training corpus. Someone else's hand gets the name of the most similar
+of them, and, from a promoted model, a warning that it may be none of them.
 """
 
 import csv
@@ -84,7 +85,8 @@ def identify(
     read_as: Unit = "auto",
     runs_own_code: bool = False,
 ) -> Identification:
-    """Rank the writers that a model knows by how likely they wrote each image, and all of them together.
+    """Rank the writers that a model knows by how likely they wrote each image, and all of them
+    together.
 
     Args:
         paths: of image files: pages, lines or words.
@@ -94,8 +96,8 @@ def identify(
         runs_own_code: see `ModelProcess`.
 
     Raises:
-        ImageError: if none of the images can be used; it names each with the reason. Where some can, the others are
-            in the answer's `unreadable`.
+        ImageError: if none of the images can be used; it names each with the reason. Where some
+            can, the others are in the answer's `unreadable`.
         RegistryError: if the model cannot be loaded.
     """
     record = read_record(model_folder)
@@ -122,7 +124,8 @@ def identify_each(
     read_as: Unit = "auto",
     runs_own_code: bool = False,
 ) -> Iterator[Prediction | Excluded]:
-    """Rank the writers of one image after the other; nothing is kept, so that a folder may be of any size.
+    """Rank the writers of one image after the other; nothing is kept, so that a folder may be of
+    any size.
 
     Args:
         paths: of image files.
@@ -153,7 +156,9 @@ def identify_each(
 
 
 def _ask(model: ModelProcess, page: Page, params: Mapping[str, Any]) -> Prediction | Excluded:
-    """Ask about one page; where the model's own code may not open its file, it is handed over as one of its own."""
+    """Ask about one page; where the model's own code may not open its file, it is handed over as
+    one of its own.
+    """
     with tempfile.TemporaryDirectory(prefix="whosehand-") as folder:
         try:
             path = page.file(Path(folder))
@@ -166,7 +171,9 @@ def _ask(model: ModelProcess, page: Page, params: Mapping[str, Any]) -> Predicti
 
 
 def _without_blank(path: Path, answers: Iterable[Prediction | Excluded]) -> Iterator[Prediction | Excluded]:
-    """The answers for a file with several pages; empty backs are passed over, unless all of its pages are empty."""
+    """The answers for a file with several pages; empty backs are passed over, unless all of its
+    pages are empty.
+    """
     is_empty = True
     for answer in answers:
         if isinstance(answer, Prediction) or not is_blank(answer.reason):

@@ -1,8 +1,10 @@
-"""The process that a model runs in: reads requests from standard input, answers on standard output, one JSON a line.
+"""The process that a model runs in: reads requests from standard input, answers on standard output,
+one JSON a line.
 
-Started as a file, not as a module of `search`: a promoted model brings its own code, and nothing of the installed one
-may get in its way. Every other model is opened by the installed code: its network by Keras in safe mode, which runs no
-code of the file, its record as JSON, its gallery as arrays without pickles.
+Started as a file, not as a module of `search`: a promoted model brings its own code, and nothing of
+the installed one may get in its way. Every other model is opened by the installed code: its network
+by Keras in safe mode, which runs no code of the file, its record as JSON, its gallery as arrays
+without pickles.
 
     {"image": "page.png", "params": {"top": 0}}   ->   {"writer_id": "007", ..., "error": null}
 """
@@ -55,7 +57,8 @@ def _load(folder: Path, runs_own_code: bool) -> Model:
 
 
 class _Reader:
-    """A model by the installed code: a promoted one without the code that it has, or a trial's network.
+    """A model by the installed code: a promoted one without the code that it has, or a trial's
+    network.
 
     A network of the user's own needs a module, which is imported where the folder is trusted.
     """

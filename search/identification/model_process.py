@@ -30,8 +30,9 @@ class ModelProcess:
 
     Args:
         folder: of a model, a registered one or a trial's network.
-        runs_own_code: whether the code in the folder is run. Say so only of a version whose files are those that were
-            promoted, or where the user trusts the folder; else the installed code opens it.
+        runs_own_code: whether the code in the folder is run. Say so only of a version whose files
+            are those that were promoted, or where the user trusts the folder; else the installed
+            code opens it.
     """
 
     def __init__(self, folder: Path, runs_own_code: bool = False) -> None:

@@ -1,7 +1,9 @@
-"""The registered model as MLflow calls it: images in, ranked writers out. It runs where whosehand is not installed.
+"""The registered model as MLflow calls it: images in, ranked writers out. It runs where whosehand
+is not installed.
 
-This module and all of `core` that it imports are copied into the model's folder, under a package name of their own
-(`search.identification.identifier_folder`). So nothing here may import other parts of `search`.
+This module and all of `core` that it imports are copied into the model's folder, under a package
+name of their own (`search.identification.identifier_folder`). So nothing here may import other
+parts of `search`.
 """
 
 import base64
@@ -38,11 +40,15 @@ class ServedModel(PythonModel):
     _skip_type_hint_validation = True  # or MLflow warns at every load that `Any` is no type it can check
 
     def __init__(self, runs_own_code: bool = True) -> None:
-        """Choose whether a network of the user's own may import the module that lies beside its record."""
+        """Choose whether a network of the user's own may import the module that lies beside its
+        record.
+        """
         self._runs_own_code = runs_own_code
 
     def load_context(self, context: Any) -> None:
-        """Load the network and answer one blank question, so that the first image is not slower than the others."""
+        """Load the network and answer one blank question, so that the first image is not slower
+        than the others.
+        """
         import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
         from core.identification.gallery import Gallery
         from core.identification.writer_identifier import WriterIdentifier
@@ -54,7 +60,8 @@ class ServedModel(PythonModel):
         size_px = self.identifier.record.patches.size_px
         self.identifier.predictor.log_probabilities([np.full((1, size_px, size_px, 1), 255, np.uint8)])
 
-    # Without a type for `model_input`, from which MLflow would want to infer another signature than the one given.
+    # Without a type for `model_input`, from which MLflow would want to infer another signature than
+    # the one given.
     def predict(  # type: ignore[no-untyped-def]
         self, context: Any, model_input, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
@@ -62,22 +69,24 @@ class ServedModel(PythonModel):
 
         Args:
             context: not used again.
-            model_input: a table with the column `image`. Each cell is an image: the bytes of a file, its path, base64
-                text of it (with or without `data:...;base64,`), or pixels from 0 to 255 as an array or nested lists,
-                (height, width) or (height, width, 3 or 4). A server reads no paths.
-            params: `top`, how many writers to rank (0 for all); `read_as`, `line`, `page`, `form` or
-                `auto`; `on_error`,
-                `raise`, or `report` for a row with `error` instead; `evidence`, how many patches for and against the
-                decision to look at closely (0: no evidence).
+            model_input: a table with the column `image`. Each cell is an image: the bytes of a
+                file, its path, base64 text of it (with or without `data:...;base64,`), or pixels
+                from 0 to 255 as an array or nested lists, (height, width) or (height, width, 3 or
+                4). A server reads no paths.
+            params: `top`, how many writers to rank (0 for all); `read_as`, `line`, `page`, `form`
+                or `auto`; `on_error`,
+                `raise`, or `report` for a row with `error` instead; `evidence`, how many patches
+                for and against the decision to look at closely (0: no evidence).
 
         Returns:
-            A row for each image: what `core.identification.prediction` says of it (writer_id and probability of the
-            first writer, none_of_these, is_known, ranking, n_lines, n_patches, calibrated_on), error, and evidence
-            where it was asked for (see `core.identification.evidence`).
+            A row for each image: what `core.identification.prediction` says of it (writer_id and
+            probability of the first writer, none_of_these, is_known, ranking, n_lines, n_patches,
+            calibrated_on), error, and evidence where it was asked for (see
+            `core.identification.evidence`).
 
         Raises:
-            MlflowException: says which image cannot be used, and why; a server answers it with status 400, or with
-                500 where the image is not to blame.
+            MlflowException: says which image cannot be used, and why; a server answers it with
+                status 400, or with 500 where the image is not to blame.
         """
         chosen = {**DEFAULT_PARAMS, **(params or {})}
         _check("read_as", chosen["read_as"], _READ_AS)

@@ -1,7 +1,8 @@
 """How often the sealed test pages were opened.
 
-A score on test pages is worth less with every look at them, so that looks are counted, for each hash of the test
-pages, in a small file beside the tracking store; the count goes as a tag with every score.
+A score on test pages is worth less with every look at them, so that looks are counted, for each
+hash of the test pages, in a small file beside the tracking store; the count goes as a tag with
+every score.
 """
 
 import json
@@ -34,14 +35,16 @@ class TestAccess:
 
 
 class SealedTestSet:
-    """The test pages during one promotion: opened once for everything that looks at them, written down before.
+    """The test pages during one promotion: opened once for everything that looks at them, written
+    down before.
 
     Args:
         access_log: where openings are counted.
         test_hash: of the test part of the split.
         reason: who opens, and why.
         git_commit: of the code that opens.
-        planned_ms: when this promotion first came here, Unix time: one that was killed and is repeated is one access.
+        planned_ms: when this promotion first came here, Unix time: one that was killed and is
+            repeated is one access.
     """
 
     def __init__(
@@ -73,7 +76,8 @@ class SealedTestSet:
 
 
 def record_test_access(access_log: Path, opening: TestAccess) -> int:
-    """Write an opening down, before the pages are opened: a crash must not make it unseen, and a repeat counts once.
+    """Write an opening down, before the pages are opened: a crash must not make it unseen, and a
+    repeat counts once.
 
     Args:
         access_log: append-only, one JSON object a line; `mlruns/test_openings.jsonl`.

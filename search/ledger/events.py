@@ -15,7 +15,9 @@ from core.space import Point
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 SweepStatus = Literal["completed", "interrupted", "failed"]
-"""How a launch of a sweep ended. All three can be resumed; `completed` goes on only if its budget was raised."""
+"""How a launch of a sweep ended. All three can be resumed; `completed` goes on only if its budget
+was raised.
+"""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,11 @@ class Launched:
 
 @dataclass(frozen=True)
 class TrialProposed:
-    """The engine proposed a new trial, or took up a point that the user enqueued while the sweep ran.
+    """The engine proposed a new trial, or took up a point that the user enqueued while the sweep
+    ran.
 
-    `hyperparameters` is `point` with the fixed values and the defaults; `ask_s` how long the engine was asked for it,
-    the asks that it answered with Wait before among them.
+    `hyperparameters` is `point` with the fixed values and the defaults; `ask_s` how long the engine
+    was asked for it, the asks that it answered with Wait before among them.
     """
 
     at_ms: int
@@ -125,7 +128,9 @@ class SegmentEnded:
 
 @dataclass(frozen=True)
 class AttemptLost:
-    """A worker died without a word. The trial goes on from its last checkpoint, unless a `SegmentEnded` follows."""
+    """A worker died without a word. The trial goes on from its last checkpoint, unless a
+    `SegmentEnded` follows.
+    """
 
     at_ms: int
     number: int
@@ -139,7 +144,8 @@ class AttemptLost:
 class AttemptInterrupted:
     """A worker ended, and its trial goes on later from its last checkpoint.
 
-    Because the sweep was being stopped; or with a `reason`, because the disk is full or the data cannot be read.
+    Because the sweep was being stopped; or with a `reason`, because the disk is full or the data
+    cannot be read.
     """
 
     at_ms: int
@@ -160,7 +166,9 @@ class TrialTracked:
 
 @dataclass(frozen=True)
 class Slept:
-    """The driver was not awake for so long (a laptop's sleep, SIGSTOP, a full disk): no working time."""
+    """The driver was not awake for so long (a laptop's sleep, SIGSTOP, a full disk): no working
+    time.
+    """
 
     at_ms: int
     seconds: float
@@ -178,9 +186,11 @@ class BudgetLimits:
 
 @dataclass(frozen=True)
 class StopRequested:
-    """The user asked from another terminal that a trial, or with no `number` the sweep, should stop.
+    """The user asked from another terminal that a trial, or with no `number` the sweep, should
+    stop.
 
-    At once if it `is_urgent`, else when the running epoch is done. `command_id` names the line of the control file.
+    At once if it `is_urgent`, else when the running epoch is done. `command_id` names the line of
+    the control file.
     """
 
     at_ms: int
@@ -192,7 +202,8 @@ class StopRequested:
 
 @dataclass(frozen=True)
 class BudgetChanged:
-    """The user changed the budget from another terminal, or by another value in the file (no `command_id`).
+    """The user changed the budget from another terminal, or by another value in the file (no
+    `command_id`).
 
     `limits` hold until the file's change from `file_limits`.
     """

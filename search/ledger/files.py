@@ -12,8 +12,8 @@ from search.ledger.trial import FileReference
 def reference_file(path: Path) -> FileReference:
     """Name a file or a folder by what is in it.
 
-    A folder's hash is taken over the relative names, sizes and bytes of its files in sorted order, so that it does not
-    depend on where the folder lies or on times of change.
+    A folder's hash is taken over the relative names, sizes and bytes of its files in sorted order,
+    so that it does not depend on where the folder lies or on times of change.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -31,9 +31,11 @@ def is_intact(reference: FileReference) -> bool:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new one and nothing between.
+    """Write a file so that a reader, or a crash, sees the old content or the new one and nothing
+    between.
 
-    The content goes to a neighbouring temporary file, to the disk, and is then renamed. Missing folders are made.
+    The content goes to a neighbouring temporary file, to the disk, and is then renamed. Missing
+    folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -51,7 +53,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's list of names to the disk, so that a new or renamed file survives a power cut."""
+    """Bring a folder's list of names to the disk, so that a new or renamed file survives a power
+    cut.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

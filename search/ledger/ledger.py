@@ -1,7 +1,8 @@
-"""The sweep's own append-only record: the truth, of which engine state and tracking are projections.
+"""The sweep's own append-only record: the truth, of which engine state and tracking are
+projections.
 
-One JSON object a line. A line counts once its newline is on the disk; a crash can tear the last line only, and that
-line is cut off at the next open, because nobody acted on it.
+One JSON object a line. A line counts once its newline is on the disk; a crash can tear the last
+line only, and that line is cut off at the next open, because nobody acted on it.
 """
 
 import contextlib
@@ -39,9 +40,12 @@ class Ledger:
     Attributes:
         folder: the sweep's, with everything that belongs to it.
         state: all events so far, folded.
-        trimmed_bytes: of a torn last line that was cut off when the ledger was opened; 0 if it was whole.
-        taken_over_from: process and host of a driver that died while it held the ledger; empty if the last one did not.
-        wait_for_room: called when the disk is full; returns when the line should be tried again, or False to give up.
+        trimmed_bytes: of a torn last line that was cut off when the ledger was opened; 0 if it was
+            whole.
+        taken_over_from: process and host of a driver that died while it held the ledger; empty if
+            the last one did not.
+        wait_for_room: called when the disk is full; returns when the line should be tried again, or
+            False to give up.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,7 +91,8 @@ class Ledger:
             values: further ones by name.
 
         Raises:
-            LedgerError: if the event does not fit those before it, or cannot be written (a full disk).
+            LedgerError: if the event does not fit those before it, or cannot be written (a full
+                disk).
 
         Example:
             `ledger.append(TrialTracked, number)`
@@ -160,12 +165,12 @@ def open_ledger(
         config: the whole experiment as plain JSON values.
         version: of whosehand.
         git_commit: empty outside a repository.
-        differences: compares the snapshot that the sweep was created with with the present experiment;
-            by default any change of `config` counts.
+        differences: compares the snapshot that the sweep was created with with the present
+            experiment; by default any change of `config` counts.
 
     Raises:
-        LedgerError: if another driver holds it, it is damaged, or it was begun with another experiment. One that was
-            created and, because of a crash, never launched is begun anew.
+        LedgerError: if another driver holds it, it is damaged, or it was begun with another
+            experiment. One that was created and, because of a crash, never launched is begun anew.
     """
     ledger = Ledger(folder)
     try:
@@ -219,7 +224,9 @@ def _check_same_experiment(created: SweepCreated, found: Sequence[str], folder: 
 
 
 def _trim_torn_line(path: Path) -> int:
-    """Cut off what follows the last good line, if only one line does; return its length in bytes."""
+    """Cut off what follows the last good line, if only one line does; return its length in
+    bytes.
+    """
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     lines = content[:end].splitlines(keepends=True)

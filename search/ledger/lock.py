@@ -22,14 +22,16 @@ LOCK_NAME = "lock"
 class SweepLock:
     """The exclusive right to write to a sweep's folder.
 
-    An advisory `flock` on a file that is never deleted and that holds the host and process id of its holder. The
-    operating system drops it when the holder dies, however it dies, so a dead driver's lock is simply taken over. A
-    network file system does the same for a driver on another host, when that host is gone; where it keeps such locks
-    on each host alone, nobody can tell, and the message about the take-over names the other host.
-    (`filelock` empties the file when it tries, and with it the holder's name.)
+    An advisory `flock` on a file that is never deleted and that holds the host and process id of
+    its holder. The operating system drops it when the holder dies, however it dies, so a dead
+    driver's lock is simply taken over. A network file system does the same for a driver on another
+    host, when that host is gone; where it keeps such locks on each host alone, nobody can tell, and
+    the message about the take-over names the other host. (`filelock` empties the file when it
+    tries, and with it the holder's name.)
 
     Attributes:
-        taken_over_from: who held it and died without giving it back, such as `process 7 on host here`; else empty.
+        taken_over_from: who held it and died without giving it back, such as `process 7 on host
+            here`; else empty.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,6 @@
-"""How a sweep reads: a trial's short name, the leaderboard, the history of the search as a picture."""
+"""How a sweep reads: a trial's short name, the leaderboard, the history of the search as a
+picture.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
@@ -22,7 +24,7 @@ def trial_name(number: int, hyperparameters: Point) -> str:
     '007 4x2x32 56px bn'
     >>> trial_name(12, {"x": 0.5})
     'trial 012'
-    """
+    """  # noqa: W505
     shape = [hyperparameters.get(name) for name in ("n_blocks", "convolutions_per_block", "filters")]
     if None in shape:
         return f"trial {number:03d}"

@@ -46,7 +46,8 @@ class TrialRecord:
         is_tracked: the tracker has recorded all of it.
         segment_first_attempt: with which the present segment began.
         ask_s: seconds for which the engine was asked for the trial and its further segments.
-        has_worker: a worker was started on it and is not known to have ended; after a killed launch it has none.
+        has_worker: a worker was started on it and is not known to have ended; after a killed launch
+            it has none.
         is_stop_requested: the user asked that it should stop.
     """
 
@@ -149,7 +150,9 @@ class TrialRecord:
         return self.starts[0].at_ms if self.starts else self.proposed.at_ms
 
     def waits_after(self, event: EpochReported) -> bool:
-        """Whether the trial waits after this epoch of its: the engine paused it, or its segment ends before it does."""
+        """Whether the trial waits after this epoch of its: the engine paused it, or its segment
+        ends before it does.
+        """
         if event.decision is not PruningDecision.GO:
             return event.decision is PruningDecision.PAUSE
         until_epoch = next(start.until_epoch for start in self.starts if start.attempt == event.attempt)
@@ -272,7 +275,9 @@ class SweepState:
                 self.enqueued.append(event.point)
 
     def _keep(self, trial: TrialRecord) -> None:
-        """Put a trial's new record in place of the old one, and count: a driver asks for counts many times a second."""
+        """Put a trial's new record in place of the old one, and count: a driver asks for counts
+        many times a second.
+        """
         before, self._trials[trial.number] = self._trials.get(trial.number), trial
         if before is not None and before.state is trial.state:
             return

@@ -1,4 +1,5 @@
-"""What travels between the sweep's driver and its workers: small, picklable, with no framework inside.
+"""What travels between the sweep's driver and its workers: small, picklable, with no framework
+inside.
 
 Tells apart what made a trial fail, as far as it decides what happens next.
 """
@@ -14,7 +15,9 @@ from core.errors import CorpusError, ImageError, LineStoreError, SplitError
 from core.space import Point
 
 CHECKPOINT_FOLDER = "checkpoints"
-"""In an attempt's folder; deleted with all that is in it when the trial has ended and is tracked."""
+"""In an attempt's folder; deleted with all that is in it when the trial has ended and is
+tracked.
+"""
 
 
 class PruningDecision(StrEnum):
@@ -91,13 +94,16 @@ class TrialSpec:
     Attributes:
         sweep_id: the sweep.
         number: the trial's number in the sweep, from 0; ours, not the engine's.
-        attempt: counted from 1, one more at every start of a worker: after a pause, a loss, a resumed sweep.
+        attempt: counted from 1, one more at every start of a worker: after a pause, a loss, a
+            resumed sweep.
         objective: import path `module:name` of a callable that fits `Objective`.
         hyperparameters: every hyperparameter, the fixed ones and the defaults among them.
         seed: of this trial; the same for all its attempts.
-        start_epoch: epochs already done, held in `checkpoint`; 0 where no intact checkpoint is left.
-        until_epoch: stop (as PAUSED) when this many epochs are done, unless it is the horizon. May equal
-            `start_epoch` after a loss: then no epoch is trained, and only the end is still to be made.
+        start_epoch: epochs already done, held in `checkpoint`; 0 where no intact checkpoint is
+            left.
+        until_epoch: stop (as PAUSED) when this many epochs are done, unless it is the horizon. May
+            equal `start_epoch` after a loss: then no epoch is trained, and only the end is still to
+            be made.
         horizon_epochs: the full length of the fit; the learning-rate schedule runs over it.
         threads: of TensorFlow's inner operations.
         precision: `float32` or `mixed_bfloat16`.
@@ -125,7 +131,9 @@ class TrialSpec:
     def of_task(
         cls, objective: str, settings: Any, work_dir: Path, *, precision: str, seed: int, threads: int
     ) -> "TrialSpec":
-        """Work for a worker outside of any sweep, with no epochs to report. Arguments as the attributes."""
+        """Work for a worker outside of any sweep, with no epochs to report. Arguments as the
+        attributes.
+        """
         return cls(
             sweep_id="task",
             number=0,
@@ -150,7 +158,8 @@ class TrialResult:
 
     Attributes:
         state: COMPLETED (the horizon, or early stopping, was reached), PAUSED, PRUNED or FAILED.
-        value: the objective's value, lower or higher is better as the experiment says; `None` unless COMPLETED.
+        value: the objective's value, lower or higher is better as the experiment says; `None`
+            unless COMPLETED.
         metrics: final scores by name.
         artifacts: files for the tracking store, by artifact path (such as `confusion/matrix.png`).
         model: folder of the saved MLflow model; `None` where none was made.
@@ -178,12 +187,15 @@ ReportEpoch = Callable[[EpochReport], PruningDecision]
 class Objective(Protocol):
     """Trains one trial. Runs in a worker process of its own.
 
-    A function with this signature; on a verdict other than GO it returns at once with the matching state.
-    What it raises as a `WhosehandError` or as anything else is recorded as FAILED with the traceback.
+    A function with this signature; on a verdict other than GO it returns at once with the matching
+    state. What it raises as a `WhosehandError` or as anything else is recorded as FAILED with the
+    traceback.
     """
 
     def __call__(self, spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
-        """Train from `spec.start_epoch` to `spec.until_epoch`, with one report after every epoch."""
+        """Train from `spec.start_epoch` to `spec.until_epoch`, with one report after every
+        epoch.
+        """
         ...
 
 

@@ -182,7 +182,9 @@ def _check_model(model: Any, shape: tuple[int, ...], network: FunctionReference)
 
 
 def _check_layers(model: keras.Model, network: FunctionReference) -> None:
-    """Raise OwnCodeError if the model cannot be saved and loaded: a trial would be lost at its end."""
+    """Raise OwnCodeError if the model cannot be saved and loaded: a trial would be lost at its
+    end.
+    """
     for layer in _layers(model):
         kind = type(layer)
         if kind.__module__.split(".")[0] == "keras":

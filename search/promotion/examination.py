@@ -1,8 +1,8 @@
 """A registered version is examined: smoke test, sealed test set, and the champion beside it.
 
-Candidate and champion may differ in all that comes before the network, even in the version of whosehand: so each is
-given the images, not patches, in a process of its own. The test set is opened once for a model; that is written down
-before, and the answers are kept.
+Candidate and champion may differ in all that comes before the network, even in the version of
+whosehand: so each is given the images, not patches, in a process of its own. The test set is opened
+once for a model; that is written down before, and the answers are kept.
 """
 
 import json
@@ -40,8 +40,9 @@ SCORE_PATCH_CNN = "search.objectives.patch_cnn:score_patch_cnn"
 TOLERANCE = {"float32": 1e-3, "mixed_bfloat16": 2e-2}
 """Largest difference of any writer's probability that still counts as the same.
 
-Before, patches of many images went through the network in one batch, afterwards those of one: sums are added in another
-order, and a temperature below 1 enlarges the difference. In float32 1e-5 and less was seen."""
+Before, patches of many images went through the network in one batch, afterwards those of one: sums
+are added in another order, and a temperature below 1 enlarges the difference. In float32 1e-5 and
+less was seen."""
 _KEPT_FILE = "test.json"
 
 
@@ -150,10 +151,12 @@ def examine(
         candidate: registered.
         store: where.
         test_set: is opened if the smoke test passes and nothing is kept of an earlier time.
-        score_network: called once before the test images are asked about; it scores the bare network on them.
+        score_network: called once before the test images are asked about; it scores the bare
+            network on them.
 
     Raises:
-        RegistryError: if the version's files are not those that were packed, or the model's process ends.
+        RegistryError: if the version's files are not those that were packed, or the model's process
+            ends.
     """
     folder = download_model(store, candidate.version.location)
     if not is_as_promoted(folder, candidate.version.tags.get(CHECKSUM_TAG)):
@@ -204,7 +207,8 @@ def smoke_test(model: ModelProcess, candidate: Candidate) -> SmokeTest:
 def compare_with(
     champion: RegisteredVersion, candidate: Candidate, examined: Examined, store: TrackingStore, test_set: SealedTestSet
 ) -> Comparison:
-    """Ask the champion about those of the candidate's test images that it has not seen, and compare.
+    """Ask the champion about those of the candidate's test images that it has not seen, and
+    compare.
 
     Raises:
         RegistryError: if the champion's files are gone or its process ends.
@@ -310,7 +314,9 @@ def ask_about(model: ModelProcess, images: Sequence[TextImage]) -> ModelAnswers:
 
 
 def image_content(image: TextImage) -> bytes | Path:
-    """What to give to a model: the file, or of a region its grey values as PNG, which loses nothing."""
+    """What to give to a model: the file, or of a region its grey values as PNG, which loses
+    nothing.
+    """
     if image.region is None:
         return image.path
     _, encoded = cv2.imencode(".png", read_grey(image.path, image.region))
@@ -324,7 +330,9 @@ def _ask_once(
     images: tuple[TextImage, ...],
     test_set: SealedTestSet,
 ) -> TestedImages:
-    """A model's answers for test images: those that are kept, or new ones, for which the test set is opened."""
+    """A model's answers for test images: those that are kept, or new ones, for which the test set
+    is opened.
+    """
     file = _answers_file(candidate, version)
     answers = _load_answers(file)
     if answers is None:
@@ -356,7 +364,9 @@ def _answers_file(candidate: Candidate, version: RegisteredVersion) -> Path:
 
 
 def _load_answers(path: Path) -> ModelAnswers | None:
-    """Read answers, if they were kept, also those of version 0.1: the test set is not opened again for them."""
+    """Read answers, if they were kept, also those of version 0.1: the test set is not opened again
+    for them.
+    """
     if not path.exists():
         return None
     content = json.loads(path.read_bytes())

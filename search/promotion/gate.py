@@ -18,7 +18,9 @@ from search.experiment.settings import GateSettings
 from search.promotion.tested_images import ProductScores, guess_rate, page_of
 
 FEWEST_PAGES = 6
-"""Below six pages no paired difference can pass 5 %: even if all go one way, chance does so with 2 / 2**5 = 6 %."""
+"""Below six pages no paired difference can pass 5 %: even if all go one way, chance does so with 2
+/ 2**5 = 6 %.
+"""
 GUESSING_ALPHA = 0.01
 """A model that only guesses passes for better than guessing in at most so many of all cases."""
 _CHANCE = 0.05
@@ -26,7 +28,8 @@ _CHANCE = 0.05
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """Whether a registered model, loaded afresh in another process, answers as its network did before it was packed.
+    """Whether a registered model, loaded afresh in another process, answers as its network did
+    before it was packed.
 
     Attributes:
         n_images: that were asked about.
@@ -80,9 +83,11 @@ class GateResult:
     """What the gate says.
 
     Attributes:
-        reasons: why the model may not become champion, whatever anyone says; empty if no check failed.
+        reasons: why the model may not become champion, whatever anyone says; empty if no check
+            failed.
         remarks: the checks that passed.
-        undecided: why the test pages cannot tell whether it is better than guessing; empty if they can.
+        undecided: why the test pages cannot tell whether it is better than guessing; empty if they
+            can.
         is_accepted: somebody has said that it may become champion where that cannot be told.
     """
 
@@ -118,7 +123,8 @@ def judge(
         size_bytes: of all its files.
         scores: on the test pages; `None` where the split has none.
         comparison: with the champion; `None` if there is none yet.
-        accept: let it pass where the test pages are too few to tell whether it is better than guessing.
+        accept: let it pass where the test pages are too few to tell whether it is better than
+            guessing.
     """
     undecided = ""
     checks = [_smoke(smoke), _latency(smoke, settings), _size(size_bytes, settings)]
@@ -163,13 +169,15 @@ def common_pages(
 ) -> CommonPages:
     """Find the test pages of the candidate that the champion has not seen.
 
-    A page counts as seen also if the champion saw another image of it: pen, scan and mood are the page's.
+    A page counts as seen also if the champion saw another image of it: pen, scan and mood are the
+    page's.
 
     Args:
         images: the candidate's corpus.
         candidate: its split.
         champion: the champion's split; `None` if its model does not say.
-        same_corpus: whether both name the same corpus with the same settings, so that image ids mean the same.
+        same_corpus: whether both name the same corpus with the same settings, so that image ids
+            mean the same.
     """
     if champion is None:
         return _refuse("the champion does not say on which pages it was trained")
@@ -193,7 +201,9 @@ def common_pages(
 
 
 def corpus_key(experiment: Experiment) -> str:
-    """A hash of the corpus's settings; not of the folder, which may lie elsewhere on another machine."""
+    """A hash of the corpus's settings; not of the folder, which may lie elsewhere on another
+    machine.
+    """
     settings = experiment.handwriting.model_dump(mode="json", exclude={"root"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 

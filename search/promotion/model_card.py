@@ -1,4 +1,6 @@
-"""The card of a registered model: what it is, on what it was trained, how it was tested, what it cannot do."""
+"""The card of a registered model: what it is, on what it was trained, how it was tested, what it
+cannot do.
+"""
 
 import json
 from collections.abc import Mapping
@@ -103,7 +105,9 @@ def write_card(facts: CardFacts) -> str:
 
 
 def describe_rates(rates: UnknownWriterRates) -> str:
-    """What the threshold for unknown writers did on images that it was not set on, in a sentence."""
+    """What the threshold for unknown writers did on images that it was not set on, in a
+    sentence.
+    """
     if rates.are_real:
         whom = f"{rates.n_unknown} images by writers who took no part"
     else:

@@ -1,4 +1,5 @@
-"""A refitted network becomes the model that people use: calibrated on validation pages, with its code and record.
+"""A refitted network becomes the model that people use: calibrated on validation pages, with its
+code and record.
 
 The objective runs in a worker process; the driver gets a reference to the folder.
 """
@@ -44,7 +45,8 @@ _CANDIDATES = 64  # patches of each writer, from which the gallery is chosen
 
 
 def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
-    """Calibrate a network and save it as a model that others can use; `spec.settings` is a `PackagingTask`.
+    """Calibrate a network and save it as a model that others can use; `spec.settings` is a
+    `PackagingTask`.
 
     Raises:
         WhosehandError: if the network cannot be loaded, or the line store is damaged.
@@ -86,7 +88,9 @@ class _Asked:
     task: PatchTask
 
     def about(self, image_ids: Sequence[str], unit: CalibrationUnit) -> tuple[PatchPlan, NDArray[np.float32]]:
-        """The patches of images, as many of each image or page as when a writer is identified, and the answers."""
+        """The patches of images, as many of each image or page as when a writer is identified, and
+        the answers.
+        """
         settings = self.task.patches
         plan = evaluation_plan(self.store, image_ids, None, settings, settings.per_image_at_test, by=unit)
         starts = range(0, len(plan), _BATCH_SIZE)
@@ -99,7 +103,9 @@ class _Asked:
 
 
 def _gallery(asked: _Asked) -> Gallery:
-    """Training patches that show each writer's hand; candidates are spaced evenly over the writer's pages."""
+    """Training patches that show each writer's hand; candidates are spaced evenly over the writer's
+    pages.
+    """
     store, settings = asked.store, asked.task.patches
     plan = evaluation_plan(store, asked.manifest.train, asked.manifest.writer_ids, settings, _CANDIDATES, by="page")
     own = [np.flatnonzero(plan.labels == label) for label in range(len(asked.manifest.writer_ids))]

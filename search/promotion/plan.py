@@ -1,4 +1,6 @@
-"""What a promotion will do: found out, and said, before anything is trained, opened or registered."""
+"""What a promotion will do: found out, and said, before anything is trained, opened or
+registered.
+"""
 
 from dataclasses import dataclass
 
@@ -28,7 +30,8 @@ class PromotionChoice:
         trial: number of the trial; `None` for the best.
         model: registered name; `None` for the experiment's.
         epochs: of the refit; `None` for the experiment's.
-        accept: make it champion where the test pages are too few to tell whether it is better than guessing.
+        accept: make it champion where the test pages are too few to tell whether it is better than
+            guessing.
     """
 
     trial: int | None = None
@@ -128,7 +131,9 @@ def _refuse_leaky(experiment: Experiment) -> None:
 
 
 def _refuse_without_model(experiment: Experiment, trial: TrialRecord) -> None:
-    """An objective of the user's own may leave no network; the sweep has its best values all the same."""
+    """An objective of the user's own may leave no network; the sweep has its best values all the
+    same.
+    """
     if not experiment.objective.is_own:
         return
     if experiment.corpus is None:
@@ -186,7 +191,9 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
 
 
 def _too_few(job: PromotionJob) -> tuple[str, ...]:
-    """What the gate will say if even a perfect score could not tell the model from one that guesses."""
+    """What the gate will say if even a perfect score could not tell the model from one that
+    guesses.
+    """
     test = set(job.corpus.manifest.test)
     pages = {page_of(image) for image in job.corpus.index.images if image.image_id in test}
     said = too_few_to_tell([writer_id for writer_id, _ in pages], job.corpus.manifest.unit)

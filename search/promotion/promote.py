@@ -1,7 +1,7 @@
 """From a sweep's best trial to a champion: refit, registered version, sealed test set, gate, alias.
 
-Each step takes what an earlier call has finished as it is, so that a promotion that was killed is repeated by the same
-command. The alias moves last, once card, scores and tags stand.
+Each step takes what an earlier call has finished as it is, so that a promotion that was killed is
+repeated by the same command. The alias moves last, once card, scores and tags stand.
 """
 
 from dataclasses import dataclass, replace
@@ -59,15 +59,17 @@ class Promotion:
 
     Attributes:
         version: in the registry.
-        became: `champion`, or `challenger` if it did not pass the gate; `unchanged` if it was champion already.
+        became: `champion`, or `challenger` if it did not pass the gate; `unchanged` if it was
+            champion already.
         former: the champion before, if there was another one.
         refit: the fit that the model is of.
-        scores: of the network on the test set; `None` if the split has none, or the smoke test failed.
+        scores: of the network on the test set; `None` if the split has none, or the smoke test
+            failed.
         examined: of the registered model.
         comparison: with the champion; `None` without one.
         gate_result: of the gate.
-        was_opened_before: the scores are of an earlier promotion of the same fit, for which the test set is not opened
-            again.
+        was_opened_before: the scores are of an earlier promotion of the same fit, for which the
+            test set is not opened again.
         n_openings: how often the test set has been opened until now.
     """
 
@@ -94,7 +96,9 @@ class Promotion:
 
     @property
     def card(self) -> str:
-        """The model card as Markdown: what it was trained on, how well it does, what it cannot do."""
+        """The model card as Markdown: what it was trained on, how well it does, what it cannot
+        do.
+        """
         path = self.refit.folder / CARD_FILE
         return path.read_text(encoding="utf-8") if path.exists() else self.version.description
 
@@ -257,7 +261,9 @@ def _judge_and_move(
     test_set: SealedTestSet,
     record: PromotionRecord,
 ) -> _Judged:
-    """Judge against the champion, describe the version, move the alias; again if another promotion was faster."""
+    """Judge against the champion, describe the version, move the alias; again if another promotion
+    was faster.
+    """
     number, gate = registered.version.version, job.experiment.promotion.gate
     candidate = registered.candidate
     for _ in range(_MOST_ROUNDS):
@@ -284,7 +290,9 @@ def _judge_and_move(
 def _move(
     job: PromotionJob, number: int, result: GateResult, champion: RegisteredVersion | None
 ) -> RegisteredVersion | None:
-    """Move the alias that the gate says, and return the former champion where there is a new one."""
+    """Move the alias that the gate says, and return the former champion where there is a new
+    one.
+    """
     if result.is_passed:
         return set_champion(job.store, job.name, number, champion.version if champion else None)
     challenge(job.store, job.name, number)
@@ -353,7 +361,9 @@ def _unknown_writer_metrics(rates: UnknownWriterRates | None) -> dict[str, float
 
 
 def _score_tags(scores: TestScores | None) -> dict[str, str | int | float]:
-    """The one score that belongs in the registry's table; the card has the others, and so has the refit's run."""
+    """The one score that belongs in the registry's table; the card has the others, and so has the
+    refit's run.
+    """
     if scores is None:
         return {}
     found = scores.result.metrics

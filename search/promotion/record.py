@@ -1,7 +1,8 @@
 """How far a promotion is: on disk beside the refit, and as a tag of the registered version.
 
-Every step of a promotion may be done twice. The record says when each was first reached, so that what is told again
-carries the same time and adds nothing. The tag shows an interrupted promotion to `whosehand doctor`.
+Every step of a promotion may be done twice. The record says when each was first reached, so that
+what is told again carries the same time and adds nothing. The tag shows an interrupted promotion to
+`whosehand doctor`.
 """
 
 import hashlib
@@ -37,7 +38,8 @@ class PromotionRecord:
         """Write down that a step is reached.
 
         Returns:
-            When it was reached first, Unix time in milliseconds; a promotion that was interrupted keeps its times.
+            When it was reached first, Unix time in milliseconds; a promotion that was interrupted
+            keeps its times.
         """
         if step not in self._steps:
             self._steps[step] = time.time_ns() // 1_000_000
@@ -45,7 +47,9 @@ class PromotionRecord:
         return self._steps[step]
 
     def finish(self) -> None:
-        """Write down that all is done: the next promotion of this fit opens the test set for itself, if it must."""
+        """Write down that all is done: the next promotion of this fit opens the test set for
+        itself, if it must.
+        """
         self._steps.pop("opening", None)
         self._steps["finished"] = time.time_ns() // 1_000_000
         self._write()
@@ -57,7 +61,8 @@ class PromotionRecord:
 
 @contextmanager
 def fit_lock(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """One promotion of a refit at a time, also under different names; what a killed one left half written is deleted.
+    """One promotion of a refit at a time, also under different names; what a killed one left half
+    written is deleted.
 
     Args:
         folder: of the refit.

@@ -1,6 +1,8 @@
-"""A sweep's trial becomes the model that people use: fitted again over more epochs, calibrated and packed.
+"""A sweep's trial becomes the model that people use: fitted again over more epochs, calibrated and
+packed.
 
-The refit has a record of its own beside the sweep's trials, survives kills and goes on where it was. It is packed once.
+The refit has a record of its own beside the sweep's trials, survives kills and goes on where it
+was. It is packed once.
 """
 
 import shutil
@@ -83,10 +85,11 @@ class PackagingTask:
     Attributes:
         model: the network's folder.
         task: of the trial that trained it.
-        references: ids of validation images, whose answers are kept to be compared with those of the finished model.
+        references: ids of validation images, whose answers are kept to be compared with those of
+            the finished model.
         unit: what all images of the corpus are; `auto` where they differ.
-        unknown_writers: line store of images by writers who took no part; `None` where there are too few: then
-            unknown writers are made of the validation images.
+        unknown_writers: line store of images by writers who took no part; `None` where there are
+            too few: then unknown writers are made of the validation images.
         false_accept_rate: share of unknown writers' images that may be taken for a known writer's.
         max_false_reject_rate: share of validation images whose known writers may be called unknown.
     """
@@ -158,7 +161,8 @@ def package_refit(
     corpus: PreparedCorpus,
     task: PatchTask,
 ) -> PackagedModel:
-    """Calibrate the refit on validation pages and make it a model that others can use, or take the one that is there.
+    """Calibrate the refit on validation pages and make it a model that others can use, or take the
+    one that is there.
 
     Args:
         refit: completed.
@@ -193,9 +197,9 @@ def images_of_unknown_writers(
         corpus: as the experiment prepared it.
 
     Returns:
-        Those that the threshold is set on, and those that only report its rates, by other writers; at most 400 of each,
-        evenly chosen. Where there are too few for both, all are for the threshold, and none where there are fewer than
-        twenty.
+        Those that the threshold is set on, and those that only report its rates, by other writers;
+        at most 400 of each, evenly chosen. Where there are too few for both, all are for the
+        threshold, and none where there are fewer than twenty.
     """
     known = set(corpus.manifest.writer_ids)
     unknown = [image for image in index_corpus(experiment, workspace).images if image.writer_id not in known]
@@ -208,7 +212,9 @@ def images_of_unknown_writers(
 
 
 def write_references(references: Mapping[str, Prediction], path: Path) -> None:
-    """Write what a network says of validation images, by image id, to be compared with the packed model's answers."""
+    """Write what a network says of validation images, by image id, to be compared with the packed
+    model's answers.
+    """
     path.write_bytes(_REFERENCES.dump_json(dict(references), indent=1))
 
 

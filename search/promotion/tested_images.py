@@ -1,4 +1,5 @@
-"""A model's answers for images whose writers are known: scores, rates of unknown writers, two models beside each other.
+"""A model's answers for images whose writers are known: scores, rates of unknown writers, two
+models beside each other.
 
 Everything here is counted from predictions; nothing is asked or opened.
 """
@@ -18,7 +19,9 @@ from core.scoring.intervals import PairedTest, compare_paired
 
 _SMALLEST = 1e-12
 Page = tuple[str, str]
-"""A writer and their page, or image where there are no pages: hands on a shared page count apart."""
+"""A writer and their page, or image where there are no pages: hands on a shared page count
+apart.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,15 @@ class TestedImages:
     predictions: Mapping[str, Prediction]
 
     def log_loss(self, image: TextImage) -> float:
-        """Of the true writer, in nats; a writer that the model does not know counts as nearly impossible."""
+        """Of the true writer, in nats; a writer that the model does not know counts as nearly
+        impossible.
+        """
         return -math.log(max(self.predictions[image.image_id].probability_of(image.writer_id), _SMALLEST))
 
     def pages(self) -> dict[Page, bool]:
-        """Whether each page is identified correctly: by the mean over its images, weighted by their patches."""
+        """Whether each page is identified correctly: by the mean over its images, weighted by their
+        patches.
+        """
         pages: dict[Page, list[Prediction]] = {}
         for image in self.images:
             pages.setdefault(page_of(image), []).append(self.predictions[image.image_id])
@@ -53,12 +60,14 @@ class UnknownWriterRates:
 
     Attributes:
         is_used: whether the model may answer that nobody known wrote an image.
-        false_reject_rate: share of the test images whose known writers are called unknown, or would be.
+        false_reject_rate: share of the test images whose known writers are called unknown, or would
+            be.
         n_known: test images.
-        false_accept_rate: share of the images by unknown writers that are taken for a known writer's, or would be.
+        false_accept_rate: share of the images by unknown writers that are taken for a known
+            writer's, or would be.
         n_unknown: images by unknown writers.
-        are_real: whether these are by writers who took no part, and whose other images did not set the threshold
-            either; else they are the test images, each asked without its own writer.
+        are_real: whether these are by writers who took no part, and whose other images did not set
+            the threshold either; else they are the test images, each asked without its own writer.
     """
 
     is_used: bool
@@ -81,8 +90,8 @@ class ProductScores:
         log_loss: calibrated, mean over images.
         calibration_error: of images, beyond chance; see `core.scoring.diagnostics`.
         calibration_p: share of perfectly calibrated models with as large an error.
-        unknown_writers: how often the model takes known writers for unknown ones, and the other way round; `None` for a
-            model without calibration.
+        unknown_writers: how often the model takes known writers for unknown ones, and the other way
+            round; `None` for a model without calibration.
     """
 
     unit: str

@@ -1,4 +1,5 @@
-"""One launch of a sweep, and how it takes trials through their attempts: start, report, pause, loss, end.
+"""One launch of a sweep, and how it takes trials through their attempts: start, report, pause,
+loss, end.
 
 The order of writes is always the same: the ledger first, then the answer to the worker and the
 engine, then the tracker.
@@ -42,8 +43,8 @@ _STATE_AFTER = {PruningDecision.PAUSE: TrialState.PAUSED, PruningDecision.STOP: 
 class RunningSweep:
     """One launch: who works for it, and where it stands beyond what its ledger says.
 
-    All that a launch knows is here. The functions below take its trials through their attempts; `search.sweep.loop`
-    begins it, asks the engine, and ends it.
+    All that a launch knows is here. The functions below take its trials through their attempts;
+    `search.sweep.loop` begins it, asks the engine, and ends it.
 
     Attributes:
         plan: of the experiment.
@@ -57,14 +58,16 @@ class RunningSweep:
         stop: what the user asked for.
         clock: turns with the loop.
         running: what each busy worker is on, by trial number.
-        to_resume: trials that are RUNNING in the ledger and have no worker, in the order in which they go on.
+        to_resume: trials that are RUNNING in the ledger and have no worker, in the order in which
+            they go on.
         is_stopping: no trial starts any more, and running ones end with their epoch.
         interrupted: trials that were answered PAUSE because the sweep is stopping.
         is_exhausted: the engine has nothing more to propose.
         state_version: grows with everything after which an engine might answer differently.
         version_at_ask: that of the last ask.
         version_at_wait: that of the last ask that led to nothing; `None` before there was one.
-        asked_point: the user's, which the engine was asked to take up; `None` where it proposes itself.
+        asked_point: the user's, which the engine was asked to take up; `None` where it proposes
+            itself.
         failures: of the latest trials, by what made them fail.
         logs: of each trial's latest worker.
         why_giving_up: why the launch should end, when the next trials would fail too; else empty.
@@ -143,7 +146,9 @@ def start_segment(sweep: RunningSweep, number: int) -> None:
 
 
 def take_up(sweep: RunningSweep, trial: TrialRecord) -> None:
-    """Let a running trial without a worker go on, or end it if its end was decided before its worker was gone."""
+    """Let a running trial without a worker go on, or end it if its end was decided before its
+    worker was gone.
+    """
     state = _STATE_AFTER.get(trial.pending_decision)
     if state is None:
         sweep.to_resume.append(trial.number)
@@ -237,7 +242,9 @@ def _take_report(sweep: RunningSweep, message: WorkerReported) -> None:
 
 
 def _judge_and_record(sweep: RunningSweep, message: WorkerReported) -> EpochReported:
-    """Get the engine's decision and write it down; the epoch is written down even if the engine fails."""
+    """Get the engine's decision and write it down; the epoch is written down even if the engine
+    fails.
+    """
     sweep.state_version += 1
     number, report, decision = message.number, message.report, PruningDecision.GO
     try:
@@ -252,7 +259,9 @@ def _judge_and_record(sweep: RunningSweep, message: WorkerReported) -> EpochRepo
 
 
 def _answer(sweep: RunningSweep, reported: EpochReported) -> PruningDecision:
-    """The engine's decision, or PAUSE while the sweep is stopping and the segment has epochs left."""
+    """The engine's decision, or PAUSE while the sweep is stopping and the segment has epochs
+    left.
+    """
     number, is_to_go_on = reported.number, reported.decision is PruningDecision.GO
     if sweep.is_stopping and is_to_go_on and reported.report.epoch < sweep.running[number].until_epoch:
         sweep.interrupted.add(number)

@@ -1,4 +1,6 @@
-"""What a driver does with commands from other terminals: each becomes an event of the ledger, then has its effect."""
+"""What a driver does with commands from other terminals: each becomes an event of the ledger, then
+has its effect.
+"""
 
 from dataclasses import asdict, replace
 
@@ -18,7 +20,9 @@ class _RefusedError(WhosehandError):
 
 
 def settle_budget(sweep: RunningSweep) -> None:
-    """At a launch: let a changed value of the file win over what was set from another terminal; say which holds."""
+    """At a launch: let a changed value of the file win over what was set from another terminal; say
+    which holds.
+    """
     file_limits, changed = limits_of(sweep.plan.budget), sweep.state.budget_changed
     if changed is None:
         return

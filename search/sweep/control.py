@@ -1,7 +1,9 @@
-"""How the user reaches a running sweep: Ctrl-C, SIGTERM, a closed terminal, and commands from other terminals.
+"""How the user reaches a running sweep: Ctrl-C, SIGTERM, a closed terminal, and commands from other
+terminals.
 
-Commands are lines of `control.jsonl` in the sweep's folder. Whoever steers appends, the driver reads;
-what became of a command is an event in the ledger under the command's id. The file is its owner's
+Commands are lines of `control.jsonl` in the sweep's folder. Whoever steers appends, the driver
+reads; what became of a command is an event in the ledger under the command's id. The file is its
+owner's
 alone: a driver leaves one alone that others could have written.
 """
 
@@ -51,12 +53,13 @@ class StopRequest:
 
 @contextmanager
 def stop_signals(on_signal: Callable[[], None]) -> Iterator[StopRequest]:
-    """Turn Ctrl-C, SIGTERM and SIGHUP into a `StopRequest` for the block; the handlers of before come back after it.
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a `StopRequest` for the block; the handlers of before
+    come back after it.
 
     A sweep that was started with `nohup` goes on when its terminal is closed.
 
-    An exception could come in the middle of a write. Outside the main thread, where Python allows no handlers, no
-    signal makes the request.
+    An exception could come in the middle of a write. Outside the main thread, where Python allows
+    no handlers, no signal makes the request.
 
     Args:
         on_signal: called at each signal, to wake who waits.

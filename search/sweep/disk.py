@@ -1,4 +1,6 @@
-"""The disk: a sweep whose disk is full waits instead of failing, and what a sweep takes is measured."""
+"""The disk: a sweep whose disk is full waits instead of failing, and what a sweep takes is
+measured.
+"""
 
 import os
 import shutil
@@ -18,10 +20,12 @@ _CHECKPOINTS, _MODEL = "checkpoints", "model"
 
 
 class DiskSpaceGuard:
-    """Open while there is room; shut when free space is below the limit, or when a write has failed.
+    """Open while there is room; shut when free space is below the limit, or when a write has
+    failed.
 
-    After a failed write it opens again when the limit is met and some seconds have passed, each time twice as many:
-    a quota, or an epoch that needs more than the limit, cannot be seen beforehand.
+    After a failed write it opens again when the limit is met and some seconds have passed, each
+    time twice as many: a quota, or an epoch that needs more than the limit, cannot be seen
+    beforehand.
     """
 
     def __init__(self, folder: Path, min_free_bytes: int, say: Callable[[str], None]) -> None:
@@ -167,7 +171,9 @@ def folder_bytes(folder: Path) -> int:
 
 
 def _files_below(root: Path) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
-    """The parts of each file's way below `root`, and its status; what vanishes meanwhile is left out."""
+    """The parts of each file's way below `root`, and its status; what vanishes meanwhile is left
+    out.
+    """
     waiting: list[tuple[str, tuple[str, ...]]] = [(str(root), ())]
     while waiting:
         folder, parts = waiting.pop()

@@ -1,4 +1,6 @@
-"""The engine in a thread of its own: one caller at a time, and no worker waits long for a decision."""
+"""The engine in a thread of its own: one caller at a time, and no worker waits long for a
+decision.
+"""
 
 import concurrent.futures
 import queue
@@ -20,8 +22,8 @@ T = TypeVar("T")
 class SerialExecutor:
     """Runs calls one at a time, in the order in which they were submitted.
 
-    Unlike `ThreadPoolExecutor(1)` its thread is a daemon: a call that takes minutes does not hold up the end of the
-    program after Ctrl-C.
+    Unlike `ThreadPoolExecutor(1)` its thread is a daemon: a call that takes minutes does not hold
+    up the end of the program after Ctrl-C.
     """
 
     def __init__(self, name: str) -> None:
@@ -58,9 +60,10 @@ _STRICTNESS = (PruningDecision.GO, PruningDecision.PAUSE, PruningDecision.STOP)
 class EngineThread:
     """Calls an engine from one thread of its own, in order.
 
-    An ask may take many seconds (a Gaussian process over hundreds of trials); meanwhile a report is answered GO after
-    `patience_s`, and the engine's decision on it, when it comes, counts at the trial's next report. With one worker
-    this never happens, because nothing is asked while the worker is busy.
+    An ask may take many seconds (a Gaussian process over hundreds of trials); meanwhile a report is
+    answered GO after `patience_s`, and the engine's decision on it, when it comes, counts at the
+    trial's next report. With one worker this never happens, because nothing is asked while the
+    worker is busy.
     """
 
     def __init__(self, engine: Engine, on_answer: Callable[[], None], patience_s: float = 0.25) -> None:
@@ -116,7 +119,8 @@ class EngineThread:
         return _result_of("ask", answered)
 
     def take_ask_s(self) -> float:
-        """Seconds that the engine worked on asks since this was called last; waiting for its thread is not counted.
+        """Seconds that the engine worked on asks since this was called last; waiting for its thread
+        is not counted.
 
         Call it while `is_asking` is False.
         """

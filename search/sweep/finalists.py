@@ -1,8 +1,9 @@
-"""Finalists: the best trials of a sweep, trained again under fresh seeds, and ranked by what they do on average.
+"""Finalists: the best trials of a sweep, trained again under fresh seeds, and ranked by what they
+do on average.
 
-The best of many noisy trials owes a part of its score to luck, the more, the more trials there were. A fresh fit of
-the same point has not been selected, so that its score tells what the point is worth. All finalists have the same fresh
-seeds, and their fits are runs beside the sweep's own.
+The best of many noisy trials owes a part of its score to luck, the more, the more trials there
+were. A fresh fit of the same point has not been selected, so that its score tells what the point is
+worth. All finalists have the same fresh seeds, and their fits are runs beside the sweep's own.
 """
 
 import math
@@ -83,7 +84,8 @@ class FinalistChoice:
     Attributes:
         n_finalists: how many of the best completed trials.
         n_repeats: fits of each, over all calls together.
-        with_seed_recipe: whether the trial of the seed recipe is among them even if it is not among the best.
+        with_seed_recipe: whether the trial of the seed recipe is among them even if it is not among
+            the best.
     """
 
     n_finalists: int
@@ -107,8 +109,8 @@ class Finalist:
         trial: its number in the sweep.
         hyperparameters: of the trial.
         search_value: what the search saw, and selected.
-        repeats: the objective's value of each completed fit by the number of its seed, from 0; the same number is the
-            same seed for all finalists.
+        repeats: the objective's value of each completed fit by the number of its seed, from 0; the
+            same number is the same seed for all finalists.
         n_failed: fits that failed.
         n_open: fits that are begun and not ended.
     """
@@ -142,7 +144,9 @@ class FinalistRanking:
 
     @property
     def chosen(self) -> Finalist | None:
-        """The one with the best mean among those with two repeats or more and none failed; `None` if there is none."""
+        """The one with the best mean among those with two repeats or more and none failed; `None`
+        if there is none.
+        """
         sound = [f for f in self.finalists if len(f.repeats) >= LEAST_REPEATS and not f.n_failed]
         return sound[0] if sound else None
 
@@ -153,13 +157,17 @@ class FinalistRanking:
         return min(self.finalists, key=lambda finalist: (sign * finalist.search_value, finalist.trial))
 
     def flattery(self, finalist: Finalist) -> Spread | None:
-        """By how much the search's value was better than the repeats, in the objective's unit; negative if worse."""
+        """By how much the search's value was better than the repeats, in the objective's unit;
+        negative if worse.
+        """
         sign = 1 if self.direction == "minimize" else -1
         differences = [sign * (value - finalist.search_value) for value in finalist.repeats.values()]
         return Spread.of(differences) if differences else None
 
     def behind(self, finalist: Finalist, first: Finalist) -> Spread | None:
-        """How far a finalist is behind another one, from the repeats with the same seeds; `None` without a pair."""
+        """How far a finalist is behind another one, from the repeats with the same seeds; `None`
+        without a pair.
+        """
         sign = 1 if self.direction == "minimize" else -1
         pairs = [sign * (value - first.repeats[r]) for r, value in finalist.repeats.items() if r in first.repeats]
         return Spread.of(pairs) if pairs and finalist.trial != first.trial else None
@@ -184,7 +192,8 @@ def finalist_folder(sweep_folder: Path, trial: int) -> Path:
 
 
 def read_finalists(sweep: KnownSweep) -> FinalistRanking | None:
-    """Read what finalists a sweep has, from their ledgers; they may be training. `None` if it has none.
+    """Read what finalists a sweep has, from their ledgers; they may be training. `None` if it has
+    none.
 
     Raises:
         LedgerError: if a ledger is damaged.
@@ -201,7 +210,8 @@ def read_finalists(sweep: KnownSweep) -> FinalistRanking | None:
 
 
 def choose_trial(sweep: KnownSweep) -> ChosenTrial | None:
-    """The trial to promote: the finalist with the best mean, or without finalists the search's best.
+    """The trial to promote: the finalist with the best mean, or without finalists the search's
+    best.
 
     Returns:
         `None` if no trial is completed.
@@ -239,8 +249,8 @@ def train_finalists(
 ) -> FinalistRanking:
     """Fit the sweep's best trials under fresh seeds, or go on with that, and rank them.
 
-    Every fit is as long as the sweep's trials and scored on the same validation pages, so that its value can be
-    compared with the search's. Fits that are there already are not done again.
+    Every fit is as long as the sweep's trials and scored on the same validation pages, so that its
+    value can be compared with the search's. Fits that are there already are not done again.
 
     Args:
         name: of a sweep in this workspace.
@@ -251,8 +261,8 @@ def train_finalists(
 
     Raises:
         LedgerError: if there is no such sweep.
-        ComparisonError: if no trial is completed, the seed recipe is wanted and was not tried, or the fits are
-            interrupted.
+        ComparisonError: if no trial is completed, the seed recipe is wanted and was not tried, or
+            the fits are interrupted.
     """
     sweep = read_sweep(name, workspace)
     trials = choose_finalists(sweep, choice)
@@ -271,7 +281,8 @@ def choose_finalists(sweep: KnownSweep, choice: FinalistChoice) -> list[TrialRec
     """The best trials, the best first, and the seed recipe's if it is wanted.
 
     Raises:
-        ComparisonError: if no trial is completed, or the seed recipe is wanted and no completed trial has it.
+        ComparisonError: if no trial is completed, or the seed recipe is wanted and no completed
+            trial has it.
     """
     direction = sweep.experiment.objective.resolved_direction
     ranked = rank(sweep.state.trials.values(), direction)

@@ -1,7 +1,9 @@
-"""Fits of given points: nothing is searched, each point is trained to its end, under a record of its own.
+"""Fits of given points: nothing is searched, each point is trained to its end, under a record of
+its own.
 
-A refit, the repeats of a finalist and the arms of an audit are such fits. They are a sweep with a ledger of its own, so
-that they survive kills and go on where they were; what is finished is not trained again.
+A refit, the repeats of a finalist and the arms of an audit are such fits. They are a sweep with a
+ledger of its own, so that they survive kills and go on where they were; what is finished is not
+trained again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,7 +83,8 @@ def fit_given_points(
         workspace: where.
         task: corpus and settings.
         progress: shows the fits, unless all are done.
-        tracker: such as MLflow's, made with the numbers under which it records; told of the fits in any case.
+        tracker: such as MLflow's, made with the numbers under which it records; told of the fits in
+            any case.
 
     Raises:
         LedgerError: if another process works on the same fits.
@@ -114,7 +117,9 @@ def fit_given_points(
 
 
 class FixedEngine:
-    """Starts given points in order and lets each train to its end. See `search.engines.base.Engine`."""
+    """Starts given points in order and lets each train to its end. See
+    `search.engines.base.Engine`.
+    """
 
     def __init__(self, points: Sequence[Point]) -> None:
         self._points = tuple(points)

@@ -55,7 +55,8 @@ def read_sweep(name: str, workspace: Workspace) -> KnownSweep:
     """Read a sweep's ledger.
 
     Raises:
-        LedgerError: if there is no such sweep (the message names those that there are), or it has not begun.
+        LedgerError: if there is no such sweep (the message names those that there are), or it has
+            not begun.
     """
     folder = find_sweep(name, workspace)
     state = read_ledger(folder)
@@ -69,15 +70,16 @@ def project_tracking(workspace: Workspace, uri: str | None = None) -> TrackingSe
 
     Args:
         workspace: of the project.
-        uri: as in `tracking.uri`, where the user names one. Without it the sweep counts whose ledger changed last, and
-            in a project without sweeps the default.
+        uri: as in `tracking.uri`, where the user names one. Without it the sweep counts whose
+            ledger changed last, and in a project without sweeps the default.
     """
     if uri is not None:
         return TrackingSettings(uri=uri)
     ledgers = workspace.sweep("any").parent.glob(f"*/{LEDGER_NAME}")
     for ledger in sorted(ledgers, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         with ledger.open("rb") as file, suppress(ValueError, KeyError, TypeError):
-            # Its first line alone: a ledger grows long, and one that is damaged is no reason to ask nothing.
+            # Its first line alone: a ledger grows long, and one that is damaged is no reason to ask
+            # nothing.
             return TrackingSettings.model_validate(json.loads(file.readline())["config"]["tracking"])
     return TrackingSettings()
 
@@ -85,9 +87,9 @@ def project_tracking(workspace: Workspace, uri: str | None = None) -> TrackingSe
 def forked(experiment: Experiment, name: str, workspace: Workspace) -> Experiment:
     """Give a changed experiment another name, under which its sweep begins anew.
 
-    No trial of the old sweep is taken over: what has changed decides scores, so that the old ones would not mean the
-    same. Its best points can be tried first by `space.enqueue`. What was changed stands in the description, which is
-    part of the new sweep's record.
+    No trial of the old sweep is taken over: what has changed decides scores, so that the old ones
+    would not mean the same. Its best points can be tried first by `space.enqueue`. What was changed
+    stands in the description, which is part of the new sweep's record.
 
     Args:
         experiment: as the file is now.

@@ -1,4 +1,6 @@
-"""From an experiment to a running sweep: prepares the corpus, opens ledger, engine, workers and tracking."""
+"""From an experiment to a running sweep: prepares the corpus, opens ledger, engine, workers and
+tracking.
+"""
 
 import os
 from dataclasses import dataclass, replace
@@ -53,14 +55,15 @@ def launch_sweep(
 ) -> LaunchedSweep:
     """Launch the experiment's sweep, or go on with it where it was left.
 
-    Everything that can be wrong beforehand (the tracking store, the corpus, the split, the lock) is found before the
-    first trial starts.
+    Everything that can be wrong beforehand (the tracking store, the corpus, the split, the lock) is
+    found before the first trial starts.
 
     Args:
         experiment: what to do.
         workspace: where.
         progress: shows the sweep.
-        on_progress: called with (images done, images in all) while the line store is built; by default `progress` is.
+        on_progress: called with (images done, images in all) while the line store is built; by
+            default `progress` is.
 
     Raises:
         WhosehandError: says what is wrong and how to mend it.
@@ -90,7 +93,8 @@ def launch_sweep(
             return _launch(experiment, sources, workspace, ledger, progress, on_progress)
         except BaseException:
             if not ledger.state.launches:
-                # It never began: the mistake can be mended in the file, and the next launch begins with that.
+                # It never began: the mistake can be mended in the file, and the next launch begins
+                # with that.
                 for name in (LEDGER_NAME, SPLIT_FILE):
                     (folder / name).unlink(missing_ok=True)
             raise
@@ -202,7 +206,8 @@ def trial_task(
 
 
 def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> PatchTask:
-    """Write the split into the sweep's folder, and say what a worker must know of corpus and settings.
+    """Write the split into the sweep's folder, and say what a worker must know of corpus and
+    settings.
 
     Raises:
         SplitError: if the sweep was begun with another split: the corpus has changed since.
@@ -271,7 +276,9 @@ def local_executor(experiment: Experiment, objective: str, n_workers: int | None
 
 
 def tracked_datasets(corpus: PreparedCorpus, with_test: bool = False) -> tuple[TrackedDataset, ...]:
-    """Training and validation subset (and the test subset, where it was opened) with the split's hash."""
+    """Training and validation subset (and the test subset, where it was opened) with the split's
+    hash.
+    """
     manifest = corpus.manifest
     return tuple(
         TrackedDataset(

@@ -1,4 +1,6 @@
-"""The loop: keeps the workers busy with what the engine proposes, and the ledger ahead of everything that follows."""
+"""The loop: keeps the workers busy with what the engine proposes, and the ledger ahead of
+everything that follows.
+"""
 
 import os
 import socket
@@ -36,10 +38,11 @@ def run_sweep(
 ) -> SweepOutcome:
     """Launch a sweep, or go on with it, until its budget is used up or the user stops it.
 
-    Trials that the ledger knows as running go on first, from their last intact checkpoint. Budgets hold over all
-    launches together; when one is reached, running trials are finished. The first Ctrl-C (or SIGTERM) lets running
-    epochs finish, the second ends the workers at once; either way the sweep can go on later, and nothing that the
-    ledger has is done twice. Each report is judged, written to the ledger, answered, then tracked.
+    Trials that the ledger knows as running go on first, from their last intact checkpoint. Budgets
+    hold over all launches together; when one is reached, running trials are finished. The first
+    Ctrl-C (or SIGTERM) lets running epochs finish, the second ends the workers at once; either way
+    the sweep can go on later, and nothing that the ledger has is done twice. Each report is judged,
+    written to the ledger, answered, then tracked.
 
     Args:
         ledger: open; stays open.
@@ -184,7 +187,9 @@ def _may_take_up_point(sweep: RunningSweep) -> bool:
 
 
 def _note_sleep(sweep: RunningSweep) -> None:
-    """Take down a laptop's sleep, a SIGSTOP or a pause for want of room, so that no budget of time counts it."""
+    """Take down a laptop's sleep, a SIGSTOP or a pause for want of room, so that no budget of time
+    counts it.
+    """
     slept_s = sweep.clock.turn()
     if slept_s:
         sweep.ledger.append(Slept, slept_s)
@@ -218,7 +223,8 @@ def _take_proposal(sweep: RunningSweep) -> None:
         case Start() if not sweep.budget.are_trials_used:
             _propose(sweep, proposal)
         case Start() | Wait():
-            # A Start beyond the budget is in no ledger, so the next launch asks for the same number again.
+            # A Start beyond the budget is in no ledger, so the next launch asks for the same number
+            # again.
             _wait(sweep, proposal)
         case Continue():
             _continue(sweep, proposal)
@@ -319,7 +325,9 @@ def _drain(sweep: RunningSweep) -> None:
 
 
 def _close_after(sweep: RunningSweep, error: BaseException) -> None:
-    """Leave ledger and record in order when a launch ends by an exception; what fails now becomes a note to it."""
+    """Leave ledger and record in order when a launch ends by an exception; what fails now becomes a
+    note to it.
+    """
     sweep.executor.close()
     sweep.stop.urgency = 2
     status: SweepStatus = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

@@ -130,7 +130,9 @@ def checked_network(experiment: Experiment, sources: Sources, executor: LocalExe
 
 
 def _with_dimensions(experiment: Experiment, declared: Mapping[str, Any]) -> Experiment:
-    """Declared dimensions below those that the file has under the same names, and the fixed ones."""
+    """Declared dimensions below those that the file has under the same names, and the fixed
+    ones.
+    """
     if not declared:
         return experiment
     dimensions = {**declared, **experiment.space.dimensions}

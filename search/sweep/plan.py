@@ -33,7 +33,8 @@ class SweepPlan:
         seed: of the sweep; each trial's own seed derives from it and the trial's number.
         precision: `float32` or `mixed_bfloat16`.
         budget: when no new trial starts any more.
-        complete: makes all hyperparameters of a proposed point: its values, the fixed ones, the defaults.
+        complete: makes all hyperparameters of a proposed point: its values, the fixed ones, the
+            defaults.
         max_attempts: so many lost workers make a trial count as failed.
         min_free_bytes: of the disk; with less, nothing starts.
         max_failures_in_a_row: failed trials of one kind, one after the other, that end a launch.
@@ -62,8 +63,8 @@ class SweepOutcome:
     """How a launch ended.
 
     Attributes:
-        status: `completed` if the budget is used up or the engine has nothing more; `interrupted` by the user;
-            `failed` if too many trials in a row failed alike.
+        status: `completed` if the budget is used up or the engine has nothing more; `interrupted`
+            by the user; `failed` if too many trials in a row failed alike.
         reason: one line.
         best: the best completed trial of the whole sweep.
         n_by_state: trials of the whole sweep.
@@ -86,9 +87,11 @@ def trial_dir(sweep_folder: Path, number: int) -> Path:
 
 
 def attempt_dir(sweep_folder: Path, number: int, attempt: int) -> Path:
-    """Where an attempt writes. No two attempts share a folder, so a dying worker cannot spoil a later one's files.
+    """Where an attempt writes. No two attempts share a folder, so a dying worker cannot spoil a
+    later one's files.
 
-    Where a driver died between the start of a worker and writing it down, its folder is there and the attempt is not.
+    Where a driver died between the start of a worker and writing it down, its folder is there and
+    the attempt is not.
     """
     folder, n_before = trial_dir(sweep_folder, number) / f"attempt-{attempt}", 0
     while folder.exists():
@@ -98,9 +101,11 @@ def attempt_dir(sweep_folder: Path, number: int, attempt: int) -> Path:
 
 
 def remove_checkpoints(trial: TrialRecord, sweep_folder: Path) -> None:
-    """Delete all checkpoints of an ended trial: it never goes on, and they are four times the size of its network.
+    """Delete all checkpoints of an ended trial: it never goes on, and they are four times the size
+    of its network.
 
-    Those of epochs that were never reported, because their worker died before it could, are among them.
+    Those of epochs that were never reported, because their worker died before it could, are among
+    them.
     """
     for _, checkpoint in trial.checkpoints:
         remove(checkpoint)
@@ -112,8 +117,8 @@ def remove_checkpoints(trial: TrialRecord, sweep_folder: Path) -> None:
 class BudgetUse:
     """A budget and what a sweep has used of it, over all its launches.
 
-    When a limit is reached no new trial starts; those that are running are finished. Under a limit on trials alone,
-    paused trials may still go on, for they were counted when they started.
+    When a limit is reached no new trial starts; those that are running are finished. Under a limit
+    on trials alone, paused trials may still go on, for they were counted when they started.
     """
 
     limits: BudgetSettings
@@ -124,7 +129,9 @@ class BudgetUse:
 
     @classmethod
     def of(cls, limits: BudgetSettings, state: SweepState, now_ms: int) -> "BudgetUse":
-        """Measure a sweep; a running or paused trial counts in `trials_done` by its share of epochs."""
+        """Measure a sweep; a running or paused trial counts in `trials_done` by its share of
+        epochs.
+        """
         return cls(
             limits=limits,
             n_trials=len(state.trials),
@@ -176,7 +183,9 @@ def limits_of(budget: BudgetSettings) -> BudgetLimits:
 
 
 def budget_in_force(state: SweepState, file_budget: BudgetSettings) -> BudgetSettings:
-    """The budget that holds: what the user set from another terminal, until the file's value changes."""
+    """The budget that holds: what the user set from another terminal, until the file's value
+    changes.
+    """
     changed = state.budget_changed
     if changed is None or changed.file_limits != limits_of(file_budget):
         return file_budget

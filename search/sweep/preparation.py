@@ -1,4 +1,6 @@
-"""From an experiment to what its trials read: the index, the line store, the report on both, and the split."""
+"""From an experiment to what its trials read: the index, the line store, the report on both, and
+the split.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -50,7 +52,8 @@ class PreparedCorpus:
         index: what of the corpus takes part; whom `writers` excludes is in its `not_chosen`.
         manifest: which images are for training, validation and test.
         store: their text lines.
-        corpus_report: what became of everything that was found; images in no subset of the split are not chosen.
+        corpus_report: what became of everything that was found; images in no subset of the split
+            are not chosen.
     """
 
     index: CorpusIndex
@@ -79,7 +82,8 @@ def prepare_corpus(
 
 
 def index_corpus(experiment: Experiment, workspace: Workspace) -> CorpusIndex:
-    """List the images of a corpus: one for each page, none twice, all under names that can be written down.
+    """List the images of a corpus: one for each page, none twice, all under names that can be
+    written down.
 
     Raises:
         CorpusError: if the corpus is missing or holds too little.
@@ -108,7 +112,8 @@ def read_corpus(
         on_progress: called with (images done, images in all) while lines are built.
 
     Raises:
-        CorpusError: if the corpus is missing or holds too little, or its writers cannot be chosen as asked.
+        CorpusError: if the corpus is missing or holds too little, or its writers cannot be chosen
+            as asked.
         LineStoreError: if the lines cannot be written.
     """
 
@@ -116,7 +121,8 @@ def read_corpus(
         return build_line_store(index, experiment.ink, workspace.line_stores, on_progress)
 
     found = index_corpus(experiment, workspace)
-    # Only who takes part is read. By ink all others are read first; the second store reads no image again.
+    # Only who takes part is read. By ink all others are read first; the second store reads no image
+    # again.
     chosen = choose_writers(found, experiment.writers, count_ink=lambda index: _count_ink(build(index)))
     store = build(chosen.index)
     return ReadCorpus(chosen.index, chosen.choice, store, _report(chosen.index, store))
@@ -128,7 +134,8 @@ def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | No
     Args:
         corpus: as it was read.
         experiment: says how much may be unusable, and how to divide.
-        reports: a folder where the counts and the table of what is unusable are written, also if it is too much.
+        reports: a folder where the counts and the table of what is unusable are written, also if it
+            is too much.
 
     Raises:
         CorpusError: if too many images are unusable (`quarantine.max_share`).
@@ -146,7 +153,8 @@ def divide_corpus(corpus: ReadCorpus, experiment: Experiment, reports: Path | No
 
 
 def write_reports(corpus_report: CorpusReport, folder: Path) -> Mapping[str, Path]:
-    """Write what became of a corpus into a folder: the counts as JSON, what is unusable as a table in CSV.
+    """Write what became of a corpus into a folder: the counts as JSON, what is unusable as a table
+    in CSV.
 
     Returns:
         The files by name.
@@ -162,8 +170,8 @@ def save_split(manifest: SplitManifest, folder: Path) -> Path:
     """Write the split's manifest into a sweep's folder, or see that it is the one that is there.
 
     Raises:
-        SplitError: if the sweep was begun with another split: the corpus has changed since, and scores of trials
-            before and after could not be compared.
+        SplitError: if the sweep was begun with another split: the corpus has changed since, and
+            scores of trials before and after could not be compared.
     """
     path = folder / SPLIT_FILE
     if not path.exists():

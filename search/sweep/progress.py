@@ -1,4 +1,6 @@
-"""What the user sees while a sweep runs: a live table in a terminal, lines with a time stamp elsewhere."""
+"""What the user sees while a sweep runs: a live table in a terminal, lines with a time stamp
+elsewhere.
+"""
 
 import threading
 import time
@@ -52,7 +54,9 @@ class EngineShare:
 
     @classmethod
     def of(cls, trials: Mapping[int, TrialRecord]) -> "EngineShare | None":
-        """Measure a sweep by its trials, whose numbers count up from 0; `None` while too few have trained."""
+        """Measure a sweep by its trials, whose numbers count up from 0; `None` while too few have
+        trained.
+        """
         latest = list(islice(_trained(trials, range(len(trials) - 1, -1, -1)), WINDOW))
         if len(latest) < _FEWEST:
             return None
@@ -64,7 +68,9 @@ class EngineShare:
 
     @property
     def is_large(self) -> bool:
-        """Whether asking takes more than a tenth of the trials' own time, and long enough to be noticed."""
+        """Whether asking takes more than a tenth of the trials' own time, and long enough to be
+        noticed.
+        """
         return self.ask_s > max(_LARGE * self.trial_s, _UNNOTICED_S)
 
     def __str__(self) -> str:
@@ -72,7 +78,7 @@ class EngineShare:
 
         >>> str(EngineShare(ask_s=12.04, trial_s=86.0, early_ask_s=0.31))
         'asking the engine takes 12 s a trial, 14 % of the trial time (0.31 s at first): random search does not grow'
-        """
+        """  # noqa: W505
         share = f"{self.ask_s / self.trial_s:.0%}".replace("%", " %") if self.trial_s > 0 else "more than all"
         text = f"asking the engine takes {_seconds(self.ask_s)} a trial, {share} of the trial time"
         has_grown = self.ask_s > _GROWN * self.early_ask_s
@@ -114,7 +120,9 @@ class Progress(Protocol):
     """Shows a sweep to the user. Called from one thread, many times a second."""
 
     def preparing(self) -> AbstractContextManager[ProgressCallback]:
-        """Show for a block that the corpus is prepared; what it yields is called with (images done, in all)."""
+        """Show for a block that the corpus is prepared; what it yields is called with (images done,
+        in all).
+        """
         ...
 
     def show(self, view: SweepView) -> None:
@@ -176,7 +184,9 @@ class SilentProgress:
 
 
 class PlainProgress:
-    """One line for every epoch and trial, and one wherever nothing was printed for half a minute."""
+    """One line for every epoch and trial, and one wherever nothing was printed for half a
+    minute.
+    """
 
     def __init__(self, console: Console, longest_silence_s: float = LONGEST_SILENCE_S) -> None:
         """Print to a console.
@@ -242,7 +252,9 @@ class PlainProgress:
 
     @contextmanager
     def _heart_beating(self) -> Iterator[None]:
-        """From a thread of its own, because the driver may wait: for an import, a full disk, a slow store."""
+        """From a thread of its own, because the driver may wait: for an import, a full disk, a slow
+        store.
+        """
         stopped = threading.Event()
 
         def beat() -> None:
@@ -260,7 +272,9 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A table that is drawn again and again in one place; messages and finished trials scroll up above it."""
+    """A table that is drawn again and again in one place; messages and finished trials scroll up
+    above it.
+    """
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=4, auto_refresh=True)
@@ -302,7 +316,9 @@ class LiveProgress:
 
 
 def render(view: SweepView) -> RenderableType:
-    """Draw a sweep: the running trials, the best one, counts, budget and time. No line is broken."""
+    """Draw a sweep: the running trials, the best one, counts, budget and time. No line is
+    broken.
+    """
     title = f"sweep {view.name}" + (" (stopping)" if view.is_stopping else "")
     table = Table(title=_one_line(title), title_justify="left")
     for name in ("trial", "epoch", view.metric, "patches/s", "elapsed"):
@@ -388,7 +404,9 @@ def _short(value: bool | int | float | str) -> str:
 
 
 def _trained(trials: Mapping[int, TrialRecord], numbers: Iterable[int]) -> Iterator[TrialRecord]:
-    """Those that have trained, one after the other: the first and last few of thousands are soon found."""
+    """Those that have trained, one after the other: the first and last few of thousands are soon
+    found.
+    """
     for number in numbers:
         trial = trials[number]
         if trial.state is not TrialState.RUNNING and trial.reports:

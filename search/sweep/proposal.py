@@ -1,4 +1,6 @@
-"""A first experiment for a folder of scans: its layout, its writers, and a budget that this machine can keep."""
+"""A first experiment for a folder of scans: its layout, its writers, and a budget that this machine
+can keep.
+"""
 
 import math
 import re

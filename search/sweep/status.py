@@ -89,7 +89,9 @@ def list_sweeps(workspace: Workspace, now_ms: int) -> list[SweepOverview]:
 
 
 def look_at_sweep(folder: Path, now_ms: int) -> SweepOverview:
-    """One sweep, by its folder; a ledger that cannot be read makes it `damaged` instead of an error."""
+    """One sweep, by its folder; a ledger that cannot be read makes it `damaged` instead of an
+    error.
+    """
     lock = look_at_lock(folder / LOCK_NAME)
     try:
         state = read_ledger(folder)

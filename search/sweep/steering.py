@@ -1,7 +1,7 @@
 """Reaches a sweep from another terminal: stop it or a trial, change its budget, enqueue a point.
 
-A running sweep follows within a second, and this waits for its answer; what is asked of a sweep that
-does not run waits in its control file for the next launch.
+A running sweep follows within a second, and this waits for its answer; what is asked of a sweep
+that does not run waits in its control file for the next launch.
 """
 
 import json
@@ -49,7 +49,8 @@ def stop_sweep(
     Args:
         name: of the sweep.
         workspace: where.
-        trial: number of the trial, which counts as pruned then; `None` for the sweep, which can go on later.
+        trial: number of the trial, which counts as pruned then; `None` for the sweep, which can go
+            on later.
         is_urgent: at once; else when the running epoch is done.
         patience_s: how long to wait for the driver's answer.
 
@@ -80,8 +81,8 @@ def change_budget(
     Args:
         name: of the sweep.
         workspace: where.
-        changes: by `trials`, `minutes` or `patches`: a number, one with + or - before it to change the limit by so
-            much, or `none`.
+        changes: by `trials`, `minutes` or `patches`: a number, one with + or - before it to change
+            the limit by so much, or `none`.
         patience_s: how long to wait for the driver's answer.
 
     Raises:

@@ -1,8 +1,9 @@
 """Keeps a tracker's record, such as MLflow's, in step with the ledger, from a thread of its own.
 
-The ledger is the truth; what a tracker keeps is a projection of it. After a crash everything that the
-ledger does not mark as tracked is told again, with the same numbers and the same times, so every method
-of a tracker is idempotent: it looks its record up by (sweep_id, number) before it makes one.
+The ledger is the truth; what a tracker keeps is a projection of it. After a crash everything that
+the ledger does not mark as tracked is told again, with the same numbers and the same times, so
+every method of a tracker is idempotent: it looks its record up by (sweep_id, number) before it
+makes one.
 """
 
 import time
@@ -23,12 +24,14 @@ _MAX_DOUBLINGS = 5
 
 
 class Tracker(Protocol):
-    """Keeps the record of a sweep somewhere else: is given the ledger's events, with what they belong to.
+    """Keeps the record of a sweep somewhere else: is given the ledger's events, with what they
+    belong to.
 
-    Called from one thread of its own, in the ledger's order, after workers got their answers: a slow tracker delays
-    nobody. A `WhosehandError` from `start_sweep` ends the sweep before any trial starts; from the other methods it
-    becomes a warning, and what was not kept is told again at the end of the launch and at the next one. A trial's
-    record never changes, and may be kept; a sweep's state grows, and may be read only during the call.
+    Called from one thread of its own, in the ledger's order, after workers got their answers: a
+    slow tracker delays nobody. A `WhosehandError` from `start_sweep` ends the sweep before any
+    trial starts; from the other methods it becomes a warning, and what was not kept is told again
+    at the end of the launch and at the next one. A trial's record never changes, and may be kept; a
+    sweep's state grows, and may be read only during the call.
     """
 
     def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
@@ -40,11 +43,14 @@ class Tracker(Protocol):
         ...
 
     def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
-        """Add an epoch's metrics, at the event's time; `trial.waits_after` says whether the trial now waits."""
+        """Add an epoch's metrics, at the event's time; `trial.waits_after` says whether the trial
+        now waits.
+        """
         ...
 
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
-        """Add scores, files and model of a trial to which nothing more will happen, and close its record.
+        """Add scores, files and model of a trial to which nothing more will happen, and close its
+        record.
 
         When this returns, the trial is tracked.
         """
@@ -80,9 +86,10 @@ class NoTracker:
 class TrackingQueue:
     """Tells a tracker all that it must know, in order, and knows what it did not take down.
 
-    When the tracker fails on a trial, that trial counts as untracked until all of it is told again; for the next
-    seconds nothing is tried, so that a store that is down does not pile up timeouts. The ledger is the buffer: what was
-    missed is told from it, by `replay`, as soon as the tracker answers again.
+    When the tracker fails on a trial, that trial counts as untracked until all of it is told again;
+    for the next seconds nothing is tried, so that a store that is down does not pile up timeouts.
+    The ledger is the buffer: what was missed is told from it, by `replay`, as soon as the tracker
+    answers again.
     """
 
     def __init__(
@@ -98,7 +105,8 @@ class TrackingQueue:
             tracker: not touched by anyone else from now on.
             warn: takes what the user should know; called from `take_tracked`'s thread.
             on_tracked: called, from the tracker's thread, when a trial was tracked.
-            quiet_s: for so long nothing is tried after a failure; a trial that fails again and again waits longer.
+            quiet_s: for so long nothing is tried after a failure; a trial that fails again and
+                again waits longer.
         """
         self._tracker = tracker
         self._warn = warn
@@ -114,7 +122,9 @@ class TrackingQueue:
         self._n_failures: Counter[int] = Counter()
 
     def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
-        """Tell of the launch and wait for it, so that a store that cannot be used ends the sweep before it begins."""
+        """Tell of the launch and wait for it, so that a store that cannot be used ends the sweep
+        before it begins.
+        """
         self._serial_executor.submit(lambda: self._tracker.start_sweep(event, state)).result()
         self._has_begun = True
 
@@ -157,7 +167,9 @@ class TrackingQueue:
         self._pending.append(self._serial_executor.submit(end))
 
     def take_tracked(self) -> list[int]:
-        """Return the trials that were tracked since the last call; hand over warnings, raise what was no warning."""
+        """Return the trials that were tracked since the last call; hand over warnings, raise what
+        was no warning.
+        """
         tracked: list[int] = []
         while self._pending and self._pending[0].done():
             told = self._pending.popleft().result()
@@ -171,7 +183,9 @@ class TrackingQueue:
         return tracked
 
     def take_overdue(self) -> list[int]:
-        """Return the trials that the tracker missed something of and that should be told again now."""
+        """Return the trials that the tracker missed something of and that should be told again
+        now.
+        """
         now_s = time.monotonic()
         overdue = sorted(number for number, at_s in self._overdue_at_s.items() if now_s >= at_s)
         for number in overdue:
@@ -238,7 +252,9 @@ class TrackingQueue:
 
 @dataclass(frozen=True)
 class _Told:
-    """What came of telling: a trial that is tracked now, a warning, a trial of which something was missed."""
+    """What came of telling: a trial that is tracked now, a warning, a trial of which something was
+    missed.
+    """
 
     tracked: int | None = None
     warning: str = ""

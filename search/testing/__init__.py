@@ -1,7 +1,8 @@
-"""What every engine and every executor must keep, as base classes of tests for other people's; needs pytest.
+"""What every engine and every executor must keep, as base classes of tests for other people's;
+needs pytest.
 
-An engine of your own passes `search.testing.engines.EngineContract` by a subclass of three lines, an
-executor `search.testing.executors.ExecutorContract`. See docs/adding_an_engine.md.
+An engine of your own passes `search.testing.engines.EngineContract` by a subclass of three lines,
+an executor `search.testing.executors.ExecutorContract`. See docs/adding_an_engine.md.
 """
 
 import pytest

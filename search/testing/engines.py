@@ -48,8 +48,8 @@ SPACES: Mapping[str, SearchSpace] = {
 class PlayedSweep:
     """A sweep without workers: asks, reports, tells, and keeps the events that a ledger would.
 
-    It refuses what a real one refuses: a Continue for a trial that is not paused, a Wait while nothing runs, a rung
-    that ends before it begins or after the horizon.
+    It refuses what a real one refuses: a Continue for a trial that is not paused, a Wait while
+    nothing runs, a rung that ends before it begins or after the horizon.
     """
 
     engine: Engine

@@ -1,7 +1,8 @@
 """What every executor must keep, wherever it trains: a base class of tests.
 
-A subclass says how its executor is made. The trials are those of `search.objectives.cheap`, which need
-no framework and take milliseconds; workers must be able to import it and to write to the test's folder.
+A subclass says how its executor is made. The trials are those of `search.objectives.cheap`, which
+need no framework and take milliseconds; workers must be able to import it and to write to the
+test's folder.
 """
 
 import time

@@ -1,7 +1,7 @@
 """Sweeps, runs and models in MLflow, and the registry of models.
 
-MLflow reads its switches when it is imported. They stand here, so that whoever imports anything of this package has
-thrown them before MLflow is loaded. A value that the user has set is left alone.
+MLflow reads its switches when it is imported. They stand here, so that whoever imports anything of
+this package has thrown them before MLflow is loaded. A value that the user has set is left alone.
 """
 
 import getpass
@@ -37,5 +37,6 @@ if hasattr(os, "getuid"):  # in a container a user id may have no name, for whic
 if "mlflow" in sys.modules:  # someone else imported it first, with telemetry
     importlib.import_module("mlflow.telemetry").set_telemetry_client()
 
-# It prints a stack trace for every database error before it raises; the error itself reaches the user as TrackingError.
+# It prints a stack trace for every database error before it raises; the error itself reaches the
+# user as TrackingError.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

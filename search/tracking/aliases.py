@@ -1,15 +1,17 @@
-"""The aliases of a registered model: who is champion, who was, who wants to be; and when that changed.
+"""The aliases of a registered model: who is champion, who was, who wants to be; and when that
+changed.
 
     champion      answers `whosehand identify` and everyone who serves `models:/NAME@champion`
     previous      was champion before; `whosehand rollback` makes the two change places
     challenger    the latest that did not pass the gate
 
-A reader looks up one alias, which MLflow moves in one transaction: there is a champion at every moment, the old one or
-the new one. A change of champion moves several aliases, so it is written down first, as a tag of the registered model.
-Whoever is killed on the way leaves that record, and the next command carries it out before its own work.
+A reader looks up one alias, which MLflow moves in one transaction: there is a champion at every
+moment, the old one or the new one. A change of champion moves several aliases, so it is written
+down first, as a tag of the registered model. Whoever is killed on the way leaves that record, and
+the next command carries it out before its own work.
 
-Writers hold a lock of this machine. Where another machine writes to the same server, the record and the champion are
-looked at again after each write, and the loser is told.
+Writers hold a lock of this machine. Where another machine writes to the same server, the record and
+the champion are looked at again after each write, and the loser is told.
 """
 
 import hashlib
@@ -40,7 +42,9 @@ from search.tracking.registry import (
 from search.tracking.store import TrackingStore, tracking_errors
 
 MOVE_TAG = "alias_move"
-"""The tag of a registered model that says which change of champion is under way; gone once it is done."""
+"""The tag of a registered model that says which change of champion is under way; gone once it is
+done.
+"""
 _LOCK_TIMEOUT_S = 60.0
 _HISTORY_TAG = "history"
 _SEPARATOR = "; "
@@ -247,9 +251,11 @@ def _now() -> str:
 
 @contextmanager
 def promotion_lock(store: TrackingStore, name: str, say: Callable[[str], None]) -> Iterator[None]:
-    """One promotion of a registered model at a time, from the test set to the alias: the second waits.
+    """One promotion of a registered model at a time, from the test set to the alias: the second
+    waits.
 
-    It holds for all who use a SQLite database, and for this machine and user where there is a server.
+    It holds for all who use a SQLite database, and for this machine and user where there is a
+    server.
 
     Args:
         store: an open store.

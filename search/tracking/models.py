@@ -1,9 +1,11 @@
-"""A sweep's models in MLflow: each trial's saved folder as one logged model, however often it is told.
+"""A sweep's models in MLflow: each trial's saved folder as one logged model, however often it is
+told.
 
-MLflow makes a new logged model at every call; so a trial's is looked up by its tags first. One that a crash left
-PENDING is filled again and finished.
+MLflow makes a new logged model at every call; so a trial's is looked up by its tags first. One that
+a crash left PENDING is filled again and finished.
 
-A model's folder, kept once: the sweep's folder and MLflow's have the same files under two names (hard links).
+A model's folder, kept once: the sweep's folder and MLflow's have the same files under two names
+(hard links).
 """
 
 import errno
@@ -36,10 +38,11 @@ def local_folder(location: str) -> Path | None:
 
 
 def place_model(folder: Path, place: Path) -> None:
-    """Make a model's files appear in a second folder, without a second copy where the file system can do that.
+    """Make a model's files appear in a second folder, without a second copy where the file system
+    can do that.
 
-    The new folder is filled aside and renamed, so that a crash leaves no half model; the old one stays as it is. What
-    an earlier try left at `place` is replaced.
+    The new folder is filled aside and renamed, so that a crash leaves no half model; the old one
+    stays as it is. What an earlier try left at `place` is replaced.
 
     Args:
         folder: the model's.
@@ -60,7 +63,9 @@ def place_model(folder: Path, place: Path) -> None:
 
 
 def remove_model(place: Path) -> None:
-    """Delete a model's folder, and the one around it that MLflow makes for each model; without effect if it is gone."""
+    """Delete a model's folder, and the one around it that MLflow makes for each model; without
+    effect if it is gone.
+    """
     around = place.parent
     shutil.rmtree(place, ignore_errors=True)
     if around.name.startswith("m-") and around.parent.name == MODELS_FOLDER:
@@ -79,7 +84,9 @@ def _link_or_copy(source: str, target: str) -> str:
 
 READY = "READY"
 FOLDER_TAG = "folder"
-"""The tag that says where the worker saved the model: the same files as MLflow's, so that both are deleted together."""
+"""The tag that says where the worker saved the model: the same files as MLflow's, so that both are
+deleted together.
+"""
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,9 @@ class KnownModel:
 
 
 class LoggedModels:
-    """The logged models of sweeps in one MLflow experiment; what is there is asked once, for it writes alone."""
+    """The logged models of sweeps in one MLflow experiment; what is there is asked once, for it
+    writes alone.
+    """
 
     def __init__(self, client: MlflowClient, experiment_id: str) -> None:
         self._client = client
@@ -143,8 +152,8 @@ class LoggedModels:
     def log(self, owner: ModelOwner, name: str, run_id: str, folder: Path, step: int, params: Mapping[str, str]) -> str:
         """See to it that the owner's model is there, finished, and an output of its run.
 
-        Its files are kept once: where MLflow keeps them on the same disk, they are the worker's own under a second
-        name.
+        Its files are kept once: where MLflow keeps them on the same disk, they are the worker's own
+        under a second name.
 
         Args:
             owner: of the model.
@@ -186,7 +195,9 @@ class LoggedModels:
         return self._of_sweep(owner.sweep_id).get(owner)
 
     def delete_others(self, sweep_id: str, kept: Collection[int]) -> None:
-        """Delete the models of a sweep's trials but those of the trials in `kept`, with their files."""
+        """Delete the models of a sweep's trials but those of the trials in `kept`, with their
+        files.
+        """
         for owner, model in list(self._of_sweep(sweep_id).items()):
             if owner.kind == "trial" and owner.number not in kept:
                 delete_model(self._client, model)
@@ -229,7 +240,8 @@ def search_models(client: MlflowClient, experiment_id: str, tags: Mapping[str, s
 def delete_model(client: MlflowClient, model: KnownModel) -> None:
     """Delete a model and its local files, those in the sweep's folder too.
 
-    MLflow itself only hides a deleted model, and leaves its files on the disk even after `mlflow gc`.
+    MLflow itself only hides a deleted model, and leaves its files on the disk even after `mlflow
+    gc`.
     """
     client.delete_logged_model(model.model_id)
     for place in (local_folder(model.location), Path(model.folder) if model.folder else None):

@@ -24,9 +24,13 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 CHALLENGER = "challenger"
 CHECKSUM_TAG = "files_sha256"
-"""The tag of a version with the checksum of its files at its promotion; only such files may run their code."""
+"""The tag of a version with the checksum of its files at its promotion; only such files may run
+their code.
+"""
 PROMOTION_TAG, PROMOTION_DONE = "promotion", "done"
-"""The tag of a version that says how far its promotion is; any other value is one that runs, or was interrupted."""
+"""The tag of a version that says how far its promotion is; any other value is one that runs, or was
+interrupted.
+"""
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,11 @@ class FoundModel:
 def register_version(
     store: TrackingStore, name: str, model_id: str, tags: Mapping[str, str | int | float], description: str = ""
 ) -> RegisteredVersion:
-    """Register a logged model as the next version of `name`, which is made if it is new. No alias moves.
+    """Register a logged model as the next version of `name`, which is made if it is new. No alias
+    moves.
 
-    A model that is a version already is not registered again; that version gets the tags instead, so that an
-    interrupted promotion can be repeated.
+    A model that is a version already is not registered again; that version gets the tags instead,
+    so that an interrupted promotion can be repeated.
 
     Raises:
         RegistryError: if there is no such logged model, or it was never finished.
@@ -134,7 +139,8 @@ def find_alias(store: TrackingStore, name: str, alias: str) -> RegisteredVersion
         try:
             return _described(client, client.get_model_version_by_alias(name, alias))
         except MlflowException as error:
-            # An unknown model is RESOURCE_DOES_NOT_EXIST, an unknown alias of a known one INVALID_PARAMETER_VALUE.
+            # An unknown model is RESOURCE_DOES_NOT_EXIST, an unknown alias of a known one
+            # INVALID_PARAMETER_VALUE.
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
@@ -202,8 +208,8 @@ def find_model(store: TrackingStore, reference: str) -> FoundModel:
 
     Args:
         store: where the model is known.
-        reference: a folder; `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `models:/m-ID`; `runs:/RUN_ID` for the
-            model of a run.
+        reference: a folder; `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `models:/m-ID`;
+            `runs:/RUN_ID` for the model of a run.
 
     Raises:
         RegistryError: if there is no such model, or its files are gone.
@@ -233,7 +239,8 @@ def find_model(store: TrackingStore, reference: str) -> FoundModel:
 def download_model(store: TrackingStore, location: str) -> Path:
     """A local folder with a model's files; the files themselves where they are local already.
 
-    Files that a server keeps are fetched once through MLflow, into a folder of this user's for temporary files.
+    Files that a server keeps are fetched once through MLflow, into a folder of this user's for
+    temporary files.
 
     Args:
         store: where `location` is known.

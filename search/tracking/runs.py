@@ -2,11 +2,13 @@
 
 The data that a sweep's runs are shown to have used.
 
-A saved view for MLflow's runs table: the trials alone, the best first, with the columns that tell them apart.
+A saved view for MLflow's runs table: the trials alone, the best first, with the columns that tell
+them apart.
 
-Out of the box MLflow folds the trials away under their sweep, and shows neither scores nor hyperparameters. A view is
-what its `Views` menu saves: a tag of the experiment with the state of the page as JSON (read from MLflow 3.17's pages;
-one that does not know the tag shows its own table).
+Out of the box MLflow folds the trials away under their sweep, and shows neither scores nor
+hyperparameters. A view is what its `Views` menu saves: a tag of the experiment with the state of
+the page as JSON (read from MLflow 3.17's pages; one that does not know the tag shows its own
+table).
 """
 
 import json
@@ -37,7 +39,8 @@ class TrackedDataset:
     """Data that the sweep's runs are shown to have used.
 
     Attributes:
-        name: such as `dhsd train`; train and validation need different names, or MLflow takes them for one.
+        name: such as `dhsd train`; train and validation need different names, or MLflow takes them
+            for one.
         context: what for.
         digest: the split's hash; MLflow's pages show the start of it.
         source: where the images are.
@@ -89,16 +92,18 @@ class SearchFacts:
 
 @dataclass(frozen=True)
 class BesideTrial:
-    """Under what fits are recorded that are not part of a search, such as the longer one at promotion.
+    """Under what fits are recorded that are not part of a search, such as the longer one at
+    promotion.
 
-    Their runs stand beside that of the sweep's trial, with names of their own; the sweep's own run is found and not
-    changed.
+    Their runs stand beside that of the sweep's trial, with names of their own; the sweep's own run
+    is found and not changed.
 
     Attributes:
         sweep_id: of the sweep.
         sweep_name: as the user calls it.
         trial: its trial's number.
-        kinds: of each fit, by the fit's own number: `("refit-30",)`, or `("finalist-1", "finalist-2")`.
+        kinds: of each fit, by the fit's own number: `("refit-30",)`, or `("finalist-1",
+            "finalist-2")`.
     """
 
     sweep_id: str
@@ -129,14 +134,16 @@ class TrackedRuns:
         )
 
     def look_into(self, run_ids: Iterable[str]) -> None:
-        """Have `without_known` look at what these runs hold; runs that are made later hold nothing unknown."""
+        """Have `without_known` look at what these runs hold; runs that are made later hold nothing
+        unknown.
+        """
         self._earlier_runs.update(run_ids)
 
     def without_known(self, run_id: str, metrics: Sequence[Metric]) -> list[Metric]:
         """Leave out the points that a run of before has already, at another time.
 
-        A point that is told again has the time of then, and MLflow keeps it once. One with another time was made
-        again, because the ledger had lost it: it would stand beside the first.
+        A point that is told again has the time of then, and MLflow keeps it once. One with another
+        time was made again, because the ledger had lost it: it would stand beside the first.
         """
         if run_id not in self._earlier_runs:
             return list(metrics)
@@ -208,7 +215,8 @@ def find_sweep_run(store: TrackingStore, sweep_name: str, sweep_id: str) -> Run 
 
 
 def find_run(store: TrackingStore, sweep_name: str, sweep_id: str, trial: int | None) -> Run | None:
-    """A trial's run, or the sweep's own where `trial` is `None`; `None` if it was never tracked there.
+    """A trial's run, or the sweep's own where `trial` is `None`; `None` if it was never tracked
+    there.
 
     Raises:
         TrackingError: if the store cannot be read.
@@ -292,6 +300,8 @@ def saved_view(score: str, scores: Sequence[str], hyperparameters: Sequence[str]
 
 
 def view_address(url: str, experiment_id: str, page: Literal["runs", "models"] = "runs") -> str:
-    """Where a browser sees an experiment's trials in this view, with the pages for model training in front."""
+    """Where a browser sees an experiment's trials in this view, with the pages for model training
+    in front.
+    """
     key = f"&viewStateShareKey={VIEW_KEY}" if page == "runs" else ""
     return f"{url}/#/experiments/{experiment_id}/{page}?workflowType=machine_learning{key}"

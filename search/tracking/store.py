@@ -34,7 +34,8 @@ class TrackingStore:
 
     Attributes:
         uri: its address, with an absolute path for SQLite.
-        artifact_root: folder or address for files and models; `None` where a tracking server decides.
+        artifact_root: folder or address for files and models; `None` where a tracking server
+            decides.
     """
 
     uri: str
@@ -56,7 +57,9 @@ class TrackingStore:
         return _without_password(self.uri)
 
     def client(self) -> MlflowClient:
-        """A client for tracking and registry of this store, whatever MLflow's global addresses are."""
+        """A client for tracking and registry of this store, whatever MLflow's global addresses
+        are.
+        """
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def artifact_location(self, experiment_name: str) -> str | None:
@@ -68,18 +71,19 @@ class TrackingStore:
 
 
 def open_store(settings: TrackingSettings | None = None, root: Path | None = None) -> TrackingStore:
-    """Find the tracking store, make it if it is a database that is still empty, and see that it answers.
+    """Find the tracking store, make it if it is a database that is still empty, and see that it
+    answers.
 
-    It also becomes MLflow's global address for this process: MLflow's registry looks up a logged model there, and
-    nowhere else, when a version of it is registered.
+    It also becomes MLflow's global address for this process: MLflow's registry looks up a logged
+    model there, and nowhere else, when a version of it is registered.
 
     Args:
         settings: the `tracking` part of an experiment; all defaults where left out.
         root: folder that relative paths start from; the current folder where left out.
 
     Raises:
-        TrackingError: if the address is wrong, the folder cannot be written, the server is away, or the database is
-            not one of this MLflow's.
+        TrackingError: if the address is wrong, the folder cannot be written, the server is away, or
+            the database is not one of this MLflow's.
     """
     store = locate_store(settings, root)
     if store.is_server:
@@ -122,7 +126,9 @@ def locate_store(settings: TrackingSettings | None = None, root: Path | None = N
 
 
 def tracked_experiments(store: TrackingStore) -> tuple[str, ...]:
-    """Names of the store's experiments that hold sweeps, the latest first; MLflow's own `Default` is left out."""
+    """Names of the store's experiments that hold sweeps, the latest first; MLflow's own `Default`
+    is left out.
+    """
     with tracking_errors("list the experiments", store):
         found = store.client().search_experiments(order_by=["last_update_time DESC"])
     return tuple(experiment.name for experiment in found if experiment.experiment_id != "0")
@@ -130,7 +136,8 @@ def tracked_experiments(store: TrackingStore) -> tuple[str, ...]:
 
 @contextmanager
 def tracking_errors(action: str, store: TrackingStore) -> Iterator[None]:
-    """Turn what MLflow and its database raise into a TrackingError that says what could not be done.
+    """Turn what MLflow and its database raise into a TrackingError that says what could not be
+    done.
 
     Args:
         action: what is tried, to go on from `cannot`, such as "record trial 7".
@@ -162,7 +169,8 @@ def _create_database(store: TrackingStore) -> None:
         _refuse_foreign_file(database)
         # Two processes that create a fresh store at once would run the same migrations and crash.
         with FileLock(f"{database}.lock", timeout=CREATION_TIMEOUT_S):
-            # Made with our artifact root, or MLflow's `Default` experiment would write to ./mlruns/0.
+            # Made with our artifact root, or MLflow's `Default` experiment would write to
+            # ./mlruns/0.
             SqlAlchemyStore(store.uri, artifacts)
     except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise TrackingError(
@@ -186,7 +194,9 @@ def _addressed(artifacts: str) -> str:
 
 
 def _is_read_only(database: Path) -> bool:
-    """Whether there is a store that may be read and not written, as on a backup: nothing is to be made there."""
+    """Whether there is a store that may be read and not written, as on a backup: nothing is to be
+    made there.
+    """
     is_there = database.is_file() and database.stat().st_size > 0
     return is_there and not (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK))
 
@@ -239,7 +249,8 @@ def all_pages(search: Callable[[str | None], Any]) -> list[Any]:
     """Everything that a search finds.
 
     Args:
-        search: gives the page of MLflow's entities that a token stands for, the first one for `None`.
+        search: gives the page of MLflow's entities that a token stands for, the first one for
+            `None`.
     """
     found: list[Any] = []
     token = None

@@ -1,4 +1,6 @@
-"""The sweep's own page in MLflow: leaderboard and history of the search in its description, and the trials' view."""
+"""The sweep's own page in MLflow: leaderboard and history of the search in its description, and the
+trials' view.
+"""
 
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -61,7 +63,9 @@ def leaderboard(
 
 
 def telling_columns(trials: Collection[TrialRecord], score: str) -> tuple[list[str], list[str]]:
-    """What to show of trials beside their score: the other main scores, and the hyperparameters that differ."""
+    """What to show of trials beside their score: the other main scores, and the hyperparameters
+    that differ.
+    """
     there = {score_name(name) for trial in trials for name in trial.metrics}
     names = dict.fromkeys(name for trial in trials for name in trial.hyperparameters)
     differing = [name for name in names if len({str(trial.hyperparameters.get(name)) for trial in trials}) > 1]
@@ -71,8 +75,8 @@ def telling_columns(trials: Collection[TrialRecord], score: str) -> tuple[list[s
 def draw_history(trials: Collection[TrialRecord], objective: str, direction: Direction) -> Figure:
     """Draw each trial's value over its number, and the best so far as a line.
 
-    Pruned and failed trials, which have no value, are ticks at the lower edge. Made without pyplot: that keeps global
-    state and is not for use in a thread.
+    Pruned and failed trials, which have no value, are ticks at the lower edge. Made without pyplot:
+    that keeps global state and is not for use in a thread.
     """
     figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
     axes = figure.add_subplot()
@@ -123,16 +127,22 @@ def _padded(cell: str) -> str:
 HISTORY_FILE = "optimisation_history.png"
 TEXT_PAUSE_S, PICTURE_PAUSE_S = 2.0, 30.0
 _PAUSE_SHARE = 30.0
-"""After each update so many times its duration must pass: its cost grows with the trials, the sweep's must not."""
+"""After each update so many times its duration must pass: its cost grows with the trials, the
+sweep's must not.
+"""
 
 
 def warning_note(warning: str) -> str:
-    """What everyone who reads a run's description must know first, as Markdown; empty if there is nothing."""
+    """What everyone who reads a run's description must know first, as Markdown; empty if there is
+    nothing.
+    """
     return f"**{warning}**\n\n" if warning else ""
 
 
 class SweepPage:
-    """Keeps the page of one sweep up to date, cheaply: text and picture are made anew only now and then."""
+    """Keeps the page of one sweep up to date, cheaply: text and picture are made anew only now and
+    then.
+    """
 
     def __init__(self, runs: TrackedRuns, run_id: str, objective: str, direction: Direction, warning: str = "") -> None:
         self._warning = warning
@@ -148,7 +158,8 @@ class SweepPage:
     def add(self, event: SegmentEnded, trial: TrialRecord, trials: Mapping[int, TrialRecord]) -> None:
         """Add a point to the curve of the best value so far; `refresh` shows the trial on the page.
 
-        The point follows from the trials that had ended by then, so that it is the same whenever it is told.
+        The point follows from the trials that had ended by then, so that it is the same whenever it
+        is told.
         """
         self._is_old = True
         if trial.state is not TrialState.COMPLETED or trial.value is None:
@@ -205,7 +216,9 @@ class SweepPage:
 
 
 class _Turn:
-    """Something that is done in a `with` block, and not again for a while that grows with how long it took."""
+    """Something that is done in a `with` block, and not again for a while that grows with how long
+    it took.
+    """
 
     def __init__(self, pause_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._pause_s = pause_s

@@ -1,7 +1,8 @@
 """The sweep's record in MLflow: the sweep is a parent run, each trial a nested run with its model.
 
-A projection of the ledger, and during a sweep the only writer to MLflow. Everything can be told twice: runs are found
-by their tags before they are made, and metrics carry the ledger's times, so that a repeated one adds nothing.
+A projection of the ledger, and during a sweep the only writer to MLflow. Everything can be told
+twice: runs are found by their tags before they are made, and metrics carry the ledger's times, so
+that a repeated one adds nothing.
 """
 
 import getpass
@@ -44,8 +45,10 @@ class MlflowTracker:
         datasets: inputs of every run.
         sweep_files: files of the sweep as a whole by artifact path, such as the split's manifest.
         beside: for fits that are not part of the search.
-        warning: what everyone who sees a run must know, such as that its split leaks; on every run as tag and text.
-        remark: asked at the end of each launch for a line below the leaderboard, such as what the disk holds.
+        warning: what everyone who sees a run must know, such as that its split leaks; on every run
+            as tag and text.
+        remark: asked at the end of each launch for a line below the leaderboard, such as what the
+            disk holds.
         command: that makes the runs, shown as their source.
         say: takes what the user should know; called from the tracker's thread.
     """
@@ -146,7 +149,9 @@ class MlflowTracker:
                 self._page.refresh(self._trials, self._run_ids)  # of trials that ended when it was not time
 
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
-        """Add scores, files and model, close the run, and bring the sweep's leaderboard up to date."""
+        """Add scores, files and model, close the run, and bring the sweep's leaderboard up to
+        date.
+        """
         with tracking_errors(f"record the end of {self._shown(trial.number)}", self._store):
             run_id, result = self.run_id(trial.number), event.result
             self._trials[trial.number] = trial
@@ -170,7 +175,9 @@ class MlflowTracker:
                 self._page.refresh(self._trials, self._run_ids)
 
     def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
-        """Bring the sweep's run up to date and close it; trials that go on later wait as SCHEDULED."""
+        """Bring the sweep's run up to date and close it; trials that go on later wait as
+        SCHEDULED.
+        """
         if self._beside is not None:
             return  # the sweep's own run stays as it is
         with tracking_errors(f"record the end of sweep {self._sweep_name!r}", self._store):
@@ -195,7 +202,8 @@ class MlflowTracker:
         tags: Mapping[str, str] | None = None,
         number: int = 0,
     ) -> None:
-        """Add scores, such as `test/page_top1`, and files to a run that has ended, and to its model.
+        """Add scores, such as `test/page_top1`, and files to a run that has ended, and to its
+        model.
 
         Args:
             scores: by name.
@@ -274,7 +282,9 @@ class MlflowTracker:
         return f"{owner.kind} {owner.number}" if self._beside is None else f"{owner.kind} of trial {owner.number}"
 
     def _log_metrics(self, number: int, metrics: Sequence[Metric]) -> None:
-        """Add metrics to a trial's run; what it has beyond the ledger, whose last lines were lost, is not doubled."""
+        """Add metrics to a trial's run; what it has beyond the ledger, whose last lines were lost,
+        is not doubled.
+        """
         new = self._runs.without_known(self._run_ids[number], metrics)
         if len(new) < len(metrics) and number not in self._has_said_of:
             self._has_said_of.add(number)
@@ -337,7 +347,9 @@ class MlflowTracker:
             self._run_ids[self._beside.kinds.index(owner.kind)] = run.info.run_id
 
     def _keep_model(self, event: SegmentEnded, trial: TrialRecord, run_id: str) -> str | None:
-        """Log the trial's model if it is to be kept, and delete those that are not among the best, files and all."""
+        """Log the trial's model if it is to be kept, and delete those that are not among the best,
+        files and all.
+        """
         model = event.result.model
         if model is None or event.result.state is not TrialState.COMPLETED:
             return None

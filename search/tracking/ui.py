@@ -39,7 +39,9 @@ class RunningUi:
     log: IO[bytes]
 
     def page_of(self, store: TrackingStore, experiment: str) -> str:
-        """Where a browser sees an experiment's trials, the best first; the overview if there is no such experiment."""
+        """Where a browser sees an experiment's trials, the best first; the overview if there is no
+        such experiment.
+        """
         with tracking_errors(f"look up experiment {experiment!r}", store):
             found = store.client().get_experiment_by_name(experiment)
         return self.url if found is None else view_address(self.url, found.experiment_id)
@@ -67,13 +69,15 @@ def start_ui(
     """Start MLflow's server on a store, and wait until it answers.
 
     Args:
-        store: an open one; behind a tracking server there is nothing to start, as it shows its own pages.
+        store: an open one; behind a tracking server there is nothing to start, as it shows its own
+            pages.
         host: to listen at; the default is reached from this machine alone.
         port: the first free one from 5000 where left out.
         environment: variables of the server's process; this process's where left out.
 
     Raises:
-        TrackingError: if the port is taken, the store shows its own pages, or the server does not come up.
+        TrackingError: if the port is taken, the store shows its own pages, or the server does not
+            come up.
     """
     if store.is_server:
         raise TrackingError(f"The tracking server shows its pages itself: open {store.shown_uri} in a browser.")
@@ -104,8 +108,8 @@ def _command(store: TrackingStore, host: str, port: int) -> Sequence[str]:
 
 
 def _server_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    # By default a server starts job runners for features that whosehand has no use for: 15 processes and 1.6 GB
-    # instead of 2 processes and 0.4 GB.
+    # By default a server starts job runners for features that whosehand has no use for: 15
+    # processes and 1.6 GB instead of 2 processes and 0.4 GB.
     switches = {**MLFLOW_SWITCHES, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # MLFLOW_TRACKING_URI is set by open_store and would make the server a client of its own store.
     return switches | {key: value for key, value in environment.items() if key != "MLFLOW_TRACKING_URI"}

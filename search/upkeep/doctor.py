@@ -1,4 +1,6 @@
-"""`whosehand doctor`: all checks, and those of the project itself: tracking store, sweeps, test pages, data."""
+"""`whosehand doctor`: all checks, and those of the project itself: tracking store, sweeps, test
+pages, data.
+"""
 
 import json
 import sqlite3
@@ -53,7 +55,8 @@ _MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations"
 
 
 def examine(workspace: Workspace, experiment: Experiment | None = None) -> list[Finding]:
-    """Look at machine, store, sweeps and corpora; nothing is changed but line stores, which are built if they must be.
+    """Look at machine, store, sweeps and corpora; nothing is changed but line stores, which are
+    built if they must be.
 
     Args:
         workspace: the project.
@@ -76,7 +79,9 @@ def _run(topic: str, check: Callable[[Subject], Iterable[Finding]], subject: Sub
 
 
 def check_tracking(subject: Subject) -> Iterator[Finding]:
-    """Open the store as far as it can be, and stop at the first thing that makes the rest meaningless."""
+    """Open the store as far as it can be, and stop at the first thing that makes the rest
+    meaningless.
+    """
     database = subject.store.database
     if subject.store.is_server:
         yield _check_server(subject)
@@ -169,7 +174,9 @@ def _check_models(database: Path) -> Iterator[Finding]:
 
 
 def _check_promotions(database: Path) -> Iterator[Finding]:
-    """Promotions and rollbacks that stopped half way; one that runs at this moment looks the same."""
+    """Promotions and rollbacks that stopped half way; one that runs at this moment looks the
+    same.
+    """
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         half = connection.execute(
             "SELECT name, version FROM model_version_tags WHERE key = ? AND value != ?", (PROMOTION_TAG, PROMOTION_DONE)
@@ -303,4 +310,6 @@ CHECKS: Mapping[str, Callable[[Subject], Iterable[Finding]]] = {
     "test pages": check_access_log,
     "corpora": check_corpora,
 }
-"""A check for each topic. A new one is a function `check_...` here or in `machine_checks`, and a line in this table."""
+"""A check for each topic. A new one is a function `check_...` here or in `machine_checks`, and a
+line in this table.
+"""

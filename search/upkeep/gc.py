@@ -70,9 +70,10 @@ class Collection:
 def collect_garbage(names: Sequence[str], workspace: Workspace, n_kept: int, is_dry_run: bool) -> Collection:
     """Delete what nobody needs, or say what that would be.
 
-    Never deleted: model and files of the best `n_kept` completed trials of a sweep or of a registered version,
-    anything of a trial that may be resumed or that MLflow does not have yet, and refits. What the best trials lose are
-    checkpoints, and attempts before the one that completed.
+    Never deleted: model and files of the best `n_kept` completed trials of a sweep or of a
+    registered version, anything of a trial that may be resumed or that MLflow does not have yet,
+    and refits. What the best trials lose are checkpoints, and attempts before the one that
+    completed.
 
     Args:
         names: of sweeps; empty for all sweeps of the workspace, and for unused lines.
@@ -165,7 +166,9 @@ def _removals_of(row: SweepRow, is_best: bool) -> Iterator[_Removal]:
 
 
 def _holds_result(folder: Path, row: SweepRow) -> bool:
-    """Whether the trial's end refers to a file in this attempt's folder; where it refers to none, the last one does."""
+    """Whether the trial's end refers to a file in this attempt's folder; where it refers to none,
+    the last one does.
+    """
     result = row.trial.result if row.trial is not None else None
     if result is None:
         return True
@@ -204,10 +207,11 @@ def _collect_lines(workspace: Workspace, known: Sequence[str], skipped: list[str
 
 
 def _unused_lines(workspace: Workspace, sweeps: Sequence[KnownSweep]) -> dict[Path, str]:
-    """The pools of ink settings that no sweep has, and the lists that need such a pool, each with the reason.
+    """The pools of ink settings that no sweep has, and the lists that need such a pool, each with
+    the reason.
 
-    Both are built again when they are needed. A pool to which somebody is adding lines is left out. A list whose pool
-    stays is small, and stays too.
+    Both are built again when they are needed. A pool to which somebody is adding lines is left out.
+    A list whose pool stays is small, and stays too.
     """
     folder, unused = workspace.line_stores, dict[Path, str]()
     used = {Pool(folder, sweep.experiment.ink).folder.name for sweep in sweeps}
@@ -225,7 +229,9 @@ def _unused_lines(workspace: Workspace, sweeps: Sequence[KnownSweep]) -> dict[Pa
 
 
 def _pool_of(folder: Path) -> str | None:
-    """The name of the pool that a list of lines needs; `None` if this version cannot read the list."""
+    """The name of the pool that a list of lines needs; `None` if this version cannot read the
+    list.
+    """
     try:
         with (folder / LIST).open("rb") as file:
             return str(json.loads(file.readline())["pool"])

@@ -1,4 +1,6 @@
-"""What `whosehand doctor` looks at on this machine: versions, processor, disk, servers, files of an older MLflow."""
+"""What `whosehand doctor` looks at on this machine: versions, processor, disk, servers, files of an
+older MLflow.
+"""
 
 import platform
 import shutil
@@ -128,7 +130,9 @@ def _wrong(name: str, version: str, allowed: SpecifierSet, fix: str) -> Iterator
 
 
 def check_processor(subject: Subject) -> Iterator[Finding]:
-    """Say what the processor can do, what precision follows and why, and whether memory suffices for a worker."""
+    """Say what the processor can do, what precision follows and why, and whether memory suffices
+    for a worker.
+    """
     flags = cpu_flags()
     features = ", ".join(name for name in _FEATURES if name in flags) or "none of " + ", ".join(_FEATURES)
     gpus = list_gpus()
@@ -165,7 +169,9 @@ def check_disk(subject: Subject) -> Iterator[Finding]:
 
 
 def check_servers(subject: Subject) -> Iterator[Finding]:
-    """Look for `mlflow server` processes on the store: one that was left over holds memory and a port."""
+    """Look for `mlflow server` processes on the store: one that was left over holds memory and a
+    port.
+    """
     database = subject.store.database
     for process in psutil.process_iter(["pid", "cmdline", "create_time"]) if database is not None else ():
         command = process.info["cmdline"] or []
@@ -176,7 +182,9 @@ def check_servers(subject: Subject) -> Iterator[Finding]:
 
 
 def check_stray_files(subject: Subject) -> Iterator[Finding]:
-    """Look for `mlruns/<digits>/meta.yaml`, at whose sight MLflow takes plain files for its default store."""
+    """Look for `mlruns/<digits>/meta.yaml`, at whose sight MLflow takes plain files for its default
+    store.
+    """
     found = sorted((subject.workspace.root / "mlruns").glob("*/meta.yaml"))
     strays = [path.parent.name for path in found if path.parent.name.isdigit()]
     if strays:

@@ -1,7 +1,7 @@
 """Addresses of files in MLflow's database after the project was moved: MLflow keeps them absolute.
 
-A database in a moved folder still names the old one. Every picture and model then seems to be gone, or, after a copy,
-is another project's.
+A database in a moved folder still names the old one. Every picture and model then seems to be gone,
+or, after a copy, is another project's.
 """
 
 import sqlite3
@@ -50,10 +50,11 @@ class MovedAddresses:
 
 
 def find_moved_addresses(store: TrackingStore) -> MovedAddresses | None:
-    """Say which addresses do not point below the store's own artifact folder; `None` if all is well.
+    """Say which addresses do not point below the store's own artifact folder; `None` if all is
+    well.
 
-    An experiment whose files are not in this project, because `tracking.artifacts` was another folder then, is left
-    alone.
+    An experiment whose files are not in this project, because `tracking.artifacts` was another
+    folder then, is left alone.
 
     Args:
         store: a SQLite database with local artifacts; others know no moving.
@@ -109,7 +110,8 @@ def fix_addresses(store: TrackingStore, moved: MovedAddresses) -> Path:
 
 
 def refuse_moved(store: TrackingStore) -> None:
-    """See that the addresses are those of this project before something is deleted where they point to.
+    """See that the addresses are those of this project before something is deleted where they point
+    to.
 
     Raises:
         TrackingError: if they are not.

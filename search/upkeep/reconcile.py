@@ -1,4 +1,6 @@
-"""Compares the engine's study, MLflow and the disk with a sweep's ledger, and fixes what differs from it."""
+"""Compares the engine's study, MLflow and the disk with a sweep's ledger, and fixes what differs
+from it.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -253,7 +255,9 @@ def _superfluous(row: SweepRow, model: RecordedModel, reason: str) -> Difference
 
 
 class _Fixer:
-    """Carries fixes out. What is told again, the study and folders wait until everything superfluous is gone."""
+    """Carries fixes out. What is told again, the study and folders wait until everything
+    superfluous is gone.
+    """
 
     def __init__(self, sweep: KnownSweep, workspace: Workspace, ledger: Ledger) -> None:
         self._sweep = sweep
@@ -281,7 +285,9 @@ class _Fixer:
         return self._warnings
 
     def tell(self, numbers: Sequence[int]) -> None:
-        """Tell MLflow all of these trials again, with the times of then; the sweep's own run is closed with them."""
+        """Tell MLflow all of these trials again, with the times of then; the sweep's own run is
+        closed with them.
+        """
         self._is_told = True
         self._numbers_to_tell |= {*numbers}
 
@@ -337,7 +343,8 @@ class _Fixer:
             tracking_queue.drain(lambda: False)
             for number in tracking_queue.take_tracked():
                 if not state.trials[number].is_tracked:
-                    # At the time of the last event: a launch counts as working time until its last one.
+                    # At the time of the last event: a launch counts as working time until its last
+                    # one.
                     self._ledger.append(lambda _, tracked: TrialTracked(state.last_ms, tracked), number)
         finally:
             tracking_queue.close()

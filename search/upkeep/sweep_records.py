@@ -1,4 +1,6 @@
-"""The trials of one sweep as the ledger, the engine's study, MLflow and the disk have them, side by side."""
+"""The trials of one sweep as the ledger, the engine's study, MLflow and the disk have them, side by
+side.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,7 +29,9 @@ from search.tracking.tracker import TRIAL_ENDS
 DROPPED_TAG = "model_dropped"
 """Marks a run whose model was removed on purpose, so that it does not count as lost."""
 IN_MEMORY, OUTSIDE = "in memory", "outside"
-"""Words for a study that is not kept, and for a trial that it does not have because its point is outside the space."""
+"""Words for a study that is not kept, and for a trial that it does not have because its point is
+outside the space.
+"""
 TRIALS, CHECKPOINTS = "trials", "checkpoints"
 T = TypeVar("T")
 _ATTEMPT = re.compile(r"attempt-(\d+)(-again-\d+)?")
@@ -162,7 +166,8 @@ class SweepRow:
 
 
 def open_store_of(sweep: KnownSweep, workspace: Workspace) -> TrackingStore | None:
-    """The sweep's tracking store; `None` if that is a database file that is not there: opening would make it.
+    """The sweep's tracking store; `None` if that is a database file that is not there: opening
+    would make it.
 
     Raises:
         TrackingError: if the store cannot be opened.
@@ -177,7 +182,8 @@ def read_records(sweep: KnownSweep, store: TrackingStore | None) -> SweepRecords
     """Read what MLflow holds of a sweep; nothing is changed.
 
     Args:
-        sweep: whose id, name and objective count: the objective's curve says how much of a run was told.
+        sweep: whose id, name and objective count: the objective's curve says how much of a run was
+            told.
         store: an open one; `None` finds nothing.
 
     Raises:
@@ -223,7 +229,8 @@ def sweep_rows(sweep: KnownSweep, records: SweepRecords, engine: Mapping[int, st
     runs = _by_number(records.runs, sweep.created.sweep_id)
     models = _by_number(records.models, sweep.created.sweep_id)
     on_disk, space = _attempts(sweep.folder), sweep.experiment.space.search_space()
-    # An enqueued point may lie outside of the space: no study can hold it, so an engine only counts it.
+    # An enqueued point may lie outside of the space: no study can hold it, so an engine only counts
+    # it.
     outside = {trial.number for trial in sweep.state.trials.values() if not space.contains(trial.proposed.point)}
     missing = dict.fromkeys(outside, OUTSIDE)
     return [
@@ -240,7 +247,9 @@ def sweep_rows(sweep: KnownSweep, records: SweepRecords, engine: Mapping[int, st
 
 
 def _registered_versions(client: MlflowClient) -> Mapping[str, tuple[str, ...]]:
-    """The registered versions of each logged model, by its id. What has an alias is a version too."""
+    """The registered versions of each logged model, by its id. What has an alias is a version
+    too.
+    """
     versions: dict[str, tuple[str, ...]] = {}
     for version in all_pages(lambda token: client.search_model_versions(page_token=token)):
         model_id = version.model_id or version.source.removeprefix("models:/")
@@ -288,7 +297,8 @@ def _row(
     attempts: Sequence[Path],
 ) -> SweepRow:
     trial = sweep.state.trials.get(number)
-    # A start is written down after the worker was started: a killed driver may leave a folder of a later attempt.
+    # A start is written down after the worker was started: a killed driver may leave a folder of a
+    # later attempt.
     n_attempts = 0 if trial is None else trial.n_attempts
     known = [folder for folder in attempts if _attempt_of(folder) <= n_attempts]
     model = trial.result.model if trial is not None and trial.result is not None else None

@@ -1,4 +1,6 @@
-"""Whole generated sheets of A4 at 300 dpi with everything on them, read as their corpora would be."""
+"""Whole generated sheets of A4 at 300 dpi with everything on them, read as their corpora would
+be.
+"""
 
 from dataclasses import replace
 

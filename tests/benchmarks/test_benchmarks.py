@@ -29,7 +29,9 @@ COMMANDS = sorted(
 
 
 def _page_with_bar(width: int, shear: float = 0.0) -> NDArray[np.uint8]:
-    """A black bar of that width, 60 px high, leaning to the right by `shear`, on 113 x 113 px of paper."""
+    """A black bar of that width, 60 px high, leaning to the right by `shear`, on 113 x 113 px of
+    paper.
+    """
     patch = np.full((113, 113), 255, dtype=np.uint8)
     for row in range(20, 80):
         left = round(50 + shear * (80 - row))

@@ -2,9 +2,10 @@
 
     python -m tests.chaos [--kills 100] [--real-kills 10] [--seed 1]
 
-Most sweeps have the cheap objective under the real driver, engine, ledger, workers and MLflow; some train networks.
-After each its ledger, its runs in MLflow and its files are held against each other and against a sweep of the same
-experiment that nothing disturbed. Prints a table and ends with 1 if anything was lost.
+Most sweeps have the cheap objective under the real driver, engine, ledger, workers and MLflow; some
+train networks. After each its ledger, its runs in MLflow and its files are held against each other
+and against a sweep of the same experiment that nothing disturbed. Prints a table and ends with 1 if
+anything was lost.
 """
 
 import random
@@ -36,7 +37,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "asha": {"engine": _ASHA, "executor": _EXECUTOR | {"workers": 1}, "budget": {"trials": 4}},
     "two-workers": {"engine": _RANDOM, "executor": _EXECUTOR | {"workers": 2}, "budget": {"trials": 6}},
 }
-"""Each ends the same whatever happens on the way: with two workers only what no order of trials can change."""
+"""Each ends the same whatever happens on the way: with two workers only what no order of trials can
+change.
+"""
 
 _MAX_FAULTS = 3
 _LONGEST_WAIT_S = 3.0

@@ -1,4 +1,5 @@
-"""Whether a sweep that was disturbed is whole: ledger, MLflow and disk against each other and an undisturbed sweep.
+"""Whether a sweep that was disturbed is whole: ledger, MLflow and disk against each other and an
+undisturbed sweep.
 
 It reads MLflow and the ledger by itself and uses nothing of what mends them.
 """

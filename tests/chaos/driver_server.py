@@ -1,7 +1,8 @@
-"""Forks drivers of sweeps, each a process that can be killed like any other, without seconds of imports for each.
+"""Forks drivers of sweeps, each a process that can be killed like any other, without seconds of
+imports for each.
 
-`python -m tests.chaos.driver_server` takes a line of JSON a launch (see `tests.chaos.drivers`), answers with the
-driver's process id, and with how it ended when it has.
+`python -m tests.chaos.driver_server` takes a line of JSON a launch (see `tests.chaos.drivers`),
+answers with the driver's process id, and with how it ended when it has.
 """
 
 import json

@@ -51,7 +51,8 @@ class Done:
 
     Attributes:
         code: how the driver ended.
-        n_injected: how often the fault happened; 0 if the launch was over before, or never came to the point.
+        n_injected: how often the fault happened; 0 if the launch was over before, or never came to
+            the point.
     """
 
     code: int

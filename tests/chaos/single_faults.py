@@ -1,4 +1,6 @@
-"""Faults that are not kills: each is one sweep of its own, and gives what is wrong with it afterwards."""
+"""Faults that are not kills: each is one sweep of its own, and gives what is wrong with it
+afterwards.
+"""
 
 import os
 import socket
@@ -32,7 +34,9 @@ def launch_of(server: DriverServer, workspace: Path, experiment: Path) -> Launch
 
 
 def full_disk(server: DriverServer, folder: Path) -> list[str]:
-    """A whole workspace on a disk that fills up in the middle of a sweep and is full for seconds."""
+    """A whole workspace on a disk that fills up in the middle of a sweep and is full for
+    seconds.
+    """
     changes = {"objective": _SLOW, "budget": {"trials": 4}, "executor": _one_worker(min_free_mb=1)}
     twin = _undisturbed(server, folder, "full-disk-twin", changes)
     with mounted(folder / "small", _DISK_BYTES) as small:
@@ -52,7 +56,9 @@ def full_disk(server: DriverServer, folder: Path) -> list[str]:
 
 
 def store_away(server: DriverServer, folder: Path, seconds: float) -> list[str]:
-    """A tracking server that is away for a while; the sweep goes on, and the server has all of it at the end."""
+    """A tracking server that is away for a while; the sweep goes on, and the server has all of it
+    at the end.
+    """
     port = _free_port()
     uri = f"http://127.0.0.1:{port}"
     n_trials = max(6, round(seconds / 1.5))
@@ -81,7 +87,9 @@ def store_away(server: DriverServer, folder: Path, seconds: float) -> list[str]:
 
 
 def truncated_checkpoint(server: DriverServer, folder: Path) -> list[str]:
-    """Real training: the driver is killed after the third epoch, and half of that epoch's checkpoint is gone."""
+    """Real training: the driver is killed after the third epoch, and half of that epoch's
+    checkpoint is gone.
+    """
     twin = folder / "mlruns/sweeps/tiny-twin"
     experiment = write_tiny(folder, "truncated-checkpoint")
     launch = launch_of(server, folder, experiment)
@@ -114,7 +122,9 @@ def torn_ledger(server: DriverServer, folder: Path, twin: Path) -> list[str]:
 
 
 def torn_engine_storage(server: DriverServer, folder: Path, twin: Path) -> list[str]:
-    """The engine's own database loses its tail; it is a projection, so it is moved away as the message says."""
+    """The engine's own database loses its tail; it is a projection, so it is moved away as the
+    message says.
+    """
     database = folder / "study.db"
     changes = {
         "engine": {"name": "optuna", "sampler": "random", "pruner": "none", "storage": f"sqlite:///{database}"},

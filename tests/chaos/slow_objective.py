@@ -9,5 +9,7 @@ PRELOAD: tuple[str, ...] = ()
 
 
 def train_slowly(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
-    """Follow the protocol of `search.ledger.trial.Objective`; any settings of the spec are left alone."""
+    """Follow the protocol of `search.ledger.trial.Objective`; any settings of the spec are left
+    alone.
+    """
     return train_cheaply(replace(spec, settings=CheapSettings(seconds_per_epoch=1.0)), report_epoch)

@@ -15,7 +15,9 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """A PNG file of some hundred bytes whose head says how large it is; of its rows only a few are there."""
+    """A PNG file of some hundred bytes whose head says how large it is; of its rows only a few are
+    there.
+    """
     head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     rows = zlib.compress(bytes(4 * (1 + (width + 7) // 8)))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")

@@ -18,9 +18,11 @@ Line = tuple[str, str, str | None, int, Sequence[int]]
 
 @pytest.fixture(scope="session")
 def build_bar_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Line]], LineStore]:
-    """Builds a store of lines 40 px high from (image id, writer id, page id, width, first columns of bars).
+    """Builds a store of lines 40 px high from (image id, writer id, page id, width, first columns
+    of bars).
 
-    A bar is ink, 3 px wide and as high as the line, on white paper; an image without bars has a small dot.
+    A bar is ink, 3 px wide and as high as the line, on white paper; an image without bars has a
+    small dot.
     """
     numbers = itertools.count()
 
@@ -43,7 +45,9 @@ def build_bar_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Seque
 
 @pytest.fixture(scope="session")
 def bar_store(build_bar_store: Callable[[Sequence[Line]], LineStore]) -> LineStore:
-    """Five writers w0..w4 with two pages of three lines each (`w0-p1-l2`), 120 to 259 px wide, bars at random."""
+    """Five writers w0..w4 with two pages of three lines each (`w0-p1-l2`), 120 to 259 px wide, bars
+    at random.
+    """
     generator = np.random.default_rng(0)
     lines: list[Line] = []
     for writer, page, line in itertools.product(range(5), range(2), range(3)):

@@ -25,7 +25,9 @@ def write_small_scans(index: CorpusIndex, root: Path) -> Path:
 
 
 def multiply(root: Path, n_copies: int) -> int:
-    """Add copies of each scan, no two of them with the same content; returns how many scans there are then."""
+    """Add copies of each scan, no two of them with the same content; returns how many scans there
+    are then.
+    """
     scans = sorted(root.rglob("*.png"))
     for scan in scans:
         for number in range(n_copies):

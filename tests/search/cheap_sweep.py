@@ -1,7 +1,8 @@
-"""Engines that follow a script, a tracker that keeps what it is told, and sweeps that cost milliseconds.
+"""Engines that follow a script, a tracker that keeps what it is told, and sweeps that cost
+milliseconds.
 
-`python -m tests.search.cheap_sweep FOLDER N_TRIALS N_EPOCHS SECONDS_PER_EPOCH N_WORKERS` launches one in a process of
-its own, for tests that kill the driver.
+`python -m tests.search.cheap_sweep FOLDER N_TRIALS N_EPOCHS SECONDS_PER_EPOCH N_WORKERS` launches
+one in a process of its own, for tests that kill the driver.
 """
 
 import sys

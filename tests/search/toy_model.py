@@ -1,4 +1,6 @@
-"""A network small enough to save in a moment, and untrained; and a model made of it as people use it."""
+"""A network small enough to save in a moment, and untrained; and a model made of it as people use
+it.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +39,9 @@ def save_toy_model(folder: Path) -> Path:
 
 
 def calibrated_record() -> ModelRecord:
-    """With a temperature and unknown writers that fit nothing in particular, another one for pages."""
+    """With a temperature and unknown writers that fit nothing in particular, another one for
+    pages.
+    """
     spread = np.linspace(0.3, 0.6, 40)
     test = fit_unknown_writer_test("class_removed", spread, spread + 0.2, 0.1)
     return replace(RECORD, calibrations=(Calibration("image", 0.8, 40, test), Calibration("page", 0.5, 40, test)))

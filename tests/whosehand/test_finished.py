@@ -1,4 +1,6 @@
-"""What the Python API says of a project that the command line finished: both are faces of one thing."""
+"""What the Python API says of a project that the command line finished: both are faces of one
+thing.
+"""
 
 import mlflow
 import optuna.visualization.matplotlib as optuna_figures

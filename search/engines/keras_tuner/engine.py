@@ -1,4 +1,6 @@
-"""The KerasTuner engine: random search, Bayesian optimization, grid search or Hyperband, by KerasTuner's oracles."""
+"""The KerasTuner engine: random search, Bayesian optimization, grid search or Hyperband, by
+KerasTuner's oracles.
+"""
 
 import math
 from collections.abc import Sequence
@@ -20,18 +22,21 @@ from search.ledger.trial import EpochReport, PruningDecision, TrialResult, Trial
 class KerasTunerEngine:
     """Proposes with KerasTuner's oracles, which are rebuilt from the ledger.
 
-    What it proposes is a function of seed, trial number and history. With every oracle, a sweep that was interrupted
-    goes on exactly as one that was not, so long as trials start and end in the ledger's order; with several workers
-    an ask can be answered while a trial ends, and then the ledger's order counts after a restart.
+    What it proposes is a function of seed, trial number and history. With every oracle, a sweep
+    that was interrupted goes on exactly as one that was not, so long as trials start and end in the
+    ledger's order; with several workers an ask can be answered while a trial ends, and then the
+    ledger's order counts after a restart.
 
-    Hyperband's promotions, new trials to KerasTuner, are `Continue` here: the trial goes on from its checkpoint and
-    stays one trial. A failed trial counts in all oracles as finished with the worst score of the sweep, so that no
-    bracket waits for it and no Gaussian process meets what is no number; should it be promoted all the same, its next
-    rung ends at once. The same holds for a trial that completed early, with its own score. Where a budget cuts off the
-    last bracket, its paused trials stay paused: KerasTuner fills a first rung before it promotes from it.
+    Hyperband's promotions, new trials to KerasTuner, are `Continue` here: the trial goes on from
+    its checkpoint and stays one trial. A failed trial counts in all oracles as finished with the
+    worst score of the sweep, so that no bracket waits for it and no Gaussian process meets what is
+    no number; should it be promoted all the same, its next rung ends at once. The same holds for a
+    trial that completed early, with its own score. Where a budget cuts off the last bracket, its
+    paused trials stay paused: KerasTuner fills a first rung before it promotes from it.
 
-    Enqueued points within the space take part like any other (in Hyperband they begin in a first rung), except in the
-    grid, which leaves them out when it comes to them. Points outside of the space are counted and not told.
+    Enqueued points within the space take part like any other (in Hyperband they begin in a first
+    rung), except in the grid, which leaves them out when it comes to them. Points outside of the
+    space are counted and not told.
     """
 
     def __init__(self, choice: KerasTunerSettings, settings: EngineSettings) -> None:
@@ -89,7 +94,8 @@ class KerasTunerEngine:
         """Let every trial go on to the end of its rung.
 
         Raises:
-            EngineError: if the trial is not running, or the objective is not among the epoch's scores.
+            EngineError: if the trial is not running, or the objective is not among the epoch's
+                scores.
         """
         self._take_down(number, report)
         return PruningDecision.GO
@@ -118,7 +124,9 @@ class KerasTunerEngine:
             self._finish(proposed, None)  # the grid cannot be told what to leave out; its scores count for nothing
 
     def _take_up(self, number: int, point: Point, is_enqueued: bool = False) -> int | None:
-        """Start a trial whose point is not the oracle's choice, or no longer; return the epoch of its rung's end."""
+        """Start a trial whose point is not the oracle's choice, or no longer; return the epoch of
+        its rung's end.
+        """
         is_for_oracle = self._settings.space.contains(point)
         if self._has_grid and (is_enqueued or number < len(self._settings.enqueued)):
             is_for_oracle = False
@@ -132,7 +140,9 @@ class KerasTunerEngine:
         return trial.until_epoch
 
     def _go_on(self, number: int) -> int | None:
-        """Let a paused trial go on in its rung, or in the next; return the epoch of the rung's end."""
+        """Let a paused trial go on in its rung, or in the next; return the epoch of the rung's
+        end.
+        """
         trial = self._trials[number]
         if trial.is_between_rungs and isinstance(self._oracle, HyperbandOracle):
             self._begin(number, trial, self._oracle.promote(trial.segment.trial_id))
@@ -143,8 +153,9 @@ class KerasTunerEngine:
     def _check_rung(self, event: TrialProposed | TrialContinued, until_epoch: int | None) -> None:
         """See that a trial of the ledger has the rung that the oracle gives it.
 
-        With several workers an ask can be answered just before a trial ends and be written down just after, so that
-        the oracle, if it were asked again here, might say something else. Rungs do not depend on that.
+        With several workers an ask can be answered just before a trial ends and be written down
+        just after, so that the oracle, if it were asked again here, might say something else. Rungs
+        do not depend on that.
         """
         if until_epoch != event.until_epoch:
             raise EngineError(
@@ -212,7 +223,9 @@ class KerasTunerEngine:
         self._settle()
 
     def _settle(self) -> None:
-        """End at once what is promoted and cannot go on: trials that failed, or ended before their rung did."""
+        """End at once what is promoted and cannot go on: trials that failed, or ended before their
+        rung did.
+        """
         if not isinstance(self._oracle, HyperbandOracle):
             return
         while (parent_id := self._oracle.next_promotion()) is not None:
@@ -225,7 +238,9 @@ class KerasTunerEngine:
             self._finish(trial.segment, score)
 
     def _finish(self, segment: Any, score: float | None) -> None:
-        """End KerasTuner's trial with its score, or with the sweep's worst one, which is kept up to date."""
+        """End KerasTuner's trial with its score, or with the sweep's worst one, which is kept up to
+        date.
+        """
         if score is None:
             self._scoreless.append(segment)
         elif self._worst is None or self._better(self._worst, score) == self._worst:
@@ -253,7 +268,8 @@ class _Trial:
 
     Attributes:
         point: as it was proposed.
-        segment: KerasTuner's trial for the rung that it is in; `None` if KerasTuner does not know of it.
+        segment: KerasTuner's trial for the rung that it is in; `None` if KerasTuner does not know
+            of it.
         until_epoch: where that rung ends; `None` for the horizon.
         state: ours.
         n_epochs: done.

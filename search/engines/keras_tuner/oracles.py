@@ -2,10 +2,10 @@
 
 KerasTuner's oracles as projections of a ledger: quiet, without files, seeded for each proposal.
 
-An oracle is never saved and reloaded (`reload` queues finished trials again and breaks the grid). It is built anew and
-takes up, in the ledger's order, the trials that were proposed. All that it proposes is a function of those, of their
-scores and of the seed that it is given with each proposal. What KerasTuner's classes keep to themselves is touched
-by subclasses only.
+An oracle is never saved and reloaded (`reload` queues finished trials again and breaks the grid).
+It is built anew and takes up, in the ledger's order, the trials that were proposed. All that it
+proposes is a function of those, of their scores and of the seed that it is given with each
+proposal. What KerasTuner's classes keep to themselves is touched by subclasses only.
 
 KerasTuner's Hyperband, asked for one promotion at a time, so that it can be told from a new trial.
 """
@@ -34,7 +34,9 @@ _DRAWS = 8  # tries to get a new point
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back KerasTuner's use of what Python deprecates, and what its Gaussian process says of its kernel."""
+    """Hold back KerasTuner's use of what Python deprecates, and what its Gaussian process says of
+    its kernel.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -42,7 +44,8 @@ def quiet() -> Iterator[None]:
 
 
 class ProjectedOracle(keras_tuner.Oracle):
-    """What the four have in common; this class comes first among the bases, before KerasTuner's own.
+    """What the four have in common; this class comes first among the bases, before KerasTuner's
+    own.
 
     Attributes:
         form: translates points.
@@ -52,7 +55,9 @@ class ProjectedOracle(keras_tuner.Oracle):
     ongoing_trials: dict[str, Any]
 
     def become_projection(self, space: SearchSpace, form: KerasTunerSpace) -> None:
-        """Take what KerasTuner's constructors have no place for; to be called once, at the beginning."""
+        """Take what KerasTuner's constructors have no place for; to be called once, at the
+        beginning.
+        """
         self.form = form
         self.verbose = 0
         self._whole = space
@@ -94,7 +99,8 @@ class ProjectedOracle(keras_tuner.Oracle):
     def forget(self, trial: Any) -> None:
         """Make the start of the last trial undone.
 
-        It stays among KerasTuner's as a failed one, which no oracle looks at: names of trials come from their count.
+        It stays among KerasTuner's as a failed one, which no oracle looks at: names of trials come
+        from their count.
         """
         trial.status = "FAILED"
         self.ongoing_trials = {key: other for key, other in self.ongoing_trials.items() if other is not trial}
@@ -138,7 +144,9 @@ class ProjectedOracle(keras_tuner.Oracle):
 
 
 class HyperbandOracle(ProjectedOracle, oracles.HyperbandOracle):
-    """Brackets of rungs; the best trials of a rung go on to the next, as new trials of KerasTuner's."""
+    """Brackets of rungs; the best trials of a rung go on to the next, as new trials of
+    KerasTuner's.
+    """
 
     _promoted: str | None = None
     _is_looking = False
@@ -222,8 +230,9 @@ class RandomOracle(ProjectedOracle, oracles.RandomSearchOracle):
 class BayesianOracle(ProjectedOracle, oracles.BayesianOptimizationOracle):
     """A Gaussian process over the finished trials.
 
-    It is computed on one thread: what it proposes then does not hang on the number of cores, and threads that spin
-    while they wait for each other over small matrices do not take the cores from the workers that train.
+    It is computed on one thread: what it proposes then does not hang on the number of cores, and
+    threads that spin while they wait for each other over small matrices do not take the cores from
+    the workers that train.
     """
 
     def reseed(self, seed: int) -> None:
@@ -233,7 +242,9 @@ class BayesianOracle(ProjectedOracle, oracles.BayesianOptimizationOracle):
         self.gpr = self._make_gpr()
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Propose values that were not there; KerasTuner itself repeats its optimum once the process is sure of it."""
+        """Propose values that were not there; KerasTuner itself repeats its optimum once the
+        process is sure of it.
+        """
         if self._known is not None:
             return self._random_populate_space()
         with threadpool_limits(1):
@@ -248,8 +259,8 @@ class BayesianOracle(ProjectedOracle, oracles.BayesianOptimizationOracle):
     def _fit_to_finished(self) -> None:
         """Fit the process by which KerasTuner guesses the scores of pending trials.
 
-        It takes the one of the ask before, which a resumed sweep does not have. Without the kernel's twenty restarts
-        this costs a twentieth of the fit that follows.
+        It takes the one of the ask before, which a resumed sweep does not have. Without the
+        kernel's twenty restarts this costs a twentieth of the fit that follows.
         """
         every = self.trials
         finished = {key: trial for key, trial in every.items() if trial.status == "COMPLETED"}
@@ -267,8 +278,9 @@ class BayesianOracle(ProjectedOracle, oracles.BayesianOptimizationOracle):
 class GridOracle(ProjectedOracle, oracles.GridSearchOracle):
     """All combinations in a fixed order, whatever the seed.
 
-    KerasTuner goes on from trials that ended, because building a model may reveal new dimensions, and so has one or
-    two workers busy. Ours are all known: it goes on from the trial that was started last.
+    KerasTuner goes on from trials that ended, because building a model may reveal new dimensions,
+    and so has one or two workers busy. Ours are all known: it goes on from the trial that was
+    started last.
     """
 
     _ordered_ids: Any
@@ -292,11 +304,12 @@ class GridOracle(ProjectedOracle, oracles.GridSearchOracle):
 def open_oracle(choice: KerasTunerSettings, settings: EngineSettings) -> ProjectedOracle:
     """Make the oracle that an experiment names.
 
-    Its own limits are off: the budget is the sweep's (`max_trials`), and after three failures in a row every call
-    would raise with a lock held (`max_consecutive_failed_trials`).
+    Its own limits are off: the budget is the sweep's (`max_trials`), and after three failures in a
+    row every call would raise with a lock held (`max_consecutive_failed_trials`).
 
     Raises:
-        EngineError: if Hyperband had no rung before the last epoch, so that it would be random search.
+        EngineError: if Hyperband had no rung before the last epoch, so that it would be random
+            search.
     """
     if choice.oracle == "hyperband" and choice.factor > settings.horizon_epochs:
         raise EngineError(

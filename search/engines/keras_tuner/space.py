@@ -1,9 +1,9 @@
 """Our dimensions in KerasTuner's words, and its values in ours.
 
-KerasTuner counts the steps of a float by `//`, in which 0.6 // 0.1 is 5, so that the upper end never comes; it takes a
-step as a factor where sampling is logarithmic; it turns a choice of bools into one of integers, and may return
-`max_value + 1`. So choices and numbers with steps go over as places, 0 to n - 1, and only true ranges as ranges; what
-comes back is clipped to the range.
+KerasTuner counts the steps of a float by `//`, in which 0.6 // 0.1 is 5, so that the upper end
+never comes; it takes a step as a factor where sampling is logarithmic; it turns a choice of bools
+into one of integers, and may return `max_value + 1`. So choices and numbers with steps go over as
+places, 0 to n - 1, and only true ranges as ranges; what comes back is clipped to the range.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,16 @@ class KerasTunerSpace:
 
         Args:
             space: ours.
-            grid_values: how many values of each number there shall be at most, for a grid (those that a condition
-                names come on top); `None` for all.
+            grid_values: how many values of each number there shall be at most, for a grid (those
+                that a condition names come on top); `None` for all.
         """
         self._space = space
         self._forms = {d.name: _form_of(d, space, grid_values) for d in space.dimensions}
 
     def hyperparameters(self) -> Any:
-        """The space as `keras_tuner.HyperParameters`, conditions as conditional scopes, at its default values."""
+        """The space as `keras_tuner.HyperParameters`, conditions as conditional scopes, at its
+        default values.
+        """
         hp = keras_tuner.HyperParameters()
         for dimension in self._space.dimensions:
             with ExitStack() as scopes:
@@ -45,7 +47,9 @@ class KerasTunerSpace:
         return {name: self._forms[name].to_keras(value) for name, value in point.items()}
 
     def from_keras(self, values: Mapping[str, Any]) -> dict[str, Value]:
-        """The point of the space that KerasTuner's values stand for; its own entries (`tuner/epochs`) are left out."""
+        """The point of the space that KerasTuner's values stand for; its own entries
+        (`tuner/epochs`) are left out.
+        """
         return {name: self._forms[name].from_keras(values[name]) for name in self._space.names if name in values}
 
     def _enter_scopes(self, hp: Any, dimension: Dimension, scopes: ExitStack) -> None:
@@ -132,7 +136,9 @@ def _form_of(dimension: Dimension, space: SearchSpace, grid_values: int | None) 
 
 
 def _grid_of(dimension: Integer | Real, space: SearchSpace, grid_values: int) -> tuple[Value, ...]:
-    """Values spread evenly from low to high, and those that a condition names: else its child would never be tried."""
+    """Values spread evenly from low to high, and those that a condition names: else its child would
+    never be tried.
+    """
     if dimension.n_values is not None and dimension.n_values <= grid_values:
         return tuple(list_values(dimension))
     even = [dimension.at(place / (grid_values - 1)) for place in range(grid_values)]

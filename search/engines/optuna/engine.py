@@ -38,11 +38,12 @@ _DRAWS = 8  # tries to get a new point from the sampler, and as many at random
 class OptunaEngine:
     """Proposes with Optuna's samplers, judges with its pruners.
 
-    The study that they look at is in memory and rebuilt from the ledger; a database of the user's is a second
-    copy, written and not read, so that it changes no proposal. A paused trial is PRUNED in Optuna, which else counts
-    it among the bad ones; when it goes on, a new Optuna trial stands for its next part, with the scores so far. Points
-    outside of the space are counted and not told. Optuna itself never pauses a trial; `asha` does, and lets it go on
-    when it is among the best of its rung. A trial that is paused for other reasons goes on before a new one starts.
+    The study that they look at is in memory and rebuilt from the ledger; a database of the user's
+    is a second copy, written and not read, so that it changes no proposal. A paused trial is PRUNED
+    in Optuna, which else counts it among the bad ones; when it goes on, a new Optuna trial stands
+    for its next part, with the scores so far. Points outside of the space are counted and not told.
+    Optuna itself never pauses a trial; `asha` does, and lets it go on when it is among the best of
+    its rung. A trial that is paused for other reasons goes on before a new one starts.
     """
 
     def __init__(self, choice: OptunaSettings, settings: EngineSettings) -> None:
@@ -123,7 +124,8 @@ class OptunaEngine:
         """Judge a trial by its latest epoch.
 
         Raises:
-            EngineError: if the trial is not running, or the objective is not among the epoch's scores.
+            EngineError: if the trial is not running, or the objective is not among the epoch's
+                scores.
         """
         return self._judge_report(number, report)
 
@@ -136,7 +138,9 @@ class OptunaEngine:
         self._end(number, result)
 
     def _new_point(self, number: int) -> Point | None:
-        """A point that was not proposed yet; `None` if there is none left; an old one only where all tries gave one."""
+        """A point that was not proposed yet; `None` if there is none left; an old one only where
+        all tries gave one.
+        """
         if self._left is not None and not self._left:
             return None
         for drawn in islice(self._sampler.draws(number), _DRAWS):
@@ -180,7 +184,9 @@ class OptunaEngine:
                 self._mirror.forget(segment)
 
     def _list_left(self, proposed: Collection[PointKey]) -> dict[PointKey, Point] | None:
-        """The points of a small space that were not proposed, in its order; `None` if the space is large."""
+        """The points of a small space that were not proposed, in its order; `None` if the space is
+        large.
+        """
         if self._points is None:
             return None
         return {key_of(point): point for point in self._points if key_of(point) not in proposed}
@@ -212,7 +218,9 @@ class OptunaEngine:
                 self._mirror.start(segment, params, distributions, trial.scores)
 
     def _judge_report(self, number: int, report: EpochReport, is_replay: bool = False) -> PruningDecision:
-        """Take a report down and judge it; in a replay only so far as what follows depends on it."""
+        """Take a report down and judge it; in a replay only so far as what follows depends on
+        it.
+        """
         frozen, trial = self._take_down(number, report), self._trials[number]
         is_judged = self._ladder is not None and trial.scores and report.epoch < self._settings.horizon_epochs
         if self._ladder is not None and is_judged:

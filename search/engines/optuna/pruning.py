@@ -27,8 +27,9 @@ class TrialPruner:
     """Says whether a running trial is worth its further epochs.
 
     Attributes:
-        keeps_notes: whether the pruner takes down in the trials where they stand; so that they stand in the same place
-            after a restart, it has to be asked again about every report of the ledger, in its order.
+        keeps_notes: whether the pruner takes down in the trials where they stand; so that they
+            stand in the same place after a restart, it has to be asked again about every report of
+            the ledger, in its order.
     """
 
     def __init__(
@@ -75,10 +76,12 @@ def _pruner_of(choice: OptunaSettings, settings: EngineSettings) -> BasePruner |
 
 
 class _Hyperband(HyperbandPruner):
-    """Optuna deals trials to brackets by study name and its own trial number; here by seed and our number.
+    """Optuna deals trials to brackets by study name and its own trial number; here by seed and our
+    number.
 
-    Both of Optuna's differ from one launch to the next: a sweep's id is drawn, and a trial that went on after a pause
-    has a second number. Where the last bracket's first rung would lie at the horizon, its trials are never judged.
+    Both of Optuna's differ from one launch to the next: a sweep's id is drawn, and a trial that
+    went on after a pause has a second number. Where the last bracket's first rung would lie at the
+    horizon, its trials are never judged.
     """
 
     def __init__(self, choice: OptunaSettings, settings: EngineSettings) -> None:

@@ -29,13 +29,14 @@ _LONGEST = 100_000  # values of a dimension for a Gaussian process: Optuna lists
 class PointSampler:
     """Draws points from a space by what a study holds.
 
-    Every draw has a sampler of its own with a seed from (seed, trial number): nothing that was drawn before and is not
-    in the study has an effect, so that a resumed sweep goes on as an uninterrupted one would. Optuna's samplers want
-    a running trial to draw for; one draft serves all draws, and what comes of them is taken down elsewhere.
+    Every draw has a sampler of its own with a seed from (seed, trial number): nothing that was
+    drawn before and is not in the study has an effect, so that a resumed sweep goes on as an
+    uninterrupted one would. Optuna's samplers want a running trial to draw for; one draft serves
+    all draws, and what comes of them is taken down elsewhere.
 
-    Two are not Optuna's, whose own know no conditions and keep their place in the study: `qmc` is the Sobol sequence of
-    SciPy that Optuna's uses too, with the trial's number as place in it, and `grid` is the list of a finite space's
-    points, shuffled.
+    Two are not Optuna's, whose own know no conditions and keep their place in the study: `qmc` is
+    the Sobol sequence of SciPy that Optuna's uses too, with the trial's number as place in it, and
+    `grid` is the list of a finite space's points, shuffled.
     """
 
     def __init__(
@@ -74,10 +75,11 @@ class PointSampler:
         return self._optuna_points(number)
 
     def notes(self, number: int) -> Mapping[str, Any]:
-        """What Optuna's sampler wants to find in the trial that was drawn for last, or would have been.
+        """What Optuna's sampler wants to find in the trial that was drawn for last, or would have
+        been.
 
-        CMA-ES keeps its generations in the trials themselves. Drawing again for a trial of the ledger, after all that
-        came before it, finds the same.
+        CMA-ES keeps its generations in the trials themselves. Drawing again for a trial of the
+        ledger, after all that came before it, finds the same.
 
         Args:
             number: of the trial; `draws` is called for it, unless it was called for it last.

@@ -1,4 +1,5 @@
-"""A sweep's ledger as an Optuna study, whichever engine searched: its values, its states, its trials.
+"""A sweep's ledger as an Optuna study, whichever engine searched: its values, its states, its
+trials.
 
 `StudyRecord` is written while the engine runs, in memory and in a database of the user's.
 `study_from_ledger` converts a whole ledger at once, for figures and importances. `study_states`
@@ -122,7 +123,9 @@ def storage_errors() -> Iterator[None]:
 
 
 class StudyRecord:
-    """Writes starts, reports and ends into one study; what is there already is not written again."""
+    """Writes starts, reports and ends into one study; what is there already is not written
+    again.
+    """
 
     def __init__(self, storage: BaseStorage, settings: EngineSettings) -> None:
         """Open the sweep's study in `storage`, or make it.
@@ -208,7 +211,9 @@ class StudyRecord:
         return dict(self._storage.get_trial(self._ids[segment]).system_attrs)
 
     def forget(self, segment: Segment) -> None:
-        """Take back a part that was never used: Optuna deletes no trials, but looks at no failed ones."""
+        """Take back a part that was never used: Optuna deletes no trials, but looks at no failed
+        ones.
+        """
         trial_id = self._ids.pop(segment)
         self._storage.set_trial_user_attr(trial_id, SEGMENT_KEY, LEFT_OVER)
         self._study.tell(self._storage.get_trial(trial_id).number, state=OptunaState.FAIL)
@@ -217,7 +222,8 @@ class StudyRecord:
         """End what runs in the study and not in the ledger: a crash can fall between the two.
 
         Raises:
-            EngineError: if the study holds finished trials of a sweep that the ledger does not know.
+            EngineError: if the study holds finished trials of a sweep that the ledger does not
+                know.
         """
         for trial in self._found:
             if not trial.state.is_finished():
@@ -233,7 +239,9 @@ class StudyRecord:
 
 
 def _segment_of(trial: FrozenTrial) -> Segment | None:
-    """The part that a trial in the study stands for; `None` for left-overs and trials of somebody else's."""
+    """The part that a trial in the study stands for; `None` for left-overs and trials of somebody
+    else's.
+    """
     number, place = trial.user_attrs.get(TRIAL_KEY), trial.user_attrs.get(SEGMENT_KEY)
     return Segment(number, place) if isinstance(number, int) and isinstance(place, int) else None
 
@@ -297,7 +305,8 @@ def study_states(experiment: Experiment, sweep_id: str) -> Mapping[int, str] | N
     with storage_errors():
         studies = {study.study_name: study._study_id for study in storage.get_all_studies()}
         trials = storage.get_all_trials(studies[sweep_id], deepcopy=False) if sweep_id in studies else []
-    # Of the segments of a paused trial the last one counts; what was left over has a text for its segment.
+    # Of the segments of a paused trial the last one counts; what was left over has a text for its
+    # segment.
     segments = [
         (trial.user_attrs[TRIAL_KEY], trial.user_attrs[SEGMENT_KEY], trial.state.name.lower())
         for trial in trials

@@ -1,7 +1,8 @@
-"""Trials as processes on this machine: one fresh process a trial, forked from a server that has the imports done.
+"""Trials as processes on this machine: one fresh process a trial, forked from a server that has the
+imports done.
 
-A fresh process a trial keeps memory from growing from trial to trial; forking it from a server that imported
-TensorFlow once takes its start from seconds to tenths.
+A fresh process a trial keeps memory from growing from trial to trial; forking it from a server that
+imported TensorFlow once takes its start from seconds to tenths.
 """
 
 import ast
@@ -52,8 +53,8 @@ class _Worker:
 class LocalExecutor:
     """Trains up to `n_workers` trials at once, each in a process of its own. See `Executor`.
 
-    Works with one forkserver a driver process, which the first `start` launches; if it was killed, the next `start`
-    launches another, and the trials whose processes hung on it count as lost.
+    Works with one forkserver a driver process, which the first `start` launches; if it was killed,
+    the next `start` launches another, and the trials whose processes hung on it count as lost.
     """
 
     def __init__(
@@ -70,9 +71,12 @@ class LocalExecutor:
         Args:
             n_workers: how many at once.
             threads: of each.
-            preload: modules that the forkserver imports once for all workers; see `modules_to_preload`.
-            gpus: names for `CUDA_VISIBLE_DEVICES`, one a worker as far as they reach; the other workers get none.
-            silent_s: a worker that says nothing for so long is ended, and lost; `None` for no limit.
+            preload: modules that the forkserver imports once for all workers; see
+                `modules_to_preload`.
+            gpus: names for `CUDA_VISIBLE_DEVICES`, one a worker as far as they reach; the other
+                workers get none.
+            silent_s: a worker that says nothing for so long is ended, and lost; `None` for no
+                limit.
         """
         if n_workers < 1 or threads < 1:
             raise ValueError(f"`n_workers >= 1` and `threads >= 1` must hold, but got {n_workers=}, {threads=}.")
@@ -105,10 +109,12 @@ class LocalExecutor:
         return self._threads
 
     def start(self, spec: TrialSpec) -> int:
-        """Start a worker on `spec` and return its process id. The first start waits for the forkserver's imports.
+        """Start a worker on `spec` and return its process id. The first start waits for the
+        forkserver's imports.
 
         Raises:
-            ExecutorError: if no worker is free, `spec` cannot be pickled, or the forkserver dies at once.
+            ExecutorError: if no worker is free, `spec` cannot be pickled, or the forkserver dies at
+                once.
         """
         if spec.number in self._workers or len(self._workers) >= self._n_workers:
             raise ExecutorError(f"A free worker is needed, but got trial {spec.number} with {len(self._workers)} busy.")
@@ -135,7 +141,9 @@ class LocalExecutor:
         return process.pid or 0
 
     def poll(self, timeout_s: float) -> list[Message]:
-        """Return what the workers said, as soon as there is something or `wake` is called, or nothing in time."""
+        """Return what the workers said, as soon as there is something or `wake` is called, or
+        nothing in time.
+        """
         self._reap()
         self._look_after()
         links = [worker.link for worker in self._workers.values()]
@@ -167,7 +175,9 @@ class LocalExecutor:
             self._retire(worker)
 
     def wake(self) -> None:
-        """Make a running or the next `poll` return. May be called from any thread and from a signal handler."""
+        """Make a running or the next `poll` return. May be called from any thread and from a signal
+        handler.
+        """
         with contextlib.suppress(OSError):  # a full pipe wakes as well; a closed one has nobody to wake
             os.write(self._wake_writer, b"x")
 
@@ -239,7 +249,9 @@ class LocalExecutor:
         return exit_code == -signal.SIGABRT and "bad_alloc" in log_tail
 
     def _retire(self, worker: _Worker) -> None:
-        """Free the worker's place; its process ends by itself when the link is closed, and is seen off later."""
+        """Free the worker's place; its process ends by itself when the link is closed, and is seen
+        off later.
+        """
         del self._workers[worker.spec.number]
         worker.link.close()
         if worker.gpu is not None:
@@ -276,9 +288,11 @@ class LocalExecutor:
 
 
 def modules_to_preload(objective: str) -> tuple[str, ...]:
-    """Name what the forkserver should import for an objective: its module, and what its `PRELOAD` lists.
+    """Name what the forkserver should import for an objective: its module, and what its `PRELOAD`
+    lists.
 
-    `PRELOAD` is read from the source, because the driver must not import what the objective imports.
+    `PRELOAD` is read from the source, because the driver must not import what the objective
+    imports.
 
     Args:
         objective: import path `module:name`.

@@ -22,12 +22,13 @@ from typing import IO
 
 
 def start_in_fork_server(process: BaseProcess, environment: Mapping[str, str], log: IO[bytes]) -> None:
-    """Start a process of a `forkserver` context; start the server first, if there is none or it died.
+    """Start a process of a `forkserver` context; start the server first, if there is none or it
+    died.
 
     Args:
         process: not started yet.
-        environment: of the server. Libraries read their variables when the server imports them, before a worker can
-            set its own.
+        environment: of the server. Libraries read their variables when the server imports them,
+            before a worker can set its own.
         log: takes the server's standard error.
 
     Raises:
@@ -45,7 +46,9 @@ _LONGEST_FOLDER = 60  # of the 107 characters that the path of a socket may have
 
 
 def _choose_socket_folder() -> None:
-    """Where temporary files lie too deep for the path of a socket, have sockets lie in a shorter place."""
+    """Where temporary files lie too deep for the path of a socket, have sockets lie in a shorter
+    place.
+    """
     if len(tempfile.gettempdir()) <= _LONGEST_FOLDER:
         return
     kept = tempfile.tempdir
@@ -74,7 +77,9 @@ def _set_environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """Block the signals that stop a sweep; a process started meanwhile keeps them blocked: they are the driver's."""
+    """Block the signals that stop a sweep; a process started meanwhile keeps them blocked: they are
+    the driver's.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
@@ -84,7 +89,9 @@ def _signals_held() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _hidden_main() -> Iterator[None]:
-    """Let multiprocessing see an empty main module: a worker would otherwise import the whole command line first."""
+    """Let multiprocessing see an empty main module: a worker would otherwise import the whole
+    command line first.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -95,7 +102,9 @@ def _hidden_main() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _standard_error_to(log: IO[bytes]) -> Iterator[None]:
-    """Make `log` the standard error of a process started meanwhile: TensorFlow's import would spoil a live table."""
+    """Make `log` the standard error of a process started meanwhile: TensorFlow's import would spoil
+    a live table.
+    """
     before = os.dup(2)
     os.dup2(log.fileno(), 2)
     try:
@@ -113,10 +122,12 @@ _MEMORY_S = 10.0
 
 
 class OomKills:
-    """The kernel's count of processes that it ended for want of memory, in this container or on this machine.
+    """The kernel's count of processes that it ended for want of memory, in this container or on
+    this machine.
 
-    A kill is counted before its process is dead, and not said to be whose; so one that was counted in the last seconds
-    belongs to the worker that is found dead, the largest first where there are several.
+    A kill is counted before its process is dead, and not said to be whose; so one that was counted
+    in the last seconds belongs to the worker that is found dead, the largest first where there are
+    several.
     """
 
     def __init__(self, counter: Path | None = None) -> None:
@@ -157,7 +168,9 @@ def raise_oom_score() -> None:
 
 
 def _find_counter() -> Path:
-    """The counter of the innermost cgroup that can be read; that of the machine where there is none."""
+    """The counter of the innermost cgroup that can be read; that of the machine where there is
+    none.
+    """
     own = ""
     with contextlib.suppress(OSError):
         own = _OWN_CGROUPS.read_text()

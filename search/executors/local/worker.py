@@ -1,4 +1,5 @@
-"""The main function of a worker process: trains one trial, talks to the driver, and never outlives it.
+"""The main function of a worker process: trains one trial, talks to the driver, and never outlives
+it.
 
 What a worker costs the machine: memory and processor time.
 """
@@ -39,7 +40,9 @@ _INTERVAL_S = 0.25
 
 
 class LoadSampler:
-    """Watches this process from a thread of its own; `read` gives what happened since the last `read`."""
+    """Watches this process from a thread of its own; `read` gives what happened since the last
+    `read`.
+    """
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -50,7 +53,9 @@ class LoadSampler:
         self._thread = threading.Thread(target=self._watch, name="load-sampler", daemon=True)
 
     def read(self) -> dict[str, float]:
-        """Return `system/rss_mb` (peak, in 10^6 bytes) and `system/cpu_percent` (100 a busy core), and begin anew."""
+        """Return `system/rss_mb` (peak, in 10^6 bytes) and `system/cpu_percent` (100 a busy core),
+        and begin anew.
+        """
         now_s, cpu_s = time.monotonic(), self._total_cpu_s()
         elapsed_s = max(now_s - self._read_at_s, 1e-9)
         rss_bytes = int(self._process.memory_info().rss)
@@ -100,10 +105,10 @@ class WorkerSetup:
 def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     """Train the trial whose spec comes through `connection`, and leave the process.
 
-    Sends an `EpochReport` after every epoch and waits for a `PruningDecision`; at the end sends a `TrialResult`.
-    Ctrl-C, SIGTERM and SIGHUP, which reach the whole process group, are left to the driver. When the connection closes
-    because the driver died or gave the trial up, the process exits at once, so that no orphan trains beside a resumed
-    sweep.
+    Sends an `EpochReport` after every epoch and waits for a `PruningDecision`; at the end sends a
+    `TrialResult`. Ctrl-C, SIGTERM and SIGHUP, which reach the whole process group, are left to the
+    driver. When the connection closes because the driver died or gave the trial up, the process
+    exits at once, so that no orphan trains beside a resumed sweep.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -136,7 +141,8 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     with contextlib.suppress(OSError):  # a full disk
         sys.stdout.flush()
         sys.stderr.flush()
-    # Frameworks may leave threads behind, or take seconds to tear down what the system frees at once.
+    # Frameworks may leave threads behind, or take seconds to tear down what the system frees at
+    # once.
     os._exit(0)
 
 

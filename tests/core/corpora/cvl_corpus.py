@@ -1,4 +1,5 @@
-"""A corpus in the exact layout of the CVL Database, with the things that its archive holds beside the images.
+"""A corpus in the exact layout of the CVL Database, with the things that its archive holds beside
+the images.
 
 The images are empty: an index opens none.
 """
@@ -8,8 +9,8 @@ from pathlib import Path
 
 from core.corpora.settings import CvlUnit
 
-# The texts of each writer, each a list of lines of words as the files are named. Words may be empty, hold dashes, dots
-# and umlauts. Writer 0431 has texts that others have not.
+# The texts of each writer, each a list of lines of words as the files are named. Words may be
+# empty, hold dashes, dots and umlauts. Writer 0431 has texts that others have not.
 WRITERS: dict[str, dict[str, dict[str, list[list[str]]]]] = {
     "trainset": {
         "0001": {"1": [["Imagine", "a"], ["vast", "sheet"]], "6": [["Mailüfterl", "Präsens-"]]},

@@ -1,6 +1,7 @@
 """A corpus in the exact layout of the IAM Handwriting Database, and in the formats of its tables.
 
-What is written is up to the caller; the images are empty unless said otherwise, as an index opens none.
+What is written is up to the caller; the images are empty unless said otherwise, as an index opens
+none.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,7 +43,9 @@ class Form:
     err_lines: frozenset[int] = frozenset()
 
     def rows(self, unit: IamUnit) -> Iterator[Row]:
-        """The rows of the unit's table, in its order. A sentence goes on in the next line's first part."""
+        """The rows of the unit's table, in its order. A sentence goes on in the next line's first
+        part.
+        """
         sentence, part = 0, 0
         for number, parts in enumerate(self.lines):
             is_ok = number not in self.err_lines

@@ -1,4 +1,6 @@
-"""Trees of files with a corpus's names. What is in them does not matter: an index opens no image."""
+"""Trees of files with a corpus's names. What is in them does not matter: an index opens no
+image.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path

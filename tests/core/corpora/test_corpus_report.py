@@ -1,4 +1,6 @@
-"""What becomes of everything in a corpus: used, not chosen or unusable; and how much may be unusable."""
+"""What becomes of everything in a corpus: used, not chosen or unusable; and how much may be
+unusable.
+"""
 
 import csv
 import dataclasses
@@ -31,7 +33,9 @@ LAYOUT: TypeAdapter[CorpusSettings] = TypeAdapter(CorpusSettings)
 
 @pytest.fixture(scope="module")
 def words(hands_index: CorpusIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve small images by three writers, `<writer>/<page>.png`, so that hundreds of them are read in no time."""
+    """Twelve small images by three writers, `<writer>/<page>.png`, so that hundreds of them are
+    read in no time.
+    """
     return write_small_scans(hands_index, tmp_path_factory.mktemp("words"))
 
 

@@ -23,7 +23,9 @@ def index(root: Path, **settings: Any) -> CorpusIndex:
 
 
 def assert_nothing_is_lost(found: CorpusIndex) -> None:
-    """Every image file is used, not chosen or unusable, once; a folder stands for what lies in it."""
+    """Every image file is used, not chosen or unusable, once; a folder stands for what lies in
+    it.
+    """
     files = [file for file in found.root.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
     named = Counter(
         [image.path for image in found.images] + [entry.path for entry in (*found.unusable, *found.not_chosen)]

@@ -1,4 +1,6 @@
-"""The generated corpus: what is on its pages, that they never change, and that only whole ones are used."""
+"""The generated corpus: what is on its pages, that they never change, and that only whole ones are
+used.
+"""
 
 import threading
 from pathlib import Path

@@ -13,8 +13,8 @@ from tests.core.corpora.iam_corpus import Form, Place, append_row, write_images,
 from tests.core.corpora.image_tree import TREES, make_tree, reasons, rows
 
 UNITS: tuple[IamUnit, ...] = get_args(IamUnit)
-# Two writers of one prompt; sentences that break in a line and go on in the next; an `err` line; words with a blank,
-# with `#`, with a comma alone; every part of the forms' folders.
+# Two writers of one prompt; sentences that break in a line and go on in the next; an `err` line;
+# words with a blank, with `#`, with a comma alone; every part of the forms' folders.
 FORMS = (
     Form("a01-000u", "000", ((("A", "MOVE", "to", "stop"),), (("Mr.", "M Ps"), ("Dr.", "#"))), frozenset({1})),
     Form("a01-000x", "026", ((("A", "MOVE"),), (("to", "stop"),))),
@@ -50,7 +50,9 @@ def index(root: Path, **settings: Any) -> CorpusIndex:
 
 
 def assert_nothing_is_lost(found: CorpusIndex) -> None:
-    """Every image file is used, not chosen or unusable, once; a folder stands for what lies in it."""
+    """Every image file is used, not chosen or unusable, once; a folder stands for what lies in
+    it.
+    """
     files = [file for file in found.root.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
     named = Counter(
         [image.path for image in found.images]

@@ -1,4 +1,6 @@
-"""Whole pages: lines that can be told apart, and hands that differ more from each other than from themselves."""
+"""Whole pages: lines that can be told apart, and hands that differ more from each other than from
+themselves.
+"""
 
 from itertools import pairwise
 

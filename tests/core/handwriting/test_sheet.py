@@ -1,4 +1,6 @@
-"""Sheets with everything that disturbs on them: the writing stays, and the truth about it is known."""
+"""Sheets with everything that disturbs on them: the writing stays, and the truth about it is
+known.
+"""
 
 import numpy as np
 import pytest

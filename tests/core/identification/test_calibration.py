@@ -9,7 +9,9 @@ FloatArray = NDArray[np.float64]
 
 
 def _answers(temperature: float, n_items: int = 4000) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Log-probabilities of five writers that are calibrated once divided by `temperature`, and right classes."""
+    """Log-probabilities of five writers that are calibrated once divided by `temperature`, and
+    right classes.
+    """
     generator = np.random.default_rng(0)
     honest = apply_temperature(generator.normal(0, 2, (n_items, 5)), 1.0)
     true = (generator.random((n_items, 1)) > np.exp(honest).cumsum(axis=1)).sum(axis=1)

@@ -2,7 +2,8 @@
 
 python -m tests.core.lines.build_store ROOT CACHE_DIR [--pause S] [--limit BYTES] [--as-nobody]
 
-It prints `read N of M` as it goes on, then the counts of the corpus report and a line for each unusable image.
+It prints `read N of M` as it goes on, then the counts of the corpus report and a line for each
+unusable image.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""What a store withstands: a kill without warning, several builders at once, a disk that is full."""
+"""What a store withstands: a kill without warning, several builders at once, a disk that is
+full.
+"""
 
 import os
 import re

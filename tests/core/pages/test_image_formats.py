@@ -1,4 +1,6 @@
-"""Files as scanners, cameras and people make them: each is read right, or refused with the true reason."""
+"""Files as scanners, cameras and people make them: each is read right, or refused with the true
+reason.
+"""
 
 import struct
 import zlib

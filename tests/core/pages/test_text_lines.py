@@ -144,7 +144,9 @@ def _scaled(page: Image.Image, factor: float) -> Image.Image:
 
 
 def _bilevel(page: Image.Image) -> Image.Image:
-    """As a fax or an archive keeps it: at twice the resolution, ink where it is darker than half of the paper."""
+    """As a fax or an archive keeps it: at twice the resolution, ink where it is darker than half of
+    the paper.
+    """
     return _scaled(page, 2.0).point(lambda grey: 255 if grey > 150 else 0).convert("1")
 
 
@@ -223,7 +225,9 @@ def test_the_same_page_in_another_form_gives_the_same_lines(
 
 
 def _likeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """The correlation of two lines laid over each other; strokes are 2 px wide here, so a pixel off is seen."""
+    """The correlation of two lines laid over each other; strokes are 2 px wide here, so a pixel off
+    is seen.
+    """
     size = other.shape[1], other.shape[0]
     same_size = np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA))
     return float(np.corrcoef(same_size.ravel(), other.ravel())[0, 1])

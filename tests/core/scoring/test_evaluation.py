@@ -20,7 +20,9 @@ BuildStore = Callable[[Any], LineStore]
 
 @pytest.fixture(scope="session")
 def store(build_bar_store: BuildStore) -> LineStore:
-    """Eight writers with two pages of three lines each, some of them too narrow for all their patches."""
+    """Eight writers with two pages of three lines each, some of them too narrow for all their
+    patches.
+    """
     generator = np.random.default_rng(1)
     return build_bar_store(
         [

@@ -71,7 +71,8 @@ def test_patches_of_a_patch_split_are_different_places_on_the_same_lines(bar_sto
     train, validation = plans(bar_store, "patch")
     assert not places(train) & places(validation)
     assert set(validation.lines.tolist()) <= set(train.lines.tolist())
-    # As in the published recipe, most of them overlap with a training patch by nearly all of their pixels.
+    # As in the published recipe, most of them overlap with a training patch by nearly all of their
+    # pixels.
     lefts = {line: train.lefts[train.lines == line] for line in set(validation.lines.tolist())}
     nearest = [np.abs(lefts[line] - left).min() for line, _, left in places(validation)]
     assert np.median(nearest) <= 3

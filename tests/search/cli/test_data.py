@@ -16,7 +16,9 @@ Command = Callable[..., Answer]
 
 @pytest.fixture
 def scans(folder_root: Path, tmp_path: Path) -> Path:
-    """An experiment on three writers' scans in `scans/<writer>/<page>.png`; the folder may be spoilt."""
+    """An experiment on three writers' scans in `scans/<writer>/<page>.png`; the folder may be
+    spoilt.
+    """
     assert folder_root == tmp_path / "scans"
     return write_experiment(tmp_path, {"name": "scans", "corpus": {"layout": "folder", "root": "scans"}})
 

@@ -120,7 +120,8 @@ def test_spoilt_images_and_a_network_that_cannot_be_built_stop_no_sweep(folder_r
         assert failed.data.tags["reason"].startswith("ModelError: ")
         assert [file.path for file in client.list_artifacts(failed.info.run_id)] == ["traceback.txt"]
 
-    # What is done is not lost when the corpus changes under a sweep; it only does not go on with another split.
+    # What is done is not lost when the corpus changes under a sweep; it only does not go on with
+    # another split.
     shutil.rmtree(folder_root / "empty")
     sorted(first.iterdir())[0].unlink()
     changed = whosehand(tmp_path, "sweep", experiment, "--set", "budget.trials=3")

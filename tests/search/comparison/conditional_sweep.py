@@ -1,4 +1,6 @@
-"""A cheap sweep of eight trials over the default space: some dimensions exist in some trials only."""
+"""A cheap sweep of eight trials over the default space: some dimensions exist in some trials
+only.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""A small finished sweep of its own with finalists and reports; a test module has it by `pytest_plugins`."""
+"""A small finished sweep of its own with finalists and reports; a test module has it by
+`pytest_plugins`.
+"""
 
 import json
 import os

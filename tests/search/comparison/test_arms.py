@@ -35,7 +35,9 @@ def test_the_arms_are_by_patch_line_page_and_text(corpus: PreparedCorpus) -> Non
 
 
 def test_no_arm_reads_a_test_page(corpus: PreparedCorpus, experiment: Experiment) -> None:
-    """Every patch of training and validation is looked at: which line of the store, and of which page, it is of."""
+    """Every patch of training and validation is looked at: which line of the store, and of which
+    page, it is of.
+    """
     pages = {image.image_id: image.page_id for image in corpus.index.images}
     sealed = {pages[image_id] for image_id in corpus.manifest.test}
     assert sealed

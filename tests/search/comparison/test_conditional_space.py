@@ -1,4 +1,6 @@
-"""A report on a sweep over the default space, in which a dimension often exists in some trials only."""
+"""A report on a sweep over the default space, in which a dimension often exists in some trials
+only.
+"""
 
 from pathlib import Path
 

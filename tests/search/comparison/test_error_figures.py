@@ -1,4 +1,6 @@
-"""Pictures of mistakes, with writers whose names mean something to the libraries that draw and show them."""
+"""Pictures of mistakes, with writers whose names mean something to the libraries that draw and show
+them.
+"""
 
 import base64
 from pathlib import Path

@@ -29,7 +29,9 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def sweep_of(name: str, bests: tuple[tuple[int, float], ...], direction: Direction = "minimize") -> ComparedSweep:
-    """A sweep whose trials take 10 patches and 2 s each; (trials started, value) of the completed ones."""
+    """A sweep whose trials take 10 patches and 2 s each; (trials started, value) of the completed
+    ones.
+    """
     values = [value for _, value in bests]
     better = min if direction == "minimize" else max
     steps = tuple(
@@ -125,7 +127,9 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(finished_project: Pr
 
 @pytest.fixture(scope="module")
 def two_engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sweeps of one experiment by two engines, one on another split, one with another objective."""
+    """Two sweeps of one experiment by two engines, one on another split, one with another
+    objective.
+    """
     folder = tmp_path_factory.mktemp("compare")
     small: dict[str, object] = {"budget": {"trials": 2}, "training": {"epochs": 1}, "tracking": {"keep_models": 0}}
     engines: dict[str, dict[str, object]] = {

@@ -1,4 +1,6 @@
-"""The report of one sweep: what each section says is what the sweep did, and the page needs nothing beside it."""
+"""The report of one sweep: what each section says is what the sweep did, and the page needs nothing
+beside it.
+"""
 
 import base64
 import json

@@ -70,7 +70,8 @@ def test_a_sweep_uses_its_budget_though_trials_fail(name: str, n_workers: int, t
     assert outcome.status == "completed"
     assert outcome.n_by_state.total() == len(trials) == 17
     assert len({str(trial.proposed.point) for trial in trials}) == 17
-    # Where a rung ended a trial after one epoch, it never came to the second, in which it would have failed.
+    # Where a rung ended a trial after one epoch, it never came to the second, in which it would
+    # have failed.
     failed = {trial.number for trial in trials if trial.state is TrialState.FAILED}
     assert failed <= {4, 15}
     waiting = {trial.n_epochs for trial in trials if trial.state is TrialState.PAUSED}
@@ -105,7 +106,9 @@ def test_a_sweep_in_two_launches_is_the_sweep_in_one(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["tpe", "cmaes", "asha", "hyperband"])
 def test_a_sweep_killed_anywhere_proposes_and_ends_as_the_undisturbed_one(name: str, tmp_path: Path) -> None:
-    """A driver that dies leaves the ledger up to some line, perhaps half a line more, and files that nobody knows."""
+    """A driver that dies leaves the ledger up to some line, perhaps half a line more, and files
+    that nobody knows.
+    """
     n_trials = 12
     whole = cheap(tmp_path / "whole", name, 1, n_trials)
     launch(whole, name)

@@ -1,4 +1,6 @@
-"""Whatever lies where an experiment file should be: one clear sentence, in bounded memory and time."""
+"""Whatever lies where an experiment file should be: one clear sentence, in bounded memory and
+time.
+"""
 
 import os
 import random

@@ -1,4 +1,6 @@
-"""Networks and objectives of the user's own in an experiment: names of their own, where the code is found, its hash."""
+"""Networks and objectives of the user's own in an experiment: names of their own, where the code is
+found, its hash.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""A champion that version 0.1 registered still answers, and as it did: see tests/data/champion_0_1/README.md."""
+"""A champion that version 0.1 registered still answers, and as it did: see
+tests/data/champion_0_1/README.md.
+"""
 
 import json
 import shutil

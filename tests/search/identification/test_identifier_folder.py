@@ -71,7 +71,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def elsewhere(folder: Path, page: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    """What the model says in a process in which `core` and `search` are another project's, which fail when imported."""
+    """What the model says in a process in which `core` and `search` are another project's, which
+    fail when imported.
+    """
     others = tmp_path_factory.mktemp("others")
     for name in ("core", "search"):
         (others / name).mkdir()

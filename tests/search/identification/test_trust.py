@@ -1,4 +1,6 @@
-"""A model's folder may hold code, which is run only where it is as it was promoted, or with --trust."""
+"""A model's folder may hold code, which is run only where it is as it was promoted, or with
+--trust.
+"""
 
 import shutil
 from collections.abc import Callable

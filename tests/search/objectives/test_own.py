@@ -1,4 +1,6 @@
-"""An objective of the user's own, in the test's own process: what it is given, and what becomes of what it returns."""
+"""An objective of the user's own, in the test's own process: what it is given, and what becomes of
+what it returns.
+"""
 
 import sys
 from collections.abc import Callable, Mapping

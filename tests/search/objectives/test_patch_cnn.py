@@ -88,7 +88,8 @@ def test_a_whole_trial_gives_the_best_epochs_score_and_model(whole: Trained, tas
     assert [report.epoch for report in reports] == [1, 2, 3]
     assert result.value == min(reports.scores)
     assert result.metrics["best_epoch"] == 1 + int(np.argmin(reports.scores))
-    # Scored again with the best weights, and with intervals, it is the score that the epoch reported.
+    # Scored again with the best weights, and with intervals, it is the score that the epoch
+    # reported.
     assert result.metrics["val/image_logloss"] == pytest.approx(result.value, abs=1e-6)
     assert result.n_parameters > 0
     assert all(report.n_patches == 96 for report in reports)

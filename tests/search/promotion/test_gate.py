@@ -15,7 +15,9 @@ COMMON = CommonPages((), 12, 0, "")
 
 
 def _tested(right: Sequence[Sequence[float]]) -> TestedImages:
-    """Two writers' pages in turn, with the probability of the true writer for each of their lines."""
+    """Two writers' pages in turn, with the probability of the true writer for each of their
+    lines.
+    """
     images, predictions = [], {}
     for page, lines in enumerate(right):
         writer, other = ("a", "b") if page % 2 else ("b", "a")

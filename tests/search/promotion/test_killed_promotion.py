@@ -19,7 +19,9 @@ MODEL = "whosehand-tiny"
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A sweep of one trial, a promotion for each point that dies there, and a last one that does not."""
+    """A sweep of one trial, a promotion for each point that dies there, and a last one that does
+    not.
+    """
     folder = tmp_path_factory.mktemp("killed")
     experiment = write_experiment(folder, {"budget": {"trials": 1}})
     answers = {"sweep": whosehand(folder, "sweep", experiment.name)}

@@ -13,7 +13,8 @@ from core.identification.prediction import Prediction, RankedWriter
 from search.promotion.tested_images import TestedImages, UnknownWriterRates, score_product
 from tests.search.toy_model import RECORD
 
-# Unknown writers' best probabilities: 0.6 and less. So an image is taken for a known writer's above that.
+# Unknown writers' best probabilities: 0.6 and less. So an image is taken for a known writer's above
+# that.
 TEST = fit_unknown_writer_test("class_removed", np.linspace(0.1, 0.6, 19), np.array([0.9]), 0.05)
 CALIBRATED = replace(RECORD, calibrations=(Calibration("image", 1.0, 9, TEST),))
 
@@ -24,7 +25,8 @@ def _prediction(name: str, *probabilities: float) -> Prediction:
 
 
 IMAGES = tuple(TextImage(name, Path("x.png"), "007", page_id=name) for name in ("a", "b"))
-# `a` is sure of 007, and undecided between the others; `b` is sure of nothing, but of 012 once 007 is struck out.
+# `a` is sure of 007, and undecided between the others; `b` is sure of nothing, but of 012 once 007
+# is struck out.
 TESTED = TestedImages(IMAGES, {"a": _prediction("a", 0.9, 0.05, 0.05), "b": _prediction("b", 0.5, 0.45, 0.05)})
 
 

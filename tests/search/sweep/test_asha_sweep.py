@@ -1,4 +1,6 @@
-"""Pause and go on, with real networks, from the command line to MLflow: the same weights, one trial, one run."""
+"""Pause and go on, with real networks, from the command line to MLflow: the same weights, one
+trial, one run.
+"""
 
 from pathlib import Path
 
@@ -23,7 +25,9 @@ ENGINES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same random points twice: each trial trained through, and with pauses at the rungs 1 and 2 of 4 epochs."""
+    """The same random points twice: each trial trained through, and with pauses at the rungs 1 and
+    2 of 4 epochs.
+    """
     folder = tmp_path_factory.mktemp("asha")
     for name, engine in ENGINES.items():
         changes = {"name": name, "engine": engine, "training": {"epochs": 4}, "budget": {"trials": N_TRIALS}}

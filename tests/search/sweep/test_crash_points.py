@@ -1,4 +1,5 @@
-"""Every named crash point once: drivers and workers that kill themselves there, and a sweep that is whole afterwards.
+"""Every named crash point once: drivers and workers that kill themselves there, and a sweep that is
+whole afterwards.
 
 The sweeps are real but for the objective: corpus, split, engine, ledger, workers and MLflow.
 """
@@ -37,7 +38,9 @@ STORIES = {
         *("trial-run-closed", "trial-tracked", "tracked-recorded", "close-recorded", "sweep-run-closed"),
     ),
 }
-"""Launches one after the other, each killed at a point of the driver, and then one that nothing disturbs."""
+"""Launches one after the other, each killed at a point of the driver, and then one that nothing
+disturbs.
+"""
 RUNGS = {
     "engine": {"name": "optuna", "sampler": "random", "pruner": "asha", "rung_factor": 2},
     "training": {"epochs": 4, "precision": "float32"},

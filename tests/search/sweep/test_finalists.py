@@ -1,4 +1,6 @@
-"""Ranking finalists: means over fresh seeds, how flattered the search's values were, and which trial is taken."""
+"""Ranking finalists: means over fresh seeds, how flattered the search's values were, and which
+trial is taken.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,6 @@
-"""Sweeps of the user's own code, without a corpus: what reaches the workers, what is recorded, what is refused."""
+"""Sweeps of the user's own code, without a corpus: what reaches the workers, what is recorded, what
+is refused.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,9 @@
-"""Kills a process at each write to MLflow that a story about aliases makes, and says what is left each time.
+"""Kills a process at each write to MLflow that a story about aliases makes, and says what is left
+each time.
 
-`python -m tests.search.tracking.killed_moves DATABASE FOLDER STORY` prints a JSON object a kill. Each telling of the
-story runs in a forked process that sends itself SIGKILL just before its k-th write, with a copy of the same database.
+`python -m tests.search.tracking.killed_moves DATABASE FOLDER STORY` prints a JSON object a kill.
+Each telling of the story runs in a forked process that sends itself SIGKILL just before its k-th
+write, with a copy of the same database.
 """
 
 import json
@@ -42,7 +44,9 @@ STORIES = {"promotion": (promote, (promote, rollback)), "rollback": (rollback, (
 
 
 def main(database: Path, folder: Path, story: str) -> None:
-    """Tell the story with a kill before the first write, then before the second one, until it ends by itself."""
+    """Tell the story with a kill before the first write, then before the second one, until it ends
+    by itself.
+    """
     killed, commands = STORIES[story]
     for number in range(1, 100):
         store = _copy(database, folder / f"{number}.db")

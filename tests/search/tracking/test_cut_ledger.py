@@ -1,4 +1,6 @@
-"""A finished sweep whose ledger lost its last bytes, as after a power cut, and that is launched again."""
+"""A finished sweep whose ledger lost its last bytes, as after a power cut, and that is launched
+again.
+"""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Whoever moves aliases may be killed at any write: no version is lost, and the same command ends what was begun."""
+"""Whoever moves aliases may be killed at any write: no version is lost, and the same command ends
+what was begun.
+"""
 
 import json
 import subprocess

@@ -1,4 +1,6 @@
-"""Models behind a real tracking server, whose database is PostgreSQL: everything goes through MLflow's own API."""
+"""Models behind a real tracking server, whose database is PostgreSQL: everything goes through
+MLflow's own API.
+"""
 
 import os
 import signal

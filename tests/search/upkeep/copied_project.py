@@ -1,4 +1,5 @@
-"""Fixtures around a finished sweep, made once; a test module has them by `pytest_plugins`, as below.
+"""Fixtures around a finished sweep, made once; a test module has them by `pytest_plugins`, as
+below.
 
 pytest_plugins = ["tests.search.upkeep.copied_project"]
 """

@@ -54,7 +54,9 @@ def make_project(folder: Path, enqueue: Sequence[str] = ()) -> None:
 
 
 def read_experiment(folder: Path, enqueue: Sequence[str] = ()) -> Experiment:
-    """The small experiment with the cheap objective, and a database for the study in the current folder."""
+    """The small experiment with the cheap objective, and a database for the study in the current
+    folder.
+    """
     changes = {
         "objective": {"metric": METRIC, "direction": "minimize", "run": CHEAP},
         "engine": {"name": "optuna", "sampler": "random", "storage": "sqlite:///optuna.db"},
@@ -66,7 +68,9 @@ def read_experiment(folder: Path, enqueue: Sequence[str] = ()) -> Experiment:
 
 
 def copy_project(original: Path, folder: Path) -> TrackingStore:
-    """Copy a project; the copy's records point to the copy's files. The copy becomes the current folder."""
+    """Copy a project; the copy's records point to the copy's files. The copy becomes the current
+    folder.
+    """
     shutil.copytree(original, folder, dirs_exist_ok=True)
     os.chdir(folder)
     store = locate_store(root=folder)

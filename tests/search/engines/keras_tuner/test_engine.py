@@ -37,7 +37,9 @@ class TestRandom(EngineContract):
 
 
 class TestBayesian(EngineContract):
-    """A Gaussian process that learns late, for its proposals take time; tests below let it learn early."""
+    """A Gaussian process that learns late, for its proposals take time; tests below let it learn
+    early.
+    """
 
     def make_engine(self, settings: EngineSettings) -> Engine:
         return open_engine(KerasTunerSettings(oracle="bayesian", num_initial_points=22), settings)

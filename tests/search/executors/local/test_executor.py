@@ -66,7 +66,9 @@ def test_an_objective_that_is_not_there_fails_the_trial_with_its_name(spec: Tria
 
 @pytest.fixture
 def environment_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An objective whose value is what the environment says about threads and GPU, and that counts its main module."""
+    """An objective whose value is what the environment says about threads and GPU, and that counts
+    its main module.
+    """
     (tmp_path / "environment_objective.py").write_text(
         "import os, sys\n"
         "from search.ledger.trial import TrialResult, TrialState\n"
