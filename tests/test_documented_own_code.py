@@ -89,7 +89,7 @@ def test_the_own_network_learns_and_is_promoted(project: Path) -> None:
         assert {"width", "hidden", "learning_rate"} <= names
         assert ("hidden_units" in names) == trial.proposed.point["hidden"]
         assert "filters" not in names
-    promoted = whosehand(project, "promote", "net", "--epochs", "4")
+    promoted = whosehand(project, "promote", "net", "--epochs", "4", "--accept")
     assert "champion of whosehand-net: version 1" in promoted.out, promoted.out + promoted.err
     (page,) = whosehand(project, "data", "pages", "net.yaml", "--limit", "1").out.split()
     answer = whosehand(project, "identify", page, "--model", "whosehand-net", "--evidence", "why.html")
@@ -145,5 +145,5 @@ def test_an_own_objective_that_saves_its_network_is_promoted(project: Path) -> N
         "promotion: {gate: {max_calibration_error: 1}}\n"
     )
     assert len(values(swept(project, "saving"))) == 1
-    promoted = whosehand(project, "promote", "saving", "--epochs", "3")
+    promoted = whosehand(project, "promote", "saving", "--epochs", "3", "--accept")
     assert "champion of whosehand-saving: version 1" in promoted.out, promoted.out + promoted.err
