@@ -1,5 +1,3 @@
-"""TODO."""
-
 import multiprocessing
 import time
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""TODO."""
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

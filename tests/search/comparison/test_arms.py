@@ -1,5 +1,3 @@
-"""TODO."""
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,3 @@
-"""TODO."""
-
 from search.executors.machine import ActiveTimeClock
 from search.ledger.events import Launched, Slept, SweepClosed
 from search.ledger.state import SweepState

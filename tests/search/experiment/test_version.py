@@ -1,5 +1,3 @@
-"""TODO."""
-
 import subprocess
 from importlib.metadata import version
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import hashlib
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import csv
 import json
 from collections.abc import Callable

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import pytest
 
 from search.experiment.settings import BudgetSettings

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import os
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""TODO."""
-
 from search.ledger.events import EpochReported, SegmentEnded, TrialProposed
 from search.ledger.state import TrialRecord
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState

@@ -1,5 +1,3 @@
-"""TODO."""
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""TODO."""
-
 import shutil
 import time
 from pathlib import Path

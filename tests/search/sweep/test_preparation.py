@@ -1,5 +1,3 @@
-"""TODO."""
-
 import shutil
 from pathlib import Path
 

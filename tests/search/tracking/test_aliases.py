@@ -1,5 +1,3 @@
-"""TODO."""
-
 import multiprocessing
 from pathlib import Path
 from typing import Any
