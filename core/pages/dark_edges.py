@@ -95,7 +95,7 @@ def _grey_bands(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
         reach = (unbroken * np.asarray(is_long)) > 0
         strokes = np.rot90(small, turns)[:, :n_wide] < _STROKE * turned[:, :n_wide]
         if reach.any() and strokes[reach].mean() <= _MOST_STROKES:
-            target[:, :n_wide] = target[:, :n_wide] | reach
+            np.logical_or(target[:, :n_wide], reach, out=target[:, :n_wide])
             known[:, :n_wide][reach] = np.uint8(np.median(inside))
     return bands
     # The closing takes strokes out and leaves paper and what is wide.
@@ -118,7 +118,7 @@ def _grey_bands(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
         reach = (unbroken * np.asarray(is_long)) > 0
         strokes = np.rot90(small, turns)[:, :n_wide] < _STROKE * turned[:, :n_wide]
         if reach.any() and strokes[reach].mean() <= _MOST_STROKES:
-            target[:, :n_wide] = target[:, :n_wide] | reach
+            np.logical_or(target[:, :n_wide], reach, out=target[:, :n_wide])
     return bands
 
 
