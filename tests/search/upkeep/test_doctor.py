@@ -172,8 +172,8 @@ def test_a_server_that_is_away_is_a_problem(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_another_database_that_is_away_is_a_problem(tmp_path: Path) -> None:
-    store = locate_store(TrackingSettings(uri="sqlite:///mlruns/no/mlflow.db"), tmp_path)
-    moved = TrackingStore(store.uri.replace("sqlite:///", "sqlite+pysqlite:///"), store.artifact_root)
+    store = locate_store(None, tmp_path)
+    moved = TrackingStore("postgresql://127.0.0.1:9/mlflow", store.artifact_root)
     assert "cannot be reached" in _problem(check_tracking(Subject(Workspace(tmp_path), None, moved))).text
 
 
@@ -273,8 +273,8 @@ def test_a_project_without_sweeps_is_fine(tmp_path: Path) -> None:
 def test_openings_are_counted_and_a_damaged_line_is_a_problem(tmp_path: Path) -> None:
     assert "never opened" in _only(check_access_log(_subject(tmp_path))).text
     path = Workspace(tmp_path).access_log
-    for test_hash in ("a", "a", "b"):
-        record_test_access(path, TestAccess(test_hash, 0, "test"))
+    for at_ms, test_hash in enumerate(("a", "a", "b")):
+        record_test_access(path, TestAccess(test_hash, at_ms, "test"))
     assert (
         "2 sets of test pages opened 3 times, at most 2 of them for one set"
         in _only(check_access_log(_subject(tmp_path))).text
