@@ -81,7 +81,10 @@ class TestTheWholeWay:
             noise = re.findall(r"(?i)traceback|warning|tensorflow|oneDNN|INFO|deprecat|cuda", answer.err)
             assert noise == [], (name, answer.err)
         for name in ("stats", "preview", "split", "pages", "identify", "identify as json"):
-            assert finished_project.answers[name].err == "", name
+            said = re.sub(
+                r"^asking the model: \d+ of \d+\n", "", finished_project.answers[name].err
+            )  # where it is slow
+            assert said == "", name
 
     def test_the_corpus_is_described(self, finished_project: Project) -> None:
         stats = finished_project.answers["stats"].out
@@ -114,7 +117,7 @@ class TestTheWholeWay:
     def test_a_raised_budget_goes_on(self, finished_project: Project) -> None:
         raised = finished_project.answers["raised"]
         assert "trials  3 completed" in raised.out
-        assert re.findall(r"^trial (\d) completed", raised.err, re.MULTILINE) == ["2"]
+        assert re.findall(r"^[\d:]+ trial (\d) completed", raised.err, re.MULTILINE) == ["2"]
         state = read_ledger(finished_project.sweep)
         assert [trial.n_attempts for trial in state.trials.values()] == [1, 1, 1]
         assert state.count(TrialState.COMPLETED) == 3
