@@ -17,8 +17,8 @@ from search.identification import model_child
 from search.tracking import MLFLOW_SWITCHES
 
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
-# Nothing compiled is read or written beside a model's code: its folder stays as it was promoted.
-_AS_PROMOTED = ("-P", "-B", "-X", f"pycache_prefix={os.devnull}")
+# Nothing is written beside a model's code: its folder stays as it was promoted.
+_AS_PROMOTED = ("-P", "-B")
 _SHOWN_CHARACTERS = 2000
 Row = Mapping[str, Any]
 

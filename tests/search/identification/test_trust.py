@@ -2,8 +2,10 @@
 --trust.
 """
 
+import py_compile
 import shutil
 from collections.abc import Callable
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,19 @@ def test_a_registered_version_runs_its_code_as_long_as_its_files_are_those_that_
     describe_version(store, NAME, 1, {CHECKSUM_TAG: folder_checksum(found.folder)})
     assert command("identify", page, "--model", f"models:/{NAME}@champion").code == 0
     assert trace.exists()
+
+
+def test_a_compiled_file_that_was_laid_beside_the_code_is_not_run(honest: Path, page: Path, tmp_path: Path) -> None:
+    planted, trace = shutil.copytree(honest, tmp_path / "planted"), tmp_path / "planted-ran"
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(trace)!r}, 'w').close()\n{(planted / 'identifier.py').read_text()}")
+    for code in planted.rglob("*.py"):
+        source = evil if code.name == "identifier.py" else code
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(source), cache_from_source(str(code)), dfile=str(code), invalidation_mode=mode)
+    assert folder_checksum(planted) == folder_checksum(honest), "compiled files do not count"
+    assert identify([page], planted, runs_own_code=True).images[0].probability is not None
+    assert not trace.exists()
 
 
 def test_a_network_that_needs_code_of_its_own_is_refused_with_what_to_do(
