@@ -98,28 +98,6 @@ def _grey_bands(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
             np.logical_or(target[:, :n_wide], reach, out=target[:, :n_wide])
             known[:, :n_wide][reach] = np.uint8(np.median(inside))
     return bands
-    # The closing takes strokes out and leaves paper and what is wide.
-    kernel = np.ones((_WIDEST_STROKE, _WIDEST_STROKE), np.uint8)
-    pad = _WIDEST_STROKE
-    padded = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)  # thin bands count too
-    bare = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[pad:-pad, pad:-pad]
-    for turns in range(4):
-        # Each side in turn is the left one; the views write through.
-        turned, target = np.rot90(np.asarray(bare), turns), np.rot90(bands, turns)
-        n_wide = max(2, round(min(_BAND_SHARE * max(turned.shape), 0.25 * turned.shape[1])))
-        inside = turned[:, n_wide + 2 : 2 * n_wide + 2].astype(np.float32)
-        paper = cv2.blur(
-            np.median(inside, axis=1)[:, None].astype(np.float32), (1, 31), borderType=cv2.BORDER_REPLICATE
-        )
-        dark = turned[:, :n_wide] < _GREY * np.asarray(paper).reshape(-1, 1)
-        unbroken = np.cumprod(dark, axis=1, dtype=np.uint8)  # without a break from the side on
-        length = np.ones((max(3, round(_BAND_LENGTH * len(unbroken))), 1), np.uint8)
-        is_long = cv2.morphologyEx(unbroken[:, :1], cv2.MORPH_OPEN, length, borderValue=0)
-        reach = (unbroken * np.asarray(is_long)) > 0
-        strokes = np.rot90(small, turns)[:, :n_wide] < _STROKE * turned[:, :n_wide]
-        if reach.any() and strokes[reach].mean() <= _MOST_STROKES:
-            np.logical_or(target[:, :n_wide], reach, out=target[:, :n_wide])
-    return bands
 
 
 def paint_paper(grey: NDArray[np.uint8], edge: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -153,7 +153,8 @@ def audit(
     nothing is written to MLflow. Ctrl-C is safe: the same command goes on, and what is trained is
     not trained again.
     """
-    from search.comparison.leakage_audit import AuditChoice, remarks, run_audit, table_rows, write_audit
+    from search.comparison.leakage_audit import AuditChoice, run_audit
+    from search.comparison.leakage_table import remarks, table_rows, write_audit
     from search.sweep.progress import make_progress
 
     settings = read_experiment(experiment, overrides)

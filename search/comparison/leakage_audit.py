@@ -7,7 +7,7 @@ so that an audit survives kills, and a finished arm is not trained again.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,8 +26,6 @@ from core.splits.settings import SplitSettings
 from search.experiment.experiment import Experiment
 from search.experiment.settings import MOVED_OBJECTIVES, TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
-from search.ledger.files import write_atomically
-from search.ledger.ranking import readable_duration
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialState
 from search.sweep.given_points import GivenPoints, fit_given_points
@@ -35,7 +33,6 @@ from search.sweep.launch import patch_task
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import Progress
 
-LEVELS = ("patch", "image", "page")
 Recipe = Literal["default", "seed_recipe"]
 
 
@@ -166,10 +163,6 @@ def run_audit(
         SplitError: if the experiment trains something else, or an arm's trial fails.
         WhosehandError: if corpus, line store or workers are at fault.
     """
-    if experiment.objective.run != TRAIN_PATCH_CNN:
-        raise SplitError(
-            f"An audit trains patch CNNs ({TRAIN_PATCH_CNN}), but objective.run is {experiment.objective.run}."
-        )
     experiment = _with_budget(experiment, choice)
     corpus = prepare_corpus(experiment, workspace, on_progress)
     arms = audit_arms(corpus.index, corpus.manifest, experiment.split.seed)
@@ -217,62 +210,11 @@ def audit_arms(index: CorpusIndex, manifest: SplitManifest, seed: int) -> Arms:
     return Arms(divisions, manifest.unit, lacking)
 
 
-def table_rows(audit: Audit, narrow: bool = False) -> list[list[str]]:
-    """The head and a row for each arm: scores with intervals, and how far they are above the honest
-    division's.
-
-    Args:
-        audit: with at least one arm.
-        narrow: for a terminal: a cell has score and difference, and the interval below.
-    """
-    levels = [level for level in LEVELS if any(f"{level}_top1" in arm.scores for arm in audit.arms)]
-    head = ["split by"]
-    for level in levels:
-        head += [f"{level} top-1"] if narrow else [f"{level} top-1", f"over {audit.baseline}"]
-    rows = [[*head, "lines" if narrow else "lines: train, validation", "time"]]
-    for arm in audit.arms:
-        cells = [f"{arm.name} (leaky)" if arm.warning else arm.name]
-        for level in levels:
-            score, interval, difference = _cells(audit, arm, level)
-            cells += [f"{score} {difference}\n{interval}"] if narrow else [f"{score} {interval}", difference]
-        n_lines = f"{arm.n_training_lines:,}, {arm.n_validation_lines:,}"
-        rows.append([*cells, n_lines, readable_duration(arm.duration_s)])
-    return rows
-
-
-def remarks(audit: Audit) -> list[str]:
-    """What must be known to read the table."""
-    trained = audit.arms[0].n_training_patches if audit.arms else 0
-    generated = " (generated, not real handwriting)" if audit.is_generated else ""
-    return [
-        f"{audit.corpus}{generated}, {audit.n_writers} writers; recipe {audit.recipe}, {trained:,} training patches "
-        f"an arm in {audit.epochs} epochs, seed {audit.seed}; no test page of split {audit.split_hash[:12]} is in any "
-        "arm.",
-        "Scores are of the best epoch on the arm's own validation part, 95 % intervals by bootstrap over its "
-        f"{'pages' if audit.baseline == 'page' else 'images'}; signed: points above the split by {audit.baseline}. "
-        "One seed: arms also differ by chance.",
-        *(f"No arm by {name}: {reason}" for name, reason in audit.lacking.items()),
-    ]
-
-
-def markdown(audit: Audit) -> str:
-    """The table and its remarks as a page of Markdown."""
-    rows = table_rows(audit)
-    lines = [f"| {' | '.join(cells)} |" for cells in (rows[0], ["---", *["---:"] * (len(rows[0]) - 1)], *rows[1:])]
-    notes = [f"- {remark}" for remark in remarks(audit)]
-    return "\n".join([f"# What leakage is worth: {audit.experiment}", "", *lines, "", *notes, ""])
-
-
-def write_audit(audit: Audit, folder: Path) -> tuple[Path, Path]:
-    """Write `audit.json` and `audit.md`, whole or not at all, and return both paths."""
-    content = asdict(audit) | {"folder": str(audit.folder), "warnings": [a.warning for a in audit.arms if a.warning]}
-    as_json, as_markdown = folder / "audit.json", folder / "audit.md"
-    write_atomically(as_json, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-    write_atomically(as_markdown, markdown(audit).encode())
-    return as_json, as_markdown
-
-
 def _with_budget(experiment: Experiment, choice: AuditChoice) -> Experiment:
+    if experiment.objective.run != TRAIN_PATCH_CNN:
+        raise SplitError(
+            f"An audit trains patch CNNs ({TRAIN_PATCH_CNN}), but objective.run is {experiment.objective.run}."
+        )
     n_patches, n_epochs = choice.patches or experiment.patches.patches_per_epoch, choice.epochs
     length = {"epochs": n_epochs or experiment.training.epochs, "early_stopping_patience": None}
     changes = {
@@ -389,16 +331,3 @@ def _by_text(index: CorpusIndex, sealed: SplitManifest, seed: int) -> SplitManif
     open_pages = replace(index, images=tuple(image for image in index.images if image.image_id in ids))
     share = round(len(sealed.validation) / len(ids), 6)
     return split_texts(open_pages, SplitSettings(kind="text", validation=share, test=0.0, seed=seed))
-
-
-def _cells(audit: Audit, arm: AuditedArm, level: str) -> tuple[str, str, str]:
-    """Score, interval, and points above the honest division's score (empty for itself, and while it
-    is not there).
-    """
-    name = f"{level}_top1"
-    score = arm.scores.get(name)
-    if score is None:
-        return "", "", ""
-    base = next((other.scores.get(name) for other in audit.arms if other.name == audit.baseline), None)
-    difference = "" if base is None or arm.name == audit.baseline else f"{100 * (score.value - base.value):+.1f}"
-    return f"{score.value:.1%}", f"({100 * score.low:.1f} to {100 * score.high:.1f})", difference

@@ -168,13 +168,8 @@ def propose_experiment(folder: Path, name: str | None = None, *, measures_speed:
     first = {"name": named, "corpus": corpus, "budget": {"trials": _TRIALS}}
     index = open_corpus(Experiment.model_validate(first).handwriting, folder).index()
     counts = _groups_by_writer(index)
-    kept = {writer: n for writer, n in counts.items() if n >= _FEWEST_PAGES}
     item = "page" if index.has_pages else "image"
-    if len(kept) < 2:
-        raise CorpusError(
-            f"Two writers with {_FEWEST_PAGES} {item}s or more are needed, to train, validate and test on, but of the "
-            f"{len(counts)} in {folder} {len(kept)} have that many."
-        )
+    kept = _with_enough_pages(counts, item, folder)
     speed = _measure(len(kept)) if measures_speed else None
     stated = {
         "name": named,
@@ -198,6 +193,16 @@ def propose_experiment(folder: Path, name: str | None = None, *, measures_speed:
         item=item,
         patches_per_s=speed,
     )
+
+
+def _with_enough_pages(counts: Mapping[str, int], item: str, folder: Path) -> dict[str, int]:
+    kept = {writer: n for writer, n in counts.items() if n >= _FEWEST_PAGES}
+    if len(kept) < 2:
+        raise CorpusError(
+            f"Two writers with {_FEWEST_PAGES} {item}s or more are needed, to train, validate and test on, but of the "
+            f"{len(counts)} in {folder} {len(kept)} have that many."
+        )
+    return kept
 
 
 def _groups_by_writer(index: CorpusIndex) -> dict[str, int]:

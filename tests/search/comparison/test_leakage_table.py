@@ -1,15 +1,8 @@
 import json
 from pathlib import Path
 
-from search.comparison.leakage_audit import (
-    Audit,
-    AuditedArm,
-    Score,
-    markdown,
-    remarks,
-    table_rows,
-    write_audit,
-)
+from search.comparison.leakage_audit import Audit, AuditedArm, Score
+from search.comparison.leakage_table import markdown, remarks, table_rows, write_audit
 
 
 def arm(name: str, image: float, warning: str = "") -> AuditedArm:
