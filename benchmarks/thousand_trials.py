@@ -112,6 +112,10 @@ class _TimedTracker:
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
         self._time(trial.number, lambda: self._tracker.end_trial(event, trial))
 
+    def annotate(self, trial: TrialRecord) -> None:
+        """Take the time of it."""
+        self._tracker.annotate(trial)
+
     def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
         self._tracker.end_sweep(event, state)
 

@@ -251,6 +251,8 @@ class Trial:
         epochs: how many were trained.
         seconds: of training and validation.
         reason: why it failed or ended early; empty otherwise.
+        note: the user's; empty if there is none.
+        tags: the user's.
         sweep: that it belongs to.
     """
 
@@ -264,6 +266,8 @@ class Trial:
     epochs: int
     seconds: float
     reason: str
+    note: str = field(repr=False)
+    tags: Mapping[str, str] = field(repr=False)
     sweep: Sweep = field(repr=False)
 
     @property
@@ -274,6 +278,41 @@ class Trial:
             TrackingError: if MLflow has none.
         """
         return self.sweep.run_id(self.number)
+
+    def set_note(self, text: str) -> str:
+        """Set the trial's note, also while the sweep runs; MLflow shows it as the description.
+
+        Args:
+            text: Markdown; an empty one takes the note away.
+
+        Returns:
+            What you should know, such as that MLflow is away and hears of it later; else empty.
+
+        Raises:
+            LedgerError: if the sweep's driver refuses.
+            ConfigError: if the text is too long.
+        """
+        from search.sweep.annotations import annotate_trial
+
+        return annotate_trial(self.sweep.name, Workspace(self.sweep.project), self.number, text)
+
+    def set_tag(self, key: str, text: str) -> str:
+        """Set a tag of the trial, also while the sweep runs; MLflow can filter its runs by it.
+
+        Args:
+            key: letters, digits, `_`, `.` and `-`.
+            text: an empty one takes the tag away.
+
+        Returns:
+            As `set_note`.
+
+        Raises:
+            LedgerError: if the sweep's driver refuses.
+            ConfigError: if the key is not possible, or the text is too long.
+        """
+        from search.sweep.annotations import annotate_trial
+
+        return annotate_trial(self.sweep.name, Workspace(self.sweep.project), self.number, tags={key: str(text)})
 
     def model(self) -> "keras.Model":
         """The trained Keras network: patches (n, height, width, 1) to writer probabilities (n,
@@ -322,6 +361,8 @@ def _trial_of(sweep: Sweep, record: "TrialRecord") -> Trial:
         epochs=record.n_epochs,
         seconds=record.duration_s,
         reason="" if result is None else result.reason,
+        note=record.note or "",
+        tags=record.tags,
         sweep=sweep,
     )
 

@@ -14,6 +14,7 @@ import typer
 from core.crash_points import arm
 from core.errors import WhosehandError
 from search.cli import (
+    annotate,
     budget,
     compare,
     data,
@@ -50,6 +51,8 @@ app.command("show")(status.show)
 app.command("stop")(stop.stop)
 app.command("budget")(budget.budget)
 app.command("enqueue")(enqueue.enqueue)
+app.command("note")(annotate.note)
+app.command("tag")(annotate.tag)
 app.command("compare")(compare.compare)
 app.command("promote")(promote.promote)
 app.command("rollback")(promote.rollback)

@@ -151,6 +151,10 @@ def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
         output.print(f"  reason     {record.reason}")
     if record.value is not None:
         output.print(f"  {metric}  {record.value:.6g}")
+    if record.note:
+        output.print(f"  note       {visible(record.note)}")
+    if record.tags:
+        output.print(f"  tags       {visible(', '.join(f'{key}={text}' for key, text in record.tags.items()))}")
     attempts = f"{record.n_attempts} attempt{'' if record.n_attempts == 1 else 's'}, {record.n_lost} lost"
     output.print(
         f"  trained    {record.n_epochs} of {record.proposed.horizon_epochs} epochs, {record.n_patches:,} patches, "

@@ -226,6 +226,25 @@ class PointEnqueued:
 
 
 @dataclass(frozen=True)
+class TrialAnnotated:
+    """The user set the note or tags of a trial, while the sweep ran or after it.
+
+    Attributes:
+        command_id: of the control file; empty if no driver was on the sweep.
+        number: of the trial.
+        note: the new note; `None` if it stays, empty if it is taken away.
+        tags: those that were set; one with an empty text is taken away.
+    """
+
+    at_ms: int
+    command_id: str
+    number: int
+    note: str | None
+    tags: Mapping[str, str]
+    kind: Literal["trial annotated"] = "trial annotated"
+
+
+@dataclass(frozen=True)
 class CommandRefused:
     """A command of the user's could not be followed, and is not looked at again."""
 
@@ -260,6 +279,7 @@ LedgerEvent = (
     | StopRequested
     | BudgetChanged
     | PointEnqueued
+    | TrialAnnotated
     | CommandRefused
     | SweepClosed
 )

@@ -24,6 +24,7 @@ from search.ledger.events import (
     StopRequested,
     SweepClosed,
     SweepCreated,
+    TrialAnnotated,
     TrialContinued,
     TrialProposed,
     TrialTracked,
@@ -49,6 +50,8 @@ class TrialRecord:
         has_worker: a worker was started on it and is not known to have ended; after a killed launch
             it has none.
         is_stop_requested: the user asked that it should stop.
+        note: the user's; `None` if there never was one, empty if it was taken away.
+        set_tags: all that the user ever set; one with an empty text was taken away.
     """
 
     proposed: TrialProposed
@@ -63,6 +66,18 @@ class TrialRecord:
     ask_s: float = 0.0
     has_worker: bool = False
     is_stop_requested: bool = False
+    note: str | None = None
+    set_tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether the user ever set a note or a tag."""
+        return self.note is not None or bool(self.set_tags)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The user's."""
+        return {key: text for key, text in self.set_tags.items() if text}
 
     @property
     def number(self) -> int:
@@ -249,6 +264,9 @@ class SweepState:
                 self.closed = event
             case Slept():
                 self.slept_s += event.seconds
+            case TrialAnnotated():
+                self._annotate(event)
+                return  # it may come long after the last launch, whose time ended with its last event
             case StopRequested() | BudgetChanged() | PointEnqueued() | CommandRefused():
                 self._apply_command(event)
             case TrialProposed():
@@ -273,6 +291,13 @@ class SweepState:
                 self.budget_changed = event
             case PointEnqueued():
                 self.enqueued.append(event.point)
+
+    def _annotate(self, event: TrialAnnotated) -> None:
+        self._require(event.number in self._trials, event, "a trial is proposed before anything happens to it")
+        trial = self._trials[event.number]
+        note = trial.note if event.note is None else event.note
+        self._keep(replace(trial, note=note, set_tags={**trial.set_tags, **event.tags}))
+        self.taken_commands.add(event.command_id)
 
     def _keep(self, trial: TrialRecord) -> None:
         """Put a trial's new record in place of the old one, and count: a driver asks for counts

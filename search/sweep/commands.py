@@ -7,10 +7,17 @@ from dataclasses import asdict, replace
 from core.crash_points import crash_point
 from core.errors import ConfigError, WhosehandError
 from search.experiment.settings import BudgetSettings
-from search.ledger.events import BudgetChanged, BudgetLimits, CommandRefused, PointEnqueued, StopRequested
+from search.ledger.events import (
+    BudgetChanged,
+    BudgetLimits,
+    CommandRefused,
+    PointEnqueued,
+    StopRequested,
+    TrialAnnotated,
+)
 from search.ledger.trial import TrialState
 from search.sweep.attempts import RunningSweep, stop_trial
-from search.sweep.control import BudgetCommand, EnqueueCommand, StopCommand
+from search.sweep.control import AnnotateCommand, BudgetCommand, EnqueueCommand, StopCommand
 from search.sweep.plan import BudgetUse, budget_in_force, limits_of
 from search.sweep.progress import short_point
 
@@ -50,6 +57,8 @@ def take_commands(sweep: RunningSweep) -> None:
                     _change_budget(sweep, command)
                 case EnqueueCommand():
                     _enqueue(sweep, command)
+                case AnnotateCommand():
+                    _annotate(sweep, command)
         except _RefusedError as error:
             sweep.ledger.append(CommandRefused, command.command_id, str(error))
             crash_point("command-recorded")
@@ -126,6 +135,14 @@ def _enqueue(sweep: RunningSweep, command: EnqueueCommand) -> None:
     shown = short_point(command.point)
     waits = "when the budget of trials is raised" if sweep.budget.are_trials_used else "next"
     sweep.progress.say(f"Enqueued from another terminal, to be tried {waits}: {shown}")
+
+
+def _annotate(sweep: RunningSweep, command: AnnotateCommand) -> None:
+    if command.trial not in sweep.state.trials:
+        raise _RefusedError(f"trial {command.trial} is not there.")
+    sweep.ledger.append(TrialAnnotated, command.command_id, command.trial, command.note, command.tags)
+    crash_point("command-recorded")
+    sweep.tracking.annotate(sweep.state.trials[command.trial])
 
 
 def _words(limits: BudgetLimits) -> str:

@@ -125,7 +125,19 @@ class EnqueueCommand:
     command: Literal["enqueue"] = "enqueue"
 
 
-Command = StopCommand | BudgetCommand | EnqueueCommand
+@dataclass(frozen=True)
+class AnnotateCommand:
+    """Set a trial's note and tags; no `note` leaves it as it is, an empty text takes away."""
+
+    command_id: str
+    at_ms: int
+    trial: int
+    note: str | None
+    tags: Mapping[str, str]
+    command: Literal["annotate"] = "annotate"
+
+
+Command = StopCommand | BudgetCommand | EnqueueCommand | AnnotateCommand
 _COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="command")])
 
 

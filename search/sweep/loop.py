@@ -107,6 +107,8 @@ def _take_up_trials(sweep: RunningSweep) -> None:
             sweep.tracking.replay(trial)
         else:
             remove_checkpoints(trial, ledger.folder)  # a crash may have come before it
+            if trial.is_annotated:
+                sweep.tracking.annotate(trial)  # MLflow may have been away when they were set
     for trial in trials:
         if trial.state is TrialState.RUNNING:
             take_up(sweep, trial)

@@ -132,6 +132,8 @@ def trial_as_json(trial: TrialRecord) -> dict[str, Any]:
         "attempts": trial.n_attempts,
         "workers_lost": trial.n_lost,
         "is_tracked": trial.is_tracked,
+        "note": trial.note or "",
+        "tags": dict(trial.tags),
     }
 
 

@@ -70,7 +70,7 @@ def stop_sweep(
                 f"{there}."
             )
     command_id, at_ms = new_command()
-    return _send(sweep, StopCommand(command_id, at_ms, trial, is_urgent), patience_s)
+    return send_and_wait(sweep, StopCommand(command_id, at_ms, trial, is_urgent), patience_s)
 
 
 def change_budget(
@@ -92,7 +92,7 @@ def change_budget(
     for limit, text in changes.items():
         _check_limit(limit, text)
     command_id, at_ms = new_command()
-    return _send(read_sweep(name, workspace), BudgetCommand(command_id, at_ms, dict(changes)), patience_s)
+    return send_and_wait(read_sweep(name, workspace), BudgetCommand(command_id, at_ms, dict(changes)), patience_s)
 
 
 def enqueue_point(
@@ -122,7 +122,20 @@ def enqueue_point(
         raise ConfigError("; ".join(explain(error, Experiment, plain).values())) from error
     point = experiment.space.enqueued_points(experiment.complete)[0]
     command_id, at_ms = new_command()
-    return point, _send(sweep, EnqueueCommand(command_id, at_ms, point), patience_s)
+    return point, send_and_wait(sweep, EnqueueCommand(command_id, at_ms, point), patience_s)
+
+
+def send_and_wait(sweep: KnownSweep, command: Command, patience_s: float = _PATIENCE_S) -> Answer:
+    """Give a command, and wait for the driver's answer while there is a driver."""
+    send_command(sweep.folder, command)
+    ends_s = time.monotonic() + patience_s
+    while time.monotonic() < ends_s and is_running(sweep.folder):
+        event = _event_of(sweep.folder / LEDGER_NAME, command.command_id)
+        if event is not None:
+            return Answer(event["kind"] != "command refused", event.get("reason", ""))
+        time.sleep(_LOOK_EVERY_S)
+    event = _event_of(sweep.folder / LEDGER_NAME, command.command_id)  # the sweep may have ended by it
+    return Answer(event is not None)
 
 
 def is_running(folder: Path) -> bool:
@@ -142,18 +155,6 @@ def _check_limit(limit: str, text: str) -> None:
             float(text) if limit == "minutes" else int(text)
     except ValueError:
         raise ConfigError(f"{limit} must be a number, one with + or - before it, or none, but got {text!r}.") from None
-
-
-def _send(sweep: KnownSweep, command: Command, patience_s: float) -> Answer:
-    send_command(sweep.folder, command)
-    ends_s = time.monotonic() + patience_s
-    while time.monotonic() < ends_s and is_running(sweep.folder):
-        event = _event_of(sweep.folder / LEDGER_NAME, command.command_id)
-        if event is not None:
-            return Answer(event["kind"] != "command refused", event.get("reason", ""))
-        time.sleep(_LOOK_EVERY_S)
-    event = _event_of(sweep.folder / LEDGER_NAME, command.command_id)  # the sweep may have ended by it
-    return Answer(event is not None)
 
 
 def _event_of(ledger: Path, command_id: str) -> dict[str, Any] | None:

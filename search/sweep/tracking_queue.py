@@ -56,6 +56,10 @@ class Tracker(Protocol):
         """
         ...
 
+    def annotate(self, trial: TrialRecord) -> None:
+        """Set the user's note and tags in a trial's record; nothing where it has none yet."""
+        ...
+
     def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
         """Bring the sweep's own record up to date and close it.
 
@@ -77,6 +81,9 @@ class NoTracker:
         """Do nothing."""
 
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
+        """Do nothing."""
+
+    def annotate(self, trial: TrialRecord) -> None:
         """Do nothing."""
 
     def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
@@ -139,6 +146,10 @@ class TrackingQueue:
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
         """Tell that a trial is over; `take_tracked` names it when the tracker has all of it."""
         self._submit(trial.number, lambda: self._tracker.end_trial(event, trial), is_last=True)
+
+    def annotate(self, trial: TrialRecord) -> None:
+        """Tell a trial's note and tags; `start_attempt` and `end_trial` tell them, too."""
+        self._submit(trial.number, lambda: self._tracker.annotate(trial))
 
     def replay(self, trial: TrialRecord) -> None:
         """Tell all of a trial again, with the times of then."""

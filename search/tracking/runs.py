@@ -172,6 +172,12 @@ class TrackedRuns:
         """Set or change tags, in one write."""
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
+    def delete_tags(self, run_id: str, keys: Iterable[str]) -> None:
+        """Take tags away, those of them that are there."""
+        wanted = set(keys)
+        for key in sorted(wanted & self.client.get_run(run_id).data.tags.keys()) if wanted else ():
+            self.client.delete_tag(run_id, key)
+
     def mark(self, run_id: str, status: Literal["RUNNING", "SCHEDULED"]) -> None:
         """Open a run again, or mark it as waiting to go on."""
         self.client.update_run(run_id, status=status)

@@ -25,6 +25,9 @@ from search.tracking.runs import VIEW_TAG, TrackedRuns, metrics_at, saved_view
 
 LEADERBOARD_LENGTH = 10
 LEADERBOARD_SCORES = 3
+NOTE_TAG = "mlflow.note.content"
+"""What MLflow shows as a run's description, as Markdown."""
+TRACEBACK_FILE = "traceback.txt"
 NO_BREAK_SPACE = "\u00a0"
 
 
@@ -139,6 +142,18 @@ def warning_note(warning: str) -> str:
     return f"**{warning}**\n\n" if warning else ""
 
 
+def annotations(trial: TrialRecord, warning: str) -> dict[str, str]:
+    """The user's tags, and the run's description: warning, note, failure."""
+    result = trial.result
+    failure = ""
+    if result is not None and result.state is TrialState.FAILED:
+        failure = f"**Failed:** {result.reason} (whole story in `{TRACEBACK_FILE}`)"
+    if trial.note is None and not failure:
+        return dict(trial.tags)  # a text that somebody wrote in MLflow stays
+    parts = (warning_note(warning).strip(), trial.note or "", failure)
+    return {**trial.tags, NOTE_TAG: "\n\n".join(filter(None, parts))}
+
+
 class SweepPage:
     """Keeps the page of one sweep up to date, cheaply: text and picture are made anew only now and
     then.
@@ -199,7 +214,7 @@ class SweepPage:
         note += f"\n\n{remark}" if remark else ""
         # Relative, so that it holds behind any host and prefix.
         note += f"\n\n![history of the search](get-artifact?path={HISTORY_FILE}&run_uuid={self._run_id})"
-        self._runs.set_tags(self._run_id, {"mlflow.note.content": note})
+        self._runs.set_tags(self._run_id, {NOTE_TAG: note})
         self._update_view(listed)
 
     def _draw(self, trials: Mapping[int, TrialRecord]) -> None:

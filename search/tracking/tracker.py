@@ -23,9 +23,8 @@ from search.ledger.trial import TrialState
 from search.tracking.models import LoggedModels, ModelOwner, remove_model
 from search.tracking.runs import BesideTrial, RunEnd, SearchFacts, TrackedDataset, TrackedRuns, metrics_at
 from search.tracking.store import TrackingStore, tracking_errors
-from search.tracking.sweep_page import SweepPage, warning_note
+from search.tracking.sweep_page import NOTE_TAG, TRACEBACK_FILE, SweepPage, annotations, warning_note
 
-TRACEBACK_FILE = "traceback.txt"
 TRIAL_ENDS: Mapping[TrialState, RunEnd] = {
     TrialState.COMPLETED: "FINISHED",
     TrialState.PRUNED: "KILLED",
@@ -112,6 +111,7 @@ class MlflowTracker:
         """Make the trial's run, or find it and mark it running again."""
         with tracking_errors(f"record the start of {self._shown(trial.number)}", self._store):
             tags = {
+                **annotations(trial, self._warning),
                 "state": "running",
                 "attempts": str(event.attempt),
                 "threads": str(event.threads),
@@ -160,9 +160,7 @@ class MlflowTracker:
             validation = next((data.key for data in self._datasets if data.context == "validation"), None)
             metrics = metrics_at(scores, trial.n_epochs, event.at_ms, model_id, validation)
             tags = {"state": str(result.state), "attempts": str(trial.n_attempts), "reason": result.reason}
-            if result.state is TrialState.FAILED:
-                failure = f"**Failed:** {result.reason} (whole story in `{TRACEBACK_FILE}`)"
-                tags["mlflow.note.content"] = f"{warning_note(self._warning)}{failure}"
+            tags |= annotations(trial, self._warning)
             self._log_metrics(trial.number, metrics)
             self._runs.set_tags(run_id, {key: text for key, text in tags.items() if text})
             self._runs.log_files(run_id, result.artifacts)
@@ -173,6 +171,13 @@ class MlflowTracker:
             if self._beside is None:
                 self._page.add(event, trial, self._trials)
                 self._page.refresh(self._trials, self._run_ids)
+
+    def annotate(self, trial: TrialRecord) -> None:
+        """Set the user's note and tags; a run that is not made yet gets them when it is."""
+        with tracking_errors(f"record the note and tags of {self._shown(trial.number)}", self._store):
+            if trial.number in self._run_ids:
+                self._runs.set_tags(self._run_ids[trial.number], annotations(trial, self._warning))
+                self._runs.delete_tags(self._run_ids[trial.number], trial.set_tags.keys() - trial.tags.keys())
 
     def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
         """Bring the sweep's run up to date and close it; trials that go on later wait as
@@ -332,7 +337,7 @@ class MlflowTracker:
             "mlflow.source.git.commit": self._created.git_commit,
             "mlflow.user": getpass.getuser(),
             "warning": self._warning,
-            "mlflow.note.content": warning_note(self._warning),
+            NOTE_TAG: warning_note(self._warning),
         }
         return {key: value for key, value in tags.items() if value}
 

@@ -28,6 +28,7 @@ from search.sweep.tracking_queue import TrackingQueue
 from search.tracking.models import artifact_folder, delete_model, local_folder, place_model
 from search.tracking.runs import TrackedDataset, find_sweep_run
 from search.tracking.store import open_store, tracking_errors
+from search.tracking.sweep_page import NOTE_TAG
 from search.tracking.tracker import MlflowTracker
 from search.upkeep.sweep_records import (
     IN_MEMORY,
@@ -190,6 +191,10 @@ def _of_runs(row: SweepRow, trial: TrialRecord) -> Iterator[Difference]:
         what = f"its run has {row.runs[0].n_steps} of {n_epochs} epochs"
     elif trial.state.is_final and not trial.is_tracked:
         what = "the ledger does not know whether MLflow has all of it"
+    elif not (
+        trial.tags.items() <= row.runs[0].tags.items() and (trial.note or "") in row.runs[0].tags.get(NOTE_TAG, "")
+    ):
+        what = "its run has not the note and tags that the ledger has"
     if what:
         yield Difference(row.number, what, "tell MLflow all of it again", _tell(row))
 

@@ -49,6 +49,7 @@ class RecordedRun:
         started_ms: Unix time.
         model_ids: the models that are its outputs.
         is_model_dropped: whether its model was removed on purpose.
+        tags: all of them.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class RecordedRun:
     started_ms: int
     model_ids: tuple[str, ...]
     is_model_dropped: bool
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def is_open(self) -> bool:
@@ -268,6 +270,7 @@ def _recorded_run(client: MlflowClient, run: Run, metric: str) -> RecordedRun:
         started_ms=run.info.start_time,
         model_ids=tuple(output.model_id for output in outputs),
         is_model_dropped=DROPPED_TAG in run.data.tags,
+        tags=run.data.tags,
     )
 
 

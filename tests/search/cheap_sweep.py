@@ -97,6 +97,9 @@ class KeepingTracker:
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
         self._keep(event, trial)
 
+    def annotate(self, trial: TrialRecord) -> None:
+        self.trials[trial.number] = trial
+
     def end_sweep(self, event: SweepClosed, state: SweepState) -> None:
         self.events.append(event)
         self.trials = dict(state.trials)

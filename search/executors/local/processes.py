@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from multiprocessing import forkserver
@@ -19,6 +20,11 @@ from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from types import ModuleType
 from typing import IO
+
+_START = threading.Lock()
+"""Held while a process is started: what is changed for it (environment, standard error, the main
+module) is the whole process's, and two sweeps may run in two threads.
+"""
 
 
 def start_in_fork_server(process: BaseProcess, environment: Mapping[str, str], log: IO[bytes]) -> None:
@@ -35,11 +41,12 @@ def start_in_fork_server(process: BaseProcess, environment: Mapping[str, str], l
         OSError, EOFError: if the server does not come up.
     """
     environment = {**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    _choose_socket_folder()
-    with _set_environment(environment), _signals_held(), _standard_error_to(log):
-        forkserver.ensure_running()
-    with _hidden_main():
-        process.start()
+    with _START:
+        _choose_socket_folder()
+        with _set_environment(environment), _signals_held(), _standard_error_to(log):
+            forkserver.ensure_running()
+        with _hidden_main():
+            process.start()
 
 
 _LONGEST_FOLDER = 60  # of the 107 characters that the path of a socket may have; the rest is its own
