@@ -6,6 +6,7 @@ gate scores it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Self
 
 import numpy as np
@@ -81,6 +82,20 @@ class Prediction:
             "n_patches": self.n_patches,
             "calibrated_on": self.calibrated_on,
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, and the first five writers with bars."""
+        unknown = "" if self.is_known is not False else " It looks like none of the known writers."
+        rows = "".join(
+            f"<tr><td>{escape(writer.writer_id)}</td><td>{writer.probability:.1%}</td>"
+            f'<td style="width: 12em"><div style="background: #4c72b0; height: 0.8em; '
+            f'width: {writer.probability:.1%}"></div></td></tr>'
+            for writer in self.ranking[:5]
+        )
+        head = "<tr><th>writer</th><th>probability</th><th></th></tr>"
+        read = f"{self.n_lines} {'line' if self.n_lines == 1 else 'lines'} read."
+        table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        return f"<p><b>{escape(self.image)}</b>: {read}{unknown}</p>{table}"
 
     @classmethod
     def from_row(cls, image: str, row: Mapping[str, Any]) -> Self:

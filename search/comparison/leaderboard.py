@@ -9,7 +9,7 @@ from core.corpora.csv_cells import harmless_row
 from core.errors import ComparisonError
 from core.space import Value
 from search.comparison.figures import readable_metric
-from search.comparison.tables import Table, readable_bytes, readable_speed, readable_value, score_text
+from search.comparison.tables import Table, as_html, readable_bytes, readable_speed, readable_value, score_text
 from search.comparison.trial_table import TrialRow, differing, other_scores, read_rows
 from search.ledger.ranking import Direction, readable_duration, score_name
 from search.sweep.known_sweeps import KnownSweep
@@ -41,6 +41,9 @@ class Leaderboard:
     def objective(self) -> str:
         """The objective's short name."""
         return score_name(self.metric)
+
+    def _repr_html_(self) -> str:
+        return as_html(report_table(self))
 
 
 def read_leaderboard(

@@ -5,6 +5,7 @@ calibration.
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from io import BytesIO
 
 import numpy as np
@@ -18,6 +19,8 @@ from core.scoring.answers import AccuracyAt, PatchAnswers, accuracy_by_amount
 from core.scoring.diagnostics import ConfusedPair, Reliability, confused_pairs, measure_reliability, order_by_confusion
 from core.scoring.evaluation import Level, build_levels
 from core.splits.manifest import SplitManifest
+from search.comparison.error_figures import draw_confusion
+from search.comparison.figures import report_style
 from search.comparison.trial_table import Decided, read_confusion, read_decisions
 from search.ledger.state import TrialRecord
 from search.sweep.preparation import PreparedCorpus
@@ -105,6 +108,12 @@ class Mistakes:
     reliability: Mapping[str, Reliability]
     amounts: tuple[AccuracyAt, ...]
     per_line: int
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the confusion matrix."""
+        with report_style():
+            picture = draw_confusion(self.confusion, self.writer_ids, self.order, "images")
+        return f'<img src="{picture.source}" alt="{escape(picture.text)}"><p>{escape(picture.caption)}</p>'
 
 
 def mistakes_of_answers(answers: PatchAnswers, corpus: PreparedCorpus, per_line: int) -> Mistakes:

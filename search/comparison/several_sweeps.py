@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from core.corpora.csv_cells import harmless_row
 from core.errors import ComparisonError
 from core.splits.manifest import SplitManifest
-from search.comparison.tables import Table
+from search.comparison.tables import Table, as_html
 from search.experiment.experiment import differences
 from search.experiment.workspace import Workspace
 from search.ledger.ranking import Direction, readable_duration, score_name
@@ -151,6 +151,9 @@ class Comparison:
             name = _SEED_SUFFIX.sub("", sweep.name) if by_seed else sweep.name
             groups.setdefault(name, []).append(sweep)
         return groups
+
+    def _repr_html_(self) -> str:
+        return as_html(sweeps_table(self))
 
 
 def compare_sweeps(names: Sequence[str], workspace: Workspace) -> Comparison:

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 
 import optuna
@@ -150,6 +151,14 @@ class SweepReport:
     def rows(self) -> tuple[TrialRow, ...]:
         """All trials, the best first."""
         return self.leaderboard.rows
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: warnings, leaderboard, and who is taken for whom."""
+        said = "".join(
+            f"<p>{escape(text)}</p>" for text in (f"{self.sweep.created.name}: {self.status}", *self.warnings)
+        )
+        mistakes = self.mistakes._repr_html_() if self.mistakes else ""
+        return f"{said}{self.leaderboard._repr_html_()}{mistakes}"
 
     def row(self, number: int) -> TrialRow:
         """The row of a trial."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 from core.scoring.intervals import PairedTest
 from core.splits.manifest import SUBSETS
@@ -39,6 +40,17 @@ def as_markdown(table: Table) -> str:
     """
     lines = [table.header, ("---",) * len(table.header), *table.rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in lines)
+
+
+def as_html(table: Table) -> str:
+    """A table for a notebook.
+
+    >>> as_html(Table(("a", "b"), (("<x>", "1"),)))
+    '<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td>&lt;x&gt;</td><td>1</td></tr></tbody></table>'
+    """
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def trials_table(rows: Sequence[TrialRow], metric: str, searched: Sequence[str]) -> Table:

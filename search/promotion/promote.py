@@ -4,7 +4,10 @@ Each step takes what an earlier call has finished as it is, so that a promotion 
 repeated by the same command. The alias moves last, once card, scores and tags stand.
 """
 
+import base64
+import json
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Literal
 
 from core.crash_points import crash_point
@@ -101,6 +104,29 @@ class Promotion:
         """
         path = self.refit.folder / CARD_FILE
         return path.read_text(encoding="utf-8") if path.exists() else self.version.description
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what became of it and why, scores with intervals, confusion."""
+        gate = self.gate_result
+        reasons = [*gate.reasons, *([gate.undecided] if gate.undecided else []), *gate.remarks]
+        listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
+        said = (
+            f"<p><b>{escape(self.version.name)}</b> version {self.version.version}: {self.became}</p><ul>{listed}</ul>"
+        )
+        return said + (_scores_as_html(self.scores) if self.scores else "")
+
+
+def _scores_as_html(scores: TestScores) -> str:
+    files = scores.result.artifacts
+    kept = json.loads(files["test/scores.json"].path.read_text(encoding="utf-8"))
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{each['value']:.4g}</td><td>{each['low']:.4g} to {each['high']:.4g}</td></tr>"
+        for name, each in kept["scores"].items()
+    )
+    head = f"<tr><th>test score</th><th>value</th><th>{escape(kept['interval'])}</th></tr>"
+    picture = base64.b64encode(files["test/confusion.png"].path.read_bytes()).decode()
+    shown = f'<img src="data:image/png;base64,{picture}" alt="Confusion matrix of the test images" width="480">'
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{shown}"
 
 
 def promote(

@@ -49,3 +49,12 @@ def test_images_together_are_weighted_by_their_patches() -> None:
 def test_one_image_alone_keeps_its_probabilities() -> None:
     for record in (None, RECORD):
         assert combine([_prediction(0.8)], record)[0].probability == pytest.approx(0.8)
+
+
+def test_a_notebook_shows_the_ranked_writers_with_names_as_text() -> None:
+    ranking = (RankedWriter("<b>anna", 0.75), RankedWriter("dora", 0.25))
+    html = Prediction("a & b.png", ranking, 0.9, False, 1, 4)._repr_html_()
+    assert "<b>a &amp; b.png</b>: 1 line read. It looks like none of the known writers." in html
+    assert html.count("<tr>") == 1 + 2
+    assert "<td>&lt;b&gt;anna</td><td>75.0%</td>" in html
+    assert "width: 75.0%" in html

@@ -106,3 +106,10 @@ def test_lists_go_to_standard_output_and_files_without_a_report(
     assert len(out.splitlines()) == N_TRIALS + 1
     command("compare", "cheap", "--csv", str(tmp_path / "trials.csv"))
     assert (tmp_path / "trials.csv").read_text(encoding="utf-8") == out
+
+
+def test_a_notebook_shows_the_ten_best_trials(sweep: KnownSweep) -> None:
+    board = read_leaderboard(sweep)
+    html = board._repr_html_()
+    assert html.count("<tr>") == 1 + sum(row.place is not None for row in board.rows) > 2
+    assert "<th>trial</th>" in html

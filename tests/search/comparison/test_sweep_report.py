@@ -273,3 +273,11 @@ def _answers(report: SweepReport) -> PatchAnswers:
     model = find_model(report.sweep, report.chosen.trial, None)
     assert model is not None
     return ask_model(report.sweep, report.chosen.trial, model, report.corpus, report.sweep.folder / REPORT_FOLDER)
+
+
+def test_a_notebook_shows_leaderboard_and_confusion(report: SweepReport) -> None:
+    html = report._repr_html_()
+    assert html.startswith("<p>tiny: ")
+    assert html.count("<table>") == 1
+    assert '<img src="data:image/svg+xml;base64,' in html
+    assert "Confusion of 3 writers" in html
