@@ -36,7 +36,8 @@ from search.ledger.state import SweepState, TrialRecord
 from search.objectives.cheap import METRIC, CheapSettings
 from search.sweep.loop import run_sweep
 from search.sweep.plan import SweepPlan
-from search.sweep.progress import SilentProgress, SweepView
+from search.sweep.progress import SilentProgress
+from search.sweep.sweep_view import SweepView
 from search.sweep.tracking_queue import Tracker
 from search.tracking.runs import SearchFacts
 from search.tracking.store import open_store

@@ -1,9 +1,12 @@
 """A network's scores on one subset of a split, always on the same patches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
+from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore
 from core.networks.inference import Predictor
 from core.patches.feed import evaluation_batches
@@ -45,8 +48,24 @@ class Scorer:
         self._store, self._writer_ids = store, writer_ids
         self._plan = evaluation_plan(store, image_ids, writer_ids, patches, per_image, leak)
 
-    def score(self, n_resamples: int = 1000) -> Evaluation:
-        """Predict and score; `n_resamples=0` saves the intervals' time."""
+    def score(self, n_resamples: int = 1000, on_progress: ProgressCallback | None = None) -> Evaluation:
+        """Predict and score.
+
+        Args:
+            n_resamples: of the bootstrap; 0 saves the intervals' time.
+            on_progress: called with (patches done, in all).
+        """
         batches = evaluation_batches(self._store, self._plan, _BATCH_SIZE)
-        log_probabilities = self._predictor.log_probabilities(batches)
+        told = _told(batches, len(self._plan), on_progress) if on_progress else batches
+        log_probabilities = self._predictor.log_probabilities(told)
         return evaluate(log_probabilities, self._plan, self._store, self._writer_ids, n_resamples)
+
+
+def _told(
+    batches: Iterable[NDArray[np.uint8]], n_in_all: int, on_progress: ProgressCallback
+) -> Iterator[NDArray[np.uint8]]:
+    n_done = 0
+    for batch in batches:
+        on_progress(n_done, n_in_all)
+        yield batch
+        n_done += len(batch)

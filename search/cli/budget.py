@@ -24,7 +24,7 @@ def budget(
     The new budget holds, also after a restart, until the experiment file's own value is changed.
     """
     from search.sweep.known_sweeps import read_sweep
-    from search.sweep.plan import BudgetUse, budget_in_force
+    from search.sweep.plan import BudgetUse, budget_by_ledger
     from search.sweep.steering import change_budget
 
     if changes:
@@ -39,5 +39,5 @@ def budget(
             output.print(f"{sweep} does not run; the budget is changed when it goes on: {' '.join(changes)}")
             return
     known = read_sweep(sweep, current_workspace())
-    limits = budget_in_force(known.state, known.experiment.budget)
+    limits = budget_by_ledger(known.state, known.experiment.budget)
     output.print(f"{sweep}: {BudgetUse.of(limits, known.state, known.state.last_ms)}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _SHORT_HEADER, _LONG_LINE = 6, 10  # letters of a header: not broken, and on one line of a broken one
 _WIDE = 10_000  # as wide as any table wants to be
+_SHORTEST_PATH = 16  # letters that a path is shortened to at the most
 _BIDIRECTIONAL = {*"\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
 
@@ -50,8 +51,8 @@ class PlainConsole(Console):
     What is to have a style is given as a `Text`.
     """
 
-    def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
+    def __init__(self, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, highlight=False, soft_wrap=True)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Turn a string into text, as Rich does with every string that it prints."""
@@ -89,6 +90,7 @@ def print_table(
     n_text_columns: int = 1,
     styles: Mapping[int, str] | None = None,
     optional: Sequence[int] = (),
+    path_column: int | None = None,
 ) -> list[str]:
     """Print a table as wide as the terminal at the most.
 
@@ -101,26 +103,70 @@ def print_table(
         styles: of rows, by their place.
         optional: places of columns that are left out where the table would be too wide, in this
             order.
+        path_column: place of a column of paths, which are shortened at their left rather than
+            broken; without a terminal they are whole, however wide the table.
 
     Returns:
         The names of the columns that were left out.
     """
-    places, left_out = list(range(len(header))), list[int]()
+    places, left_out, console = list(range(len(header))), list[int](), output
     for candidate in (*optional, None):
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-        for place in places:
-            justify: Literal["left", "right"] = "left" if place < n_text_columns else "right"
-            widest = max((len(str(row[place])) for row in rows), default=0)
-            table.add_column(_broken(header[place], widest), justify=justify, overflow="fold")
-        for number, row in enumerate(rows):
-            table.add_row(*(row[place] for place in places), style=(styles or {}).get(number))
-        wanted = Measurement.get(output, output.options.update(width=_WIDE), table).maximum
-        if candidate is None or wanted <= output.width:
+        table = _drawn(header, rows, places, n_text_columns, styles or {})
+        excess = _width(table) - output.width
+        if excess > 0 and path_column is not None:
+            if not output.is_terminal:
+                console = PlainConsole(width=_width(table))
+                console.file = output.file
+                break
+            room = max(len(str(row[path_column])) for row in rows) - excess
+            if room >= _SHORTEST_PATH or candidate is None:
+                rows = _with_short_paths(rows, path_column, max(room, _SHORTEST_PATH))
+                table = _drawn(header, rows, places, n_text_columns, styles or {})
+                break
+        if candidate is None or excess <= 0:
             break
         places.remove(candidate)
         left_out.append(candidate)
-    output.print(table, soft_wrap=False)
+    console.print(table, soft_wrap=False)
     return [header[place] for place in sorted(left_out)]
+
+
+def _drawn(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    places: Sequence[int],
+    n_text_columns: int,
+    styles: Mapping[int, str],
+) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for place in places:
+        justify: Literal["left", "right"] = "left" if place < n_text_columns else "right"
+        widest = max((len(str(row[place])) for row in rows), default=0)
+        table.add_column(_broken(header[place], widest), justify=justify, overflow="fold")
+    for number, row in enumerate(rows):
+        table.add_row(*(row[place] for place in places), style=styles.get(number))
+    return table
+
+
+def _width(table: Table) -> int:
+    """In columns, if nothing is broken."""
+    return Measurement.get(output, output.options.update(width=_WIDE), table).maximum
+
+
+def _with_short_paths(rows: Sequence[Sequence[str | Text]], place: int, length: int) -> list[list[str | Text]]:
+    return [
+        [shorten_at_left(str(cell), length) if number == place else cell for number, cell in enumerate(row)]
+        for row in rows
+    ]
+
+
+def shorten_at_left(text: str, length: int) -> str:
+    """The end of a text that is too long, as a path's end tells more than its beginning.
+
+    >>> shorten_at_left("scans/anna/letter-3.png", 16), shorten_at_left("short.png", 16)
+    ('…na/letter-3.png', 'short.png')
+    """
+    return text if len(text) <= length else f"…{text[len(text) - length + 1 :]}"
 
 
 def _broken(name: str, width: int) -> str:
@@ -198,7 +244,13 @@ ExperimentFile = Annotated[
     ),
 ]
 SweepName = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="The sweep's name; `whosehand status` lists them.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="SWEEP",
+        help="The sweep's name; `whosehand status` lists them.",
+        show_default=False,
+        autocompletion=complete_sweeps,
+    ),
 ]
 Overrides = Annotated[
     list[str],

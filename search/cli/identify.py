@@ -178,7 +178,7 @@ def _print_answer(answer: "Identification", model: str) -> None:
         output.print(f"  next: {others}")
     else:
         header = ("image", "writer", "sure", "next", "lines", "patches")
-        print_table(header, [_row(image) for image in answer.images], n_text_columns=2)
+        print_table(header, [_row(image) for image in answer.images], n_text_columns=2, optional=(3,), path_column=0)
         best = answer.together[0]
         output.print(f"if one writer wrote all of them: {best.writer_id}, {best.probability:.1%} sure")
     _print_rates(answer.images, answer.record)
@@ -214,18 +214,17 @@ def _print_rates(images: "Sequence[Prediction]", record: "ModelRecord") -> None:
     """What "none of the known writers" is worth, where it is answered, and that it may not be,
     where that is so.
     """
-    told = []
+    silent = [each.unit for each in record.calibrations if not each.unknown_writers.is_used]
+    if silent:
+        where = "" if len(silent) == len(record.calibrations) else f" for {' and '.join(silent)}s"
+        output.print(f"  This model always names a known writer{where}: it cannot tell unknown ones.")
     for calibration in record.calibrations:
         test, unit = calibration.unknown_writers, calibration.unit
-        if not test.is_used:
-            told.append(f"  This model always names a known writer for {unit}s: it cannot tell unknown ones.")
-        elif any(image.is_known is False and image.calibrated_on == unit for image in images):
-            told.append(
+        if test.is_used and any(image.is_known is False and image.calibrated_on == unit for image in images):
+            output.print(
                 f"  {NOBODY}: {test.false_reject_rate:.1%} of held-out {unit}s by known writers get this answer too "
                 f"(false rejects), and {test.false_accept_rate:.1%} of those by unknown writers do not (false accepts)."
             )
-    for line in told:
-        output.print(line)
 
 
 def _shown(path: Path) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import LedgerError
-from search.cli.common import SweepName, current_workspace, output, print_table, visible
+from search.cli.common import SweepName, complete_sweeps, current_workspace, output, print_table, visible
 
 if TYPE_CHECKING:
     from search.ledger.state import TrialRecord
@@ -25,7 +25,10 @@ _STYLES = {"running": "bold green", "failed": "bold red", "damaged": "bold red",
 
 def status(
     sweep: Annotated[
-        str | None, typer.Argument(metavar="[SWEEP]", help="One sweep's name.", show_default="all sweeps")
+        str | None,
+        typer.Argument(
+            metavar="[SWEEP]", help="One sweep's name.", show_default="all sweeps", autocompletion=complete_sweeps
+        ),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it anew every two seconds, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
@@ -90,7 +93,7 @@ def _watch(sweep: str | None) -> None:
 
 
 def _drawn(found: "list[SweepOverview]", has_details: bool) -> RenderableType:
-    from search.sweep.progress import clock
+    from search.sweep.sweep_view import clock
 
     table = Table(box=None, pad_edge=False, collapse_padding=True, padding=(0, 2, 0, 0))
     for name in ("sweep", "state", "trials", "best", "budget", "left"):
@@ -125,7 +128,7 @@ def _counts(overview: "SweepOverview") -> str:
 
 
 def _running_table(overview: "SweepOverview") -> Table:
-    from search.sweep.progress import clock
+    from search.sweep.sweep_view import clock
 
     table = Table(box=None, pad_edge=False, collapse_padding=True, padding=(0, 2, 0, 0), title="")
     for name in (f"running in {overview.name}", "epoch", overview.metric, "since", "process"):
@@ -160,7 +163,7 @@ def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
         f"  trained    {record.n_epochs} of {record.proposed.horizon_epochs} epochs, {record.n_patches:,} patches, "
         f"{readable_duration(record.duration_s)}; {attempts}; seed {record.seed}"
     )
-    searched = set(record.proposed.point)
+    searched = set(record.proposed.point) - set(known.experiment.space.fixed)
     rows = [
         (name, str(value), "searched" if name in searched else "") for name, value in record.hyperparameters.items()
     ]

@@ -3,13 +3,22 @@
 What workers say to the driver are the messages here; the ledger's events are all that follows.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
 from core.errors import WhosehandError
-from search.ledger.trial import EpochReport, FailureKind, PruningDecision, TrialResult, TrialSpec, TrialState
+from search.ledger.trial import (
+    EpochReport,
+    FailureKind,
+    PruningDecision,
+    ReportEpoch,
+    TrialResult,
+    TrialSpec,
+    TrialState,
+)
 
 LOG_NAME = "worker.log"
 """What a worker prints, in its attempt's folder."""
@@ -112,14 +121,35 @@ class Executor(Protocol):
 
 
 _POLL_S = 1.0
+_IN_ALL = "in all"
 
 
-def run_task(executor: Executor, spec: TrialSpec) -> TrialResult:
+def task_progress(report_epoch: ReportEpoch, every_s: float = 1.0) -> Callable[[int, int], None]:
+    """What a task calls with (done, in all), in a worker; it reaches `run_task`'s `on_progress`.
+
+    Args:
+        report_epoch: of the worker.
+        every_s: not more often.
+    """
+    said_at_s = time.monotonic()
+
+    def advance(done: int, total: int) -> None:
+        nonlocal said_at_s
+        if time.monotonic() - said_at_s >= every_s:
+            said_at_s = time.monotonic()
+            report_epoch(EpochReport(done, {_IN_ALL: float(total)}, n_patches=0, duration_s=0.0))
+
+    return advance
+
+
+def run_task(executor: Executor, spec: TrialSpec, on_progress: Callable[[int, int], None] | None = None) -> TrialResult:
     """Run one piece of work outside of any sweep, to its end.
 
     Args:
         executor: closed when this returns.
-        spec: what to do; see `TrialSpec.of_task`. It reports no epochs.
+        spec: what to do; see `TrialSpec.of_task`. It reports no epochs, but may say how far it is
+            with `task_progress`.
+        on_progress: called with (done, in all).
 
     Returns:
         A FAILED result also where the worker was lost; its reason is one line.
@@ -132,6 +162,10 @@ def run_task(executor: Executor, spec: TrialSpec) -> TrialResult:
         while True:
             for message in executor.poll(_POLL_S):
                 match message:
+                    case WorkerReported(number=number, report=report):
+                        if on_progress is not None:
+                            on_progress(report.epoch, int(report.metrics[_IN_ALL]))
+                        executor.answer(number, PruningDecision.GO)
                     case WorkerEnded(result=result):
                         return result
                     case WorkerLost(reason=reason):

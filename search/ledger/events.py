@@ -44,8 +44,21 @@ class SweepCreated:
 
 
 @dataclass(frozen=True)
+class BudgetLimits:
+    """When no new trial starts any more; `None` for no limit. Not an event, but a part of one."""
+
+    trials: int | None
+    minutes: float | None
+    patches: int | None
+
+
+@dataclass(frozen=True)
 class Launched:
-    """A driver took the sweep up, for the first time or again."""
+    """A driver took the sweep up, for the first time or again.
+
+    `file_limits` are the budget that the experiment gave at this launch; `None` in ledgers of
+    version 0.1.
+    """
 
     at_ms: int
     host: str
@@ -53,6 +66,7 @@ class Launched:
     n_workers: int
     threads: int
     precision: str
+    file_limits: BudgetLimits | None = None
     kind: Literal["launched"] = "launched"
 
 
@@ -173,15 +187,6 @@ class Slept:
     at_ms: int
     seconds: float
     kind: Literal["slept"] = "slept"
-
-
-@dataclass(frozen=True)
-class BudgetLimits:
-    """When no new trial starts any more; `None` for no limit. Not an event, but a part of one."""
-
-    trials: int | None
-    minutes: float | None
-    patches: int | None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from core.scoring.scorer import Scorer
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow, fit
 from core.training.plan import EpochRecord, FitEnd, FitPlan
+from search.executors.base import task_progress
 from search.experiment.workspace import whosehand_version
 from search.ledger.files import reference_file, write_atomically
 from search.ledger.trial import (
@@ -100,7 +101,7 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
 
 def score_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     """Score a saved model on one subset of the split; `spec.settings` is a `ScoringTask`. There are
-    no epochs.
+    no epochs; what is reported is how many patches are done.
 
     Raises:
         WhosehandError: if the model cannot be loaded, or the line store is damaged.
@@ -113,7 +114,7 @@ def score_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     image_ids = manifest.image_ids(scoring.subset)
     per_image, leak = patches.per_image_at_test, manifest.leak(scoring.subset)
     scorer = Scorer(model, store, image_ids, manifest.writer_ids, patches, per_image, leak)
-    scores = scorer.score()
+    scores = scorer.score(on_progress=task_progress(report_epoch))
     files = write_score_files(scores, spec.work_dir)
     return TrialResult(
         TrialState.COMPLETED,

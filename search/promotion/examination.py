@@ -6,13 +6,11 @@ once for a model; that is written down before, and the answers are kept.
 """
 
 import json
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage
@@ -20,7 +18,7 @@ from core.crash_points import crash_point
 from core.errors import RegistryError
 from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction
-from core.pages.image_files import read_grey
+from core.lines.reading import ProgressCallback
 from core.splits.manifest import SplitManifest
 from search.executors.base import run_task
 from search.executors.local.executor import LocalExecutor
@@ -31,8 +29,9 @@ from search.ledger.files import write_atomically
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import PatchTask, ScoringTask
 from search.promotion.gate import CommonPages, Comparison, SmokeTest, common_pages
-from search.promotion.refit import ranked
+from search.promotion.model_answers import ask_about, load_answers, save_answers
 from search.promotion.tested_images import ProductScores, TestedImages, compare_models, score_product
+from search.sweep.progress import Progress, SilentProgress
 from search.tracking.registry import CHECKSUM_TAG, RegisteredVersion, download_model
 from search.tracking.store import TrackingStore
 
@@ -104,26 +103,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class ModelAnswers:
-    """A model's answers for many images.
-
-    Attributes:
-        predictions: by image id.
-        unusable: by image id, why the model could not use the image.
-        latency_s: median seconds for an image; 0 where none could be used.
-    """
-
-    predictions: Mapping[str, Prediction]
-    unusable: Mapping[str, str]
-    latency_s: float = 0.0
-
-    def of(self, images: Sequence[TextImage]) -> TestedImages:
-        """Those for images of a corpus."""
-        usable = tuple(image for image in images if image.image_id in self.predictions)
-        return TestedImages(usable, self.predictions)
-
-
-@dataclass(frozen=True)
 class Examined:
     """What was found about a candidate alone.
 
@@ -139,11 +118,14 @@ class Examined:
 
 
 _SCORES: TypeAdapter[TestScores] = TypeAdapter(TestScores)
-_ANSWERS: TypeAdapter[ModelAnswers] = TypeAdapter(ModelAnswers)
 
 
 def examine(
-    candidate: Candidate, store: TrackingStore, test_set: SealedTestSet, score_network: Callable[[], None]
+    candidate: Candidate,
+    store: TrackingStore,
+    test_set: SealedTestSet,
+    score_network: Callable[[], None],
+    progress: Progress | None = None,
 ) -> Examined:
     """Load the candidate afresh from the registry in a process of its own, and ask it.
 
@@ -153,25 +135,31 @@ def examine(
         test_set: is opened if the smoke test passes and nothing is kept of an earlier time.
         score_network: called once before the test images are asked about; it scores the bare
             network on them.
+        progress: shows how far it is.
 
     Raises:
         RegistryError: if the version's files are not those that were packed, or the model's process
             ends.
     """
+    shown = progress or SilentProgress()
     folder = download_model(store, candidate.version.location)
     if not is_as_promoted(folder, candidate.version.tags.get(CHECKSUM_TAG)):
         raise RegistryError(
             f"Version {candidate.version.version} of {candidate.version.name!r} must hold the files that were packed, "
             f"but those in {folder} are others. Delete the version and run the same command again."
         )
-    with ModelProcess(folder, runs_own_code=True) as model:
-        smoke = _with_first_latency(smoke_test(model, candidate), candidate)
+    with ExitStack() as open_model:
+        with shown.working("loading the model afresh"):
+            model = open_model.enter_context(ModelProcess(folder, runs_own_code=True))
+            smoke = _with_first_latency(smoke_test(model, candidate), candidate)
         if smoke.failure or not candidate.test_images:
             return Examined(smoke, None, None)
         score_network()
-        tested = _ask_once(candidate, candidate.version, model, candidate.test_images, test_set)
+        with shown.working("asking about test images") as advance:
+            tested = _ask_once(candidate, candidate.version, model, candidate.test_images, test_set, advance)
         crash_point("candidate-asked")
-        unknown = _ask_about_unknown_writers(candidate, model)
+        with shown.working("asking about unknown writers") as advance:
+            unknown = _ask_about_unknown_writers(candidate, model, advance)
     if not tested.images:
         return Examined(smoke, tested, None)
     return Examined(smoke, tested, score_product(tested, candidate.manifest.unit, candidate.record, unknown))
@@ -205,7 +193,12 @@ def smoke_test(model: ModelProcess, candidate: Candidate) -> SmokeTest:
 
 
 def compare_with(
-    champion: RegisteredVersion, candidate: Candidate, examined: Examined, store: TrackingStore, test_set: SealedTestSet
+    champion: RegisteredVersion,
+    candidate: Candidate,
+    examined: Examined,
+    store: TrackingStore,
+    test_set: SealedTestSet,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Ask the champion about those of the candidate's test images that it has not seen, and
     compare.
@@ -217,12 +210,16 @@ def compare_with(
     common = pages_to_compare(champion, candidate.images, candidate.manifest, candidate.corpus_key, folder)
     if common.refusal or examined.tested is None:
         return Comparison(champion.version, common, None)
-    kept = _load_answers(_answers_file(candidate, champion))
+    kept = load_answers(_answers_file(candidate, champion))
     if kept is not None:
         theirs = kept.of(common.images)
     else:
-        with ModelProcess(folder, is_as_promoted(folder, champion.tags.get(CHECKSUM_TAG))) as model:
-            theirs = _ask_once(candidate, champion, model, common.images, test_set)
+        runs_own_code = is_as_promoted(folder, champion.tags.get(CHECKSUM_TAG))
+        with (
+            (progress or SilentProgress()).working("asking the champion") as advance,
+            ModelProcess(folder, runs_own_code) as model,
+        ):
+            theirs = _ask_once(candidate, champion, model, common.images, test_set, advance)
     return Comparison(champion.version, common, compare_models(examined.tested, theirs))
 
 
@@ -256,6 +253,7 @@ def score_test_set(
     executor: LocalExecutor,
     precision: str,
     seed: int,
+    on_progress: ProgressCallback | None = None,
 ) -> TestScores:
     """Score a bare network on the test set, in a worker; the opening is written down before.
 
@@ -267,6 +265,7 @@ def score_test_set(
         executor: closed when this returns.
         precision: as the model was trained in.
         seed: of nothing but TensorFlow's set-up.
+        on_progress: called with (patches done, in all).
 
     Raises:
         RegistryError: if scoring fails. The opening counts nevertheless.
@@ -276,7 +275,7 @@ def score_test_set(
     spec = TrialSpec.of_task(
         SCORE_PATCH_CNN, settings, folder / "test", precision=precision, seed=seed, threads=executor.threads
     )
-    result = run_task(executor, spec)
+    result = run_task(executor, spec, on_progress)
     if result.state is not TrialState.COMPLETED:
         raise RegistryError(f"The model must be scored on the test pages, but that failed: {result.reason}")
     scores = TestScores(result, n_openings, test_set.opened_ms)
@@ -291,54 +290,23 @@ def kept_scores(folder: Path) -> TestScores | None:
     return _SCORES.validate_json(path.read_bytes()) if path.exists() else None
 
 
-def ask_about(model: ModelProcess, images: Sequence[TextImage]) -> ModelAnswers:
-    """Ask a model about images of a corpus, each read as the corpus says.
-
-    Raises:
-        ImageError: if a file cannot be read any more.
-        RegistryError: if the model's process ends.
-    """
-    predictions: dict[str, Prediction] = {}
-    unusable: dict[str, str] = {}
-    durations_s: list[float] = []
-    for image in images:
-        content = image_content(image)
-        started = time.perf_counter()
-        row = model.ask(content, {"top": 0, "read_as": image.unit})
-        if row["error"] is not None:
-            unusable[image.image_id] = row["error"]
-            continue
-        durations_s.append(time.perf_counter() - started)
-        predictions[image.image_id] = Prediction.from_row(image.image_id, row)
-    return ModelAnswers(predictions, unusable, statistics.median(durations_s) if durations_s else 0.0)
-
-
-def image_content(image: TextImage) -> bytes | Path:
-    """What to give to a model: the file, or of a region its grey values as PNG, which loses
-    nothing.
-    """
-    if image.region is None:
-        return image.path
-    _, encoded = cv2.imencode(".png", read_grey(image.path, image.region))
-    return encoded.tobytes()
-
-
 def _ask_once(
     candidate: Candidate,
     version: RegisteredVersion,
     model: ModelProcess,
     images: tuple[TextImage, ...],
     test_set: SealedTestSet,
+    on_progress: ProgressCallback,
 ) -> TestedImages:
     """A model's answers for test images: those that are kept, or new ones, for which the test set
     is opened.
     """
     file = _answers_file(candidate, version)
-    answers = _load_answers(file)
+    answers = load_answers(file)
     if answers is None:
         test_set.open()
-        answers = ask_about(model, images)
-        write_atomically(file, _ANSWERS.dump_json(answers))
+        answers = ask_about(model, images, on_progress)
+        save_answers(answers, file)
     return answers.of(images)
 
 
@@ -350,38 +318,16 @@ def _with_first_latency(smoke: SmokeTest, candidate: Candidate) -> SmokeTest:
     return replace(smoke, latency_s=json.loads(file.read_bytes()))
 
 
-def _ask_about_unknown_writers(candidate: Candidate, model: ModelProcess) -> tuple[Prediction, ...]:
+def _ask_about_unknown_writers(
+    candidate: Candidate, model: ModelProcess, on_progress: ProgressCallback
+) -> tuple[Prediction, ...]:
     file = candidate.folder / f"unknown-writers-{candidate.version.model_id}.json"
-    answers = _load_answers(file)
+    answers = load_answers(file)
     if answers is None:
-        answers = ask_about(model, candidate.unknown_images)
-        write_atomically(file, _ANSWERS.dump_json(answers))
+        answers = ask_about(model, candidate.unknown_images, on_progress)
+        save_answers(answers, file)
     return tuple(answers.predictions.values())
 
 
 def _answers_file(candidate: Candidate, version: RegisteredVersion) -> Path:
     return candidate.folder / f"answers-{version.model_id}.json"
-
-
-def _load_answers(path: Path) -> ModelAnswers | None:
-    """Read answers, if they were kept, also those of version 0.1: the test set is not opened again
-    for them.
-    """
-    if not path.exists():
-        return None
-    content = json.loads(path.read_bytes())
-    if "images" not in content:
-        return _ANSWERS.validate_python(content, strict=False)
-    old = content["images"]
-    predictions = {
-        item["image_id"]: Prediction(
-            item["image_id"],
-            ranked(item["probabilities"]),
-            item["none_of_these"],
-            item["is_known"],
-            1,
-            item["n_patches"],
-        )
-        for item in old
-    }
-    return ModelAnswers(predictions, content["unusable"], statistics.median(item["duration_s"] for item in old))

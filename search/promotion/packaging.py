@@ -5,10 +5,11 @@ The objective runs in a worker process; the driver gets a reference to the folde
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,14 @@ from core.identification.calibration import (
 from core.identification.gallery import GALLERY_FILE, Gallery, choose_gallery
 from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
 from core.identification.prediction import Prediction, rank_writers
+from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore
 from core.networks.inference import Embedder, Predictor, in_batches
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
 from core.scoring.mean_scores import mean_log_probabilities
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow
+from search.executors.base import task_progress
 from search.identification.identifier_folder import SPLIT, save_identifier
 from search.identification.served_model import GALLERY
 from search.ledger.files import reference_file
@@ -54,10 +57,13 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
     job: PackagingTask = spec.settings
     configure_tensorflow(spec.threads, spec.precision, spec.seed)
     store, manifest = LineStore.open(job.task.line_store), SplitManifest.load(job.task.split)
-    asked = _Asked(Predictor(load_model(job.model)), store, manifest, job.task)
     units: list[CalibrationUnit] = ["image"]
     if has_pages_of_images(store, manifest.validation):
         units.append("page")
+    n_unknown = len(_image_ids(LineStore.open(job.unknown_writers))) if job.unknown_writers else 0
+    n_asked = len(units) * (len(manifest.validation) + n_unknown) + len(job.references)
+    progress = _ImagesAsked(n_asked, task_progress(report_epoch))
+    asked = _Asked(Predictor(load_model(job.model)), store, manifest, job.task, progress)
     calibrations = tuple(_calibration(asked, unit, job) for unit in units)
     record = replace(ModelRecord.load(job.model), calibrations=calibrations, unit=job.unit)
     further = {SPLIT: job.task.split}
@@ -78,6 +84,28 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
     )
 
 
+@dataclass
+class _ImagesAsked:
+    """How far the questions to the network are.
+
+    Attributes:
+        n_in_all: images, counted once for each time that they are asked about.
+        on_progress: called with (images done, in all).
+        n_done: of the questions that were answered.
+    """
+
+    n_in_all: int
+    on_progress: ProgressCallback
+    n_done: int = 0
+
+    def of_question(self, n_images: int, batches: Iterable[NDArray[np.uint8]], n_batches: int) -> Iterator[Any]:
+        """Give the batches of a question about images, and say after each how far it is."""
+        for number, batch in enumerate(batches):
+            self.on_progress(self.n_done + n_images * number // n_batches, self.n_in_all)
+            yield batch
+        self.n_done += n_images
+
+
 @dataclass(frozen=True)
 class _Asked:
     """A network and the images that it can be asked about."""
@@ -86,6 +114,7 @@ class _Asked:
     store: LineStore
     manifest: SplitManifest
     task: PatchTask
+    progress: _ImagesAsked
 
     def about(self, image_ids: Sequence[str], unit: CalibrationUnit) -> tuple[PatchPlan, NDArray[np.float32]]:
         """The patches of images, as many of each image or page as when a writer is identified, and
@@ -95,7 +124,8 @@ class _Asked:
         plan = evaluation_plan(self.store, image_ids, None, settings, settings.per_image_at_test, by=unit)
         starts = range(0, len(plan), _BATCH_SIZE)
         batches = (read_patches(self.store, plan[start : start + _BATCH_SIZE])[..., np.newaxis] for start in starts)
-        return plan, self.predictor.log_probabilities(batches)
+        told = self.progress.of_question(len(image_ids), batches, len(starts))
+        return plan, self.predictor.log_probabilities(told)
 
     def labels(self, plan: PatchPlan) -> NDArray[np.int64]:
         label_of = {writer_id: label for label, writer_id in enumerate(self.manifest.writer_ids)}
@@ -128,8 +158,12 @@ def _calibration(asked: _Asked, unit: CalibrationUnit, job: PackagingTask) -> Ca
 def _unknown_writers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> NDArray[np.float64]:
     """Mean log-probabilities of images or pages by writers who took no part."""
     others = replace(asked, store=LineStore.open(line_store))
-    plan, answers = others.about([line.image_id for line in others.store.lines], unit)
+    plan, answers = others.about(_image_ids(others.store), unit)
     return mean_log_probabilities(answers, items_of(plan, others.store, unit))[1]
+
+
+def _image_ids(store: LineStore) -> list[str]:
+    return list(dict.fromkeys(line.image_id for line in store.lines))
 
 
 def _references(asked: _Asked, record: ModelRecord, image_ids: Sequence[str]) -> dict[str, Prediction]:

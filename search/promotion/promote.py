@@ -188,14 +188,12 @@ class _Judged:
 def _promote(job: PromotionJob, fitted: _Fitted, progress: Progress) -> Promotion:
     """From the refit to the alias; each step takes what an earlier call has finished."""
     record = PromotionRecord(fitted.refit.folder, job.name)
-    progress.say(f"{job.name}: calibrating the model on validation pages and packing it")
-    registered = _pack_and_register(job, fitted)
+    registered = _pack_and_register(job, fitted, progress)
     test_set = job.test_set(record.reach("opening"))
     was_opened_before = kept_scores(fitted.refit.folder) is not None
-    progress.say(f"version {registered.version.version}: loading it afresh, then asking it about the test pages")
-    examined = _examine(job, registered, test_set)
+    examined = _examine(job, registered, test_set, progress)
     scores = kept_scores(fitted.refit.folder)
-    judged = _judge_and_move(job, registered, examined, scores, test_set, record)
+    judged = _judge_and_move(job, registered, examined, scores, test_set, record, progress)
     record.finish()
     version = find_version(job.store, job.name, registered.version.version) or registered.version
     return Promotion(
@@ -232,9 +230,10 @@ def _fit(job: PromotionJob, progress: Progress) -> _Fitted:
     return _Fitted(task, tracker, refit)
 
 
-def _pack_and_register(job: PromotionJob, fitted: _Fitted) -> _Registered:
+def _pack_and_register(job: PromotionJob, fitted: _Fitted, progress: Progress) -> _Registered:
     experiment, corpus, refit = job.experiment, job.corpus, fitted.refit
-    packaged = package_refit(refit, experiment, job.workspace, corpus, fitted.task)
+    with progress.working("calibrating on validation pages") as advance:
+        packaged = package_refit(refit, experiment, job.workspace, corpus, fitted.task, advance)
     crash_point("identifier-packed")
     model_id = fitted.tracker.add_model("identifier", packaged.folder, job.epochs)
     crash_point("identifier-logged")
@@ -258,7 +257,7 @@ def _pack_and_register(job: PromotionJob, fitted: _Fitted) -> _Registered:
     return _Registered(fitted, packaged, version, candidate)
 
 
-def _examine(job: PromotionJob, registered: _Registered, test_set: SealedTestSet) -> Examined:
+def _examine(job: PromotionJob, registered: _Registered, test_set: SealedTestSet, progress: Progress) -> Examined:
     """Smoke test and test set; the scores go to the refit's run."""
     experiment, fitted = job.experiment, registered.fitted
     refit = fitted.refit
@@ -267,9 +266,11 @@ def _examine(job: PromotionJob, registered: _Registered, test_set: SealedTestSet
         if kept_scores(refit.folder) is None:
             executor = local_executor(experiment, SCORE_PATCH_CNN, n_workers=1)
             precision = registered.candidate.precision
-            score_test_set(refit.network, fitted.task, test_set, refit.folder, executor, precision, experiment.seed)
+            what = (refit.network, fitted.task, test_set, refit.folder, executor, precision, experiment.seed)
+            with progress.working("scoring patches of test pages", "patches") as advance:
+                score_test_set(*what, advance)
 
-    examined = examine(registered.candidate, job.store, test_set, score_network)
+    examined = examine(registered.candidate, job.store, test_set, score_network, progress)
     scores = kept_scores(refit.folder)
     if scores is not None:
         files = {name: reference.path for name, reference in scores.result.artifacts.items()}
@@ -286,6 +287,7 @@ def _judge_and_move(
     scores: TestScores | None,
     test_set: SealedTestSet,
     record: PromotionRecord,
+    progress: Progress,
 ) -> _Judged:
     """Judge against the champion, describe the version, move the alias; again if another promotion
     was faster.
@@ -298,7 +300,8 @@ def _judge_and_move(
             result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None, job.accept)
             describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
             return _Judged(None, result, "unchanged")
-        comparison = compare_with(champion, candidate, examined, job.store, test_set) if champion else None
+        asked = (candidate, examined, job.store, test_set, progress)
+        comparison = compare_with(champion, *asked) if champion else None
         result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, comparison, job.accept)
         _describe(job, registered, examined, scores, result, comparison, record)
         try:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from core.corpora.index import TextImage, Unit
 from core.errors import RegistryError
 from core.identification.prediction import Prediction, RankedWriter
+from core.lines.reading import ProgressCallback
 from core.lines.store import build_line_store
 from core.training.plan import choose_precision
 from search.executors.base import run_task
@@ -160,6 +161,7 @@ def package_refit(
     workspace: Workspace,
     corpus: PreparedCorpus,
     task: PatchTask,
+    on_progress: ProgressCallback | None = None,
 ) -> PackagedModel:
     """Calibrate the refit on validation pages and make it a model that others can use, or take the
     one that is there.
@@ -170,6 +172,7 @@ def package_refit(
         workspace: where line stores are kept.
         corpus: whose validation images it is calibrated on.
         task: of the refit.
+        on_progress: called with (images asked about, in all).
 
     Raises:
         RegistryError: if it fails.
@@ -178,7 +181,8 @@ def package_refit(
     result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
     if result is None or result.model is None or not is_intact(result.model):
         images, _ = images_of_unknown_writers(experiment, workspace, corpus)
-        result = _package(refit, experiment, corpus, task, _lines_of(images, experiment, workspace, corpus))
+        store = _lines_of(images, experiment, workspace, corpus)
+        result = _package(refit, experiment, corpus, task, store, on_progress)
         write_atomically(kept, _KEPT.dump_json(result, indent=2))
     if result.model is None:
         raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
@@ -238,6 +242,7 @@ def _package(
     corpus: PreparedCorpus,
     task: PatchTask,
     unknown_writers: Path | None,
+    on_progress: ProgressCallback | None,
 ) -> TrialResult:
     work_dir = refit.folder / _FOLDER
     shutil.rmtree(work_dir, ignore_errors=True)
@@ -260,7 +265,7 @@ def _package(
         seed=experiment.seed,
         threads=executor.threads,
     )
-    result = run_task(executor, spec)
+    result = run_task(executor, spec, on_progress)
     if result.state is not TrialState.COMPLETED:
         raise RegistryError(f"The model must be calibrated and packed, but that failed: {result.reason}")
     return result

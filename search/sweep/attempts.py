@@ -29,9 +29,11 @@ from search.ledger.trial import (
 )
 from search.sweep.control import ControlFile, StopRequest
 from search.sweep.disk import DiskSpaceGuard
+from search.sweep.engine_share import EngineShare
 from search.sweep.engine_thread import EngineThread
 from search.sweep.plan import BudgetUse, SweepPlan, attempt_dir, budget_in_force
-from search.sweep.progress import EngineShare, Progress, SweepView
+from search.sweep.progress import Progress
+from search.sweep.sweep_view import SweepView
 from search.sweep.tracking_queue import TrackingQueue
 
 _LARGEST = 1e100

@@ -18,8 +18,8 @@ from search.ledger.events import (
 from search.ledger.trial import TrialState
 from search.sweep.attempts import RunningSweep, stop_trial
 from search.sweep.control import AnnotateCommand, BudgetCommand, EnqueueCommand, StopCommand
-from search.sweep.plan import BudgetUse, budget_in_force, limits_of
-from search.sweep.progress import short_point
+from search.sweep.plan import BudgetUse, budget_in_force, limit_in_words, limits_of
+from search.sweep.sweep_view import short_point
 
 
 class _RefusedError(WhosehandError):
@@ -27,21 +27,25 @@ class _RefusedError(WhosehandError):
 
 
 def settle_budget(sweep: RunningSweep) -> None:
-    """At a launch: let a changed value of the file win over what was set from another terminal; say
-    which holds.
+    """At a launch: let a changed value of the experiment win over what was set from another
+    terminal; when the sweep goes on, say which holds.
     """
-    file_limits, changed = limits_of(sweep.plan.budget), sweep.state.budget_changed
-    if changed is None:
+    file_limits, changed, say = limits_of(sweep.plan.budget), sweep.state.budget_changed, sweep.progress.say
+    if changed is not None and changed.file_limits == file_limits != changed.limits:
+        say(
+            f"budget: {_words(changed.limits)}, as set by `whosehand budget`; the experiment's ({_words(file_limits)}) "
+            "holds again when it is changed."
+        )
         return
-    if changed.file_limits != file_limits:
+    earlier = sweep.state.launches[-2].file_limits if len(sweep.state.launches) > 1 else None
+    if changed is not None and changed.file_limits != file_limits:
+        earlier = changed.limits
         sweep.ledger.append(BudgetChanged, "", file_limits, file_limits)
         crash_point("command-recorded")
-        sweep.progress.say(f"budget: {_words(file_limits)}; the file was changed, so its value holds again.")
-    elif changed.limits != file_limits:
-        sweep.progress.say(
-            f"budget: {_words(changed.limits)}, as set by `whosehand budget`; the file's ({_words(file_limits)}) holds "
-            "again when it is changed."
-        )
+    if len(sweep.state.launches) > 1:
+        is_new = earlier is not None and earlier != file_limits
+        before = f" now; before: {_words(earlier)}" if earlier is not None and is_new else ""
+        say(f"budget: {_words(file_limits)}, as the experiment says{before}.")
 
 
 def take_commands(sweep: RunningSweep) -> None:
@@ -147,4 +151,4 @@ def _annotate(sweep: RunningSweep, command: AnnotateCommand) -> None:
 
 def _words(limits: BudgetLimits) -> str:
     """The limits that there are, such as `80 trials, 30 minutes`."""
-    return ", ".join(f"{value:g} {name}" for name, value in asdict(limits).items() if value is not None) or "none"
+    return ", ".join(limit_in_words(value, name) for name, value in asdict(limits).items() if value) or "none"

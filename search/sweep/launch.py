@@ -32,7 +32,7 @@ from search.sweep.preparation import (
     prepare_corpus,
     save_split,
 )
-from search.sweep.progress import Progress
+from search.sweep.progress import PREPARING, Progress
 from search.tracking.models import artifact_folder
 from search.tracking.runs import SearchFacts, TrackedDataset
 from search.tracking.store import TrackingStore, open_store
@@ -114,7 +114,7 @@ def _launch(
     code_files = keep_code(experiment, sources, ledger.folder)
     corpus, warning, files = None, "", code_files
     if experiment.corpus is not None:
-        with progress.preparing() as advance:
+        with progress.working(PREPARING) as advance:
             corpus = prepare_corpus(experiment, workspace, on_progress or advance, reports=ledger.folder)
         warning, files = corpus.manifest.warning, (*_CORPUS_FILES, *code_files)
         for said in (

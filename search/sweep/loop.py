@@ -19,7 +19,7 @@ from search.sweep.commands import settle_budget, take_commands
 from search.sweep.control import ControlFile, stop_signals
 from search.sweep.disk import DiskSpaceGuard
 from search.sweep.engine_thread import EngineThread
-from search.sweep.plan import SweepOutcome, SweepPlan, remove_checkpoints, trial_rng_seed
+from search.sweep.plan import SweepOutcome, SweepPlan, limits_of, remove_checkpoints, trial_rng_seed
 from search.sweep.progress import Progress, SilentProgress
 from search.sweep.tracking_queue import NoTracker, Tracker, TrackingQueue
 
@@ -87,7 +87,8 @@ def _launch(sweep: RunningSweep) -> None:
     ledger, executor = sweep.ledger, sweep.executor
     sweep.engine.restore(tuple(sweep.state.history))
     host, pid, n_workers = socket.gethostname(), os.getpid(), executor.n_workers
-    ledger.append(Launched, host, pid, n_workers, executor.threads, sweep.plan.precision)
+    file_limits = limits_of(sweep.plan.budget)
+    ledger.append(Launched, host, pid, n_workers, executor.threads, sweep.plan.precision, file_limits)
     crash_point("launch-recorded")
     sweep.tracking.start_sweep(ledger.created, sweep.state)
     crash_point("sweep-tracked")

@@ -169,12 +169,22 @@ class BudgetUse:
         """Name each limit with what is used of it, such as `12 of 40 trials, 3.5 of 30 minutes`."""
         parts = []
         if self.limits.trials is not None:
-            parts.append(f"{self.n_trials} of {self.limits.trials} trials")
+            parts.append(f"{self.n_trials} of {limit_in_words(self.limits.trials, 'trials')}")
         if self.limits.minutes is not None:
-            parts.append(f"{self.minutes:.1f} of {self.limits.minutes:g} minutes")
+            parts.append(f"{self.minutes:.1f} of {limit_in_words(self.limits.minutes, 'minutes')}")
         if self.limits.patches is not None:
-            parts.append(f"{self.n_patches:,} of {self.limits.patches:,} patches")
+            parts.append(f"{self.n_patches:,} of {limit_in_words(self.limits.patches, 'patches')}")
         return ", ".join(parts)
+
+
+def limit_in_words(limit: float, name: str) -> str:
+    """A limit with its noun.
+
+    >>> limit_in_words(1, "trials"), limit_in_words(2_500_000, "patches")
+    ('1 trial', '2,500,000 patches')
+    """
+    noun = {"trials": "trial", "minutes": "minute", "patches": "patch"}[name] if limit == 1 else name
+    return f"{limit:,.10g} {noun}"
 
 
 def limits_of(budget: BudgetSettings) -> BudgetLimits:
@@ -190,6 +200,18 @@ def budget_in_force(state: SweepState, file_budget: BudgetSettings) -> BudgetSet
     if changed is None or changed.file_limits != limits_of(file_budget):
         return file_budget
     return BudgetSettings(**asdict(changed.limits))
+
+
+def budget_by_ledger(state: SweepState, first_budget: BudgetSettings) -> BudgetSettings:
+    """The budget that holds, for who has not the experiment as it was launched last.
+
+    Args:
+        state: of the sweep.
+        first_budget: of the experiment with which the sweep was created, which is what holds where
+            a ledger of version 0.1 does not say more.
+    """
+    limits = state.launches[-1].file_limits if state.launches else None
+    return budget_in_force(state, first_budget if limits is None else BudgetSettings(**asdict(limits)))
 
 
 def _trials_done(state: SweepState) -> float:

@@ -15,7 +15,7 @@ from search.ledger.lock import LOCK_NAME, look_at_lock
 from search.ledger.ranking import Direction
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
-from search.sweep.plan import BudgetUse, budget_in_force
+from search.sweep.plan import BudgetUse, budget_by_ledger
 
 SweepCondition = Literal["running", "completed", "interrupted", "failed", "killed", "not begun", "damaged"]
 """`killed`: the last launch did not end in order, and nobody is on the sweep."""
@@ -147,7 +147,7 @@ def trials_with_workers(state: SweepState) -> tuple[TrialRecord, ...]:
 def _overview(name: str, state: SweepState, experiment: Experiment, holder: str | None, now_ms: int) -> SweepOverview:
     is_running = holder is not None
     objective, at_ms = experiment.objective, now_ms if is_running else state.last_ms
-    use = BudgetUse.of(budget_in_force(state, experiment.budget), state, at_ms)
+    use = BudgetUse.of(budget_by_ledger(state, experiment.budget), state, at_ms)
     elapsed_s = state.elapsed_s(at_ms)
     condition: SweepCondition = "running" if is_running else (state.closed.status if state.closed else "killed")
     return SweepOverview(

@@ -121,7 +121,7 @@ class KeepingProgress:
     lines: list[str] = field(default_factory=list)
 
     @contextmanager
-    def preparing(self) -> Iterator[Any]:
+    def working(self, label: str, unit: str = "images") -> Iterator[Any]:
         yield lambda _done, _total: None
 
     def show(self, view: Any) -> None:

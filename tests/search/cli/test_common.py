@@ -53,6 +53,25 @@ def test_columns_that_a_narrow_terminal_has_no_room_for_are_left_out_in_order(pr
     assert "d" * 10 in printed.getvalue()
 
 
+LONG_PATHS = [(f"scans of the spring/box {n}/anna-{n}.png", "none of the known writers", "3") for n in range(2)]
+
+
+def test_a_long_path_is_shortened_at_its_left_and_keeps_one_row(printed: io.StringIO) -> None:
+    common.output.width = 60
+    common.print_table(("image", "writer", "lines"), LONG_PATHS, n_text_columns=2, path_column=0)
+    lines = printed.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    rows = [line.split()[0] for line in lines if "none of the known" in line]
+    assert [row[0] for row in rows] == ["…", "…"]
+    assert all(f"box {n}/anna-{n}.png" in printed.getvalue() for n in range(2))
+
+
+def test_a_file_gets_long_paths_whole(printed: io.StringIO) -> None:
+    common.output.width, common.output._force_terminal = 60, False
+    common.print_table(("image", "writer", "lines"), LONG_PATHS, n_text_columns=2, path_column=0)
+    assert all(path in printed.getvalue() for path, _, _ in LONG_PATHS)
+
+
 def test_a_console_of_rich_would_have_obeyed() -> None:
     file = io.StringIO()
     Console(file=file, force_terminal=True, width=80).print("[bold]anna[/]")

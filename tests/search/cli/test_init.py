@@ -101,5 +101,6 @@ def test_the_shell_completes_sweeps_and_experiments(tmp_path: Path) -> None:
         (tmp_path / "mlruns" / "sweeps" / name / "ledger.jsonl").touch()
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "mine.yaml").touch()
-    assert _completed("whosehand promote s", tmp_path) == ["second"]
+    for command in ("promote", "status", "show", "stop", "budget", "enqueue", "compare", "ui"):
+        assert _completed(f"whosehand {command} s", tmp_path) == ["second"]
     assert _completed("whosehand sweep experiments/m", tmp_path) == ["experiments/mine.yaml"]

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from search.engines.base import Proposal, Start
+from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
-from search.ledger.events import BudgetChanged, StopRequested
+from search.ledger.events import BudgetChanged, Launched, StopRequested
 from search.ledger.ledger import LEDGER_NAME, read_ledger
+from search.ledger.state import SweepState
 from search.ledger.trial import EpochReport, PruningDecision, TrialState
 from search.objectives.cheap import CheapSettings
 from search.sweep.control import (
@@ -22,6 +24,9 @@ from search.sweep.control import (
     new_command,
     send_command,
 )
+from search.sweep.plan import budget_by_ledger
+from search.sweep.status import look_at_sweep
+from tests.chaos.experiments import write_cheap
 from tests.search.cheap_sweep import CheapSweep, ScriptedEngine
 
 
@@ -125,16 +130,33 @@ class TestBudget:
         assert said(sweep, "budget: 4 trials from now on")
         sweep.progress.lines.clear()
         assert sweep.launch(ScriptedEngine()).n_by_state == {TrialState.COMPLETED: 4}
-        assert said(sweep, "budget: 4 trials, as set by `whosehand budget`; the file's (2 trials)")
+        assert said(sweep, "budget: 4 trials, as set by `whosehand budget`; the experiment's (2 trials)")
         sweep.budget = BudgetSettings(trials=5)
         sweep.progress.lines.clear()
         assert sweep.launch(ScriptedEngine()).n_by_state == {TrialState.COMPLETED: 5}
-        assert said(sweep, "budget: 5 trials; the file was changed")
+        assert said(sweep, "budget: 5 trials, as the experiment says now; before: 4 trials.")
         sweep.budget = BudgetSettings(trials=2)  # changed once more, back to what it was at first
         sweep.launch(ScriptedEngine())
         changed = read_ledger(sweep.folder).budget_changed
         assert isinstance(changed, BudgetChanged)
         assert asdict(changed.limits) == {"trials": 2, "minutes": None, "patches": None}
+
+    def test_without_a_command_the_last_launch_says_which_budget_holds(self, sweep: CheapSweep) -> None:
+        experiment = Experiment.load(write_cheap(sweep.folder.parent, "cheap", {"budget": {"trials": 3}}))
+        sweep.config = experiment.snapshot()
+        sweep.budget = BudgetSettings(trials=1)  # as by `--set budget.trials=1`
+        sweep.launch()
+        assert look_at_sweep(sweep.folder, 0).budget == "1 of 1 trial"
+        assert not said(sweep, "budget:")
+        sweep.budget = BudgetSettings(trials=2)
+        sweep.launch()
+        assert look_at_sweep(sweep.folder, 0).budget == "2 of 2 trials"
+        assert said(sweep, "budget: 2 trials, as the experiment says now; before: 1 trial.")
+
+    def test_launches_of_version_0_1_have_no_budget_so_that_the_first_experiment_counts(self) -> None:
+        old = Launched(1, "host", 1, 1, 1, "float32")
+        first = BudgetSettings(trials=7)
+        assert budget_by_ledger(SweepState(launches=[old]), first) == first
 
     def test_limits_are_raised_added_and_taken_away(self, sweep: CheapSweep) -> None:
         changes = (budget(trials="+2"), budget(minutes="+30"), budget(trials="none", patches="100000"))

@@ -1,7 +1,7 @@
 from search.ledger.events import EpochReported, SegmentEnded, TrialProposed
 from search.ledger.state import TrialRecord
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
-from search.sweep.progress import WINDOW, EngineShare
+from search.sweep.engine_share import WINDOW, EngineShare
 
 
 def trial(number: int, ask_s: float, trial_s: float = 10.0, state: TrialState = TrialState.COMPLETED) -> TrialRecord:

@@ -15,7 +15,8 @@ from search.experiment.settings import BudgetSettings
 from search.ledger.ledger import read_ledger
 from search.objectives.cheap import CheapSettings
 from search.sweep.loop import run_sweep
-from search.sweep.progress import PlainProgress, make_progress
+from search.sweep.plain_lines import PlainProgress
+from search.sweep.progress import make_progress
 from tests.search.cheap_sweep import CheapSweep, ScriptedEngine
 
 
@@ -71,7 +72,7 @@ def test_a_file_gets_a_line_at_least_every_so_often_while_nothing_happens(sweep:
     sweep.budget = BudgetSettings(trials=1)
     console = Console(file=io.StringIO(), width=200)
     progress = PlainProgress(console, longest_silence_s=0.4)
-    with progress.preparing() as advance:
+    with progress.working("preparing the corpus") as advance:
         advance(3, 10)
         time.sleep(0.6)
     with sweep.open() as ledger:
@@ -79,7 +80,7 @@ def test_a_file_gets_a_line_at_least_every_so_often_while_nothing_happens(sweep:
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "preparing the corpus: 3 of 10 images" in text
-    assert len(re.findall(r"running: trials 0 \([0-2]/3\)  \|  1 of 1 trials", text)) >= 4
+    assert len(re.findall(r"running: trials 0 \([0-2]/3\)  \|  1 of 1 trial", text)) >= 4
 
 
 def ask_slowly(number: int) -> Proposal:
