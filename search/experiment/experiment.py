@@ -13,14 +13,13 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
 from core.errors import ConfigError, SpaceError
 from core.mistakes import WrongKeysError, explain
-from core.networks.hyperparameters import Hyperparameters, possible_inputs
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.space import Value
-from core.space.search_space import list_values
 from core.splits.settings import SplitSettings
 from search.experiment.engine_settings import EngineChoice, OptunaSettings
 from search.experiment.file import read_experiment_file
 from search.experiment.own_code import Function, FunctionPath, OwnCode
+from search.experiment.possible_values import impossible_networks, impossible_patches, impossible_subsets
 from search.experiment.settings import (
     TRAIN_PATCH_CNN,
     BudgetSettings,
@@ -147,22 +146,17 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _patches_can_be_cut(self) -> Self:
-        size_px, height_px = self.patches.size_px, self.ink.height_px
-        if self.corpus is not None and size_px > height_px:
-            rule = f"must be at most ink.height_px, the height of the lines ({height_px} px), but got {size_px}"
-            raise WrongKeysError({("patches", "size_px"): rule})
-        if self.corpus is None or self.model is not None or self.objective.run != TRAIN_PATCH_CNN:
+    def _is_possible(self) -> Self:
+        if self.corpus is None:
             return self
-        space = self.space.search_space()
-        inputs = list_values(space["input_px"]) if "input_px" in space.names else [Hyperparameters().input_px]
-        possible = possible_inputs(size_px)
-        if not set(inputs) & set(possible):
-            rule = (
-                f"must be one of {', '.join(map(str, possible))}, which are whole parts of patches of {size_px} px, "
-                f"but every trial would have {' or '.join(map(str, inputs))}"
-            )
-            raise WrongKeysError({("space", "fixed", "input_px"): rule})
+        mistakes = {
+            **impossible_patches(self.ink, self.patches),
+            **impossible_subsets(self.corpus, self.writers, self.split),
+        }
+        if not mistakes and self.model is None and self.objective.run == TRAIN_PATCH_CNN:
+            mistakes |= impossible_networks(self.patches, self.space.search_space(), self.space.fixed)
+        if mistakes:
+            raise WrongKeysError(mistakes)
         return self
 
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:

@@ -158,8 +158,10 @@ def examine(
         with shown.working("asking about test images") as advance:
             tested = _ask_once(candidate, candidate.version, model, candidate.test_images, test_set, advance)
         crash_point("candidate-asked")
-        with shown.working("asking about unknown writers") as advance:
-            unknown = _ask_about_unknown_writers(candidate, model, advance)
+        unknown: tuple[Prediction, ...] = ()
+        if candidate.unknown_images:
+            with shown.working("asking about unknown writers") as advance:
+                unknown = _ask_about_unknown_writers(candidate, model, advance)
     if not tested.images:
         return Examined(smoke, tested, None)
     return Examined(smoke, tested, score_product(tested, candidate.manifest.unit, candidate.record, unknown))

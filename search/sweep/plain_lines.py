@@ -59,8 +59,8 @@ class PlainProgress:
 
     def show(self, view: SweepView) -> None:
         """Keep where the sweep stands, for when nothing else is printed."""
-        running = ", ".join(f"{trial.number} ({epochs_in_words(trial)})" for trial in view.running)
-        self._now = f"running: trials {running or 'none'}  |  {view.budget}  left {clock(view.remaining_s)}"
+        running = ", ".join(f"trial {trial.number} ({epochs_in_words(trial)})" for trial in view.running)
+        self._now = f"running: {running or 'no trial yet'}  |  {view.budget}  left {clock(view.remaining_s)}"
 
     def epoch_ended(self, view: SweepView, trial: TrialRecord) -> None:
         """Print a trial's latest epoch."""

@@ -27,7 +27,7 @@ from mlflow.entities import Experiment, Metric, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from core.errors import TrackingError
-from search.ledger.ranking import Direction
+from search.ledger.ranking import Direction, score_name
 from search.ledger.trial import FileReference
 from search.tracking.store import TrackingStore, all_pages, tracking_errors
 
@@ -273,6 +273,32 @@ def _active(experiment: Experiment | None, name: str) -> str:
             "MLFLOW_TRACKING_URI), or give the experiment file another `name`."
         )
     return str(experiment.experiment_id)
+
+
+_OURS = "A sweep of whosehand"
+
+
+def describe_experiment(client: MlflowClient, experiment_id: str, note: str) -> None:
+    """Say at the head of an experiment's page what it is, unless somebody wrote there."""
+    there = client.get_experiment(experiment_id).tags.get("mlflow.note.content", "")
+    if there != note and (not there or _OURS in there):
+        client.set_experiment_tag(experiment_id, "mlflow.note.content", note)
+
+
+def sweep_note(facts: SearchFacts, description: str) -> str:
+    """What an experiment's page in MLflow says at its head, as Markdown.
+
+    Args:
+        facts: of the search.
+        description: the experiment file's own.
+    """
+    goal = "lower" if facts.direction == "minimize" else "higher"
+    about = f"{description.strip()}\n\n" if description.strip() else ""
+    return (
+        f"{about}{_OURS}: a run for each trial, searched for `{score_name(facts.metric)}` ({goal} is "
+        "better). The run that is named like the sweep holds its leaderboard and report; refits and finalists stand "
+        "beside their trial."
+    )
 
 
 VIEW_KEY = "trials"

@@ -170,6 +170,10 @@ class SweepPage:
         self._view = ""
         self._is_old = False
 
+    def begin(self, trials: Mapping[int, TrialRecord]) -> None:
+        """Make the view of the trials that `whosehand ui` opens, before the first one has ended."""
+        self._update_view(tuple(trials.values()))
+
     def add(self, event: SegmentEnded, trial: TrialRecord, trials: Mapping[int, TrialRecord]) -> None:
         """Add a point to the curve of the best value so far; `refresh` shows the trial on the page.
 

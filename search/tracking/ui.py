@@ -38,14 +38,6 @@ class RunningUi:
     server: "subprocess.Popen[bytes]"
     log: IO[bytes]
 
-    def page_of(self, store: TrackingStore, experiment: str) -> str:
-        """Where a browser sees an experiment's trials, the best first; the overview if there is no
-        such experiment.
-        """
-        with tracking_errors(f"look up experiment {experiment!r}", store):
-            found = store.client().get_experiment_by_name(experiment)
-        return self.url if found is None else view_address(self.url, found.experiment_id)
-
     def wait(self) -> int:
         """Wait until the server ends by itself, and return its exit code."""
         return self.server.wait()
@@ -61,6 +53,24 @@ class RunningUi:
             os.killpg(self.server.pid, signal.SIGKILL)
             self.server.wait()
         self.log.close()
+
+
+def page_of(store: TrackingStore, experiment: str, url: str) -> str:
+    """Where a browser sees an experiment's trials, the best first, their columns chosen.
+
+    Args:
+        store: that has the experiment.
+        experiment: its name.
+        url: of the pages.
+
+    Raises:
+        TrackingError: if there is no such experiment.
+    """
+    with tracking_errors(f"look up experiment {experiment!r}", store):
+        found = store.client().get_experiment_by_name(experiment)
+    if found is None:
+        raise TrackingError(f"Nothing is recorded of a sweep {experiment!r} in {store.shown_uri}.")
+    return view_address(url, found.experiment_id)
 
 
 def start_ui(

@@ -206,6 +206,26 @@ BAD: dict[str, tuple[str, str]] = {
         SMALL + "patches: {size_px: 64}\n",
         "space.fixed.input_px: must be one of 64, 32, 21, .* but every trial would have 56 or 113",
     ),
+    "blocks that pool every input away": (
+        SMALL + "space: {fixed: {input_px: 56, n_blocks: 6, stem_stride: 2}}\n",
+        "line 4: space.fixed.n_blocks: is too many at every point of the space. .*; take 4 blocks, a larger input",
+    ),
+    "more writers than are generated": (
+        SMALL + "writers: {top_writers: {n: 500}}\n",
+        "line 4: writers.top_writers.n: must be at most corpus.n_writers \\(\\d+\\), but got 500",
+    ),
+    "more pages than are generated": (
+        SMALL + "writers: {min_pages: 9}\n",
+        "line 4: writers.min_pages: must be at most corpus.n_pages \\(\\d+\\), but got 9",
+    ),
+    "too few pages for all subsets": (
+        SMALL.replace("hands", "hands, n_pages: 2"),
+        "corpus.n_pages: must be 3 or more to have pages for training, validation and test, but got 2",
+    ),
+    "more folds than pages": (
+        SMALL + "split: {folds: {n: 5}}\n",
+        "corpus.n_pages: must be 6 or more to have pages for training, validation and test, but got 4",
+    ),
     "unknown key": (SMALL + "patches: {fractoin: 1}\n", "line 4: patches.fractoin: .*did you mean fraction\\?"),
     "key of another group": (SMALL + "fraction: 0.2\n", "line 4: fraction: .*did you mean patches.fraction\\?"),
     "key of another layout": (

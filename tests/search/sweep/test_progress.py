@@ -79,8 +79,8 @@ def test_a_file_gets_a_line_at_least_every_so_often_while_nothing_happens(sweep:
         run_sweep(ledger, sweep.plan(), ScriptedEngine(), LocalExecutor(1, 1), progress=progress)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    assert "preparing the corpus: 3 of 10 images" in text
-    assert len(re.findall(r"running: trials 0 \([0-2]/3\)  \|  1 of 1 trial", text)) >= 4
+    assert re.search(r"preparing the corpus: 3 of 10 images  left 0:0\d", text)
+    assert len(re.findall(r"running: trial 0 \([0-2]/3\)  \|  1 of 1 trial", text)) >= 4
 
 
 def ask_slowly(number: int) -> Proposal:

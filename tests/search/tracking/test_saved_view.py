@@ -1,6 +1,6 @@
 import json
 
-from search.tracking.runs import saved_view, view_address
+from search.tracking.runs import SearchFacts, saved_view, sweep_note, view_address
 
 
 def test_a_view_shows_the_trials_alone_with_the_best_first() -> None:
@@ -19,3 +19,9 @@ def test_the_address_names_view_and_experiment() -> None:
     assert address == (
         "http://localhost:5000/#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=trials"
     )
+
+
+def test_an_experiments_note_says_what_it_is() -> None:
+    note = sweep_note(SearchFacts("val/image_logloss", "minimize", 1), "Two schools of clerks.")
+    assert note.startswith("Two schools of clerks.\n\nA sweep of whosehand: a run for each trial")
+    assert "`image_logloss` (lower is better)" in note

@@ -7,7 +7,7 @@ import requests
 
 from core.errors import TrackingError
 from search.tracking.store import TrackingStore
-from search.tracking.ui import start_ui
+from search.tracking.ui import page_of, start_ui
 
 
 @pytest.mark.slow
@@ -19,8 +19,9 @@ def test_the_pages_show_the_store_with_few_processes_and_leave_none_behind(store
             f"{running.url}/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": "toy"}, timeout=30
         )
         assert found.json()["experiment"]["experiment_id"] == experiment_id
-        assert f"/#/experiments/{experiment_id}/runs" in running.page_of(store, "toy")
-        assert running.page_of(store, "another") == running.url
+        assert page_of(store, "toy", running.url).startswith(f"{running.url}/#/experiments/{experiment_id}/runs")
+        with pytest.raises(TrackingError, match="Nothing is recorded of a sweep 'another'"):
+            page_of(store, "another", running.url)
         group = _processes_of_group(running.server.pid)
         assert len(group) <= 3
     finally:
