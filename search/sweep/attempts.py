@@ -131,6 +131,7 @@ class RunningSweep:
             now_ms=now_ms,
             is_stopping=self.is_stopping,
             engine_share=EngineShare.of(state.trials),
+            fixed=self.plan.fixed,
         )
 
 

@@ -241,6 +241,7 @@ def sweep_plan(experiment: Experiment, task: PatchTask | OwnTask, epochs: int, b
         complete=experiment.complete,
         max_attempts=experiment.executor.max_attempts,
         min_free_bytes=int(experiment.executor.min_free_mb * 1e6),
+        fixed=frozenset(experiment.space.fixed),
     )
 
 

@@ -21,7 +21,6 @@ from search.sweep.sweep_view import (
     epochs_in_words,
     latest_in_words,
     outcome_in_words,
-    searched_in_words,
     speed_in_words,
     value_in_words,
 )
@@ -62,8 +61,9 @@ class LiveProgress:
         """Print how the trial ended above the table, where it stays."""
         mark = "*" if view.best is not None and view.best.number == trial.number else " "
         trained = f"{epochs_in_words(trial)}  {clock(trial.duration_s)}"
-        line = f"{mark}trial {trial.number:>3} {outcome_in_words(trial)}  {trained}  {searched_in_words(trial)}"
-        self._live.console.print(_one_line(line), highlight=False, soft_wrap=False)
+        line = f"{mark}trial {trial.number:>3} {outcome_in_words(trial)}  {trained}  {view.searched(trial)}"
+        # Not by the text's own `no_wrap`, which a console forgets when it joins what it prints.
+        self._live.console.print(escape(line), highlight=False, soft_wrap=False, no_wrap=True, overflow="ellipsis")
 
     def say(self, text: str) -> None:
         """Print a message above the table."""
@@ -99,7 +99,7 @@ def render(view: SweepView) -> RenderableType:
     counts = "  ".join(f"{state.value} {view.counts[state]}" for state in shown if view.counts.get(state))
     lines = [f"{counts or 'no trial has ended yet'}  |  {view.budget}"]
     if view.best is not None:
-        lines.insert(0, f"best {value_in_words(view.best)} (trial {view.best.number})  {searched_in_words(view.best)}")
+        lines.insert(0, f"best {value_in_words(view.best)} (trial {view.best.number})  {view.searched(view.best)}")
     if view.engine_share is not None and view.engine_share.is_large:
         lines += str(view.engine_share).split(": ")
     left = f", about {clock(view.remaining_s)} left; Ctrl-C stops safely" if view.running else ""

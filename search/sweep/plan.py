@@ -40,6 +40,7 @@ class SweepPlan:
         max_failures_in_a_row: failed trials of one kind, one after the other, that end a launch.
         resume_hint: told to a user whose sweep stopped before its end.
         title: what it is called in messages, `Sweep` or `Refit`.
+        fixed: names of hyperparameters that all trials have alike; not shown.
     """
 
     objective: str
@@ -56,6 +57,7 @@ class SweepPlan:
     min_free_bytes: int = 0
     resume_hint: str = "The same command goes on from here."
     title: str = "Sweep"
+    fixed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

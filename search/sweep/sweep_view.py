@@ -29,6 +29,7 @@ class SweepView:
         now_ms: Unix time.
         is_stopping: whether the user asked to stop.
         engine_share: what asking the engine costs; `None` while too few trials have trained.
+        fixed: names of hyperparameters that all trials have alike.
     """
 
     name: str
@@ -42,6 +43,12 @@ class SweepView:
     now_ms: int
     is_stopping: bool
     engine_share: EngineShare | None = None
+    fixed: frozenset[str] = frozenset()
+
+    def searched(self, trial: TrialRecord) -> str:
+        """The searched hyperparameters of a trial, as many as a line holds."""
+        point = trial.proposed.point or trial.hyperparameters
+        return short_point({name: value for name, value in point.items() if name not in self.fixed})
 
 
 def epochs_in_words(trial: TrialRecord) -> str:
@@ -66,11 +73,6 @@ def clock(duration_s: float | None) -> str:
     minutes, seconds = divmod(round(duration_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def searched_in_words(trial: TrialRecord) -> str:
-    """The searched hyperparameters, as many as a line holds."""
-    return short_point(trial.proposed.point or trial.hyperparameters)
 
 
 def outcome_in_words(trial: TrialRecord) -> str:

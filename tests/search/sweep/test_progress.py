@@ -57,11 +57,14 @@ def test_a_terminal_gets_a_table_with_the_best_trial_and_the_counts(sweep: Cheap
     assert "3 of 3 trials" in text
 
 
-@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("width", [40, 80, 160])
 def test_finished_trials_stay_above_the_table_and_no_line_is_broken(sweep: CheapSweep, width: int) -> None:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", run(sweep, console)).replace("\r", "\n")
     lines = text.splitlines()
+    assert not [line for line in lines if line.startswith("x=")], (
+        "nothing of a trial's line stands on a line of its own"
+    )
     for number in range(3):
         assert sum(line.lstrip("* ").startswith(f"trial   {number} completed") for line in lines) == 1
     assert max(map(len, lines)) <= width
