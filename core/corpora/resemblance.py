@@ -52,6 +52,9 @@ _NAMES = (
     ("firemaker", "Firemaker", re.compile(r"\d{1,3}-.+|\d{5,}-.+")),
     ("cerug", "CERUG", re.compile(r"[A-Za-z]+\d+_.+")),
 )
+_VAGUE = ("firemaker", "cerug")
+"""Whose names are also given to one's own scans: a folder for each of several writers says more."""
+_FOLDERS_OF_PAGES = re.compile(r"p\d")  # Firemaker's: one for each page
 
 
 def layout_error(layout: str, root: Path, looked_for: str) -> CorpusError:
@@ -112,12 +115,15 @@ def resembling_layout(root: Path) -> Resemblance | None:
             return by_structure
     files = _files(root)
     images = [file for file in files if _is_image(file)]
+    by_folders = _by_folders(root, images)
     for layout, title, pattern in _NAMES:
+        if layout in _VAGUE and by_folders and not _are_folders_of_pages(root, images):
+            continue
         n_fitting = sum(pattern.fullmatch(image.stem) is not None for image in images)
         if n_fitting > _SHARE * len(images):
             return Resemblance(layout, title, root)
     tables = [table for file in files if file.suffix.lower() == ".csv" and (table := _manifest(file))]
-    return tables[0] if tables else _by_folders(root, images)
+    return tables[0] if tables else by_folders
 
 
 def _by_structure(place: Path) -> Resemblance | None:
@@ -136,6 +142,10 @@ def _by_folders(root: Path, images: Sequence[Path]) -> Resemblance | None:
     if len(writers) < 2 or n_loose > len(images) * _SHARE:
         return None
     return Resemblance("folder", "one folder a writer", root)
+
+
+def _are_folders_of_pages(root: Path, images: Sequence[Path]) -> bool:
+    return all(_FOLDERS_OF_PAGES.fullmatch(image.parent.name) for image in images if image.parent != root)
 
 
 def _manifest(file: Path) -> Resemblance | None:

@@ -141,3 +141,14 @@ def test_fewer_than_half_of_the_names_do_not_make_a_layout(tmp_path: Path) -> No
     index("icdar2013", make_tree(tmp_path, names))
     with pytest.raises(CorpusError, match="wants images that are named like 001_1"):
         index("icdar2013", make_tree(tmp_path, [*names, "z.tif"]))
+
+
+def test_a_folder_for_each_writer_says_more_than_numbered_scans_in_it(tmp_path: Path) -> None:
+    for writer in ("anna", "bert"):
+        for number in range(3):
+            image = tmp_path / writer / f"{number}-letter.png"
+            image.parent.mkdir(exist_ok=True)
+            image.touch()
+    found = resembling_layout(tmp_path)
+    assert found is not None
+    assert found.layout == "folder"
