@@ -59,7 +59,7 @@ from search.experiment.settings import TrackingSettings as Tracking  # noqa: E40
 from search.experiment.space_settings import SpaceSettings as Space  # noqa: E402
 from search.experiment.workspace import whosehand_version  # noqa: E402
 from whosehand import corpora, engines  # noqa: E402
-from whosehand.actions import compare, list_sweeps, open_sweep, promote, sweep  # noqa: E402
+from whosehand.actions import compare, keys, list_sweeps, open_sweep, promote, propose, sweep  # noqa: E402
 from whosehand.models import Identifier, champion  # noqa: E402
 from whosehand.sweeps import Sweep, Trial  # noqa: E402
 
@@ -92,8 +92,10 @@ __all__ = [
     "compare",
     "corpora",
     "engines",
+    "keys",
     "list_sweeps",
     "open_sweep",
     "promote",
+    "propose",
     "sweep",
 ]

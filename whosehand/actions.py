@@ -16,7 +16,9 @@ from whosehand.sweeps import Sweep
 if TYPE_CHECKING:
     from search.comparison.several_sweeps import Comparison
     from search.comparison.sweep_report import SweepReport
+    from search.experiment.keys import ConfigKey, HyperparameterKey
     from search.promotion.promote import Promotion
+    from search.sweep.proposal import Proposal
 
 Project = str | Path | None
 
@@ -148,6 +150,39 @@ def promote(
         return promote_sweep(
             handle.name, Workspace(handle.project), PromotionChoice(trial, model, epochs, accept), view, advance
         )
+
+
+def propose(folder: str | Path, *, name: str | None = None, measures_speed: bool = True) -> "Proposal":
+    """An experiment for the scans in a folder, as `whosehand init` writes it.
+
+    Args:
+        folder: with the scans, or a table of them.
+        name: of the experiment; made of the folder's if not given.
+        measures_speed: whether to train for some seconds, for the budget.
+
+    Returns:
+        What was found, and `.experiment`, which `sweep` takes.
+
+    Raises:
+        CorpusError: if no layout is recognised, or there are too few writers or pages.
+    """
+    from search.sweep.proposal import propose_experiment
+
+    return propose_experiment(Path(folder), name, measures_speed=measures_speed)
+
+
+def keys(start: str = "") -> "tuple[ConfigKey | HyperparameterKey, ...]":
+    """The keys of an experiment and the hyperparameters it may search, explained.
+
+    Args:
+        start: only those that begin so.
+
+    >>> [key.name for key in keys("learning")]
+    ['learning_rate']
+    """
+    from search.experiment.keys import config_keys, hyperparameter_keys
+
+    return tuple(key for key in (*config_keys(), *hyperparameter_keys()) if key.name.startswith(start))
 
 
 def _workspace(project: Project) -> Workspace:

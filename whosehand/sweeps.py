@@ -150,6 +150,24 @@ class Sweep:
         ]
         return pd.DataFrame(rows, columns=None if rows else ["number", "state", "value", "seconds", "epochs"])
 
+    def leaderboard(self, sort: str | None = None, top: int | None = None) -> "pd.DataFrame":
+        """A row a trial, the best first: scores with the ends of their intervals, what varies,
+        costs.
+
+        Args:
+            sort: name of a score (the best first) or of another column (the smallest first); the
+                objective if not given.
+            top: so many trials at the most.
+
+        Raises:
+            ComparisonError: if there is no such column.
+        """
+        import pandas as pd
+
+        from search.comparison.leaderboard import leaderboard_json, read_leaderboard
+
+        return pd.DataFrame(leaderboard_json(read_leaderboard(self.known(), sort, top))["trials"])
+
     def optuna_study(self) -> "optuna.Study":
         """The sweep as an Optuna study in memory, whichever engine searched: for
         `optuna.visualization`.
@@ -253,6 +271,7 @@ class Trial:
         reason: why it failed or ended early; empty otherwise.
         note: the user's; empty if there is none.
         tags: the user's.
+        files: what it left, by name: scores, tables, pictures.
         sweep: that it belongs to.
     """
 
@@ -268,6 +287,7 @@ class Trial:
     reason: str
     note: str = field(repr=False)
     tags: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, Path] = field(repr=False)
     sweep: Sweep = field(repr=False)
 
     @property
@@ -363,6 +383,7 @@ def _trial_of(sweep: Sweep, record: "TrialRecord") -> Trial:
         reason="" if result is None else result.reason,
         note=record.note or "",
         tags=record.tags,
+        files={} if result is None else {name: file.path for name, file in result.artifacts.items()},
         sweep=sweep,
     )
 

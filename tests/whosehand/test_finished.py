@@ -45,6 +45,18 @@ def test_the_table_has_a_row_a_trial_and_every_hyperparameter(sweep: wh.Sweep) -
     assert table["value"].min() == sweep.best_value
 
 
+def test_the_leaderboard_is_sorted_and_cut_as_on_the_command_line(sweep: wh.Sweep) -> None:
+    table = sweep.leaderboard(sort="trial", top=2)
+    assert list(table["trial"]) == [0, 1]
+    assert sweep.leaderboard()["image_logloss"].iloc[0] == pytest.approx(sweep.best_value, abs=1e-3)
+    assert {"low", "high", "dropout", "learning_rate", "time_s"} <= set(table.columns)
+
+
+def test_a_trials_files_are_there(sweep: wh.Sweep) -> None:
+    assert {"scores.json", "confusion.png"} <= sweep.best_trial.files.keys()
+    assert all(path.exists() for path in sweep.best_trial.files.values())
+
+
 def test_optuna_draws_the_sweep(sweep: wh.Sweep) -> None:
     study = sweep.optuna_study()
     assert study.best_trial.number == sweep.best_trial.number
