@@ -182,7 +182,8 @@ def keys(start: str = "") -> "tuple[ConfigKey | HyperparameterKey, ...]":
     """
     from search.experiment.keys import config_keys, hyperparameter_keys
 
-    return tuple(key for key in (*config_keys(), *hyperparameter_keys()) if key.name.startswith(start))
+    every: list[ConfigKey | HyperparameterKey] = [*config_keys(), *hyperparameter_keys()]
+    return tuple(key for key in every if key.name.startswith(start))
 
 
 def _workspace(project: Project) -> Workspace:

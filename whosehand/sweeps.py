@@ -164,9 +164,9 @@ class Sweep:
         """
         import pandas as pd
 
-        from search.comparison.leaderboard import leaderboard_json, read_leaderboard
+        from search.comparison.leaderboard import leaderboard_records, read_leaderboard
 
-        return pd.DataFrame(leaderboard_json(read_leaderboard(self.known(), sort, top))["trials"])
+        return pd.DataFrame(leaderboard_records(read_leaderboard(self.known(), sort, top)))
 
     def optuna_study(self) -> "optuna.Study":
         """The sweep as an Optuna study in memory, whichever engine searched: for

@@ -146,8 +146,13 @@ def leaderboard_json(board: Leaderboard) -> dict[str, object]:
         "objective": board.objective,
         "direction": board.direction,
         "hyperparameters": list(board.hyperparameters),
-        "trials": [_record(board, row) for row in board.rows],
+        "trials": leaderboard_records(board),
     }
+
+
+def leaderboard_records(board: Leaderboard) -> list[dict[str, Value | None]]:
+    """Every trial as named plain values."""
+    return [_record(board, row) for row in board.rows]
 
 
 def _record(board: Leaderboard, row: TrialRow) -> dict[str, Value | None]:

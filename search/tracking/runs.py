@@ -133,6 +133,18 @@ class TrackedRuns:
             },
         )
 
+    def describe_experiment(self, facts: SearchFacts, description: str) -> None:
+        """Say at the head of the experiment's page what it is, unless somebody wrote there.
+
+        Args:
+            facts: of the search.
+            description: the experiment file's own.
+        """
+        note = sweep_note(facts, description)
+        there = self.client.get_experiment(self.experiment_id).tags.get("mlflow.note.content", "")
+        if there != note and (not there or _OURS in there):
+            self.client.set_experiment_tag(self.experiment_id, "mlflow.note.content", note)
+
     def look_into(self, run_ids: Iterable[str]) -> None:
         """Have `without_known` look at what these runs hold; runs that are made later hold nothing
         unknown.
@@ -276,13 +288,6 @@ def _active(experiment: Experiment | None, name: str) -> str:
 
 
 _OURS = "A sweep of whosehand"
-
-
-def describe_experiment(client: MlflowClient, experiment_id: str, note: str) -> None:
-    """Say at the head of an experiment's page what it is, unless somebody wrote there."""
-    there = client.get_experiment(experiment_id).tags.get("mlflow.note.content", "")
-    if there != note and (not there or _OURS in there):
-        client.set_experiment_tag(experiment_id, "mlflow.note.content", note)
 
 
 def sweep_note(facts: SearchFacts, description: str) -> str:

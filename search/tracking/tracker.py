@@ -21,16 +21,7 @@ from search.ledger.ranking import plain_scores, rank, score_name, trial_name
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
 from search.tracking.models import LoggedModels, ModelOwner, remove_model
-from search.tracking.runs import (
-    BesideTrial,
-    RunEnd,
-    SearchFacts,
-    TrackedDataset,
-    TrackedRuns,
-    describe_experiment,
-    metrics_at,
-    sweep_note,
-)
+from search.tracking.runs import BesideTrial, RunEnd, SearchFacts, TrackedDataset, TrackedRuns, metrics_at
 from search.tracking.store import TrackingStore, tracking_errors
 from search.tracking.sweep_page import NOTE_TAG, TRACEBACK_FILE, SweepPage, annotations, warning_note
 
@@ -321,8 +312,7 @@ class MlflowTracker:
         )
 
     def _describe_sweep(self, event: SweepCreated) -> None:
-        note = sweep_note(self._facts, str(event.config.get("description", "")))
-        describe_experiment(self._runs.client, self._runs.experiment_id, note)
+        self._runs.describe_experiment(self._facts, str(event.config.get("description", "")))
         self._runs.client.log_inputs(self.sweep_run_id, datasets=[data.as_input() for data in self._datasets])
         self._runs.client.log_dict(self.sweep_run_id, dict(event.config), "experiment.yaml")
         self._runs.log_files(self.sweep_run_id, self._sweep_files)
