@@ -5,9 +5,15 @@ line prints the message alone; anything that is not a `WhosehandError` is a defe
 its traceback.
 """
 
+from core.passwords import without_passwords
+
 
 class WhosehandError(Exception):
-    """Root of everything that whosehand raises on purpose."""
+    """Root of everything that whosehand raises on purpose; its message never shows a password."""
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return without_passwords(super().__str__())
 
 
 class CorpusError(WhosehandError):

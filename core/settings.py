@@ -22,8 +22,10 @@ class Settings(BaseModel):
     """
 
     # Built at their first use: one build of the whole experiment instead of one of each group
-    # besides.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    # besides. A traceback shows no input: it may hold a password.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, hide_input_in_errors=True
+    )
 
     def __init__(self, **values: Any) -> None:
         """Check and take the values.

@@ -203,7 +203,7 @@ class Sweep:
         run = find_run(store, self.name, known.created.sweep_id, trial)
         if run is None:
             what = "the sweep" if trial is None else f"trial {trial} of the sweep"
-            raise TrackingError(f"MLflow has no run of {what} {self.name!r} in {store.shown_uri} yet.")
+            raise TrackingError(f"MLflow has no run of {what} {self.name!r} in {store.uri} yet.")
         return str(run.info.run_id)
 
     def known(self) -> "KnownSweep":

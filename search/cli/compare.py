@@ -157,7 +157,7 @@ def _report_one(
         return
     output.print(f"wrote {path}")
     if is_tracked and record_report(sweep, path, store) is None:
-        print_note(f"{name} has no run in {store.shown_uri}, so the report is not recorded")
+        print_note(f"{name} has no run in {store.uri}, so the report is not recorded")
 
 
 def _print_report(report: "SweepReport", board: "Leaderboard") -> None:

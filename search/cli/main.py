@@ -6,13 +6,16 @@ Commands import what they work with when they are called: MLflow and its kin tak
 
 import os
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
 
 from core.crash_points import arm
 from core.errors import WhosehandError
+from core.passwords import without_passwords
 from search.cli import (
     annotate,
     budget,
@@ -85,6 +88,7 @@ def main() -> None:
     """Run the command line; an error of ours, or of a file or disk, is one clear message and exit
     code 1.
     """
+    sys.excepthook = _print_traceback
     try:
         arm_crash_points()
         app()
@@ -103,6 +107,11 @@ def main() -> None:
             raise
         print_error(f"{error.filename} must be there and usable, but: {error.strerror}. Mend that and try again.")
         sys.exit(1)
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a defect of ours as Python does, but no password that stands in an address."""
+    sys.stderr.write(without_passwords("".join(traceback.format_exception(kind, error, trace))))
 
 
 def arm_crash_points() -> None:

@@ -53,7 +53,7 @@ def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
         best = outcome.best
         title = trial_name(best.number, best.hyperparameters)
         output.print(f"  best    {title}: {metric} {best.value:.4g} in {readable_duration(best.duration_s)}")
-    output.print(f"  records {launched.store.shown_uri}, {launched.folder}")
+    output.print(f"  records {launched.store.uri}, {launched.folder}")
     if outcome.status == "completed":
         verb = "compare" if settings.corpus is None else "promote"  # without handwriting there is no model of it
         hint = f"next: whosehand {verb} {name}" if outcome.best else "No trial completed, so there is none to promote."

@@ -14,6 +14,7 @@ import yaml
 
 from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
 from core.lines.reading import ProgressCallback
+from core.passwords import without_passwords
 from core.scoring.intervals import PairedTest
 from core.splits.manifest import SplitManifest
 from search.comparison.leaderboard import Leaderboard, read_leaderboard
@@ -363,7 +364,8 @@ def _origin(sweep: KnownSweep, command: str) -> Origin:
     return Origin(
         command=command,
         sweep_command=f"whosehand sweep {created.name}.yaml",
-        experiment_yaml=yaml.safe_dump(dict(created.config), sort_keys=False, allow_unicode=True),
+        # A ledger of version 0.1 may hold a password.
+        experiment_yaml=without_passwords(yaml.safe_dump(dict(created.config), sort_keys=False, allow_unicode=True)),
         version=created.version,
         git_commit=created.git_commit,
         sweep_id=created.sweep_id,

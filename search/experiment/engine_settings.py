@@ -6,9 +6,10 @@ themselves.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WrapValidator, field_validator, model_validator
 
 from core.settings import Settings
+from search.experiment.secret_address import STORAGE_VARIABLE, Address, keep_address
 
 Sampler = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
 Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
@@ -69,9 +70,15 @@ class OptunaSettings(Settings):
     rung_factor: int = Field(default=3, ge=2)
     """One trial in so many leaves a rung, and the next rung is so many times as far."""
 
-    storage: str | None = None
+    storage: Annotated[str | None, WrapValidator(keep_address)] = None
     """A database of your own for Optuna's study, such as `sqlite:///optuna.db` for
-    optuna-dashboard; `null` keeps the study in memory, rebuilt from the sweep's ledger."""
+    optuna-dashboard; `null` keeps the study in memory, rebuilt from the sweep's ledger. Its
+    password is best a variable of the environment: `postgresql://me:${DB_PASSWORD}@host/db`."""
+
+    @field_validator("storage")
+    @classmethod
+    def _without_password(cls, storage: str | None) -> str | None:
+        return None if storage is None else Address.of(storage, STORAGE_VARIABLE)
 
     @model_validator(mode="after")
     def _check_thresholds(self) -> Self:

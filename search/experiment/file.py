@@ -14,6 +14,7 @@ import yaml
 
 from core.errors import ConfigError
 from core.mistakes import Keys
+from core.passwords import address_without_password
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_experiment_file(path: Path, overrides: Sequence[str] = ()) -> Experimen
         raise ConfigError(f"{path}: an experiment file must hold keys and values, such as `name: first-try`.")
     laid: dict[Keys, str] = {}
     for override in overrides:
-        laid[_lay_over(tree, override)] = override
+        laid[_lay_over(tree, override)] = address_without_password(override)
     return ExperimentFile(path, tree, dict(_lines_of(node, ())), laid)
 
 
@@ -247,14 +248,15 @@ def _lay_over(tree: dict[str, Any], override: str) -> Keys:
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
         raise ConfigError(f"--set {override}: an override must look like `budget.trials=5`.")
-    shown = override if len(override) <= 100 else f"{override[:97]}..."
+    shown = address_without_password(override)
+    shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
     value, group = read_value(text, f"--set {shown}"), tree
     for depth, key in enumerate(keys[:-1], start=1):
         if group.get(key) is None:
             group[key] = {}
         group = group[key]
         if not isinstance(group, dict):
-            raise ConfigError(f"--set {override}: {'.'.join(keys[:depth])} is a single value and has no keys below it.")
+            raise ConfigError(f"--set {shown}: {'.'.join(keys[:depth])} is a single value and has no keys below it.")
     group[keys[-1]] = value
     return keys
 

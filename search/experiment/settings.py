@@ -3,13 +3,15 @@ tracking, promotion.
 """
 
 from difflib import get_close_matches
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WrapValidator, field_validator, model_validator
 
 from core.mistakes import WrongKeysError
+from core.passwords import address_without_password
 from core.settings import Settings
 from search.experiment.own_code import Function
+from search.experiment.secret_address import TRACKING_VARIABLE, Address, keep_address
 
 Direction = Literal["minimize", "maximize"]
 
@@ -146,9 +148,10 @@ SERVER_SCHEMES = ("http", "https")
 class TrackingSettings(Settings):
     """Where the sweep is recorded, and how much of it."""
 
-    uri: str | None = None
+    uri: Annotated[str | None, WrapValidator(keep_address)] = None
     """Address of the MLflow store: `sqlite:///path/to.db`, another database, or `http(s)://` for a
-    tracking server. The default is `mlruns/mlflow.db` in the current folder."""
+    tracking server. The default is `mlruns/mlflow.db` in the current folder. Its password is best a
+    variable of the environment: `postgresql://me:${DB_PASSWORD}@host/db`."""
 
     artifacts: str | None = None
     """Folder or address for files and models. The default is `artifacts` beside the SQLite file.
@@ -167,9 +170,21 @@ class TrackingSettings(Settings):
         if "://" not in uri or scheme not in allowed:
             raise ValueError(
                 f"a tracking address starts with {', '.join(f'{name}://' for name in allowed[:-1])} or "
-                f"{allowed[-1]}://, but got {uri!r}; MLflow no longer keeps its records in plain folders"
+                f"{allowed[-1]}://, but got {address_without_password(uri)!r}; "
+                "MLflow no longer keeps its records in plain folders"
             )
-        return uri
+        return uri if isinstance(uri, Address) else Address.of(uri.rstrip("/"), TRACKING_VARIABLE)
+
+    @field_validator("artifacts")
+    @classmethod
+    def _no_password(cls, artifacts: str | None) -> str | None:
+        shown = address_without_password(artifacts or "", "***")
+        if artifacts and (shown != artifacts or "${" in artifacts):
+            raise ValueError(
+                f"must hold no password, because MLflow writes it into its records, but got {shown!r}; give the "
+                "password to MLflow by the environment or a key file, as its documentation says for each kind of store"
+            )
+        return artifacts
 
     @field_validator("keep_models")
     @classmethod

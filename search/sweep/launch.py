@@ -16,6 +16,7 @@ from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
 from search.experiment.experiment import Experiment, differences, free_changes
+from search.experiment.secret_address import advice
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
@@ -111,6 +112,12 @@ def _launch(
     check_can_train(experiment)
     check_disk_space(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
     store = open_store(experiment.tracking, workspace.root)
+    for key, address in (
+        ("tracking.uri", experiment.tracking.uri),
+        ("engine.storage", getattr(experiment.engine, "storage", None)),
+    ):
+        if word := advice(key, address):
+            progress.say(word)
     code_files = keep_code(experiment, sources, ledger.folder)
     corpus, warning, files = None, "", code_files
     if experiment.corpus is not None:

@@ -198,7 +198,7 @@ def only_name(store: TrackingStore) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
-        where = store.shown_uri
+        where = store.uri
         raise RegistryError(f"No model is registered in {where} yet; `whosehand promote SWEEP` registers one.")
     raise RegistryError(f"Which model? Say --model with one of {', '.join(names)}.")
 
@@ -233,7 +233,7 @@ def find_model(store: TrackingStore, reference: str) -> FoundModel:
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
-            raise RegistryError(f"There is no model {reference} in {store.shown_uri}.") from error
+            raise RegistryError(f"There is no model {reference} in {store.uri}.") from error
 
 
 def download_model(store: TrackingStore, location: str) -> Path:
@@ -270,7 +270,9 @@ def _fetch(store: TrackingStore, location: str) -> Path:
         tracking_errors("fetch the model", store),
         tempfile.TemporaryDirectory(prefix=".fetching-", dir=around) as aside,
     ):
-        found = mlflow.artifacts.download_artifacts(artifact_uri=location, tracking_uri=store.uri, dst_path=aside)
+        found = mlflow.artifacts.download_artifacts(
+            artifact_uri=location, tracking_uri=store.revealed_uri, dst_path=aside
+        )
         with suppress(OSError):  # another process was faster
             Path(found).rename(place)
     return place
@@ -299,7 +301,7 @@ def _registered(store: TrackingStore, reference: str, rest: str) -> RegisteredVe
     name, _, number = rest.rpartition("/")
     found = find_version(store, name, int(number)) if number.isdigit() else None
     if found is None:
-        raise RegistryError(f"There is no model {reference} in {store.shown_uri}.")
+        raise RegistryError(f"There is no model {reference} in {store.uri}.")
     return found
 
 

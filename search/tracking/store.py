@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from core.addresses import file_url, sqlite_path, sqlite_url
 from core.errors import TrackingError
+from search.experiment.secret_address import reveal
 from search.experiment.settings import SERVER_SCHEMES, TrackingSettings
 
 CREATION_TIMEOUT_S = 120.0  # creating a SQLite store took 1.3 s; a slow network disk may need far more
@@ -33,13 +33,22 @@ class TrackingStore:
     """A store that exists and answers.
 
     Attributes:
-        uri: its address, with an absolute path for SQLite.
+        uri: its address, with an absolute path for SQLite and without its password.
         artifact_root: folder or address for files and models; `None` where a tracking server
             decides.
     """
 
     uri: str
     artifact_root: str | None
+
+    @property
+    def revealed_uri(self) -> str:
+        """The address with its password, for what opens the store and nothing else.
+
+        Raises:
+            ConfigError: names the environment variable that is missing.
+        """
+        return reveal(self.uri)
 
     @property
     def is_server(self) -> bool:
@@ -51,16 +60,12 @@ class TrackingStore:
         """The file of a SQLite store; `None` for other stores."""
         return sqlite_path(self.uri)
 
-    @property
-    def shown_uri(self) -> str:
-        """The address without its password."""
-        return _without_password(self.uri)
-
     def client(self) -> MlflowClient:
         """A client for tracking and registry of this store, whatever MLflow's global addresses
         are.
         """
-        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        uri = self.revealed_uri
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def artifact_location(self, experiment_name: str) -> str | None:
         """Where a new experiment keeps its files: a folder of its own that carries its name."""
@@ -87,11 +92,11 @@ def open_store(settings: TrackingSettings | None = None, root: Path | None = Non
     """
     store = locate_store(settings, root)
     if store.is_server:
-        _greet_server(store.uri)
+        _greet_server(store)
     else:
         _create_database(store)
-    mlflow.set_tracking_uri(store.uri)
-    mlflow.set_registry_uri(store.uri)
+    mlflow.set_tracking_uri(store.revealed_uri)
+    mlflow.set_registry_uri(store.revealed_uri)
     return store
 
 
@@ -109,12 +114,11 @@ def locate_store(settings: TrackingSettings | None = None, root: Path | None = N
     uri = settings.uri or sqlite_url(root / "mlruns" / "mlflow.db")
     scheme = uri.split("://", 1)[0]
     if scheme in SERVER_SCHEMES:
-        return TrackingStore(uri.rstrip("/"), settings.artifacts)
+        return TrackingStore(uri, settings.artifacts)
     if scheme.split("+")[0] != "sqlite":
         if settings.artifacts is None:
             raise TrackingError(
-                f"With the database {_without_password(uri)} the place for artifacts must be said, "
-                "but `tracking.artifacts` is not set."
+                f"With the database {uri} the place for artifacts must be said, but `tracking.artifacts` is not set."
             )
         return TrackingStore(uri, _absolute(settings.artifacts, root))
     named = sqlite_path(uri)
@@ -148,7 +152,7 @@ def tracking_errors(action: str, store: TrackingStore) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, requests.RequestException, OSError) as error:
         reason = _first_line(error)
         raise TrackingError(
-            f"Cannot {action} in the tracking store {store.shown_uri}: {reason} "
+            f"Cannot {action} in the tracking store {store.uri}: {reason} "
             "See that it can be reached and written, then run the same command again: what a sweep has done is in its "
             "ledger."
         ) from error
@@ -162,7 +166,7 @@ def _create_database(store: TrackingStore) -> None:
     database, artifacts = store.database, _addressed(str(store.artifact_root))
     try:
         if database is None or _is_read_only(database):
-            SqlAlchemyStore(store.uri, artifacts)
+            SqlAlchemyStore(store.revealed_uri, artifacts)
             return
         database.parent.mkdir(parents=True, exist_ok=True)
         Path(str(store.artifact_root)).mkdir(parents=True, exist_ok=True)
@@ -171,7 +175,7 @@ def _create_database(store: TrackingStore) -> None:
         with FileLock(f"{database}.lock", timeout=CREATION_TIMEOUT_S):
             # Made with our artifact root, or MLflow's `Default` experiment would write to
             # ./mlruns/0.
-            SqlAlchemyStore(store.uri, artifacts)
+            SqlAlchemyStore(store.revealed_uri, artifacts)
     except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise TrackingError(
             f"The tracking store needs a folder that can be written, but {error.filename}: {error.strerror}. "
@@ -183,9 +187,9 @@ def _create_database(store: TrackingStore) -> None:
             f"if none is running, delete {database}.lock and try again."
         ) from error
     except (ImportError, ArgumentError) as error:
-        raise TrackingError(f"The address {store.shown_uri} cannot be used: {_first_line(error)}") from error
+        raise TrackingError(f"The address {store.uri} cannot be used: {_first_line(error)}") from error
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise TrackingError(_explain(error, store.shown_uri)) from error
+        raise TrackingError(_explain(error, store.uri)) from error
 
 
 def _addressed(artifacts: str) -> str:
@@ -221,9 +225,10 @@ def _explain(error: Exception, uri: str) -> str:
     return f"The tracking store {uri} cannot be opened: {reason}"
 
 
-def _greet_server(uri: str) -> None:
+def _greet_server(store: TrackingStore) -> None:
+    uri = store.uri
     try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S)
+        answer = requests.get(f"{store.revealed_uri}/health", timeout=SERVER_TIMEOUT_S)
     except requests.RequestException as error:
         raise TrackingError(
             f"No MLflow server answers at {uri} ({type(error).__name__}). Start it, correct `tracking.uri`, "
@@ -234,10 +239,6 @@ def _greet_server(uri: str) -> None:
             f"{uri} answers with status {answer.status_code} where an MLflow server says OK. Is the address right, "
             "and are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD set if it asks for them?"
         )
-
-
-def _without_password(uri: str) -> str:
-    return make_url(uri).render_as_string(hide_password=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ that a repeated one adds nothing.
 """
 
 import getpass
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from core.crash_points import crash_point
 from core.errors import TrackingError
+from core.passwords import without_passwords
 from search.experiment.settings import TrackingSettings
 from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, SweepClosed, SweepCreated
 from search.ledger.ranking import plain_scores, rank, score_name, trial_name
@@ -314,7 +316,8 @@ class MlflowTracker:
     def _describe_sweep(self, event: SweepCreated) -> None:
         self._runs.describe_experiment(self._facts, str(event.config.get("description", "")))
         self._runs.client.log_inputs(self.sweep_run_id, datasets=[data.as_input() for data in self._datasets])
-        self._runs.client.log_dict(self.sweep_run_id, dict(event.config), "experiment.yaml")
+        config = json.loads(without_passwords(json.dumps(event.config)))  # a ledger of version 0.1 may hold some
+        self._runs.client.log_dict(self.sweep_run_id, config, "experiment.yaml")
         self._runs.log_files(self.sweep_run_id, self._sweep_files)
 
     def _create_trial_run(self, trial: TrialRecord) -> str:

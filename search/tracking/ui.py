@@ -90,12 +90,13 @@ def start_ui(
             come up.
     """
     if store.is_server:
-        raise TrackingError(f"The tracking server shows its pages itself: open {store.shown_uri} in a browser.")
+        raise TrackingError(f"The tracking server shows its pages itself: open {store.uri} in a browser.")
     port = _free_port(host) if port is None else _checked_port(host, port)
     log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `stop`)
     server = subprocess.Popen(
         _command(store, host, port),
-        env=_server_environment(os.environ if environment is None else environment),
+        env=_server_environment(os.environ if environment is None else environment)
+        | {"MLFLOW_BACKEND_STORE_URI": store.revealed_uri},
         stdout=log,
         stderr=subprocess.STDOUT,
         process_group=0,
@@ -112,7 +113,7 @@ def start_ui(
 def _command(store: TrackingStore, host: str, port: int) -> Sequence[str]:
     artifacts = ["--default-artifact-root", store.artifact_root] if store.artifact_root else []
     return [
-        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, *artifacts),
+        *(sys.executable, "-m", "mlflow", "server", *artifacts),
         *("--host", host, "--port", str(port), "--workers", "1"),
     ]
 

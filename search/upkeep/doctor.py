@@ -105,7 +105,7 @@ def _check_server(subject: Subject) -> Finding:
         open_store(subject.experiment.tracking if subject.experiment else None, subject.workspace.root)
     except TrackingError as error:
         return problem("tracking", str(error))
-    return ok("tracking", f"the server at {subject.store.shown_uri} answers")
+    return ok("tracking", f"the server at {subject.store.uri} answers")
 
 
 def _check_file(database: Path) -> Finding | None:
@@ -130,9 +130,9 @@ def _check_file(database: Path) -> Finding | None:
 
 
 def _check_schema(subject: Subject) -> Finding:
-    shown, migrations = subject.store.shown_uri, ScriptDirectory(str(_MIGRATIONS))
+    shown, migrations = subject.store.uri, ScriptDirectory(str(_MIGRATIONS))
     try:
-        engine = create_engine(subject.store.uri)
+        engine = create_engine(subject.store.revealed_uri)
         with closing(engine.connect()) as connection:
             found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         engine.dispose()

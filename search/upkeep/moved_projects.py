@@ -94,7 +94,7 @@ def fix_addresses(store: TrackingStore, moved: MovedAddresses) -> Path:
     """
     database = store.database
     if database is None:
-        raise TrackingError(f"Addresses can be fixed in a SQLite database only, but the store is {store.shown_uri}.")
+        raise TrackingError(f"Addresses can be fixed in a SQLite database only, but the store is {store.uri}.")
     backup = database.with_name(f"{database.name}.before-fix-{time.strftime('%Y%m%d-%H%M%S')}")
     with tracking_errors("fix the addresses", store), closing(sqlite3.connect(database)) as connection:
         with closing(sqlite3.connect(backup)) as copy:

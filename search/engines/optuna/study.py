@@ -7,7 +7,6 @@ reads back what the user's database holds, for those who compare it with the led
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,6 +28,7 @@ from core.space.adapters import on_grid, words_of
 from search.engines.base import EngineSettings
 from search.experiment.engine_settings import OptunaSettings
 from search.experiment.experiment import Experiment
+from search.experiment.secret_address import reveal
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
 
@@ -99,13 +99,12 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         EngineError: says what is wrong with the address, without its password.
     """
-    shown = re.sub(r"//[^@/]*@", "//***@", url)
     try:
-        return get_storage(url)
+        return get_storage(reveal(url))
     except (ImportError, ValueError, OSError, SQLAlchemyError, OptunaError) as error:
         raise EngineError(
             f"`engine.storage` must be the address of a database that can be reached and written, such as "
-            f"sqlite:///optuna.db, but got {shown!r}: {str(error).splitlines()[0].rstrip('.')}. "
+            f"sqlite:///optuna.db, but got {str(url)!r}: {str(error).splitlines()[0].rstrip('.')}. "
             "Mend it, or leave it out: the study is then kept in memory."
         ) from error
 

@@ -23,6 +23,7 @@ import psutil
 
 from core.crash_points import arm_worker, crash_point
 from core.errors import WhosehandError
+from core.passwords import without_passwords
 from search.executors.local.processes import raise_oom_score
 from search.ledger.trial import (
     EpochReport,
@@ -165,13 +166,14 @@ def _train(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     try:
         return load_objective(spec.objective)(spec, report_epoch)
     except Exception as error:
+        whole = without_passwords(traceback.format_exc())
         with contextlib.suppress(OSError):  # a full disk
-            traceback.print_exc()
+            print(whole, file=sys.stderr)
         failure = kind_of(error)
-        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        reason = without_passwords(f"{type(error).__name__}: {error}".split("\n", 1)[0])
         if failure is FailureKind.OUT_OF_MEMORY:
             reason = f"OutOfMemory: {_size()}; {reason}"
-        return TrialResult(TrialState.FAILED, reason=reason, traceback=traceback.format_exc(), failure=failure)
+        return TrialResult(TrialState.FAILED, reason=reason, traceback=whole, failure=failure)
 
 
 def _size() -> str:

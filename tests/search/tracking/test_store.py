@@ -131,7 +131,7 @@ def test_a_store_that_may_only_be_read_is_opened() -> None:
         before = sorted(root.rglob("*"))
         code = (
             "import os, sys\nfrom pathlib import Path\nfrom search.tracking.store import open_store\n"
-            "os.setgid(54321)\nos.setuid(54321)\nprint(open_store(root=Path(sys.argv[1])).shown_uri)"
+            "os.setgid(54321)\nos.setuid(54321)\nprint(open_store(root=Path(sys.argv[1])).uri)"
         )
         done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True)
         assert done.stdout.strip() == f"sqlite:///{root}/mlruns/mlflow.db", done.stderr
