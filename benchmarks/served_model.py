@@ -120,10 +120,10 @@ def serve(model: Path, executable: Path, python_path: Path) -> Iterator[Server]:
         process.wait()
 
 
-def ask(url: str, content: bytes, **params: Any) -> tuple[int, Any]:
+def ask(url: str, content: bytes, timeout_s: float = 120, **params: Any) -> tuple[int, Any]:
     """Ask a server about an image; the status and the JSON that came back."""
     body: Any = {"dataframe_records": [{"image": base64.b64encode(content).decode()}], "params": params}
-    answer = requests.post(f"{url}/invocations", json=body, timeout=120)
+    answer = requests.post(f"{url}/invocations", json=body, timeout=timeout_s)
     return answer.status_code, answer.json()
 
 

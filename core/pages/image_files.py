@@ -46,7 +46,7 @@ def read_grey(path: Path, region: Region | None = None, frame: int | None = None
 def grey_of_bytes(content: bytes, name: str) -> NDArray[np.uint8]:
     """Like `read_grey`, for the content of an image file that a stranger may have sent.
 
-    PDF and HEIF files are refused, and so are images above 40 million pixels; a JPEG with more is
+    PDF and HEIF files are refused, and so are images above 25 million pixels; a JPEG with more is
     read reduced.
 
     Args:
@@ -108,14 +108,23 @@ def crop_grey(grey: NDArray[np.uint8], region: Region | None, path: Path | str) 
 
 def _grey_values(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.float32)
-        return (values.clip(0) * (255.0 / max(1.0, float(values.max())))).round().astype(np.uint8)
+        return _scaled_to_bytes(np.asarray(image))
     if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_paper(np.asarray(image.convert("RGBA")))
+        return _on_paper(np.asarray(image if image.mode == "RGBA" else image.convert("RGBA")))
     if image.mode == "LAB":
         to_rgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
         image = ImageCms.applyTransform(image, to_rgb) or image
     return np.asarray(image.convert("L"), dtype=np.uint8)
+
+
+def _scaled_to_bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Numbers of any kind from 0 to 255, by their largest."""
+    scale = np.float32(255.0 / max(1.0, float(values.max())))
+    scaled = np.empty(values.shape, dtype=np.uint8)
+    for top in range(0, len(scaled), _ROWS_AT_ONCE):
+        rows = values[top : top + _ROWS_AT_ONCE].astype(np.float32)
+        scaled[top : top + _ROWS_AT_ONCE] = (rows.clip(0) * scale).round()
+    return scaled
 
 
 def _on_paper(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -29,8 +29,9 @@ RASTER_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF"
 """What Pillow may take a file for; none of them runs a program or reads another file."""
 MAX_PIXELS = 150_000_000
 """A sheet of A3 at 600 dpi has 70 million pixels; a decompression bomb has more than this."""
-MAX_SERVED_PIXELS = 40_000_000
-"""A sheet of A4 at 600 dpi has 35 million pixels. For images that strangers send."""
+MAX_SERVED_PIXELS = 25_000_000
+"""A sheet of A4 at 500 dpi has 24 million pixels, and handwriting needs 300 dpi. For images that
+strangers send: finding the lines of so many takes 300 MB."""
 MAX_FRAMES = 2000
 """Of one file. A book of as many pages is cut up better."""
 PDF_DPI = 300
@@ -135,7 +136,8 @@ def open_image(
             with _raster(source) as image:
                 _seek(image, name, frame)
                 _fit(image, name, max_pixels)
-                yield ImageOps.exif_transpose(image)
+                ImageOps.exif_transpose(image, in_place=True)  # or it would be copied
+                yield image
 
 
 @contextmanager

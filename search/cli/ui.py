@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.common import complete_sweeps, current_workspace, notes, output
+from search.cli.common import complete_sweeps, current_workspace, notes, output, print_note, print_warning
 
 if TYPE_CHECKING:
     from search.experiment.workspace import Workspace
@@ -39,14 +39,14 @@ def ui(
     from search.experiment.settings import TrackingSettings
     from search.sweep.known_sweeps import project_tracking, read_sweep
     from search.tracking.store import open_store, tracked_experiments
-    from search.tracking.ui import page_of, start_ui
+    from search.tracking.ui import is_loopback, page_of, start_ui
 
     workspace = current_workspace()
     settings = read_sweep(sweep, workspace).experiment.tracking if sweep else project_tracking(workspace, uri)
     store = open_store(TrackingSettings(uri=uri) if uri is not None else settings, workspace.root)
     wanted = [sweep] if sweep else _newest_first(tracked_experiments(store), workspace)
     if store.is_server:
-        _show({name: page_of(store, name, store.shown_uri) for name in wanted}, browser)
+        _show({name: page_of(store, name, store.uri) for name in wanted}, browser)
         return
     pages = {name: page_of(store, name, "") for name in wanted}  # a wrong name is an error before a server is started
     with notes.status("starting MLflow's server"):
@@ -58,6 +58,15 @@ def ui(
     try:
         output.print(f"MLflow is at {running.url} (Ctrl-C ends it)")
         _show({name: f"{running.url}{page}" for name, page in pages.items()}, browser)
+        if is_loopback(host):
+            print_note(
+                "it is reached from this machine alone, by everyone who is logged in here; it asks for no password"
+            )
+        else:
+            print_warning(
+                f"everyone who reaches {host} can read, change and delete all records: there is no password. "
+                "docs/safety.md says what to put before it"
+            )
         running.wait()
     finally:
         running.stop()

@@ -9,6 +9,7 @@ parts of `search`.
 import base64
 import binascii
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,9 @@ from mlflow.pyfunc import PythonModel
 from numpy.typing import NDArray
 
 from core.errors import ImageError, PatchError
-from core.pages.image_files import grey_of_bytes, grey_of_pixels, read_grey
+from core.pages.decoding_process import DecodingProcess
+from core.pages.image_files import grey_of_pixels, read_grey
+from core.pages.image_formats import MAX_SERVED_PIXELS, check_pixels
 
 if TYPE_CHECKING:
     from core.identification.evidence import Evidence
@@ -44,6 +47,8 @@ class ServedModel(PythonModel):
         record.
         """
         self._runs_own_code = runs_own_code
+        self._decoding = DecodingProcess()
+        self._one_at_a_time = threading.Lock()  # or memory would grow with the requests at a time
 
     def load_context(self, context: Any) -> None:
         """Load the network and answer one blank question, so that the first image is not slower
@@ -59,6 +64,8 @@ class ServedModel(PythonModel):
         self.gallery = Gallery.load(Path(artifacts[GALLERY])) if GALLERY in artifacts else None
         size_px = self.identifier.record.patches.size_px
         self.identifier.predictor.log_probabilities([np.full((1, size_px, size_px, 1), 255, np.uint8)])
+        if not _reads_paths():
+            self._decoding.start()
 
     # Without a type for `model_input`, from which MLflow would want to infer another signature than
     # the one given.
@@ -91,11 +98,12 @@ class ServedModel(PythonModel):
         chosen = {**DEFAULT_PARAMS, **(params or {})}
         _check("read_as", chosen["read_as"], _READ_AS)
         _check("on_error", chosen["on_error"], _ON_ERROR)
-        reads_paths = os.environ.get(_IS_SERVED, "").lower() != "true"
+        reads_paths = _reads_paths()
         rows = []
         for number, cell in enumerate(_cells(model_input), start=1):
             try:
-                rows.append(self._row(_grey(cell, f"image {number}", reads_paths), f"image {number}", chosen))
+                with self._one_at_a_time:
+                    rows.append(self._row(self._grey(cell, f"image {number}", reads_paths), f"image {number}", chosen))
             except (ImageError, PatchError) as error:
                 if chosen["on_error"] == "raise":
                     raise MlflowException.invalid_parameter_value(str(error)) from error
@@ -121,6 +129,41 @@ class ServedModel(PythonModel):
         from core.identification.evidence import gather_evidence
 
         return gather_evidence(self.identifier, grey, name, int(chosen["evidence"]), chosen["read_as"], self.gallery)
+
+    def _grey(self, cell: Any, name: str, reads_paths: bool) -> NDArray[np.uint8]:
+        match cell:
+            case bytes() | bytearray():
+                return self._decoding.grey_of_bytes(bytes(cell), name)
+            case str():
+                return self._grey_of_text(cell, name, reads_paths)
+            case Path() if reads_paths:
+                return read_grey(cell)
+            case np.ndarray():
+                return _grey_of_array(cell, name, reads_paths)
+            case list() | tuple():
+                try:
+                    return _grey_of_array(np.asarray(cell), name, reads_paths)
+                except ValueError as error:
+                    raise ImageError(f"Pixels must be rows of equal length, but those of {name} are not.") from error
+        raise ImageError(f"An image must be bytes, base64 text, a path or pixels, but {name} is {type(cell).__name__}.")
+
+    def _grey_of_text(self, text: str, name: str, reads_paths: bool) -> NDArray[np.uint8]:
+        if reads_paths and len(text) < _LONGEST_PATH and (Path(text).exists() or Path(text).suffix):
+            return read_grey(Path(text))
+        content = text.partition(",")[2] if text.startswith("data:") else text
+        try:
+            decoded = base64.b64decode("".join(content.split()), validate=True)
+        except (binascii.Error, ValueError) as error:
+            what = "base64 of an image file" + (", or the path of one" if reads_paths else "; a server reads no paths")
+            raise ImageError(
+                f"A text must be {what}, but {name} is {text[:40]!r}{'...' if text[40:] else ''}."
+            ) from error
+        return self._decoding.grey_of_bytes(decoded, name)
+
+
+def _reads_paths() -> bool:
+    """Whether a text may be the path of a file: never on a server."""
+    return os.environ.get(_IS_SERVED, "").lower() != "true"
 
 
 def _error_row(reason: str) -> dict[str, Any]:
@@ -150,31 +193,7 @@ def _cells(model_input: Any) -> Iterator[Any]:
         yield from cell if is_list_of_images else [cell]
 
 
-def _grey(cell: Any, name: str, reads_paths: bool) -> NDArray[np.uint8]:
-    match cell:
-        case bytes() | bytearray():
-            return grey_of_bytes(bytes(cell), name)
-        case str():
-            return _grey_of_text(cell, name, reads_paths)
-        case Path() if reads_paths:
-            return read_grey(cell)
-        case np.ndarray():
-            return grey_of_pixels(cell, name)
-        case list() | tuple():
-            try:
-                return grey_of_pixels(np.asarray(cell), name)
-            except ValueError as error:
-                raise ImageError(f"Pixels must be rows of equal length, but those of {name} are not.") from error
-    raise ImageError(f"An image must be bytes, base64 text, a path or pixels, but {name} is {type(cell).__name__}.")
-
-
-def _grey_of_text(text: str, name: str, reads_paths: bool) -> NDArray[np.uint8]:
-    if reads_paths and len(text) < _LONGEST_PATH and (Path(text).exists() or Path(text).suffix):
-        return read_grey(Path(text))
-    content = text.partition(",")[2] if text.startswith("data:") else text
-    try:
-        decoded = base64.b64decode("".join(content.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        what = "base64 of an image file" + (", or the path of one" if reads_paths else "; a server reads no paths")
-        raise ImageError(f"A text must be {what}, but {name} is {text[:40]!r}{'...' if text[40:] else ''}.") from error
-    return grey_of_bytes(decoded, name)
+def _grey_of_array(pixels: NDArray[np.generic], name: str, reads_paths: bool) -> NDArray[np.uint8]:
+    if not reads_paths and pixels.ndim >= 2:
+        check_pixels(pixels.shape[0] * pixels.shape[1], name, MAX_SERVED_PIXELS)
+    return grey_of_pixels(pixels, name)

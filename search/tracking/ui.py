@@ -8,7 +8,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import IO
 
 import requests
@@ -95,8 +97,9 @@ def start_ui(
     log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `stop`)
     server = subprocess.Popen(
         _command(store, host, port),
-        env=_server_environment(os.environ if environment is None else environment)
-        | {"MLFLOW_BACKEND_STORE_URI": store.revealed_uri},
+        env=_server_environment(os.environ if environment is None else environment, host)
+        | {"MLFLOW_BACKEND_STORE_URI": store.revealed_uri},  # arguments are seen by all users of the machine
+        stdin=subprocess.PIPE,  # closed by the system when this process is gone; see `ui_server`
         stdout=log,
         stderr=subprocess.STDOUT,
         process_group=0,
@@ -113,15 +116,29 @@ def start_ui(
 def _command(store: TrackingStore, host: str, port: int) -> Sequence[str]:
     artifacts = ["--default-artifact-root", store.artifact_root] if store.artifact_root else []
     return [
-        *(sys.executable, "-m", "mlflow", "server", *artifacts),
+        *(sys.executable, "-m", "search.tracking.ui_server", "server", *artifacts),
         *("--host", host, "--port", str(port), "--workers", "1"),
     ]
 
 
-def _server_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens there."""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return False
+
+
+def _server_environment(environment: Mapping[str, str], host: str) -> dict[str, str]:
     # By default a server starts job runners for features that whosehand has no use for: 15
     # processes and 1.6 GB instead of 2 processes and 0.4 GB.
     switches = {**MLFLOW_SWITCHES, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    if is_loopback(host):
+        # By default MLflow also answers to names and addresses of the local network, which a page
+        # in a browser can give itself (DNS rebinding). Writes from other pages it refuses by
+        # default.
+        switches["MLFLOW_SERVER_ALLOWED_HOSTS"] = "localhost,localhost:*,127.0.0.1,127.0.0.1:*,[[]::1]:*"
     # MLFLOW_TRACKING_URI is set by open_store and would make the server a client of its own store.
     return switches | {key: value for key, value in environment.items() if key != "MLFLOW_TRACKING_URI"}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.served_flood import flood_server, hostile_images
 from benchmarks.served_model import ask, others_in_the_way, serve
 from core.identification.writer_identifier import WriterIdentifier
 from core.pages.image_files import read_grey
@@ -38,3 +39,20 @@ def test_a_served_model_answers_as_here_and_refuses_what_is_no_image(tmp_path: P
             assert reason in answer["message"]
             assert "Traceback" not in json.dumps(answer)
             assert "stack_trace" not in answer
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_thousand_hostile_images_four_at_a_time_take_less_than_500_mb(tmp_path: Path) -> None:
+    model = save_toy_identifier(tmp_path / "toy")
+    with serve(model, Path(sys.executable), others_in_the_way(tmp_path)) as server:
+        status, answer = ask(server.url, hostile_images()["a PNG of 144 million pixels"])
+        assert status == 400
+        assert "must have at most 25000000 pixels, but image 1 has 144000000" in answer["message"]
+        flood = flood_server(server, 1000)
+        status, answer = ask(server.url, write_line(tmp_path / "line.png").read_bytes())
+        assert status == 200, "it still answers"
+    print(flood)
+    assert flood.peak_mb - flood.idle_mb < 500
+    assert "500" not in " ".join(flood.answers.values()).replace("x 400", "").split()
+    assert "200" not in flood.answers["a PNG of 144 million pixels"]

@@ -22,6 +22,11 @@ def test_the_pages_show_the_store_with_few_processes_and_leave_none_behind(store
         assert page_of(store, "toy", running.url).startswith(f"{running.url}/#/experiments/{experiment_id}/runs")
         with pytest.raises(TrackingError, match="Nothing is recorded of a sweep 'another'"):
             page_of(store, "another", running.url)
+        create = f"{running.url}/api/2.0/mlflow/experiments/create"
+        for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Host": "192.168.1.7:5000"}):
+            assert requests.post(create, json={"name": "theirs"}, headers=headers, timeout=30).status_code == 403
+        forwarded = {"Host": "localhost:6000"}  # ssh -L 6000:localhost:5000
+        assert requests.post(create, json={"name": "ours"}, headers=forwarded, timeout=30).ok
         group = _processes_of_group(running.server.pid)
         assert len(group) <= 3
     finally:
