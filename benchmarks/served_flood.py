@@ -43,7 +43,10 @@ def main(
         ("most memory", f"{flood.peak_mb:.0f} MB"),
         ("more than before", f"{flood.peak_mb - flood.idle_mb:.0f} MB"),
         ("time", f"{flood.duration_s:.0f} s"),
-        *((f"answers to {name}", said) for name, said in flood.answers.items()),
+        *(
+            (f"answers to {name}", ", ".join(f"{n} x {status}" for status, n in sorted(found.items())))
+            for name, found in flood.answers.items()
+        ),
     ]
     print_report(f"A served model, {n_requests:,} hostile requests, 4 at a time", ("what", "figure"), rows, [])
 
@@ -62,7 +65,7 @@ class Flood:
     idle_mb: float
     peak_mb: float
     duration_s: float
-    answers: Mapping[str, str]
+    answers: Mapping[str, Mapping[int, int]]
 
 
 def flood_server(server: Server, n_requests: int, n_parallel: int = 4) -> Flood:
@@ -86,11 +89,8 @@ def flood_server(server: Server, n_requests: int, n_parallel: int = 4) -> Flood:
     finally:
         is_over.set()
         watcher.join()
-    counts = {
-        name: Counter(status for sent, status in zip(names, statuses, strict=True) if sent == name) for name in images
-    }
     answers = {
-        name: ", ".join(f"{n} x {status}" for status, n in sorted(found.items())) for name, found in counts.items()
+        name: Counter(status for sent, status in zip(names, statuses, strict=True) if sent == name) for name in images
     }
     return Flood(idle_mb, peaks[0], time.monotonic() - started_s, answers)
 

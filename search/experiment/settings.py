@@ -10,6 +10,7 @@ from pydantic import Field, WrapValidator, field_validator, model_validator
 from core.mistakes import WrongKeysError
 from core.passwords import address_without_password
 from core.settings import Settings
+from search.experiment.mlflow_names import check_metric_name, check_model_name
 from search.experiment.own_code import Function
 from search.experiment.secret_address import TRACKING_VARIABLE, Address, keep_address
 
@@ -89,6 +90,10 @@ class ObjectiveSettings(Settings):
             hint = f"; did you mean {near[0]}?" if near else ""
             rule = f"must be one of {', '.join(VALIDATION_METRICS)}, but got {self.metric!r}{hint}"
             raise WrongKeysError({("metric",): rule})
+        try:
+            check_metric_name(self.metric)
+        except ValueError as error:
+            raise WrongKeysError({("metric",): f"{error}"}) from None
         if self.direction == "auto" and not self.metric.endswith(_LOW_IS_GOOD + _HIGH_IS_GOOD):
             rule = f"must be minimize or maximize, because the name {self.metric!r} does not tell which is better"
             raise WrongKeysError({("direction",): rule})
@@ -223,7 +228,7 @@ class GateSettings(Settings):
 class PromotionSettings(Settings):
     """How the best trial becomes a registered model."""
 
-    model: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^/:]*$")
+    model: str | None = None
     """Name in the model registry; `null` for `whosehand-` and the experiment's name."""
 
     epochs: int | None = Field(default=None, ge=1, le=100_000)
@@ -240,3 +245,10 @@ class PromotionSettings(Settings):
     """What the refitted model must meet to become champion; one that does not is registered as
     challenger.
     """
+
+    @field_validator("model")
+    @classmethod
+    def _can_be_registered(cls, model: str | None) -> str | None:
+        if model is not None:
+            check_model_name(model)
+        return model

@@ -15,6 +15,7 @@ from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparamet
 from core.settings import Settings
 from core.space import Categorical, Dimension, SearchSpace, Value
 from core.space.dimensions import dimension_from_plain, dimension_to_plain
+from search.experiment.mlflow_names import check_param
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Hyperparameters))
 OURS_ALONE = "ours alone"
@@ -193,7 +194,7 @@ def _complaints(values: Mapping[str, Any], check: Callable[[str, Any], None], in
             if not str(name).isidentifier():
                 raise SpaceError("must be a name of letters, digits and `_`")
             check(name, value)
-        except SpaceError as error:
+        except (SpaceError, ValueError) as error:
             complaints[(name,)] = str(error).removeprefix(f"{name}: ").removeprefix(f"{name} ")
     return complaints
 
@@ -215,5 +216,6 @@ def _check_dimension(name: str, plain: Any) -> None:
 
 
 def _check_value(name: str, value: Any) -> None:
+    check_param(name, value)
     if name in HYPERPARAMETERS:
         Hyperparameters.from_point({name: value})

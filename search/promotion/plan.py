@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.errors import RegistryError
 from core.lines.reading import ProgressCallback
 from search.experiment.experiment import Experiment
+from search.experiment.mlflow_names import check_model_name
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.access_log import SealedTestSet
 from search.ledger.state import TrialRecord
@@ -38,6 +39,18 @@ class PromotionChoice:
     model: str | None = None
     epochs: int | None = None
     accept: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the name before anything is trained under it.
+
+        Raises:
+            RegistryError: if MLflow allows no such name.
+        """
+        if self.model is not None:
+            try:
+                check_model_name(self.model)
+            except ValueError as error:
+                raise RegistryError(f"The model's name {error}.") from None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.errors import ConfigError, LedgerError
+from core.mistakes import explain
 from search.experiment.experiment import Experiment, differences
 from search.experiment.settings import TrackingSettings
 from search.experiment.workspace import Workspace
@@ -62,7 +63,14 @@ def read_sweep(name: str, workspace: Workspace) -> KnownSweep:
     state = read_ledger(folder)
     if state.created is None:
         raise LedgerError(f"The sweep {name!r} has not begun yet: {folder / LEDGER_NAME} is empty.")
-    return KnownSweep(folder, state.created, state, Experiment.model_validate(state.created.config))
+    try:
+        experiment = Experiment.model_validate(state.created.config)
+    except ValidationError as error:
+        wrong = "; ".join(explain(error, Experiment, state.created.config).values())
+        raise LedgerError(
+            f"The sweep {name!r} was begun with settings that this version of whosehand refuses: {wrong}."
+        ) from error
+    return KnownSweep(folder, state.created, state, experiment)
 
 
 def project_tracking(workspace: Workspace, uri: str | None = None) -> TrackingSettings:

@@ -101,6 +101,11 @@ def open_storage(url: str) -> BaseStorage:
     """
     try:
         return get_storage(reveal(url))
+    except RuntimeError as error:  # tables of another Optuna, or of another program, such as MLflow
+        raise EngineError(
+            f"`engine.storage` must be a database of Optuna's own, but {url} holds tables of another program or "
+            f"version: {str(error).splitlines()[0]} Name a database for the study alone."
+        ) from error
     except (ImportError, ValueError, OSError, SQLAlchemyError, OptunaError) as error:
         raise EngineError(
             f"`engine.storage` must be the address of a database that can be reached and written, such as "
