@@ -1,6 +1,6 @@
 # Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-long lint check chaos bench bench-pages docs ui clean
+.PHONY: help install quickstart test test-long lint check chaos bench bench-pages docs audit ui clean
 
 # The first interpreter that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
@@ -65,6 +65,16 @@ bench-pages: $(STAMP)  ## how well lines are found on pages, trouble by trouble
 docs: .venv/.installed-docs  ## the docs as a site, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@echo "build/site/index.html"
+
+.venv/.installed-audit: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[audit]"
+	@touch $@
+
+audit: .venv/.installed-audit  ## what is installed, as a CycloneDX bill in build/, and its known vulnerabilities (needs internet)
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-file build/bill_of_materials.json $(BIN)/python
+	@echo "build/bill_of_materials.json"
+	@$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 ui: $(STAMP)  ## the MLflow UI on this folder's store
 	@$(BIN)/whosehand ui

@@ -65,7 +65,7 @@ def ui(
         else:
             print_warning(
                 f"everyone who reaches {host} can read, change and delete all records: there is no password. "
-                "docs/safety.md says what to put before it"
+                "docs/security.md says what to put before it"
             )
         running.wait()
     finally:

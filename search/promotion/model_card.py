@@ -66,7 +66,9 @@ def write_card(facts: CardFacts) -> str:
     levels = [level for level in _LEVELS if f"{level}_top1" in kept.get("scores", {})]
     manifest = facts.manifest
     methods = {item.unknown_writers.method for item in facts.calibrations}
-    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment = Environment(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_without_markup
+    )
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         name=facts.name,
         version=facts.version,
@@ -102,6 +104,11 @@ def write_card(facts: CardFacts) -> str:
         real_unknown_writers="left_out_writers" in methods,
         conditions=_conditions(facts),
     )
+
+
+def _without_markup(value: Any) -> Any:
+    """A name as text: Markdown takes HTML, and names of models and corpora may hold some."""
+    return value.replace("&", "&amp;").replace("<", "&lt;") if isinstance(value, str) else value
 
 
 def describe_rates(rates: UnknownWriterRates) -> str:
