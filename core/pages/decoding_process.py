@@ -52,7 +52,12 @@ class DecodingProcess:
         """
         with self._lock:
             process, is_late = self._running(), threading.Event()
-            timer = threading.Timer(self._time_s, lambda: (is_late.set(), process.kill()))
+
+            def end() -> None:
+                is_late.set()
+                process.kill()
+
+            timer = threading.Timer(self._time_s, end)
             timer.start()
             try:
                 return self._ask(process, content, name)
@@ -106,9 +111,9 @@ class DecodingProcess:
         if "error" in answer:
             raise ImageError(answer["error"])
         height, width = answer["shape"]
-        pixels = np.empty((height, width), dtype=np.uint8)
-        _fill(process.stdout, memoryview(pixels).cast("B"))
-        return pixels
+        content_of_image = bytearray(height * width)
+        _fill(process.stdout, memoryview(content_of_image))
+        return np.frombuffer(content_of_image, dtype=np.uint8).reshape(height, width)
 
 
 def main() -> None:
@@ -131,7 +136,7 @@ def main() -> None:
             _say(answers, {"error": f"An image must be decoded in bounded memory, but {request['name']} takes more."})
         else:
             _say(answers, {"shape": pixels.shape})
-            answers.write(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+            answers.write(np.ascontiguousarray(pixels).data)
             answers.flush()
         pixels = content = None  # type: ignore[assignment]  # not to be held while it waits
 
