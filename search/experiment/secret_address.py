@@ -91,6 +91,6 @@ def advice(key: str, address: str | None) -> str:
     name = TRACKING_VARIABLE if key.startswith("tracking") else STORAGE_VARIABLE
     return (
         f"{key} holds a password. It is kept out of all records, so that commands which name only the sweep take it "
-        f"from the variable {name}. Best write {address} in the file and set the variable: then the file can be shared. "
-        "Otherwise keep it to yourself (chmod 600)."
+        f"from the variable {name}. Best write {address} in the file and set the variable: then others may see "
+        "the file. Otherwise keep it to yourself (chmod 600)."
     )
