@@ -71,7 +71,7 @@ def page_of(store: TrackingStore, experiment: str, url: str) -> str:
     with tracking_errors(f"look up experiment {experiment!r}", store):
         found = store.client().get_experiment_by_name(experiment)
     if found is None:
-        raise TrackingError(f"Nothing is recorded of a sweep {experiment!r} in {store.shown_uri}.")
+        raise TrackingError(f"Nothing is recorded of a sweep {experiment!r} in {store.uri}.")
     return view_address(url, found.experiment_id)
 
 
