@@ -19,6 +19,7 @@ import sys
 import termios
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +37,7 @@ PICTURES = Path(__file__).parents[1] / "docs" / "pictures" / "screens"
 EXPERIMENT = """
 name: letters
 corpus: {layout: hands, n_writers: 6, n_pages: 5, n_lines: 4}
-patches: {patches_per_epoch: 1500, per_image_at_validation: 4, per_image_at_test: 8}
+patches: {patches_per_epoch: 400, per_image_at_validation: 4, per_image_at_test: 8}
 space:
   base: none
   fixed: {input_px: 56, n_blocks: 3, stem_stride: 2, batch_size: 32}
@@ -51,6 +52,7 @@ executor: {workers: 1}
 budget: {trials: 4}
 promotion: {epochs: 8}
 """
+NAMES = ("anna", "bert", "carla", "dora")
 _CONTROL = re.compile(r"\x1b\[(\d*)([AKGJ])|\x1b\[\?\d+[hl]|\r")
 _PATIENCE_S = 900.0
 
@@ -129,24 +131,26 @@ def draw(parts: Sequence[Terminal], name: str) -> None:
 
 def write_scans(folder: Path) -> None:
     """Generated pages as a user's scans lie: a folder for each writer."""
-    corpus = open_corpus(HandsSettings(n_writers=4, n_pages=3, n_lines=4, unit="page"), folder.parent / "data")
+    corpus = open_corpus(HandsSettings(n_writers=len(NAMES), n_pages=3, n_lines=4, unit="page"), folder.parent / "data")
+    pages = Counter[str]()
     for image in corpus.index().images:
-        target = folder / f"writer {image.writer_id}"
-        target.mkdir(parents=True, exist_ok=True)
+        pages[image.writer_id] += 1
+        target = folder / NAMES[len(pages) - 1] / f"letter-{pages[image.writer_id]}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(image.path, target)
 
 
 def watch_and_steer(folder: Path, run: Callable[..., Terminal]) -> None:
     """A sweep, seen and steered from a second terminal, killed, and resumed."""
     sweep = Terminal(folder, ["sweep", "letters.yaml"], 80)
-    _wait(folder, lambda state: len(state.trials) > 1 and state.trials[1].n_epochs > 1)
+    _wait(sweep, folder, lambda state: len(state.trials) > 1 and state.trials[1].n_epochs > 1)
     draw([run("status", "letters"), run("show", "letters", "0")], "status")
     steering = [
         run("stop", "letters", "--trial", "1"),
         run("budget", "letters", "trials=+2"),
         run("enqueue", "letters", "learning_rate=2e-3", "filters=16"),
     ]
-    _wait(folder, lambda state: len(state.trials) > 2 and state.trials[2].n_epochs > 1)
+    _wait(sweep, folder, lambda state: len(state.trials) > 2 and state.trials[2].n_epochs > 1)
     draw([*steering, run("status", "letters")], "steer")
     draw([sweep], "live")
     os.killpg(sweep.process.pid, signal.SIGKILL)
@@ -156,11 +160,11 @@ def watch_and_steer(folder: Path, run: Callable[..., Terminal]) -> None:
     draw([killed, resumed], "resumed")
 
 
-def _wait(folder: Path, is_reached: Callable[[SweepState], bool]) -> None:
-    sweep, ends_s = folder / "mlruns" / "sweeps" / "letters", time.monotonic() + _PATIENCE_S
-    while not ((sweep / LEDGER_NAME).exists() and is_reached(read_ledger(sweep))):
-        if time.monotonic() > ends_s:
-            raise TimeoutError(f"The sweep in {sweep} did not get there.")
+def _wait(sweep: Terminal, folder: Path, is_reached: Callable[[SweepState], bool]) -> None:
+    record, ends_s = folder / "mlruns" / "sweeps" / "letters", time.monotonic() + _PATIENCE_S
+    while not ((record / LEDGER_NAME).exists() and is_reached(read_ledger(record))):
+        if time.monotonic() > ends_s or sweep.process.poll() is not None:
+            raise RuntimeError("\n".join(["The sweep did not get there:", *sweep.lines()]))
         time.sleep(0.2)
 
 
