@@ -45,7 +45,7 @@ space:
     filters: {type: categorical, choices: [8, 16, 24]}
     learning_rate: {type: real, low: 1.0e-3, high: 1.0e-2, log: true}
     n_dense: {type: integer, low: 0, high: 1}
-    dense_1: {type: integer, low: 64, high: 256, step: 64, when: {name: n_dense, values: [1]}}
+    dense_1: {type: integer, low: 64, high: 256, step: 64, when: {n_dense: [1]}}
   enqueue: []
 training: {epochs: 5, precision: float32}
 executor: {workers: 1}

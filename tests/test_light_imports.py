@@ -37,6 +37,33 @@ LIGHT = {
 }
 
 
+STATUS = """
+import tempfile
+from pathlib import Path
+from search.ledger.ledger import open_ledger
+from search.experiment.workspace import Workspace
+import search.cli.status
+from search.sweep.status import list_sweeps
+
+with tempfile.TemporaryDirectory() as project:
+    workspace = Workspace(Path(project))
+    config = {"objective": {"metric": "val/image_logloss"}, "budget": {"trials": 3}}
+    with open_ledger(workspace.sweep("small"), name="small", config=config, version="0.2.0", git_commit=""):
+        print(list_sweeps(workspace, 0))
+"""
+"""Lists sweeps; the whole of `whosehand status` but what it prints."""
+
+
+def test_the_list_of_sweeps_needs_no_numpy_and_no_whole_experiment() -> None:
+    code = f"{STATUS}\nimport sys; print('MODULES', *sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    shown, _, imported = run.stdout.rpartition("MODULES ")
+    assert "small" in shown
+    assert (HEAVY | {"numpy", "search.experiment.experiment"}) & set(imported.split()) == set()
+
+
 @pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT.keys())
 def test_no_heavy_library_is_imported(code: str) -> None:
     ending = "import atexit, sys; atexit.register(lambda: print('\\nMODULES', *sys.modules)); "

@@ -73,11 +73,14 @@ def show(
 
 
 def _look(sweep: str | None) -> "list[SweepOverview]":
-    from search.sweep.known_sweeps import find_sweep
     from search.sweep.status import list_sweeps, look_at_sweep
 
     now_ms, workspace = time.time_ns() // 1_000_000, current_workspace()
-    return list_sweeps(workspace, now_ms) if sweep is None else [look_at_sweep(find_sweep(sweep, workspace), now_ms)]
+    if sweep is None:
+        return list_sweeps(workspace, now_ms)
+    from search.sweep.known_sweeps import find_sweep  # which reads whole experiments: not for the list
+
+    return [look_at_sweep(find_sweep(sweep, workspace), now_ms)]
 
 
 def _watch(sweep: str | None) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from core.crash_points import crash_point
@@ -280,6 +279,8 @@ def _plain(value: Any) -> Any:
     """What pydantic cannot write by itself: read-only mappings and NumPy's numbers."""
     if isinstance(value, Mapping):
         return dict(value)
+    import numpy as np  # only here: who reads a ledger needs it not, and it takes a tenth of a second
+
     if isinstance(value, np.generic):
         return value.item()
     raise LedgerError(f"A ledger holds plain values only, but got {value!r}.")

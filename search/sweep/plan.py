@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from core.space import Point
 from search.experiment.settings import BudgetSettings
 from search.ledger.events import BudgetLimits, SweepStatus
@@ -80,6 +78,8 @@ class SweepOutcome:
 
 def trial_rng_seed(sweep_seed: int, number: int) -> int:
     """Derive a trial's own seed, 0 to 2**31 - 1, from the sweep's seed and the trial's number."""
+    import numpy as np  # only here: `whosehand status` needs it not, and it takes a tenth of a second
+
     return int(np.random.SeedSequence([sweep_seed, number]).generate_state(1)[0]) & 0x7FFFFFFF
 
 

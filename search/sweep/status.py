@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from core.errors import LedgerError
-from search.experiment.experiment import Experiment
+from search.experiment.settings import BudgetSettings, ObjectiveSettings
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.lock import LOCK_NAME, look_at_lock
@@ -99,10 +99,12 @@ def look_at_sweep(folder: Path, now_ms: int) -> SweepOverview:
             condition: SweepCondition = "running" if lock.is_held else "not begun"
             reason = "it prepares its corpus" if lock.is_held else ""
             return SweepOverview(folder.name, condition, reason, where=lock.holder if lock.is_held else "")
-        experiment = Experiment.model_validate(state.created.config)
-    except (LedgerError, ValidationError) as error:
+        # The whole experiment would take three times as long to read, for each of many sweeps.
+        objective = ObjectiveSettings.model_validate(state.created.config["objective"])
+        first_budget = BudgetSettings.model_validate(state.created.config["budget"])
+    except (LedgerError, ValidationError, KeyError) as error:
         return SweepOverview(folder.name, "damaged", str(error).split("\n", 1)[0])
-    return _overview(folder.name, state, experiment, lock.holder if lock.is_held else None, now_ms)
+    return _overview(folder.name, state, objective, first_budget, lock.holder if lock.is_held else None, now_ms)
 
 
 def trial_as_json(trial: TrialRecord) -> dict[str, Any]:
@@ -144,10 +146,17 @@ def trials_with_workers(state: SweepState) -> tuple[TrialRecord, ...]:
     return tuple(trial for trial in running if trial.starts[-1].at_ms >= launched_ms)
 
 
-def _overview(name: str, state: SweepState, experiment: Experiment, holder: str | None, now_ms: int) -> SweepOverview:
+def _overview(
+    name: str,
+    state: SweepState,
+    objective: ObjectiveSettings,
+    first_budget: BudgetSettings,
+    holder: str | None,
+    now_ms: int,
+) -> SweepOverview:
     is_running = holder is not None
-    objective, at_ms = experiment.objective, now_ms if is_running else state.last_ms
-    use = BudgetUse.of(budget_by_ledger(state, experiment.budget), state, at_ms)
+    at_ms = now_ms if is_running else state.last_ms
+    use = BudgetUse.of(budget_by_ledger(state, first_budget), state, at_ms)
     elapsed_s = state.elapsed_s(at_ms)
     condition: SweepCondition = "running" if is_running else (state.closed.status if state.closed else "killed")
     return SweepOverview(
