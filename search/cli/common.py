@@ -274,12 +274,17 @@ def current_workspace() -> Workspace:
     return Workspace(Path.cwd())
 
 
-def read_experiment(path: Path, overrides: list[str]) -> "Experiment":
+def read_experiment(path: Path, overrides: list[str], needs_budget: bool = True) -> "Experiment":
     """Read the experiment file.
+
+    Args:
+        path: of the file.
+        overrides: of single keys.
+        needs_budget: whether it is about to train.
 
     Raises:
         ConfigError: names file, key and what is allowed.
     """
     from search.experiment.experiment import load_experiment
 
-    return load_experiment(path, overrides)
+    return load_experiment(path, overrides, needs_budget)

@@ -61,7 +61,7 @@ def stats(
     from core.corpora.image_walk import count_other_files
     from search.sweep.preparation import divide_corpus
 
-    settings = read_experiment(experiment, overrides)
+    settings = read_experiment(experiment, overrides, needs_budget=False)
     read = _read(settings)
     index = read.index
     notice = "  (generated, not real handwriting)" if index.generated else ""
@@ -104,7 +104,7 @@ def split(
     out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("split.json"),
 ) -> None:
     """Divide the pages into train, validation and test, and write the manifest with its hash."""
-    corpus = _prepare(read_experiment(experiment, overrides))
+    corpus = _prepare(read_experiment(experiment, overrides, needs_budget=False))
     corpus.manifest.save(out)
     _print_corpus_report(corpus.corpus_report)
     _print_subsets(corpus)
@@ -120,7 +120,7 @@ def pages(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, spread over the writers.")] = 5,
 ) -> None:
     """Print paths of images of one subset of the split, such as unseen ones to identify."""
-    corpus = _prepare(read_experiment(experiment, overrides))
+    corpus = _prepare(read_experiment(experiment, overrides, needs_budget=False))
     chosen = part or subset
     wanted = set(corpus.manifest.image_ids(chosen.value))
     paths = list(dict.fromkeys(image.path for image in corpus.index.images if image.image_id in wanted))
@@ -157,7 +157,7 @@ def audit(
     from search.comparison.leakage_table import remarks, table_rows, write_audit
     from search.sweep.progress import make_progress
 
-    settings = read_experiment(experiment, overrides)
+    settings = read_experiment(experiment, overrides, needs_budget=False)
     choice = AuditChoice(recipe, epochs, patches)
     with progress_bar("reading text lines") as advance:
         found = run_audit(settings, current_workspace(), choice, lambda: make_progress(notes), advance)

@@ -55,7 +55,7 @@ def preview(
         return
     if experiment is None:
         raise typer.BadParameter("Say which experiment, or which page: --page FILE.", param_hint="EXPERIMENT")
-    settings = read_experiment(experiment, overrides)
+    settings = read_experiment(experiment, overrides, needs_budget=False)
     if every_page:
         if out is None:
             raise typer.BadParameter("--all writes many pictures; say into which folder.", param_hint="--out")
@@ -96,7 +96,7 @@ def _draw_page(page: Path, unit: ImageUnit | None, experiment: Path | None, over
     ink, patches = InkSettings(), PatchSettings()
     read_as: Unit = unit.value if unit is not None else "auto"
     if experiment is not None:
-        settings = read_experiment(experiment, overrides)
+        settings = read_experiment(experiment, overrides, needs_budget=False)
         ink, patches = settings.ink, settings.patches
         read_as = unit.value if unit is not None else _unit_of(settings.corpus)
     elif overrides:

@@ -47,7 +47,7 @@ def doctor(
     """
     from search.upkeep.doctor import examine
 
-    settings = read_experiment(experiment, overrides) if experiment is not None else None
+    settings = read_experiment(experiment, overrides, needs_budget=False) if experiment is not None else None
     if is_applied or was_mend:
         _fix(settings)
     with notes.status("examining"):

@@ -246,18 +246,21 @@ class Experiment(Settings):
         return identity_of(self.snapshot())
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+def load_experiment(path: Path, overrides: Sequence[str] = (), needs_budget: bool = True) -> Experiment:
     """Read and check an experiment file.
 
     Args:
         path: of the YAML file.
         overrides: `a.b=value` texts that win over the file, the value in YAML.
+        needs_budget: False for what trains nothing; a file without `budget` has one trial then.
 
     Raises:
         ConfigError: lists every mistake in a line of its own, with place, key, value and what is
             allowed.
     """
     file = read_experiment_file(path, overrides)
+    if not needs_budget:
+        file.tree.setdefault("budget", {"trials": 1})
     try:
         # Through JSON, because strict validation takes lists for tuples and text for paths only
         # there.

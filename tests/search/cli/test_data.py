@@ -23,6 +23,13 @@ def scans(folder_root: Path, tmp_path: Path) -> Path:
     return write_experiment(tmp_path, {"name": "scans", "corpus": {"layout": "folder", "root": "scans"}})
 
 
+def test_what_trains_nothing_needs_no_budget(folder_root: Path, command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text("name: small\ncorpus: {layout: folder, root: scans}\n")
+    assert command("data", "stats", path).code == 0
+    assert "budget: is missing" in command("sweep", path).error
+
+
 def test_images_that_cannot_be_used_are_listed_with_reasons(scans: Path, command: Command, tmp_path: Path) -> None:
     first = sorted((tmp_path / "scans").iterdir())[0]
     page = sorted(first.iterdir())[0]
