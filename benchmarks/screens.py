@@ -13,6 +13,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -63,6 +64,7 @@ class Terminal:
     def __init__(self, folder: Path, arguments: Sequence[str], width: int) -> None:
         self.title = f"whosehand {' '.join(arguments)}"
         self.width = width
+        self._folder = folder
         self._received = bytearray()
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
@@ -96,6 +98,14 @@ class Terminal:
         """What stands in the terminal now, with its colours."""
         return screen_lines(self._received.decode(errors="replace"))
 
+    def shown_lines(self) -> list[str]:
+        """The same, as from a folder `letters` in somebody's home on a host `desk`."""
+        names = {str(self._folder): "~/letters", f"host {socket.gethostname()}": "host desk"}
+        lines = self.lines()
+        for name, other in names.items():
+            lines = [line.replace(name, other) for line in lines]
+        return lines
+
 
 def screen_lines(text: str) -> list[str]:
     r"""What a terminal shows after text in which lines were erased and written anew by rich.
@@ -119,12 +129,16 @@ def screen_lines(text: str) -> list[str]:
 
 
 def draw(parts: Sequence[Terminal], name: str) -> None:
-    """Write what terminals of one width show, one below the other, as an SVG file."""
+    """Write what terminals of one width show, one below the other, as an SVG file.
+
+    The machine's own name and folders become others.
+    """
     console = Console(record=True, width=parts[0].width, file=io.StringIO(), force_terminal=True)
     for part in parts:
         console.print(Text(f"$ {part.title}", style="bold"), soft_wrap=True)
-        for line in part.lines():
-            console.print(Text.from_ansi(line), soft_wrap=True)
+        for line in map(Text.from_ansi, part.shown_lines()):
+            for piece in line.divide(range(part.width, len(line), part.width)):  # where a terminal breaks it
+                console.print(piece, soft_wrap=True)
     PICTURES.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(PICTURES / f"{name}.svg"), title=f"{parts[0].width} columns")
 
@@ -170,6 +184,7 @@ def _wait(sweep: Terminal, folder: Path, is_reached: Callable[[SweepState], bool
 
 def main(folder: Annotated[Path, typer.Argument(help="For the project; must not be there.")]) -> None:
     """Draw the command line's screens into docs/pictures/screens."""
+    folder = folder.absolute()
     folder.mkdir(parents=True)
 
     def run(*arguments: str, width: int = 80) -> Terminal:

@@ -52,12 +52,8 @@ def init(
 
 
 def _print(proposal: "Proposal", path: Path) -> None:
-    fewest, middle, most = proposal.pages_per_writer
     output.print(f"{proposal.like.root}: {proposal.like.title}")
-    output.print(
-        f"  {proposal.n_writers} writers, {proposal.n_pages:,} {proposal.item}s ({fewest} to {most} a writer, "
-        f"median {middle:g})"
-    )
+    output.print(f"  {proposal.n_writers} writers, {proposal.n_pages:,} {proposal.item}s ({proposal.each_writers})")
     if proposal.n_excluded_writers:
         excluded = counted(proposal.n_excluded_writers, "writer has", "writers have")
         output.print(f"  {excluded} too few {proposal.item}s and will not take part")
@@ -67,7 +63,8 @@ def _print(proposal: "Proposal", path: Path) -> None:
             f"  {proposal.patches_per_s:,.0f} patches a second: {budget.trials} trials, {budget.minutes:g} min"
         )
     output.print(f"wrote {path}")
-    output.print(f"next: whosehand data stats {path}, then whosehand sweep {path}")
+    output.print(f"next: whosehand data stats {path}")
+    output.print(f"then: whosehand sweep {path}")
 
 
 def _copy_examples(folder: Path) -> None:

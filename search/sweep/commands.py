@@ -136,7 +136,7 @@ def _enqueue(sweep: RunningSweep, command: EnqueueCommand) -> None:
     sweep.ledger.append(PointEnqueued, command.command_id, command.point)
     crash_point("command-recorded")
     sweep.state_version += 1
-    shown = short_point(command.point)
+    shown = short_point({name: value for name, value in command.point.items() if name not in sweep.plan.fixed})
     waits = "when the budget of trials is raised" if sweep.budget.are_trials_used else "next"
     sweep.progress.say(f"Enqueued from another terminal, to be tried {waits}: {shown}")
 

@@ -84,7 +84,7 @@ def render(view: SweepView) -> RenderableType:
     broken.
     """
     title = f"sweep {view.name}" + (" (stopping)" if view.is_stopping else "")
-    table = Table(title=_one_line(title), title_justify="left")
+    table = Table()
     for name in ("trial", "epoch", view.metric, "patches/s", "elapsed"):
         table.add_column(name, justify="right", no_wrap=True)
     for trial in view.running:
@@ -104,7 +104,8 @@ def render(view: SweepView) -> RenderableType:
         lines += str(view.engine_share).split(": ")
     left = f", about {clock(view.remaining_s)} left; Ctrl-C stops safely" if view.running else ""
     lines.append(f"elapsed {clock(view.elapsed_s)}{left}")
-    return Group(table, *(_one_line(line) for line in lines))
+    running = [table] if view.running else []  # an empty one would stay when the sweep has ended
+    return Group(_one_line(title), *running, *(_one_line(line) for line in lines))
 
 
 def _one_line(line: str) -> Text:

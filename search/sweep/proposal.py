@@ -53,6 +53,12 @@ class Proposal:
     item: str
     patches_per_s: float | None
 
+    @property
+    def each_writers(self) -> str:
+        """How many pages each writer has, in words."""
+        fewest, middle, most = self.pages_per_writer
+        return f"{most} a writer" if fewest == most else f"{fewest} to {most} a writer, median {middle:g}"
+
     def to_yaml(self, path: Path) -> str:
         """The experiment file, with comments that explain it.
 
@@ -77,11 +83,9 @@ class Proposal:
         return "\n".join(sections)
 
     def _facts(self) -> dict[str, Any]:
-        fewest, middle, most = self.pages_per_writer
         speed = "Speed was not measured." if self.patches_per_s is None else f"Measured: {self.patches_per_s:,.0f} "
         return {
-            "found": f"{self.n_writers} writers, {self.n_pages:,} {self.item}s ({fewest} to {most} a writer, median "
-            f"{middle:g})",
+            "found": f"{self.n_writers} writers, {self.n_pages:,} {self.item}s ({self.each_writers})",
             "excluded": f"{self.n_excluded_writers} {'writer has' if self.n_excluded_writers == 1 else 'writers have'}",
             "item": self.item,
             "least": _FEWEST_PAGES,
