@@ -8,13 +8,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
-
-import whosehand as wh
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -34,34 +31,29 @@ def test_every_page_is_in_the_site() -> None:
     assert [page.name for page in (ROOT / "docs").glob("*.md") if f": {page.name}\n" not in navigation] == []
 
 
-def test_experiments_in_the_docs_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"wh": wh}
-    for document in ("python.md", "coming_from.md"):
-        text = (ROOT / "docs" / document).read_text(encoding="utf-8")
-        for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            if "wh.sweep(experiment, " not in block:  # that one is run by the notebooks, smaller
-                exec(compile(block, document, "exec"), names)
-    assert wh.Experiment.load("mine.yaml").budget.minutes == 60
-    assert names["experiment"].name == "few"
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/hyperparameters.md"])
-def test_the_yaml_in_the_docs_is_accepted(document: str, tmp_path: Path) -> None:
-    (block,) = re.findall(
-        r"^```yaml\n(.*?)^```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-    around = "" if "name:" in block else "name: mine\ncorpus: {layout: hands}\nbudget: {trials: 1}\n"
-    (tmp_path / "mine.yaml").write_text(around + block)
-    assert wh.Experiment.load(tmp_path / "mine.yaml").space.fixed["input_px"] == 56
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_kept_with_its_outputs_and_names_no_folder_of_a_machine(path: Path) -> None:
     notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
     codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in codes)
     assert not [output for cell in codes for output in cell.outputs if output.output_type == "error"]
+
+
+def test_the_notebook_of_scans_shows_leaderboard_confusion_gate_and_ranked_writers() -> None:
+    notebook = nbformat.read(ROOT / "docs" / "notebooks" / "scans_to_champion.ipynb", 4)  # type: ignore[no-untyped-call]
+    shown = [
+        output.data["text/html"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if output.output_type == "execute_result" and "text/html" in output.data
+    ]
+    sweep, table, compared, promoted, answer = shown
+    assert "3 trials" in sweep
+    assert "The first one" not in table
+    assert "Confusion of 5 writers" in compared
+    assert "</b> version 1: champion" in promoted
+    assert "letter.png</b>" in answer
+    assert re.findall("<td>([a-z]+)</td>", answer)[0] == "clara"
 
 
 @pytest.mark.long
@@ -82,3 +74,7 @@ def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
     run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     assert "diagram-" in (tmp_path / "site" / "architecture.html").read_text(encoding="utf-8")
+    from_network = re.compile(r"""<(?:script|link|img|iframe)\b(?![^>]*rel="canonical")[^>]*https?://""")
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert from_network.findall(page.read_text(encoding="utf-8")) == [], page
+    assert "Confusion of 5 writers" in (tmp_path / "site/notebooks/scans_to_champion.html").read_text(encoding="utf-8")

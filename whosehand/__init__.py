@@ -11,30 +11,33 @@ the champion names writers:
     promotion = wh.promote(sweep)
     print(wh.champion().identify("letter.png"))
 
-Whatever a file says, constructors of the same names say, too:
-
->>> import whosehand as wh
->>> experiment = wh.Experiment(
-...     name="mine",
-...     corpus=wh.corpora.Folder("scans"),
-...     space=wh.Space(base="none", dimensions=[wh.Real("learning_rate", 1e-4, 1e-2, log=True)]),
-...     engine=wh.engines.Optuna(sampler="random"),
-...     budget=wh.Budget(trials=20),
-... )
->>> print(experiment.to_yaml())
-name: mine
-corpus: {layout: folder, root: scans}
-space:
-  base: none
-  dimensions:
-    learning_rate: {type: real, low: 0.0001, high: 0.01, log: true}
-engine: {name: optuna, sampler: random}
-budget: {trials: 20}
-<BLANKLINE>
-
 Functions take `project`: the folder that holds `mlruns` and `data`, the current one if not given.
 What goes wrong on purpose is a `WhosehandError`, whose text says what is wrong, where, and what to
 do.
+
+Examples:
+    Whatever a file says, constructors of the same names say, too:
+
+    >>> import whosehand as wh
+    >>> experiment = wh.Experiment(
+    ...     name="mine",
+    ...     corpus=wh.corpora.Folder("scans"),
+    ...     space=wh.Space(
+    ...         base="none", dimensions=[wh.Real("learning_rate", 1e-4, 1e-2, log=True)]
+    ...     ),
+    ...     engine=wh.engines.Optuna(sampler="random"),
+    ...     budget=wh.Budget(trials=20),
+    ... )
+    >>> print(experiment.to_yaml())
+    name: mine
+    corpus: {layout: folder, root: scans}
+    space:
+      base: none
+      dimensions:
+        learning_rate: {type: real, low: 0.0001, high: 0.01, log: true}
+    engine: {name: optuna, sampler: random}
+    budget: {trials: 20}
+    <BLANKLINE>
 """
 
 from whosehand._own_packages import check_own_packages

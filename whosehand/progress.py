@@ -1,11 +1,15 @@
 """How the Python API shows how far a sweep is: in a terminal, in a notebook, in a file."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from search.sweep.progress import Progress
+
+# MLflow imports a progress bar that warns in every notebook without ipywidgets; ours needs none.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 @contextmanager

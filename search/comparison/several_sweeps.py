@@ -152,6 +152,10 @@ class Comparison:
             groups.setdefault(name, []).append(sweep)
         return groups
 
+    def __repr__(self) -> str:
+        """What Python's prompt shows."""
+        return f"Comparison of the sweeps {', '.join(sweep.name for sweep in self.sweeps)}"
+
     def _repr_html_(self) -> str:
         return as_html(sweeps_table(self))
 

@@ -153,6 +153,10 @@ class SweepReport:
         """All trials, the best first."""
         return self.leaderboard.rows
 
+    def __repr__(self) -> str:
+        """What Python's prompt shows; all that is in it would be pages."""
+        return f"Report of the sweep {self.sweep.created.name} ({self.status})"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: warnings, leaderboard, and who is taken for whom."""
         said = "".join(

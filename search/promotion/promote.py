@@ -105,15 +105,17 @@ class Promotion:
         path = self.refit.folder / CARD_FILE
         return path.read_text(encoding="utf-8") if path.exists() else self.version.description
 
+    def __repr__(self) -> str:
+        """What Python's prompt shows."""
+        return f"Promotion of {self.version.name}, version {self.version.version}: {self.became}"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: what became of it and why, scores with intervals, confusion."""
         gate = self.gate_result
         reasons = [*gate.reasons, *([gate.undecided] if gate.undecided else []), *gate.remarks]
         listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
-        said = (
-            f"<p><b>{escape(self.version.name)}</b> version {self.version.version}: {self.became}</p><ul>{listed}</ul>"
-        )
-        return said + (_scores_as_html(self.scores) if self.scores else "")
+        said = f"<p><b>{escape(self.version.name)}</b> version {self.version.version}: {self.became}</p>"
+        return f"{said}<ul>{listed}</ul>{_scores_as_html(self.scores) if self.scores else ''}"
 
 
 def _scores_as_html(scores: TestScores) -> str:
@@ -123,9 +125,9 @@ def _scores_as_html(scores: TestScores) -> str:
         f"<tr><td>{escape(name)}</td><td>{each['value']:.4g}</td><td>{each['low']:.4g} to {each['high']:.4g}</td></tr>"
         for name, each in kept["scores"].items()
     )
-    head = f"<tr><th>test score</th><th>value</th><th>{escape(kept['interval'])}</th></tr>"
     picture = base64.b64encode(files["test/confusion.png"].path.read_bytes()).decode()
     shown = f'<img src="data:image/png;base64,{picture}" alt="Confusion matrix of the test images" width="480">'
+    head = f"<tr><th>test score</th><th>value</th><th>{escape(kept['interval'])}</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{shown}"
 
 

@@ -276,6 +276,7 @@ def _answers(report: SweepReport) -> PatchAnswers:
 
 
 def test_a_notebook_shows_leaderboard_and_confusion(report: SweepReport) -> None:
+    assert repr(report).startswith("Report of the sweep tiny (")
     html = report._repr_html_()
     assert html.startswith("<p>tiny: ")
     assert html.count("<table>") == 1
