@@ -1,15 +1,11 @@
 """A sweep that has nothing to find: generated pages, dealt to writers at random.
 
-`python -m benchmarks.shuffled_writers FOLDER` does the whole way for each seed, in a project of its
-own in FOLDER, with the commands that a user gives. The gate must refuse each model: where a page
-says nothing about its writer, being right is chance.
+`python -m benchmarks.shuffled_writers FOLDER` sweeps and promotes for each seed, in a project of
+its own in FOLDER. The gate must refuse each model: where a page says nothing about its writer,
+being right is chance.
 """
 
-import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+import whosehand as wh
 from benchmarks.report import notes, print_report
 from core.corpora.catalogue import open_corpus
 from core.corpora.settings import HandsSettings
@@ -25,7 +22,7 @@ N_WRITERS, N_PAGES = 6, 10
 EXPERIMENT = """
 name: shuffled
 seed: {seed}
-corpus: {{layout: folder, root: scans, unit: page}}
+corpus: {{layout: folder, root: {root}, unit: page}}
 split: {{validation: 0.2, test: 0.4}}
 patches: {{patches_per_epoch: 400, per_image_at_validation: 4, per_image_at_test: 8}}
 space:
@@ -82,41 +79,24 @@ def go_the_way(project: Path, seed: int, data_dir: Path) -> Ended:
         data_dir: where the pages are generated.
     """
     deal_pages(project / "scans", seed, data_dir)
-    (project / "shuffled.yaml").write_text(EXPERIMENT.format(seed=seed), encoding="utf-8")
-    _run(project, "sweep", "shuffled.yaml")
-    promoted = _run(project, "promote", "shuffled")
-    refit = next((project / "mlruns" / "sweeps" / "shuffled" / "refits").iterdir())
-    scores = json.loads((refit / "test.json").read_text(encoding="utf-8"))
-    metrics = scores["result"]["metrics"]
-    top1 = metrics.get("test/page_top1", metrics["test/image_top1"])
-    return Ended(seed, float(top1), promoted.split(" ", 1)[0], tuple(_reasons(promoted)))
-
-
-def _run(project: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "search.cli.main", *arguments]
-    ran = subprocess.run(command, cwd=project, stdout=subprocess.PIPE, text=True, check=False)
-    if ran.returncode not in (0, 2):  # 2: did not pass the gate
-        raise RuntimeError(f"`whosehand {' '.join(arguments)}` ended with code {ran.returncode}")
-    return ran.stdout
-
-
-def _reasons(promoted: str) -> Iterator[str]:
-    """The lines below the first one, as far as they are a list."""
-    for line in promoted.splitlines()[1:]:
-        if not line.startswith("  - "):
-            return
-        yield line.removeprefix("  - ")
+    path = project / "shuffled.yaml"
+    path.write_text(EXPERIMENT.format(seed=seed, root=project / "scans"), encoding="utf-8")
+    sweep = wh.sweep(path, project=project)
+    promotion = wh.promote(sweep)
+    scores = promotion.examined.scores
+    return Ended(seed, scores.top1 if scores else 0.0, promotion.became, promotion.gate.objections)
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="For the projects; must not be there.")],
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1.")] = 5,
+    folder: Annotated[Path, typer.Argument(help="For the projects.")],
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
+    first: Annotated[int, typer.Option(min=1, help="The first of them.")] = 1,
 ) -> None:
     """Sweep over shuffled writers, and see that no champion comes of it."""
     folder = folder.absolute()
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     ended = []
-    for seed in range(1, seeds + 1):
+    for seed in range(first, first + seeds):
         notes.print(f"seed {seed}")
         ended.append(go_the_way(folder / f"seed-{seed}", seed, folder / "data"))
     print_report(
