@@ -2,12 +2,12 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from core.corpora.csv_cells import harmless_row
 from core.errors import ComparisonError
-from core.space import Value
+from core.space import SearchSpace, Value
 from search.comparison.figures import readable_metric
 from search.comparison.tables import Table, as_html, readable_bytes, readable_speed, readable_value, score_text
 from search.comparison.trial_table import TrialRow, differing, other_scores, read_rows
@@ -61,8 +61,9 @@ def read_leaderboard(
     Raises:
         ComparisonError: if there is no such column.
     """
-    rows = read_rows(sweep)
-    varied = [name for name in differing(rows) if name in sweep.experiment.space.search_space().names]
+    space = sweep.experiment.space.search_space()
+    rows = tuple(_without_inactive(row, space) for row in read_rows(sweep))
+    varied = [name for name in differing(rows) if name in space.names]
     board = Leaderboard(
         rows,
         sweep.experiment.objective.metric,
@@ -153,6 +154,15 @@ def leaderboard_json(board: Leaderboard) -> dict[str, object]:
 def leaderboard_records(board: Leaderboard) -> list[dict[str, Value | None]]:
     """Every trial as named plain values."""
     return [_record(board, row) for row in board.rows]
+
+
+def _without_inactive(row: TrialRow, space: SearchSpace) -> TrialRow:
+    """Leave out what had no effect: a default that nobody chose, such as the size of a layer that
+    is not there.
+    """
+    active = space.active(row.hyperparameters)
+    kept = {name: value for name, value in row.hyperparameters.items() if name in active or name not in space.names}
+    return replace(row, hyperparameters=kept)
 
 
 def _record(board: Leaderboard, row: TrialRow) -> dict[str, Value | None]:

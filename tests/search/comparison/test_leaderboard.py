@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from core.errors import ComparisonError
 from search.comparison.leaderboard import Leaderboard, leaderboard_json, read_leaderboard, write_leaderboard
 from search.experiment.workspace import Workspace
+from search.ledger.state import TrialRecord
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from tests.command_line import Answer
 from tests.search.comparison.conditional_sweep import N_TRIALS, run_conditional_sweep
@@ -53,6 +55,17 @@ def test_a_column_can_be_sorted_by(sweep: KnownSweep) -> None:
     assert with_gaps == [*sorted(there), *[None] * (N_TRIALS - len(there))]
     assert 0 < len(there) < N_TRIALS
     assert _numbers(read_leaderboard(sweep, "val/loss")) == _numbers(read_leaderboard(sweep))
+
+
+def test_a_default_that_has_no_effect_is_not_shown(sweep: KnownSweep) -> None:
+    def with_default(trial: TrialRecord) -> TrialRecord:
+        complete = {"dense_1": 512, **trial.hyperparameters}
+        return replace(trial, proposed=replace(trial.proposed, hyperparameters=complete))
+
+    sweep.state._trials.update({number: with_default(trial) for number, trial in sweep.state.trials.items()})
+    rows = read_leaderboard(sweep).rows
+    assert {row.hyperparameters.get("dense_1") for row in rows if row.hyperparameters["n_dense"] == 0} == {None}
+    assert all(row.hyperparameters.get("dense_1") for row in rows if row.hyperparameters["n_dense"] != 0)
 
 
 def test_an_unknown_column_is_refused_with_those_that_there_are(sweep: KnownSweep) -> None:
