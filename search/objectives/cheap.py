@@ -40,6 +40,7 @@ class CheapSettings:
         patches_per_epoch: how many it claims to have trained.
         failing: numbers of trials that raise in their second epoch.
         nan: numbers of trials whose value is not a number.
+        huge: numbers of trials whose value is 1e300.
         dying: numbers of trials whose worker kills itself in the second epoch of the first attempt.
         always_dying: the same, at every attempt.
         hanging: numbers of trials whose worker falls silent in the second epoch of the first
@@ -55,6 +56,7 @@ class CheapSettings:
     patches_per_epoch: int = 100
     failing: frozenset[int] = frozenset()
     nan: frozenset[int] = frozenset()
+    huge: frozenset[int] = frozenset()
     dying: frozenset[int] = frozenset()
     always_dying: frozenset[int] = frozenset()
     hanging: frozenset[int] = frozenset()
@@ -87,7 +89,7 @@ def train_cheaply(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
             return TrialResult(state=TrialState.PRUNED, metrics=metrics, reason="stopped by the engine")
     if spec.until_epoch < spec.horizon_epochs:
         return TrialResult(state=TrialState.PAUSED, metrics={METRIC: loss})
-    value = math.nan if spec.number in settings.nan else loss
+    value = math.nan if spec.number in settings.nan else 1e300 if spec.number in settings.huge else loss
     return TrialResult(TrialState.COMPLETED, value, {METRIC: value}, model=_write_model(spec, loss), n_parameters=1)
 
 

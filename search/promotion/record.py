@@ -7,6 +7,7 @@ what is told again carries the same time and adds nothing. The tag shows an inte
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,8 +73,12 @@ def fit_lock(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     if not _is_free(lock):
         say("Another promotion of this fit is at work; this one waits for it.")
     with lock:
-        for path in folder.glob(".*.tmp"):
-            path.unlink(missing_ok=True)
+        # Files of `write_atomically`, folders of models that were being copied or packed.
+        for path in [*folder.rglob(".*.tmp"), *folder.rglob(".staging-*")]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         yield
 
 

@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput
 
@@ -42,7 +43,8 @@ def place_model(folder: Path, place: Path) -> None:
     can do that.
 
     The new folder is filled aside and renamed, so that a crash leaves no half model; the old one
-    stays as it is. What an earlier try left at `place` is replaced.
+    stays as it is. What an earlier try left at `place` is replaced, and what a killed process left
+    aside is deleted.
 
     Args:
         folder: the model's.
@@ -54,6 +56,9 @@ def place_model(folder: Path, place: Path) -> None:
     aside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     aside.parent.mkdir(parents=True, exist_ok=True)
+    for left in place.parent.glob(f".{place.name}.*.tmp"):
+        if not psutil.pid_exists(int(left.suffixes[-2].lstrip("."))):
+            shutil.rmtree(left, ignore_errors=True)
     try:
         shutil.copytree(folder, aside, copy_function=_link_or_copy)
         shutil.rmtree(place, ignore_errors=True)

@@ -43,6 +43,15 @@ def said(sweep: CheapSweep, text: str) -> int:
     return sum(text in line for line in sweep.progress.lines)
 
 
+def test_a_value_that_no_sampler_can_square_fails_the_trial(sweep: CheapSweep) -> None:
+    sweep.settings = CheapSettings(huge=frozenset({1}))
+    outcome = sweep.launch()
+    result = read_ledger(sweep.folder).trials[1].result
+    assert outcome.n_by_state == {TrialState.FAILED: 1, TrialState.COMPLETED: 2}
+    assert result is not None
+    assert "must be a finite number below 1e+100 in size, but got 1e+300" in result.reason
+
+
 class TestOutOfMemory:
     def test_memory_that_is_refused_fails_the_trial_with_its_size_and_is_not_tried_again(
         self, sweep: CheapSweep

@@ -37,6 +37,15 @@ def test_what_an_earlier_try_left_is_replaced(model: Path, tmp_path: Path) -> No
     assert [path.name for path in place.parent.iterdir()] == ["artifacts"]
 
 
+def test_what_a_killed_process_left_aside_is_deleted_and_a_living_one_s_is_not(model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "models" / "m-1" / "artifacts"
+    dead, living = (place.with_name(f".artifacts.{pid}.tmp") for pid in (2**22 + 1, os.getppid()))
+    for folder in (dead, living):
+        (folder / "data").mkdir(parents=True)
+    place_model(model, place)
+    assert sorted(place.parent.iterdir()) == [living, place]
+
+
 def test_a_disk_that_knows_no_links_gets_a_copy(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(source: str, target: str) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
