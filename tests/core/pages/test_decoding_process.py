@@ -1,6 +1,11 @@
+import importlib.util
 import os
+import py_compile
 import signal
+import subprocess
+import sys
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -10,6 +15,7 @@ from PIL import Image
 from core.errors import ImageError
 from core.pages.decoding_process import DecodingProcess
 from core.pages.image_files import grey_of_bytes
+from search.identification.identifier_folder import vendor_code
 
 
 def _png(image: Image.Image) -> bytes:
@@ -63,3 +69,28 @@ def test_an_image_that_takes_too_long_is_refused_and_the_next_one_is_read(line: 
         assert decoding.grey_of_bytes(line, "x").shape == (40, 90)
     finally:
         decoding.close()
+
+
+def test_no_compiled_file_beside_a_model_s_code_is_read(line: bytes, tmp_path: Path) -> None:
+    package = vendor_code("core.pages.decoding_process", tmp_path).package
+    evil, flag = tmp_path / "evil.py", tmp_path / "flag"
+    source = tmp_path / package / "core" / "pages" / "image_files.py"
+    evil.write_text(f"open({str(flag)!r}, 'w')\n{source.read_text()}")
+    compiled = importlib.util.cache_from_source(str(source))
+    py_compile.compile(str(evil), cfile=compiled, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    code = (
+        f"import os, sys; {{}}sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"from {package}.core.pages.decoding_process import DecodingProcess\n"
+        "print(DecodingProcess().grey_of_bytes(sys.stdin.buffer.read(), 'x').shape)"
+    )
+    as_models_do = "sys.pycache_prefix = os.devnull; "
+    for before, is_read in ((as_models_do, False), ("", True)):  # the second shows that the file would be read
+        run = subprocess.run(
+            [sys.executable, "-B", "-c", code.format(before)],
+            input=line,
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert run.stdout == b"(40, 90)\n", run.stderr
+        assert flag.exists() == is_read
