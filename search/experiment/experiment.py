@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
 from core.errors import ConfigError, SpaceError
 from core.mistakes import WrongKeysError, explain
+from core.passwords import without_passwords
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.space import Value
 from core.splits.settings import SplitSettings
@@ -367,5 +368,5 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{above}{key}.")
         else:
-            flat[f"{above}{key}"] = json.dumps(value, sort_keys=True)
+            flat[f"{above}{key}"] = without_passwords(json.dumps(value, sort_keys=True))  # 0.1 wrote some down
     return flat

@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import ConfigError
 from search.experiment.engine_settings import OptunaSettings
-from search.experiment.experiment import Experiment, load_experiment
+from search.experiment.experiment import Experiment, differences, free_changes, load_experiment
 from search.experiment.secret_address import STORAGE_VARIABLE, TRACKING_VARIABLE, Address, advice, reveal
 from search.experiment.settings import TrackingSettings
 from search.tracking.store import locate_store
@@ -74,6 +74,14 @@ def test_a_password_that_is_written_out_earns_a_word_of_advice(experiment: Exper
     assert f"me:${{{TRACKING_VARIABLE}}}@host" in word
     assert "chmod 600" in word
     assert "geheim" not in word
+
+
+def test_what_changed_since_a_ledger_of_0_1_is_told_without_its_password(experiment: Experiment) -> None:
+    old = experiment.snapshot()
+    old["tracking"]["uri"], old["engine"]["storage"] = "postgresql://me:geheim-1@host/db", URL
+    told = [*free_changes(old, experiment), *differences(old, experiment)]
+    assert any("tracking.uri" in line for line in told)
+    assert "geheim" not in " ".join(told)
 
 
 def test_the_path_of_a_file_is_never_a_reference() -> None:
