@@ -17,6 +17,7 @@ def blocks(document: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_adapters_train_networks_in_optuna_and_keras_tuner_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,8 @@
-"""Opens the corpus that settings describe. A new layout is named in `settings` and here."""
+"""Opens the corpus that settings describe.
+
+A layout with a reader of its own is named in `settings` and here; one that is only a row of
+`named_files.PRESETS` needs nothing here.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -34,7 +34,8 @@ class Preset:
         suffix: of the corpus's own files; where an image is there more than once, that one is used.
         names: patterns for the path below the root, the first that fits counts. Groups: `writer`;
             `id`, the image, else it is the file's name; `page` of the writer, else each image is a
-            page of its own; `text`.
+            page of its own; `text`. Give `id` where two folders may hold files of one name, or
+            they would be taken for one image.
         copied: the pages that everybody copied from one text; any other page is a text of its own.
             Empty where the names say nothing of that.
     """

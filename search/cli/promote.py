@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import RegistryError
+from core.scoring.score_names import LEVELS, SCORES
 from search.cli.common import complete_sweeps, current_workspace, labelled, notes, output, print_table, progress_bar
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 NOT_PASSED = 2
 """Exit code of a promotion whose model did not pass the gate."""
-_LEVELS = ("patch", "image", "page")
-_SHOWN = ("top1", "top5", "macro_f1", "logloss")
 
 
 def promote(
@@ -169,9 +168,9 @@ def _print_scores(promotion: "Promotion") -> None:
         output.print("There is no score on unseen pages: the split has no test pages, or they were not opened.")
         return
     kept = json.loads(scores.result.artifacts["test/scores.json"].path.read_text(encoding="utf-8"))
-    levels = [level for level in _LEVELS if f"{level}_top1" in kept["scores"]]
+    levels = [level for level in LEVELS if f"{level}_top1" in kept["scores"]]
     unit = f"test {levels[-1]}s"
-    rows = [(name, *(_cell(name, kept["scores"].get(f"{level}_{name}")) for level in levels)) for name in _SHOWN]
+    rows = [(name, *(_cell(name, kept["scores"].get(f"{level}_{name}")) for level in levels)) for name in SCORES]
     print_table((unit, *levels), rows)
     output.print(f"in brackets: {kept['interval']}")
     times = "once" if promotion.n_openings == 1 else f"{promotion.n_openings} times"
@@ -183,6 +182,6 @@ def _cell(name: str, score: dict[str, float] | None) -> str:
     if score is None:
         return ""
     value, low, high = score["value"], score["low"], score["high"]
-    if name == "logloss":
+    if not SCORES[name].is_share:
         return f"{value:.3f} ({low:.3f}-{high:.3f})"
     return f"{value:.1%} ({100 * low:.1f}-{100 * high:.1f})"

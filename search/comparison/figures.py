@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from core.scoring.score_names import LEVELS, SCORES
 from search.ledger.ranking import Direction, score_name
 
 # Okabe and Ito's colours; what matters also differs in shape, width or place.
@@ -44,13 +45,6 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-}
-_LEVELS = {"patch": "patch", "image": "image", "page": "page"}
-_SCORES = {
-    "logloss": ("log-loss", "nats"),
-    "top1": ("top-1", "share right"),
-    "top5": ("top-5", "share right"),
-    "macro_f1": ("macro-F1", ""),
 }
 
 
@@ -109,10 +103,10 @@ def readable_metric(metric: str) -> str:
     ('image log-loss (nats)', 'page top-1 (share right)', 'loss')
     """  # noqa: W505
     level, _, score = score_name(metric).partition("_")
-    if level not in _LEVELS or score not in _SCORES:
+    if level not in LEVELS or score not in SCORES:
         return score_name(metric)
-    words, unit = _SCORES[score]
-    return f"{level} {words}" + (f" ({unit})" if unit else "")
+    kind = SCORES[score]
+    return f"{level} {kind.title}" + (f" ({kind.unit})" if kind.unit else "")
 
 
 def goal_label(metric: str, direction: Direction) -> str:

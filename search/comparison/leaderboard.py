@@ -7,6 +7,7 @@ from typing import TextIO
 
 from core.corpora.csv_cells import harmless_row
 from core.errors import ComparisonError
+from core.scoring.score_names import SHARES
 from core.space import SearchSpace, Value
 from search.comparison.figures import readable_metric
 from search.comparison.tables import Table, as_html, readable_bytes, readable_speed, readable_value, score_text
@@ -16,7 +17,6 @@ from search.sweep.known_sweeps import KnownSweep
 
 LEADERBOARD_LENGTH = 10
 _MOST_SCORES = 3
-_HIGHER_IS_BETTER = ("top1", "top5", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _sorted(board: Leaderboard, sort: str) -> tuple[TrialRow, ...]:
     names = _record_names(board)
     if name not in names:
         raise ComparisonError(f"A leaderboard is sorted by one of {', '.join(names)}, but got {sort!r}.")
-    falls = name.endswith(_HIGHER_IS_BETTER) if name in board.scores else False
+    falls = name.endswith(SHARES) if name in board.scores else False
     falls = board.direction == "maximize" if name == board.objective else falls
 
     def key(row: TrialRow) -> tuple[bool, str, float, str]:

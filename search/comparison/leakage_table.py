@@ -4,11 +4,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from core.scoring.score_names import LEVELS
 from search.comparison.leakage_audit import Audit, AuditedArm
 from search.ledger.files import write_atomically
 from search.ledger.ranking import readable_duration
-
-_LEVELS = ("patch", "image", "page")
 
 
 def table_rows(audit: Audit, narrow: bool = False) -> list[list[str]]:
@@ -19,7 +18,7 @@ def table_rows(audit: Audit, narrow: bool = False) -> list[list[str]]:
         audit: with at least one arm.
         narrow: for a terminal: a cell has score and difference, and the interval below.
     """
-    levels = [level for level in _LEVELS if any(f"{level}_top1" in arm.scores for arm in audit.arms)]
+    levels = [level for level in LEVELS if any(f"{level}_top1" in arm.scores for arm in audit.arms)]
     head = ["split by"]
     for level in levels:
         head += [f"{level} top-1"] if narrow else [f"{level} top-1", f"over {audit.baseline}"]

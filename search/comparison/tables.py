@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from core.scoring.intervals import PairedTest
+from core.scoring.score_names import SHARES
 from core.splits.manifest import SUBSETS
 from search.comparison.figures import readable_metric
 from search.comparison.trial_table import Score, TrialRow, differing
@@ -192,7 +193,7 @@ def score_text(name: str, score: Score | None) -> str:
     """A score with its interval: shares as percent, losses with three digits."""
     if score is None:
         return ""
-    if name.endswith(("top1", "top5", "macro_f1")):
+    if name.endswith(SHARES):
         interval = "" if score.low is None else f" ({100 * score.low:.1f} to {100 * (score.high or 0):.1f})"
         return f"{100 * score.value:.1f} %{interval}"
     interval = "" if score.low is None else f" ({score.low:.3g} to {score.high:.3g})"

@@ -9,6 +9,7 @@ from pydantic import Field, WrapValidator, field_validator, model_validator
 
 from core.mistakes import WrongKeysError
 from core.passwords import address_without_password
+from core.scoring.score_names import LEVELS, SCORES, SHARES
 from core.settings import Settings
 from search.experiment.mlflow_names import check_metric_name, check_model_name
 from search.experiment.own_code import Function
@@ -36,13 +37,9 @@ class BudgetSettings(Settings):
         return self
 
 
-LEVELS = {
-    "patch": ("top1", "top5", "logloss"),
-    "image": ("top1", "top5", "logloss", "macro_f1"),
-    "page": ("top1", "top5", "logloss", "macro_f1"),
-}
-"""The scores of `core.scoring.evaluation`, at each level of decision."""
-VALIDATION_METRICS = tuple(f"val/{level}_{score}" for level, scores in LEVELS.items() for score in scores)
+VALIDATION_METRICS = tuple(
+    f"val/{level}_{name}" for level in LEVELS for name, kind in SCORES.items() if level in kind.levels
+)
 TRAIN_PATCH_CNN = "search.objectives.patch_cnn:train_patch_cnn"
 MOVED_OBJECTIVES = {
     "search.objective:train_patch_cnn": TRAIN_PATCH_CNN,
@@ -51,7 +48,7 @@ MOVED_OBJECTIVES = {
 """Import paths as version 0.1 wrote them into files and ledgers, and what they are called today."""
 OWN_METRIC = "val/loss"
 _LOW_IS_GOOD = ("loss", "error")
-_HIGH_IS_GOOD = ("top1", "top5", "f1", "accuracy")
+_HIGH_IS_GOOD = (*SHARES, "f1", "accuracy")
 
 
 class ObjectiveSettings(Settings):
@@ -126,8 +123,8 @@ class ExecutorSettings(Settings):
     """Threads of each worker; `auto` divides the cores among the workers."""
 
     max_attempts: int = Field(default=3, ge=1)
-    """How often a trial is started, in all, when its worker is lost (killed or crashed); then the
-    trial has failed. A trial that ran out of memory has failed at once."""
+    """So many lost workers (killed or crashed) of one trial, and it has failed; before that it goes
+    on from its last checkpoint. A trial that ran out of memory has failed at once."""
 
     silent_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """A worker that reports no epoch for this long counts as lost and is ended; `null` for no

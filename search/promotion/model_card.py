@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from core.identification.calibration import Calibration
+from core.scoring.score_names import LEVELS, SCORES
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.promotion.examination import TestScores
@@ -20,7 +21,6 @@ from search.promotion.tested_images import ProductScores, UnknownWriterRates
 CARD_FILE = "model_card.md"
 MOST_CHARACTERS = 5000
 """What MLflow's database has room for in a version's description."""
-_LEVELS = ("patch", "image", "page")
 
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 
@@ -63,7 +63,7 @@ class CardFacts:
 def write_card(facts: CardFacts) -> str:
     """Write the card as Markdown."""
     kept = _kept_scores(facts.scores)
-    levels = [level for level in _LEVELS if f"{level}_top1" in kept.get("scores", {})]
+    levels = [level for level in LEVELS if f"{level}_top1" in kept.get("scores", {})]
     manifest = facts.manifest
     methods = {item.unknown_writers.method for item in facts.calibrations}
     environment = Environment(
@@ -79,7 +79,7 @@ def write_card(facts: CardFacts) -> str:
         scores=facts.scores,
         no_scores="the split has no test pages." if not manifest.test else "it failed before they were opened.",
         levels=levels,
-        rows=[("top-1", "top1"), ("top-5", "top5"), ("macro-F1", "macro_f1"), ("log-loss", "logloss")],
+        rows=[(kind.title, name) for name, kind in SCORES.items()],
         cell=lambda key, level: _cell(key, kept["scores"].get(f"{level}_{key}")),
         interval=kept.get("interval", ""),
         product=facts.product,
@@ -145,7 +145,7 @@ def _cell(name: str, score: Mapping[str, float] | None) -> str:
     if score is None:
         return ""
     value, low, high = score["value"], score["low"], score["high"]
-    if name == "logloss":
+    if not SCORES[name].is_share:
         return f"{value:.3f} ({low:.3f} to {high:.3f})"
     return f"{value:.1%} ({100 * low:.1f} to {100 * high:.1f})"
 

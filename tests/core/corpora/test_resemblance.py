@@ -7,6 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
+from core.corpora.named_files import PRESETS
 from core.corpora.resemblance import layout_error, resembling_layout
 from core.corpora.settings import CorpusSettings
 from core.errors import CorpusError
@@ -31,6 +32,16 @@ PAIRS = [
 
 def index(layout: str, root: Path, **others: str) -> None:
     open_corpus(ADAPTER.validate_python({"layout": layout, "root": root, **others}), root).index()
+
+
+def test_every_corpus_that_is_known_by_its_file_names_has_a_tree_here() -> None:
+    assert set(PRESETS) <= set(TREES)
+
+
+def test_every_layout_has_a_row_in_the_docs() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    layouts = {option["properties"]["layout"]["const"] for option in ADAPTER.json_schema()["$defs"].values()}
+    assert {layout for layout in layouts if f"| [`{layout}`](#{layout}) |" not in text} == set()
 
 
 @pytest.mark.parametrize("layout", TREES)

@@ -115,8 +115,9 @@ def test_trials_that_are_all_equally_good_can_be_drawn() -> None:
     assert len(pictures_of(flat)) >= 3
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 30])
-@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize(
+    ("n", "direction"), [(0, "minimize"), (1, "maximize"), (2, "minimize"), (3, "maximize"), (30, "minimize")]
+)
 def test_any_number_of_trials_can_be_drawn(n: int, direction: Direction) -> None:
     pictures = pictures_of(searched(n, direction) if n else study_of((), ()), direction)
     assert len(pictures) >= (0 if n == 0 else 1 if n == 1 else 3)
@@ -138,9 +139,11 @@ def test_drawing_leaves_no_figure_open_and_no_style_behind() -> None:
 def test_what_there_is_no_room_for_is_named() -> None:
     space = SearchSpace(tuple(Real(f"factor_{k}", 0.0, 1.0) for k in range(MOST_AXES + 2)))
     points = space.spread(10, seed=1)
-    pictures = pictures_of(study_of(points, [float(point["factor_0"]) for point in points], space=space))
-    order = list(measure_importance(study_of(points, [float(point["factor_0"]) for point in points], space=space)))
-    parallel = next(picture for picture in pictures if picture.caption.startswith("Parallel"))
+    study = study_of(points, [float(point["factor_0"]) for point in points], space=space)
+    order = list(measure_importance(study))
+    with report_style():
+        parallel = draw_parallel(study, order, METRIC)
+    assert parallel is not None
     assert f"{MOST_AXES} most important of {MOST_AXES + 2} that varied, not {', '.join(order[MOST_AXES:])}" in (
         parallel.caption
     )
@@ -151,11 +154,17 @@ def test_a_point_outside_of_the_space_is_in_the_history_only() -> None:
     study = study_of(points, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
     assert trials_outside(study) == [5]
     assert len(completed_trials(study)) == 5
-    history, *others = pictures_of(study)
+    with report_style():
+        history = draw_history(study, METRIC, "minimize")
+        parallel = draw_parallel(study, varied_names(study), METRIC)
+    assert history is not None
     assert "6 completed trials" in history.caption
-    assert any("5 completed trials" in picture.caption for picture in others)
+    assert parallel is not None
+    assert "5 completed trials" in parallel.caption
 
 
 def test_pruned_trials_are_counted_beside_the_history() -> None:
-    history = pictures_of(study_of(SPACE.spread(3, seed=1), [1.0, None, 0.5]))[0]
+    with report_style():
+        history = draw_history(study_of(SPACE.spread(3, seed=1), [1.0, None, 0.5]), METRIC, "minimize")
+    assert history is not None
     assert history.caption == "History: 2 completed trials, 1 pruned."

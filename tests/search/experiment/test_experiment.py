@@ -234,7 +234,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "unknown layout": (
         SMALL.replace("hands", "iamm"),
-        "corpus.layout: must be one of hands, .*dhsd, .*folder, .*pattern, but got 'iamm'",
+        "corpus.layout: must be one of hands, .*dhsd, .*folder, .*pattern.*, but got 'iamm'",
     ),
     "no layout": (SMALL.replace("layout: hands, ", ""), "corpus.layout: must be one of hands.*but it is missing"),
     "word for a group": (

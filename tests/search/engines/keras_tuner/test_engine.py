@@ -42,7 +42,7 @@ class TestBayesian(EngineContract):
     """
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return open_engine(KerasTunerSettings(oracle="bayesian", num_initial_points=22), settings)
+        return open_engine(KerasTunerSettings(oracle="bayesian", num_initial_points=24), settings)
 
 
 class TestGrid(EngineContract):
@@ -128,6 +128,7 @@ def test_an_objective_that_is_not_reported_is_an_error_that_lists_what_is() -> N
 
 
 # Bayesian.
+@pytest.mark.long
 def test_bayesian_comes_closer_than_random_search() -> None:
     space = SearchSpace((Real("x", -5.0, 5.0), Real("y", -5.0, 5.0)))
     best = {}
@@ -155,6 +156,7 @@ def test_bayesian_computes_on_one_thread_whatever_the_machine_has(monkeypatch: p
     assert seen == [1, 1]
 
 
+@pytest.mark.long
 def test_bayesian_learns_upwards_too() -> None:
     space = SearchSpace((Real("x", 0.0, 1.0),))
     settings = EngineSettings(space, (), 3, METRIC, "maximize", horizon_epochs=2, sweep_id="sweep")
@@ -166,6 +168,7 @@ def test_bayesian_learns_upwards_too() -> None:
     assert min(abs(float(point["x"]) - 0.7) for point in list(sweep.points.values())[4:]) < 0.03
 
 
+@pytest.mark.long
 def test_bayesian_guesses_the_scores_of_pending_trials_alike_after_a_restart() -> None:
     space = SPACES["nested conditions"]
     whole = make("bayesian", space, num_initial_points=4)
@@ -201,6 +204,7 @@ def test_bayesian_keeps_away_from_where_trials_fail() -> None:
     assert sum(float(sweep.points[number]["x"]) > 0.5 for number in range(6, 14)) <= 3
 
 
+@pytest.mark.long
 def test_bayesian_goes_on_to_new_points_when_it_is_sure_of_the_best() -> None:
     space = SearchSpace((Integer("n", 0, 5), Categorical("kind", ("a", "b"))))
     sweep = make("bayesian", space, num_initial_points=3)

@@ -35,6 +35,7 @@ class TestTpe(EngineContract):
         return open_engine(OptunaSettings(sampler="tpe", n_startup_trials=5), settings)
 
 
+@pytest.mark.long
 class TestTpeWithMedianPruner(EngineContract):
     """TPE, trials pruned."""
 
@@ -70,6 +71,7 @@ class TestGp(EngineContract):
         return open_engine(OptunaSettings(sampler="gp", n_startup_trials=5), settings)
 
 
+@pytest.mark.long
 class TestRandomWithSuccessiveHalving(EngineContract):
     """Trials ended at the first epoch unless they are among the better half."""
 
@@ -77,6 +79,7 @@ class TestRandomWithSuccessiveHalving(EngineContract):
         return open_engine(OptunaSettings(sampler="random", pruner="successive_halving", rung_factor=2), settings)
 
 
+@pytest.mark.long
 class TestTpeWithHyperband(EngineContract):
     """As above, with two brackets."""
 
