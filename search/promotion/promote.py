@@ -34,7 +34,6 @@ from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_c
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.record import PromotionRecord, fit_lock
 from search.promotion.refit import PackagedModel, Refit, images_of_unknown_writers, package_refit, run_refit
-from search.promotion.tested_images import UnknownWriterRates
 from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import Progress
 from search.tracking.aliases import ChampionMovedError, challenge, promotion_lock, set_champion
@@ -360,7 +359,8 @@ def _describe(
     )
     path = fitted.refit.folder / CARD_FILE
     write_atomically(path, card.encode())
-    metrics = {**packaged.metrics, **_product_metrics(examined)}
+    product = examined.scores.metrics if examined.scores else {}
+    metrics = {**packaged.metrics, "latency_s": examined.smoke.latency_s, **product}
     fitted.tracker.add_scores(metrics, {CARD_FILE: path}, record.reach("described"))
     crash_point("card-written")
     tags = _score_tags(scores)
@@ -370,25 +370,6 @@ def _describe(
         tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.logloss_difference}
     describe_version(job.store, job.name, version.version, tags | {PROMOTION_TAG: "described"}, shortened(card))
     crash_point("version-described")
-
-
-def _product_metrics(examined: Examined) -> dict[str, float]:
-    metrics = {"latency_s": examined.smoke.latency_s}
-    scores = examined.scores
-    if scores is None:
-        return metrics
-    return metrics | {
-        f"test/served_{scores.unit}_top1": scores.top1,
-        "test/served_image_logloss": scores.log_loss,
-        "test/calibration_error": scores.calibration_error,
-        **_unknown_writer_metrics(scores.unknown_writers),
-    }
-
-
-def _unknown_writer_metrics(rates: UnknownWriterRates | None) -> dict[str, float]:
-    if rates is None:
-        return {}
-    return {"test/false_reject_rate": rates.false_reject_rate, "test/false_accept_rate": rates.false_accept_rate}
 
 
 def _score_tags(scores: TestScores | None) -> dict[str, str | int | float]:

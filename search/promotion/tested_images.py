@@ -77,6 +77,11 @@ class UnknownWriterRates:
     n_unknown: int
     are_real: bool
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What MLflow is told of it."""
+        return {"test/false_reject_rate": self.false_reject_rate, "test/false_accept_rate": self.false_accept_rate}
+
 
 @dataclass(frozen=True)
 class ProductScores:
@@ -102,6 +107,18 @@ class ProductScores:
     calibration_error: float
     calibration_p: float
     unknown_writers: UnknownWriterRates | None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What MLflow is told of it."""
+        rates = self.unknown_writers
+        of_unknown_writers = {} if rates is None else rates.metrics
+        return {
+            f"test/served_{self.unit}_top1": self.top1,
+            "test/served_image_logloss": self.log_loss,
+            "test/calibration_error": self.calibration_error,
+            **of_unknown_writers,
+        }
 
 
 def score_product(
