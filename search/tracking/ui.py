@@ -22,7 +22,7 @@ from search.tracking.store import TrackingStore, tracking_errors
 
 FIRST_PORT = 5000
 N_PORTS = 50
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0  # a machine that trains on all cores takes over a minute
 STOP_TIMEOUT_S = 10.0
 
 
