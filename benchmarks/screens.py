@@ -54,6 +54,7 @@ budget: {trials: 4}
 promotion: {epochs: 8}
 """
 NAMES = ("anna", "bert", "carla", "dora")
+_WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # the docs load nothing from the network
 _CONTROL = re.compile(r"\x1b\[(\d*)([AKGJ])|\x1b\[\?\d+[hl]|\r")
 _PATIENCE_S = 900.0
 
@@ -140,7 +141,8 @@ def draw(parts: Sequence[Terminal], name: str) -> None:
             for piece in line.divide(range(part.width, len(line), part.width)):  # where a terminal breaks it
                 console.print(piece, soft_wrap=True)
     PICTURES.mkdir(parents=True, exist_ok=True)
-    console.save_svg(str(PICTURES / f"{name}.svg"), title=f"{parts[0].width} columns")
+    picture = console.export_svg(title=f"{parts[0].width} columns")
+    (PICTURES / f"{name}.svg").write_text(_WEB_FONT.sub("", picture), encoding="utf-8")
 
 
 def write_scans(folder: Path) -> None:
