@@ -27,7 +27,7 @@ from benchmarks.served_model import Server, ask, others_in_the_way, serve
 from benchmarks.short_sweep import temporary_folder
 
 _LONG_SIDE_PX = 12_000
-_LARGEST_PX = (4_190, 5_930)  # 24.8 million pixels, A4 at 500 dpi
+_LARGEST_PX = (3_350, 4_740)  # 15.9 million pixels, A4 at 400 dpi
 _EVERY_S = 0.02
 
 

@@ -46,7 +46,7 @@ def read_grey(path: Path, region: Region | None = None, frame: int | None = None
 def grey_of_bytes(content: bytes, name: str) -> NDArray[np.uint8]:
     """Like `read_grey`, for the content of an image file that a stranger may have sent.
 
-    PDF and HEIF files are refused, and so are images above 25 million pixels; a JPEG with more is
+    PDF and HEIF files are refused, and so are images above 16 million pixels; a JPEG with more is
     read reduced.
 
     Args:

@@ -29,9 +29,9 @@ RASTER_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF"
 """What Pillow may take a file for; none of them runs a program or reads another file."""
 MAX_PIXELS = 150_000_000
 """A sheet of A3 at 600 dpi has 70 million pixels; a decompression bomb has more than this."""
-MAX_SERVED_PIXELS = 25_000_000
-"""A sheet of A4 at 500 dpi has 24 million pixels, and handwriting needs 300 dpi. For images that
-strangers send: finding the lines of so many takes 300 MB."""
+MAX_SERVED_PIXELS = 16_000_000
+"""A sheet of A4 at 400 dpi has 15.5 million pixels, and handwriting needs 300 dpi. For images that
+strangers send: finding the lines of so many takes 200 MB."""
 MAX_FRAMES = 2000
 """Of one file. A book of as many pages is cut up better."""
 PDF_DPI = 300
