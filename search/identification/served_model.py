@@ -9,8 +9,8 @@ parts of `search`.
 import base64
 import binascii
 import os
-import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,9 @@ class ServedModel(PythonModel):
         """
         self._runs_own_code = runs_own_code
         self._decoding = DecodingProcess()
-        self._one_at_a_time = threading.Lock()  # or memory would grow with the requests at a time
+        # One image at a time, or memory would grow with the requests; and in one thread, because
+        # libraries keep memory for each thread that has worked with them.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
 
     def load_context(self, context: Any) -> None:
         """Load the network and answer one blank question, so that the first image is not slower
@@ -63,7 +65,8 @@ class ServedModel(PythonModel):
         self.identifier = WriterIdentifier.load(Path(artifacts[NETWORK]), folder, self._runs_own_code)
         self.gallery = Gallery.load(Path(artifacts[GALLERY])) if GALLERY in artifacts else None
         size_px = self.identifier.record.patches.size_px
-        self.identifier.predictor.log_probabilities([np.full((1, size_px, size_px, 1), 255, np.uint8)])
+        blank = np.full((1, size_px, size_px, 1), 255, np.uint8)
+        self._worker.submit(self.identifier.predictor.log_probabilities, [blank]).result()
         if not _reads_paths():
             self._decoding.start()
 
@@ -102,8 +105,7 @@ class ServedModel(PythonModel):
         rows = []
         for number, cell in enumerate(_cells(model_input), start=1):
             try:
-                with self._one_at_a_time:
-                    rows.append(self._row(self._grey(cell, f"image {number}", reads_paths), f"image {number}", chosen))
+                rows.append(self._worker.submit(self._answer, cell, f"image {number}", reads_paths, chosen).result())
             except (ImageError, PatchError) as error:
                 if chosen["on_error"] == "raise":
                     raise MlflowException.invalid_parameter_value(str(error)) from error
@@ -114,6 +116,9 @@ class ServedModel(PythonModel):
                     raise MlflowException(reason, INTERNAL_ERROR) from error
                 rows.append(_error_row(reason))
         return pd.DataFrame(rows, dtype=object)  # or `None` would become NaN, which is no JSON
+
+    def _answer(self, cell: Any, name: str, reads_paths: bool, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        return self._row(self._grey(cell, name, reads_paths), name, chosen)
 
     def _row(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         evidence = self._evidence(grey, name, chosen) if chosen["evidence"] else None
