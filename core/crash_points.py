@@ -80,6 +80,10 @@ PROMOTION_POINTS = (
 them.
 """
 
+UPKEEP_POINTS = ("addresses-backed-up", "addresses-half-rewritten", "addresses-rewritten", "place-written")
+"""In `whosehand doctor --apply` on a project that was moved or copied."""
+
+ALL_POINTS = (*WORKER_POINTS, *DRIVER_POINTS, *PROMOTION_POINTS, *UPKEEP_POINTS)
 _TRAP = re.compile(r"(?P<name>[a-z-]+)(@(?P<count>[1-9]\d*))?(!(?P<signal>KILL|TERM))?")
 
 
@@ -98,7 +102,7 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
     """End the process here, if a test has armed this point.
 
     Args:
-        name: of `WORKER_POINTS`, `DRIVER_POINTS` or `PROMOTION_POINTS`.
+        name: of `WORKER_POINTS`, `DRIVER_POINTS`, `PROMOTION_POINTS` or `UPKEEP_POINTS`.
         last_act: what the process still does before it is killed, such as half of a write; after
             SIGTERM it goes on, and does the whole.
     """
@@ -113,7 +117,7 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
                 os.kill(os.getpid(), trap.signal)
 
 
-def arm(traps: str, points: Collection[str] = (*DRIVER_POINTS, *PROMOTION_POINTS)) -> None:
+def arm(traps: str, points: Collection[str] = (*DRIVER_POINTS, *PROMOTION_POINTS, *UPKEEP_POINTS)) -> None:
     """Arm points of this process.
 
     Args:
@@ -148,6 +152,6 @@ def armed() -> str:
 
 def _parse(text: str) -> _Trap:
     match = _TRAP.fullmatch(text)
-    if match is None or match["name"] not in (*WORKER_POINTS, *DRIVER_POINTS, *PROMOTION_POINTS):
+    if match is None or match["name"] not in ALL_POINTS:
         raise ValueError(f"A crash point is `name`, `name@2` or `name!TERM` with a name that exists, but got {text!r}.")
     return _Trap(match["name"], int(match["count"] or 1), signal.Signals[f"SIG{match['signal'] or 'KILL'}"])

@@ -135,10 +135,13 @@ def _report_one(
     from search.sweep.finalists import FinalistChoice, train_finalists
     from search.sweep.known_sweeps import read_sweep
     from search.sweep.progress import make_progress
+    from search.tracking.project_place import refuse_shared
     from search.tracking.store import open_store
 
     workspace = current_workspace()
     sweep = read_sweep(name, workspace)
+    if is_tracked:
+        refuse_shared(workspace.root, name)
     read_leaderboard(sweep, sort)  # a wrong column is an error now, not after the finalists are trained
     with progress_bar("reading text lines") as advance:
         if n_finalists is not None:

@@ -1,10 +1,13 @@
 """`whosehand doctor`: what is wrong with this machine, store or corpus, and how to fix it."""
 
 import json
+import sys
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import click
 import typer
 from rich.text import Text
 
@@ -23,6 +26,14 @@ if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
     from search.upkeep.machine_checks import Finding
 
+
+class Became(StrEnum):
+    """What became of a project that is found elsewhere."""
+
+    MOVED = "moved"
+    COPIED = "copied"
+
+
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
@@ -35,8 +46,13 @@ def doctor(
     ] = None,
     overrides: Overrides = [],  # noqa: B006
     is_applied: Annotated[
-        bool, typer.Option("--apply", help="Rewrite addresses after the project was moved; a backup is made first.")
+        bool,
+        typer.Option("--apply", help="Make a moved or copied project whole: rewrite addresses, after a backup."),
     ] = False,
+    as_what: Annotated[
+        Became | None,
+        typer.Option("--as", help="What became of the project.", show_default="what can be told from here"),
+    ] = None,
     was_mend: Annotated[bool, typer.Option("--mend", hidden=True, help="What --apply was called in 0.1.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -49,7 +65,7 @@ def doctor(
 
     settings = read_experiment(experiment, overrides, needs_budget=False) if experiment is not None else None
     if is_applied or was_mend:
-        _fix(settings)
+        _fix(settings, as_what)
     with notes.status("examining"):
         findings = examine(current_workspace(), settings)
     n_problems = sum(finding.level == "problem" for finding in findings)
@@ -62,19 +78,21 @@ def doctor(
     raise typer.Exit(1 if n_problems else 0)
 
 
-def _fix(experiment: "Experiment | None") -> None:
+def _fix(experiment: "Experiment | None", as_what: Became | None) -> None:
+    from search.sweep.known_sweeps import project_tracking
+    from search.tracking.project_place import find_displacement
     from search.tracking.store import locate_store
-    from search.upkeep.moved_projects import find_moved_addresses, fix_addresses, refuse_while_used
+    from search.upkeep.moved_projects import settle_project
 
     workspace = current_workspace()
-    store = locate_store(experiment.tracking if experiment else None, workspace.root)
-    moved = find_moved_addresses(store)
-    if moved is None:
-        notes.print("There are no addresses to fix.")
-        return
-    refuse_while_used(workspace)
-    backup = fix_addresses(store, moved)
-    notes.print(f"rewritten: {moved}; the database as it was is {backup}")
+    store = locate_store(experiment.tracking if experiment else project_tracking(workspace), workspace.root)
+    displaced = find_displacement(workspace.root)
+    if displaced is not None and displaced.how == "unknown" and as_what is None and sys.stdin.isatty():
+        notes.print(f"{displaced}; then it was on the machine {displaced.was.host}")
+        as_what = Became(typer.prompt("moved or copied?", type=click.Choice([*Became]), err=True))
+    done = settle_project(workspace, store, as_what.value if as_what else None)
+    for line in done or ["There are no addresses to fix."]:
+        notes.print(line)
 
 
 def _row(finding: "Finding") -> tuple[Text, str, Text]:

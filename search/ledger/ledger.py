@@ -22,6 +22,7 @@ from core.errors import LedgerError
 from search.ledger.events import AnyLedgerEvent, LedgerEvent, SweepCreated
 from search.ledger.files import sync_folder
 from search.ledger.lock import LOCK_NAME, SweepLock
+from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.state import SweepState
 from search.ledger.trial import is_disk_full
 
@@ -260,7 +261,7 @@ def _read(path: Path) -> Iterable[LedgerEvent]:
         try:
             values = json.loads(line)
             if b'"sha256"' in line:
-                values = _map_references(values, lambda stored: str(path.parent / stored))
+                values = with_absolute_paths(values, path.parent)
             yield _EVENTS.validate_python(_with_present_names(values))
         except (ValueError, ValidationError) as error:
             raise LedgerError(
@@ -271,8 +272,7 @@ def _read(path: Path) -> Iterable[LedgerEvent]:
 
 def _encode(event: LedgerEvent, folder: Path) -> bytes:
     values = _EVENTS.dump_python(event, mode="json", fallback=_plain, warnings="none")
-    values = _map_references(values, lambda given: _relative(given, folder))
-    return (json.dumps(values) + "\n").encode()
+    return (json.dumps(with_relative_paths(values, folder)) + "\n").encode()
 
 
 def _plain(value: Any) -> Any:
@@ -284,21 +284,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise LedgerError(f"A ledger holds plain values only, but got {value!r}.")
-
-
-def _relative(path: str, folder: Path) -> str:
-    """Paths below the sweep's folder are kept relative to it, so that the folder can be moved."""
-    absolute, root = Path(path).absolute(), folder.absolute()
-    return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(absolute)
-
-
-def _map_references(values: Any, change: Callable[[str], str]) -> Any:
-    """Apply `change` to the path of every file reference in plain values."""
-    if isinstance(values, dict):
-        changed = {key: _map_references(value, change) for key, value in values.items()}
-        if changed.keys() == {"path", "sha256", "size_bytes"}:
-            changed["path"] = change(changed["path"])
-        return changed
-    if isinstance(values, list):
-        return [_map_references(value, change) for value in values]
-    return values

@@ -26,6 +26,7 @@ from search.identification.identifier_folder import is_as_promoted, is_identifie
 from search.identification.model_process import ModelProcess
 from search.ledger.access_log import SealedTestSet
 from search.ledger.files import write_atomically
+from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import PatchTask, ScoringTask
 from search.promotion.gate import CommonPages, Comparison, SmokeTest, common_pages
@@ -281,7 +282,8 @@ def score_test_set(
     if result.state is not TrialState.COMPLETED:
         raise RegistryError(f"The model must be scored on the test pages, but that failed: {result.reason}")
     scores = TestScores(result, n_openings, test_set.opened_ms)
-    write_atomically(folder / _KEPT_FILE, _SCORES.dump_json(scores, indent=2))
+    values = with_relative_paths(_SCORES.dump_python(scores, mode="json"), folder)
+    write_atomically(folder / _KEPT_FILE, json.dumps(values, indent=2).encode())
     crash_point("network-scored")
     return scores
 
@@ -289,7 +291,9 @@ def score_test_set(
 def kept_scores(folder: Path) -> TestScores | None:
     """The scores of an earlier opening by the same model, if there was one."""
     path = folder / _KEPT_FILE
-    return _SCORES.validate_json(path.read_bytes()) if path.exists() else None
+    if not path.exists():
+        return None
+    return _SCORES.validate_python(with_absolute_paths(json.loads(path.read_bytes()), folder))
 
 
 def _ask_once(

@@ -19,6 +19,7 @@ from search.promotion.tested_images import page_of
 from search.sweep.finalists import choose_trial
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
+from search.tracking.project_place import refuse_shared
 from search.tracking.registry import CHAMPION, download_model, find_alias
 from search.tracking.store import TrackingStore, open_store
 
@@ -126,6 +127,7 @@ def prepare_promotion(
     trial, why = _choose_trial(sweep, choice.trial)
     rule = f"Trial {trial.number} is promoted: {why}."
     _refuse_without_model(experiment, trial)
+    refuse_shared(workspace.root, sweep_name)
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_progress)
     name = choice.model or experiment.model_name

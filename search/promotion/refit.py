@@ -5,6 +5,7 @@ The refit has a record of its own beside the sweep's trials, survives kills and 
 was. It is packed once.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.ledger.events import SweepCreated
 from search.ledger.files import is_intact, write_atomically
+from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import OwnTask, PatchTask
@@ -178,12 +180,13 @@ def package_refit(
         RegistryError: if it fails.
     """
     kept = refit.folder / _KEPT_FILE
-    result = _KEPT.validate_json(kept.read_bytes()) if kept.exists() else None
+    result = _read_kept(kept) if kept.exists() else None
     if result is None or result.model is None or not is_intact(result.model):
         images, _ = images_of_unknown_writers(experiment, workspace, corpus)
         store = _lines_of(images, experiment, workspace, corpus)
         result = _package(refit, experiment, corpus, task, store, on_progress)
-        write_atomically(kept, _KEPT.dump_json(result, indent=2))
+        values = with_relative_paths(_KEPT.dump_python(result, mode="json"), refit.folder)
+        write_atomically(kept, json.dumps(values, indent=2).encode())
     if result.model is None:
         raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
     references = read_references(result.artifacts[REFERENCE_FILE].path)
@@ -234,6 +237,10 @@ def read_references(path: Path) -> dict[str, Prediction]:
 def ranked(probabilities: Mapping[str, float]) -> tuple[RankedWriter, ...]:
     """Writers in the order of their probabilities, which version 0.1 wrote down by writer id."""
     return tuple(RankedWriter(*item) for item in sorted(probabilities.items(), key=lambda item: -item[1]))
+
+
+def _read_kept(path: Path) -> TrialResult:
+    return _KEPT.validate_python(with_absolute_paths(json.loads(path.read_bytes()), path.parent))
 
 
 def _package(

@@ -31,6 +31,7 @@ from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.launch import search_facts, tracked_datasets, trial_task
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import Progress
+from search.tracking.project_place import refuse_shared
 from search.tracking.runs import BesideTrial
 from search.tracking.store import TrackingStore, open_store
 from search.tracking.tracker import MlflowTracker
@@ -266,6 +267,7 @@ def train_finalists(
     """
     sweep = read_sweep(name, workspace)
     trials = choose_finalists(sweep, choice)
+    refuse_shared(workspace.root, sweep.created.name)
     store = open_store(sweep.experiment.tracking, workspace.root)
     corpus = prepare_corpus(sweep.experiment, workspace, on_progress)
     task = trial_task(sweep.experiment, corpus, sweep.folder, keeps_model=False)

@@ -35,6 +35,7 @@ from search.sweep.preparation import (
 )
 from search.sweep.progress import PREPARING, Progress
 from search.tracking.models import artifact_folder
+from search.tracking.project_place import refuse_shared
 from search.tracking.runs import SearchFacts, TrackedDataset
 from search.tracking.store import TrackingStore, open_store
 from search.tracking.tracker import MlflowTracker
@@ -111,6 +112,7 @@ def _launch(
 ) -> LaunchedSweep:
     check_can_train(experiment)
     check_disk_space(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
+    refuse_shared(workspace.root, experiment.name)
     store = open_store(experiment.tracking, workspace.root)
     for key, address in (
         ("tracking.uri", experiment.tracking.uri),

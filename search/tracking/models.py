@@ -88,10 +88,6 @@ def _link_or_copy(source: str, target: str) -> str:
 
 
 READY = "READY"
-FOLDER_TAG = "folder"
-"""The tag that says where the worker saved the model: the same files as MLflow's, so that both are
-deleted together.
-"""
 
 
 @dataclass(frozen=True)
@@ -128,19 +124,16 @@ class KnownModel:
         model_id: MLflow's.
         is_ready: whether it was finished.
         location: where MLflow keeps its files.
-        folder: where the worker saved it; empty if that was not written down.
     """
 
     model_id: str
     is_ready: bool
     location: str
-    folder: str
 
     @classmethod
     def of(cls, model: LoggedModel) -> "KnownModel":
         """Take from MLflow's what is needed."""
-        is_ready = str(model.status) == READY
-        return cls(model.model_id, is_ready, model.artifact_location, model.tags.get(FOLDER_TAG, ""))
+        return cls(model.model_id, str(model.status) == READY, model.artifact_location)
 
 
 class LoggedModels:
@@ -177,9 +170,8 @@ class LoggedModels:
         model = self.find(owner)
         is_new = model is None
         if model is None:
-            tags = owner.as_tags() | {FOLDER_TAG: str(folder)}
             created = self._client.create_logged_model(
-                self._experiment_id, name=name, source_run_id=run_id, tags=tags, params=dict(params)
+                self._experiment_id, name=name, source_run_id=run_id, tags=owner.as_tags(), params=dict(params)
             )
             model = self._remember(owner, KnownModel.of(created))
             crash_point("model-created")
@@ -199,14 +191,19 @@ class LoggedModels:
         """The owner's model, finished or not, or `None`."""
         return self._of_sweep(owner.sweep_id).get(owner)
 
-    def delete_others(self, sweep_id: str, kept: Collection[int]) -> None:
-        """Delete the models of a sweep's trials but those of the trials in `kept`, with their
-        files.
+    def delete_others(self, sweep_id: str, kept: Collection[int]) -> list[int]:
+        """Delete the models of a sweep's trials but those of the trials in `kept`.
+
+        Returns:
+            The trials whose models went; the worker's own files of them are the caller's to delete.
         """
+        gone = []
         for owner, model in list(self._of_sweep(sweep_id).items()):
             if owner.kind == "trial" and owner.number not in kept:
                 delete_model(self._client, model)
                 del self._known[sweep_id][owner]
+                gone.append(owner.number)
+        return gone
 
     def _upload(self, model: KnownModel, folder: Path) -> None:
         place = None if self._is_remote else local_folder(model.location)
@@ -243,15 +240,15 @@ def search_models(client: MlflowClient, experiment_id: str, tags: Mapping[str, s
 
 
 def delete_model(client: MlflowClient, model: KnownModel) -> None:
-    """Delete a model and its local files, those in the sweep's folder too.
+    """Delete a model and MLflow's copy of its files, where that is on this machine.
 
     MLflow itself only hides a deleted model, and leaves its files on the disk even after `mlflow
     gc`.
     """
     client.delete_logged_model(model.model_id)
-    for place in (local_folder(model.location), Path(model.folder) if model.folder else None):
-        if place is not None:
-            remove_model(place)
+    place = local_folder(model.location)
+    if place is not None:
+        remove_model(place)
 
 
 def artifact_folder(store: TrackingStore, experiment: str) -> Path | None:

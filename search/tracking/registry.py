@@ -187,6 +187,18 @@ def registered_names(store: TrackingStore) -> tuple[str, ...]:
         return tuple(sorted(model.name for model in found))
 
 
+def unfinished_promotions(store: TrackingStore) -> tuple[RegisteredVersion, ...]:
+    """Versions whose promotion was interrupted, or runs at this moment; without their aliases.
+
+    Raises:
+        TrackingError: if the store cannot be read.
+    """
+    client, condition = store.client(), f"tags.{PROMOTION_TAG} != '{PROMOTION_DONE}'"
+    with tracking_errors("look for unfinished promotions", store):
+        found = all_pages(lambda token: client.search_model_versions(condition, page_token=token))
+        return tuple(_described(client, version) for version in found)
+
+
 def only_name(store: TrackingStore) -> str:
     """The name of the only registered model.
 

@@ -23,6 +23,7 @@ from core.addresses import file_url, sqlite_path, sqlite_url
 from core.errors import TrackingError
 from search.experiment.secret_address import reveal
 from search.experiment.settings import SERVER_SCHEMES, TrackingSettings
+from search.tracking.project_place import take_place
 
 CREATION_TIMEOUT_S = 120.0  # creating a SQLite store took 1.3 s; a slow network disk may need far more
 SERVER_TIMEOUT_S = 10.0
@@ -87,12 +88,13 @@ def open_store(settings: TrackingSettings | None = None, root: Path | None = Non
         root: folder that relative paths start from; the current folder where left out.
 
     Raises:
-        TrackingError: if the address is wrong, the folder cannot be written, the server is away, or
-            the database is not one of this MLflow's.
+        TrackingError: if the address is wrong, the folder cannot be written, the server is away,
+            the database is not one of this MLflow's, or the project was moved or copied.
     """
     store = locate_store(settings, root)
+    take_place((root or Path.cwd()).absolute())
     if store.is_server:
-        _greet_server(store)
+        greet_server(store)
     else:
         _create_database(store)
     mlflow.set_tracking_uri(store.revealed_uri)
@@ -136,6 +138,26 @@ def tracked_experiments(store: TrackingStore) -> tuple[str, ...]:
     with tracking_errors("list the experiments", store):
         found = store.client().search_experiments(order_by=["last_update_time DESC"])
     return tuple(experiment.name for experiment in found if experiment.experiment_id != "0")
+
+
+def greet_server(store: TrackingStore) -> None:
+    """See that an MLflow server answers.
+
+    Raises:
+        TrackingError: if none does.
+    """
+    try:
+        answer = requests.get(f"{store.revealed_uri}/health", timeout=SERVER_TIMEOUT_S)
+    except requests.RequestException as error:
+        raise TrackingError(
+            f"No MLflow server answers at {store.uri} ({type(error).__name__}). Start it, correct `tracking.uri`, "
+            "or leave it out for a store in this folder."
+        ) from error
+    if not answer.ok:
+        raise TrackingError(
+            f"{store.uri} answers with status {answer.status_code} where an MLflow server says OK. Is the address "
+            "right, and are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD set if it asks for them?"
+        )
 
 
 @contextmanager
@@ -223,22 +245,6 @@ def _explain(error: Exception, uri: str) -> str:
     if "readonly" in reason or "unable to open" in reason:
         return f"The tracking database must be writable, but {uri} is not ({reason}) Fix its permissions."
     return f"The tracking store {uri} cannot be opened: {reason}"
-
-
-def _greet_server(store: TrackingStore) -> None:
-    uri = store.uri
-    try:
-        answer = requests.get(f"{store.revealed_uri}/health", timeout=SERVER_TIMEOUT_S)
-    except requests.RequestException as error:
-        raise TrackingError(
-            f"No MLflow server answers at {uri} ({type(error).__name__}). Start it, correct `tracking.uri`, "
-            "or leave it out for a store in this folder."
-        ) from error
-    if not answer.ok:
-        raise TrackingError(
-            f"{uri} answers with status {answer.status_code} where an MLflow server says OK. Is the address right, "
-            "and are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD set if it asks for them?"
-        )
 
 
 def _first_line(error: Exception) -> str:

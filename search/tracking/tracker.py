@@ -380,7 +380,10 @@ class MlflowTracker:
             {name: str(value) for name, value in trial.hyperparameters.items()},
         )
         if kept is not None:
-            self._models.delete_others(self._sweep_id, kept)
+            for number in self._models.delete_others(self._sweep_id, kept):
+                other = self._trials[number].result if number in self._trials else None
+                if other is not None and other.model is not None:
+                    remove_model(other.model.path)
         return self._model_ids[trial.number]
 
     def _final_scores(self, event: SegmentEnded, trial: TrialRecord) -> dict[str, float]:

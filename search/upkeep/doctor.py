@@ -28,11 +28,13 @@ from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.lock import LOCK_NAME, look_at_lock
 from search.ledger.trial import TrialState
 from search.sweep.disk import measure_disk
+from search.sweep.known_sweeps import project_tracking
 from search.sweep.preparation import divide_corpus, read_corpus
-from search.tracking.aliases import MOVE_TAG
+from search.tracking.aliases import is_move_unfinished
 from search.tracking.models import artifact_folder, local_folder
-from search.tracking.registry import PROMOTION_DONE, PROMOTION_TAG
-from search.tracking.store import locate_store, open_store
+from search.tracking.project_place import find_displacement
+from search.tracking.registry import registered_names, unfinished_promotions
+from search.tracking.store import TrackingStore, greet_server, locate_store
 from search.upkeep.machine_checks import (
     Finding,
     Level,
@@ -60,12 +62,14 @@ def examine(workspace: Workspace, experiment: Experiment | None = None) -> list[
 
     Args:
         workspace: the project.
-        experiment: whose corpus and tracking store are looked at; `None` for the project's own.
+        experiment: whose corpus and tracking store are looked at; `None` for the project's own: the
+            store of the sweep that was at work last.
 
     Raises:
         TrackingError: if the address of the store is wrong.
     """
-    store = locate_store(experiment.tracking if experiment else None, workspace.root)
+    settings = experiment.tracking if experiment else project_tracking(workspace)
+    store = locate_store(settings, workspace.root)
     subject = Subject(workspace, experiment, store)
     return [finding for topic, check in CHECKS.items() for finding in _run(topic, check, subject)]
 
@@ -82,30 +86,28 @@ def check_tracking(subject: Subject) -> Iterator[Finding]:
     """Open the store as far as it can be, and stop at the first thing that makes the rest
     meaningless.
     """
-    database = subject.store.database
-    if subject.store.is_server:
-        yield _check_server(subject)
-    elif database is None:
-        yield _check_schema(subject)
-    elif not database.exists():
+    store, database = subject.store, subject.store.database
+    if database is not None and not database.exists():
         yield ok("tracking", f"no tracking store at {database} yet; the first sweep makes it")
-    elif damage := _check_file(database):
+        return
+    if database is not None and (damage := _check_file(database)):
         yield damage
-    else:
-        schema = _check_schema(subject)
-        yield schema
-        if schema.level is Level.OK:
+        return
+    reached = _check_server(store) if store.is_server else _check_schema(subject)
+    yield reached
+    if reached.level is Level.OK:
+        if database is not None:
             yield _check_addresses(subject)
             yield from _check_models(database)
-            yield from _check_promotions(database)
+        yield from _check_promotions(store)
 
 
-def _check_server(subject: Subject) -> Finding:
+def _check_server(store: TrackingStore) -> Finding:
     try:
-        open_store(subject.experiment.tracking if subject.experiment else None, subject.workspace.root)
+        greet_server(store)
     except TrackingError as error:
         return problem("tracking", str(error))
-    return ok("tracking", f"the server at {subject.store.uri} answers")
+    return ok("tracking", f"the server at {store.uri} answers")
 
 
 def _check_file(database: Path) -> Finding | None:
@@ -151,8 +153,16 @@ def _check_schema(subject: Subject) -> Finding:
     return problem("tracking", what, "install that newer MLflow, or name another store in `tracking.uri`")
 
 
+def check_place(subject: Subject) -> Iterator[Finding]:
+    """See whether the project is where it was, and the addresses in its database with it."""
+    displaced = find_displacement(subject.workspace.root)
+    if displaced is not None:
+        choice = " --as moved` or ` --as copied" if displaced.how == "unknown" else ""
+        yield problem("place", str(displaced), f"`whosehand doctor --apply{choice}` makes it whole, after a backup")
+
+
 def _check_addresses(subject: Subject) -> Finding:
-    moved = find_moved_addresses(subject.store)
+    moved = find_moved_addresses(subject.store, find_displacement(subject.workspace.root))
     if moved is None:
         return ok("addresses", f"files and models are where MLflow says, below {subject.store.artifact_root}")
     where = ", ".join(f"{old} (now {new})" for old, new in moved.moves.items())
@@ -173,21 +183,18 @@ def _check_models(database: Path) -> Iterator[Finding]:
         yield problem("models", what, "`whosehand reconcile SWEEP` takes them from the sweep's folder")
 
 
-def _check_promotions(database: Path) -> Iterator[Finding]:
+def _check_promotions(store: TrackingStore) -> Iterator[Finding]:
     """Promotions and rollbacks that stopped half way; one that runs at this moment looks the
     same.
     """
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        half = connection.execute(
-            "SELECT name, version FROM model_version_tags WHERE key = ? AND value != ?", (PROMOTION_TAG, PROMOTION_DONE)
-        ).fetchall()
-        moves = connection.execute("SELECT name FROM registered_model_tags WHERE key = ?", (MOVE_TAG,)).fetchall()
-    for name, version in half:
-        what = f"version {version} of {name} was registered, but its promotion did not end, or runs at this moment"
-        yield note("promotions", what, "`whosehand promote SWEEP` resumes it")
-    for (name,) in moves:
-        what = f"the champion of {name} was being changed when that was interrupted"
-        yield note("promotions", what, f"`whosehand promote SWEEP` or `whosehand rollback --model {name}` ends it")
+    for version in unfinished_promotions(store):
+        what = f"version {version.version} of {version.name} was registered, but its promotion did not end, or runs now"
+        sweep = version.tags.get("sweep", "SWEEP")
+        yield note("promotions", what, f"`whosehand promote {sweep}` resumes it")
+    for name in registered_names(store):
+        if is_move_unfinished(store, name):
+            what = f"the champion of {name} was being changed when that was interrupted"
+            yield note("promotions", what, f"`whosehand promote SWEEP` or `whosehand rollback --model {name}` ends it")
 
 
 def check_sweeps(subject: Subject) -> Iterator[Finding]:
@@ -303,6 +310,7 @@ CHECKS: Mapping[str, Callable[[Subject], Iterable[Finding]]] = {
     "versions": check_versions,
     "processor": check_processor,
     "disk": check_disk,
+    "place": check_place,
     "tracking": check_tracking,
     "stray files": check_stray_files,
     "servers": check_servers,

@@ -21,6 +21,7 @@ from search.ledger.ranking import rank
 from search.sweep.disk import FreedBytes
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.tracking.models import KnownModel, delete_model, local_folder
+from search.tracking.project_place import refuse_shared
 from search.tracking.store import TrackingStore, tracking_errors
 from search.upkeep.moved_projects import refuse_moved
 from search.upkeep.sweep_records import CHECKPOINTS, DROPPED_TAG, SweepRow, open_store_of, read_records, sweep_rows
@@ -127,6 +128,7 @@ class _Removal:
 
 
 def _collect_of_sweep(sweep: KnownSweep, workspace: Workspace, n_kept: int, is_dry_run: bool) -> list[Freed]:
+    refuse_shared(workspace.root, sweep.created.name)
     store = open_store_of(sweep, workspace)
     if store is not None:
         refuse_moved(store)
@@ -154,7 +156,7 @@ def _removals_of(row: SweepRow, is_best: bool) -> Iterator[_Removal]:
         return
     is_kept = is_best or any(model.versions for model in row.models)
     for model in row.models if not is_kept else ():
-        places = (local_folder(model.known.location), Path(model.known.folder) if model.known.folder else None)
+        places = (local_folder(model.known.location), row.folder)
         run_id = row.runs[0].run_id if row.runs else ""
         yield _Removal(row.number, MODEL, tuple(place for place in places if place is not None), model.known, run_id)
     attempts = tuple(folder for folder in row.attempts if not (is_kept and _holds_result(folder, row)))

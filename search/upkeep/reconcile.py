@@ -26,6 +26,7 @@ from search.sweep.launch import engine_settings, search_facts
 from search.sweep.preparation import CORPUS_REPORT_FILE, SPLIT_FILE, UNUSABLE_FILE
 from search.sweep.tracking_queue import TrackingQueue
 from search.tracking.models import artifact_folder, delete_model, local_folder, place_model
+from search.tracking.project_place import refuse_shared
 from search.tracking.runs import TrackedDataset, find_sweep_run
 from search.tracking.store import open_store, tracking_errors
 from search.tracking.sweep_page import NOTE_TAG
@@ -97,6 +98,7 @@ def reconcile_sweep(name: str, workspace: Workspace, is_dry_run: bool) -> Reconc
     if is_dry_run:
         rows, found = _compare(sweep, workspace)
         return Reconciliation(rows, found, found)
+    refuse_shared(workspace.root, name)
     with ExitStack() as held:
         hold_refits(held, sweep.folder)
         ledger = held.enter_context(Ledger(sweep.folder))
@@ -306,8 +308,7 @@ class _Fixer:
 
     def delete_model(self, model: RecordedModel) -> None:
         """Delete a logged model and what MLflow keeps of its files."""
-        # Without the worker's folder: another model of the same trial has the same one.
-        delete_model(self._client, replace(model.known, folder=""))
+        delete_model(self._client, model.known)
 
     def restore_files(self, model: RecordedModel, folder: Path) -> None:
         """Put a model's files back where MLflow keeps them, from the sweep's folder."""

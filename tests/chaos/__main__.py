@@ -1,11 +1,14 @@
-"""Sweeps that are killed, starved and cut off, and an audit of what is left of them: `make chaos`.
+"""Faults in everything that writes, and what is left of it: `make chaos`.
 
-    python -m tests.chaos [--kills 100] [--real-kills 10] [--seed 1]
+    python -m tests.chaos [--minutes 20] [--kills 100] [--real-kills 10] [--folder FOLDER]
 
-Most sweeps have the cheap objective under the real driver, engine, ledger, workers and MLflow; some
-train networks. After each its ledger, its runs in MLflow and its files are held against each other
-and against a sweep of the same experiment that nothing disturbed. Prints a table and ends with 1 if
-anything was lost.
+Aliases that move, `gc`, `reconcile`, moved and copied projects are killed at each of their writes,
+ledgers are cut, disks are full, a tracking server goes away, promotions are killed at each of their
+points, and sweeps, most of them with the cheap objective under the real driver, engine, ledger,
+workers and MLflow, at named points and at random times. After each fault the same command is run
+again, and ledger, MLflow and files are held against each other and against a sweep that nothing
+disturbed. Prints a table and ends with 1 if anything was lost, doubled or left RUNNING. With
+--folder, a run that was stopped goes on where it was.
 """
 
 import random
@@ -25,6 +28,7 @@ from tests.chaos.audit import audit
 from tests.chaos.drivers import DriverServer, RunningDriver, driver_server
 from tests.chaos.experiments import METRIC, TINY_METRIC, write_cheap, write_tiny
 from tests.chaos.faults import KILLS, SUSPENSIONS, Fault, Launch, count_epochs, wait_for_epochs
+from tests.chaos.parts import record_parts
 from tests.chaos.tally import Tally
 
 _EXECUTOR = {"threads": 1, "max_attempts": 9, "min_free_mb": 0}
@@ -41,39 +45,58 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 change.
 """
 
+SWEEP_PROMISE = "a sweep goes on where it was: no trial lost or doubled, no run left RUNNING"
+_REAL = "real training: "
 _MAX_FAULTS = 3
 _LONGEST_WAIT_S = 3.0
 
 
 def main(
-    kills: Annotated[int, typer.Option(min=0, help="Kills in all, at least.")] = 100,
+    minutes: Annotated[float, typer.Option(min=0, help="After so long no further part is begun.")] = 20.0,
+    kills: Annotated[int, typer.Option(min=0, help="Kills of sweeps, at least.")] = 100,
     real_kills: Annotated[int, typer.Option(min=0, help="Of these, of sweeps that train networks.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of faults and moments.")] = 1,
     store_away_s: Annotated[float, typer.Option(min=0, help="How long the tracking store is away; 0: not.")] = 60.0,
+    step: Annotated[int, typer.Option(min=1, help="Of gc, reconcile and cut ledgers each n-th place only.")] = 1,
     kills_only: Annotated[bool, typer.Option("--kills-only", help="Leave the faults that are no kills out.")] = False,
-    minutes: Annotated[float, typer.Option(min=0, help="After so long no further sweep is begun.")] = 600.0,
-    folder: Annotated[Path | None, typer.Option(help="Where to leave the sweeps, to look at them.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where to leave everything; a run there goes on.")] = None,
 ) -> None:
-    """Disturb sweeps in every way, and say what they survived."""
+    """Disturb everything that writes, and say what it survived."""
     started_s = time.monotonic()
-    tally = Tally()
-    with tempfile.TemporaryDirectory(prefix="whosehand-chaos-") as temporary, driver_server() as server:
-        workspace = folder or Path(temporary)
+    with tempfile.TemporaryDirectory(prefix="whosehand-chaos-") as temporary:
+        workspace = (folder or Path(temporary)).absolute()
         workspace.mkdir(parents=True, exist_ok=True)
+        tally = Tally(workspace / "tally.jsonl")
         ends_s = started_s + 60 * minutes
-        faults = KILLS if kills_only else (*KILLS, *SUSPENSIONS)
         try:
-            twins = {variant: _twin(server, workspace, f"twin-{variant}", variant) for variant in VARIANTS}
-            if not kills_only:
-                _single_faults(server, workspace, tally, twins, store_away_s)
-            if real_kills:
-                _real_sweeps(server, workspace, tally, real_kills, ends_s, random.Random(seed + 1))
-            _cheap_sweeps(server, workspace, tally, twins, faults, kills, ends_s, random.Random(seed))
+            for part in record_parts(workspace, step):
+                if time.monotonic() < ends_s and part.name not in tally.done:
+                    tally.run(part)
+                    _note(tally, part.name)
+            if kills:
+                _sweeps(workspace, tally, kills, real_kills, seed, 0.0 if kills_only else store_away_s, ends_s)
         except KeyboardInterrupt:
             notes.print("Interrupted: the table has what was finished.")
-    _print(tally, time.monotonic() - started_s, seed)
+        _print(tally, time.monotonic() - started_s, seed)
     if tally.problems:
         sys.exit(1)
+
+
+def _sweeps(
+    workspace: Path, tally: Tally, n_kills: int, n_real: int, seed: int, store_away_s: float, ends_s: float
+) -> None:
+    if time.monotonic() >= ends_s:
+        return
+    with driver_server() as server:
+        place = workspace / f"sweeps-{len(tally.done)}"
+        place.mkdir()
+        twins = {variant: _twin(server, place, f"twin-{variant}", variant) for variant in VARIANTS}
+        if store_away_s:
+            _single_faults(server, place, tally, twins, store_away_s, ends_s)
+        if n_real:
+            _real_sweeps(server, place, tally, n_real, ends_s, random.Random(seed + 1))
+        faults = (*KILLS, *SUSPENSIONS) if store_away_s else KILLS
+        _cheap_sweeps(server, place, tally, twins, faults, n_kills, ends_s, random.Random(f"{seed} {len(tally.done)}"))
 
 
 def _cheap_sweeps(
@@ -86,86 +109,75 @@ def _cheap_sweeps(
     ends_s: float,
     generator: random.Random,
 ) -> None:
-    number = 0
-    while tally.total(kills_only=True).injected < n_kills and time.monotonic() < ends_s:
+    while tally.n_kills_of_sweeps() < n_kills and time.monotonic() < ends_s:
         variant = generator.choice(list(VARIANTS))
-        name = f"cheap-{number:03d}"
+        name = f"cheap-{len(tally.done):03d}"
         experiment = write_cheap(workspace, name, VARIANTS[variant])
         launch = Launch(server, workspace, experiment, _random_moment(generator, _LONGEST_WAIT_S))
-        faults, problems = _disturb(launch, possible, generator, tally)
+        faults, problems = _disturb(launch, possible, generator)
         problems += audit(workspace, name, METRIC, twins[variant])
-        tally.add(name, faults, problems)
-        _note(tally, name, faults, problems)
-        number += 1
+        tally.add(name, SWEEP_PROMISE, "signal", faults, problems)
+        _note(tally, name)
 
 
 def _real_sweeps(
     server: DriverServer, workspace: Path, tally: Tally, n_kills: int, ends_s: float, generator: random.Random
 ) -> None:
+    n_done = sum(count.tried for (_, fault, _), count in tally.counts.items() if fault.startswith(_REAL))
+    if n_done >= n_kills or time.monotonic() >= ends_s:
+        return
     twin = _run(Launch(server, workspace, write_tiny(workspace, "tiny-twin"), lambda _: None))
-    _guarded(
-        tally,
-        "real training: truncated checkpoint",
-        lambda: single_faults.truncated_checkpoint(server, workspace),
-    )
-    number, n_done = 0, 0
+    _guarded(tally, f"{_REAL}truncated checkpoint", lambda: single_faults.truncated_checkpoint(server, workspace))
     while n_done < n_kills and time.monotonic() < ends_s:
-        name = f"tiny-{number:03d}"
+        name = f"tiny-{len(tally.done):03d}"
         launch = Launch(server, workspace, write_tiny(workspace, name), lambda _: None)
         launch = Launch(server, workspace, launch.experiment, _random_epoch(launch, generator))
-        faults, problems = _disturb(launch, KILLS, generator, tally)
+        faults, problems = _disturb(launch, KILLS, generator)
         problems += audit(workspace, name, TINY_METRIC, twin)
         n_done += sum(faults.values())
-        faults = {f"real training: {fault}": n for fault, n in faults.items()}
-        tally.add(name, faults, problems)
-        _note(tally, name, faults, problems)
-        number += 1
+        faults = {f"{_REAL}{fault}": n for fault, n in faults.items()}
+        tally.add(name, SWEEP_PROMISE, "signal", faults, problems)
+        _note(tally, name)
 
 
 def _single_faults(
-    server: DriverServer, workspace: Path, tally: Tally, twins: Mapping[str, Path], store_away_s: float
+    server: DriverServer, workspace: Path, tally: Tally, twins: Mapping[str, Path], store_away_s: float, ends_s: float
 ) -> None:
-    tpe, plain = twins["tpe"], twins["random"]
-    _guarded(tally, "torn last line of the ledger", lambda: single_faults.torn_ledger(server, workspace, tpe))
-    _guarded(
-        tally,
-        "truncated database of the engine",
-        lambda: single_faults.torn_engine_storage(server, workspace, plain),
-    )
-    try:
-        _guarded(tally, "full disk for 8 s", lambda: single_faults.full_disk(server, workspace))
-    except PermissionError as error:
-        notes.print(f"full disk: left out, a small disk cannot be mounted here: {error}")
-    if store_away_s:
-        _guarded(
-            tally,
-            f"tracking store away for {store_away_s:.0f} s",
-            lambda: single_faults.store_away(server, workspace, store_away_s),
-        )
+    away = f"tracking server away for {store_away_s:.0f} s"
+    faults = {
+        "torn last line of the ledger": lambda: single_faults.torn_ledger(server, workspace, twins["tpe"]),
+        "truncated database of the engine": lambda: single_faults.torn_engine_storage(
+            server, workspace, twins["random"]
+        ),
+        "full disk for 8 s": lambda: single_faults.full_disk(server, workspace),
+        away: lambda: single_faults.store_away(server, workspace, store_away_s),
+    }
+    for fault, find_problems in faults.items():
+        if fault in tally.done or time.monotonic() >= ends_s:
+            continue
+        try:
+            _guarded(tally, fault, find_problems)
+        except PermissionError as error:
+            notes.print(f"{fault}: left out, a small disk cannot be mounted here: {error}")
 
 
 def _guarded(tally: Tally, fault: str, find_problems: Callable[[], list[str]]) -> None:
-    problems = find_problems()
-    tally.add(fault, {fault: 1}, problems)
-    _note(tally, fault, {}, problems)
+    tally.add(fault, SWEEP_PROMISE, "real fault", {fault: 1}, find_problems())
+    _note(tally, fault)
 
 
-def _disturb(
-    launch: Launch, faults: tuple[Fault, ...], generator: random.Random, tally: Tally
-) -> tuple[dict[str, int], list[str]]:
+def _disturb(launch: Launch, faults: tuple[Fault, ...], generator: random.Random) -> tuple[dict[str, int], list[str]]:
     """Launch a sweep again and again, each time with a fault, and at last without."""
     injected: dict[str, int] = {}
     for _ in range(generator.randint(1, _MAX_FAULTS)):
         fault = generator.choice(faults)
         title = (fault.__doc__ or "").split(".")[0].split(",")[0]
         done = fault(launch, generator)
-        tally.n_launches += 1
         if done.n_injected:
             injected[title] = injected.get(title, 0) + done.n_injected
         if done.code not in (0, 130, -9, -15):
             return injected, [f"a launch ended with {done.code}: {_log(launch)}"]
     driver = launch.begin()
-    tally.n_launches += 1
     code = driver.end()
     return injected, [] if code == 0 else [f"the last launch ended with {code}: {_log(launch)}"]
 
@@ -204,21 +216,21 @@ def _random_epoch(launch: Launch, generator: random.Random) -> Callable[[Running
     return wait
 
 
-def _note(tally: Tally, name: str, faults: Mapping[str, int], problems: list[str]) -> None:
+def _note(tally: Tally, name: str) -> None:
     total = tally.total()
-    notes.print(f"{name}: {total.injected} faults so far; {', '.join(faults) or 'no fault'}; {problems or 'whole'}")
+    notes.print(f"{name}: {total.tried} faults so far, {total.lost} lost")
 
 
 def _print(tally: Tally, seconds: float, seed: int) -> None:
     rows = [
-        (fault, str(count.injected), str(count.survived), str(count.lost))
-        for fault, count in sorted(tally.counts.items())
+        (promise, fault, how, str(found.tried), str(found.lost))
+        for (promise, fault, how), found in tally.counts.items()
     ]
-    for title, total in (("all kills", tally.total(kills_only=True)), ("all faults", tally.total())):
-        rows.append((title, str(total.injected), str(total.survived), str(total.lost)))
+    total = tally.total()
+    rows.append(("all", "", "", str(total.tried), str(total.lost)))
     print(f"\n### Chaos, seed {seed}\n\n{machine_line()}\n")
-    print(markdown_table(("fault", "injected", "survived", "lost"), rows))
-    print(f"\n- {tally.n_sweeps} sweeps in {tally.n_launches} launches, {seconds / 60:.0f} minutes")
+    print(markdown_table(("promise", "fault", "injected as", "tried", "lost"), rows))
+    print(f"\n- {len(tally.done)} parts, {seconds / 60:.0f} minutes in this run")
     print("\n".join(f"- LOST: {problem}" for problem in tally.problems), flush=True)
 
 

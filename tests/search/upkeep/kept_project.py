@@ -21,7 +21,7 @@ from search.sweep.loop import run_sweep
 from search.tracking.runs import TrackedDataset
 from search.tracking.store import TrackingStore, locate_store, open_store
 from search.tracking.tracker import MlflowTracker
-from search.upkeep.moved_projects import find_moved_addresses, fix_addresses
+from search.upkeep.moved_projects import settle_project
 from tests.command_line import TINY, write_experiment
 from tests.search.cheap_sweep import CHEAP
 
@@ -74,10 +74,9 @@ def copy_project(original: Path, folder: Path) -> TrackingStore:
     shutil.copytree(original, folder, dirs_exist_ok=True)
     os.chdir(folder)
     store = locate_store(root=folder)
-    moved = find_moved_addresses(store)
-    assert moved is not None
-    fix_addresses(store, moved).unlink()
-    assert find_moved_addresses(store) is None
+    settle_project(Workspace(folder), store, None)
+    for backup in (folder / "mlruns").glob("mlflow.db.before-fix-*"):
+        backup.unlink()
     return open_store(root=folder)
 
 
