@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 from core import crash_points
-from core.crash_points import DRIVER_POINTS, PROMOTION_POINTS, WORKER_POINTS, crash_point
+from core.crash_points import ALL_POINTS, DRIVER_POINTS, WORKER_POINTS, crash_point
 from search.ledger.ledger import read_ledger
 from search.ledger.trial import TrialState
 from search.objectives.cheap import METRIC
@@ -141,7 +141,7 @@ def test_a_driver_killed_between_pause_and_continuation_goes_on(server: DriverSe
 
 def test_every_point_is_passed_by_the_code_killed_at_in_a_test_and_explained_in_the_docs() -> None:
     code = "\n".join(path.read_text() for folder in ("core", "search") for path in (ROOT / folder).rglob("*.py"))
-    points = {*DRIVER_POINTS, *WORKER_POINTS, *PROMOTION_POINTS}
+    points = set(ALL_POINTS)
     assert set(re.findall(r'crash_point\(\s*"([a-z-]+)"', code)) == points
     killed_at = {point.partition("@")[0] for story in STORIES.values() for point in story}
     assert {*killed_at, "loss-recorded", "interruption-recorded", "continuation-recorded", "command-recorded"} == set(
