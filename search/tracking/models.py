@@ -12,12 +12,16 @@ import errno
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from core.addresses import file_path
 from core.crash_points import crash_point
@@ -240,15 +244,18 @@ def search_models(client: MlflowClient, experiment_id: str, tags: Mapping[str, s
 
 
 def delete_model(client: MlflowClient, model: KnownModel) -> None:
-    """Delete a model and MLflow's copy of its files, where that is on this machine.
+    """Delete a model and its files in MLflow, here or on the server.
 
-    MLflow itself only hides a deleted model, and leaves its files on the disk even after `mlflow
-    gc`.
+    MLflow itself only hides a deleted model, and leaves its files even after `mlflow gc`. They go
+    first: of a model that is hidden nobody would find them.
     """
-    client.delete_logged_model(model.model_id)
     place = local_folder(model.location)
     if place is not None:
         remove_model(place)
+    else:
+        with suppress(MlflowException, requests.RequestException):  # a store that cannot delete
+            get_artifact_repository(model.location, client.tracking_uri).delete_artifacts()
+    client.delete_logged_model(model.model_id)
 
 
 def artifact_folder(store: TrackingStore, experiment: str) -> Path | None:

@@ -74,7 +74,7 @@ def killed_twice(database: Path, scratch: Path, first: Story, second: Story) -> 
     raise AssertionError("unreachable")
 
 
-_SINGLE = {promote: (3, 2), rollback: (1, 2), refuse: (2, 1)}
+_SINGLE: dict[Story, tuple[int, int]] = {promote: (3, 2), rollback: (1, 2), refuse: (2, 1)}
 """Champion and former champion once a story has ended."""
 _DOUBLE: dict[tuple[Story, Story], set[tuple[int, int]]] = {
     (promote, promote): {(3, 2)},

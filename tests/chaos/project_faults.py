@@ -106,6 +106,8 @@ def _collected(root: Path) -> list[str]:
     found += [difference.what for difference in rows.left]
     if sum(bool(row.models) and row.folder is not None for row in rows.rows) != 1:
         found.append("the best trial's model is not there, or not the only one")
+    if len(list((root / "mlruns" / "artifacts").rglob("MLmodel"))) != 1:
+        found.append("files of deleted models are left")
     return found
 
 

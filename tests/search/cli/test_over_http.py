@@ -175,8 +175,10 @@ def test_rollback_moves_the_alias_on_the_server(tracked: Tracked) -> None:
 def test_records_agree_and_garbage_is_collected(tracked: Tracked) -> None:
     compared = tracked.run("reconcile", "tiny")
     assert compared.code == 0, compared
+    n_before = len(list(tracked.server.log.parent.rglob("MLmodel")))
     collected = tracked.run("gc", "--keep", "1", "--apply")
     assert collected.code == 0, collected
+    assert len(list(tracked.server.log.parent.rglob("MLmodel"))) == n_before - 1
     champion = find_version(tracked.store, MODEL, 1)
     assert champion is not None
     assert tracked.client.get_logged_model(champion.model_id)

@@ -29,7 +29,7 @@ def test_the_first_launch_writes_the_place_down_and_the_next_one_keeps_it(projec
 
 def test_a_moved_project_is_refused_and_keeps_its_identity(project: Path, tmp_path: Path) -> None:
     place = read_place(project)
-    moved = shutil.move(project, tmp_path / "elsewhere")
+    moved = project.rename(tmp_path / "elsewhere")
     displaced = find_displacement(moved)
     assert displaced is not None
     assert displaced.how == "moved"
@@ -57,7 +57,7 @@ def test_a_copy_is_told_from_a_moved_project_by_the_original(project: Path, tmp_
 
 
 def test_another_project_in_the_old_place_makes_it_no_copy(project: Path, tmp_path: Path) -> None:
-    moved = shutil.move(project, tmp_path / "elsewhere")
+    moved = project.rename(tmp_path / "elsewhere")
     (project / "mlruns").mkdir(parents=True)
     take_place(project)
     displaced = find_displacement(moved)
