@@ -133,7 +133,7 @@ def test_what_cannot_be_restored_is_reported_and_left_alone(project: TrackingSto
     client = project.client()
     models = _models(client)
     shutil.rmtree(models[2].artifact_location)
-    shutil.rmtree(models[2].tags["folder"])
+    shutil.rmtree(workspace.sweep(NAME) / "trials" / "2" / "attempt-1" / "model")
     client.set_logged_model_tags(models[3].model_id, {"trial": "8"})
     register_version(project, "champions", models[3].model_id, {})
     shutil.rmtree(workspace.sweep(NAME) / "trials" / "3")
