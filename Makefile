@@ -6,6 +6,7 @@
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
 BIN := .venv/bin
+MINUTES ?= 20
 STAMP := .venv/.installed
 
 help:  ## say what there is
@@ -49,8 +50,8 @@ lint: $(STAMP)  ## ruff, format check, mypy strict, import contracts
 
 check: lint test  ## what CI runs
 
-chaos: $(STAMP)  ## kill, starve and cut off a hundred sweeps, and see what is left
-	@$(BIN)/python -m tests.chaos
+chaos: $(STAMP)  ## faults in everything that writes, for 20 minutes (MINUTES=60 for longer)
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES)
 
 bench: $(STAMP)  ## the benchmarks behind docs/results.md
 	@$(BIN)/python -m benchmarks

@@ -88,8 +88,7 @@ def _sweeps(
     if time.monotonic() >= ends_s:
         return
     with driver_server() as server:
-        place = workspace / f"sweeps-{len(tally.done)}"
-        place.mkdir()
+        place = Path(tempfile.mkdtemp(prefix="sweeps-", dir=workspace))  # a run that goes on begins new ones
         twins = {variant: _twin(server, place, f"twin-{variant}", variant) for variant in VARIANTS}
         if store_away_s:
             _single_faults(server, place, tally, twins, store_away_s, ends_s)
