@@ -130,11 +130,13 @@ def settle_project(workspace: Workspace, store: TrackingStore, as_what: Literal[
     if store.database is not None and store.database.exists():
         _roll_back(store.database, store)
     displaced = find_displacement(workspace.root)
-    moved = find_moved_addresses(store, displaced)
+    how = as_what or (displaced.how if displaced is not None else "moved")
+    # A copy's original needs what the two share as it is.
+    is_kept = how == "copied" and not _is_own(store, workspace)
+    moved = None if is_kept else find_moved_addresses(store, displaced)
     if displaced is None and moved is None and as_what is None:
         return []
     refuse_while_used(workspace)
-    how = as_what or (displaced.how if displaced is not None else "moved")
     if displaced is not None and how == "unknown":
         raise TrackingError(
             f"It cannot be told from here whether {displaced}, from the machine {displaced.was.host}. Run the command "
@@ -169,10 +171,15 @@ def _shared_sweeps(workspace: Workspace) -> tuple[str, ...]:
     """The sweeps whose store is not in the project's folder: its original has them there, too."""
     shared = []
     for ledger in sorted(workspace.sweep("x").parent.glob(f"*/{LEDGER_NAME}")):
-        database = locate_store(read_sweep(ledger.parent.name, workspace).experiment.tracking, workspace.root).database
-        if database is None or not database.resolve().is_relative_to(workspace.root.resolve()):
+        store = locate_store(read_sweep(ledger.parent.name, workspace).experiment.tracking, workspace.root)
+        if not _is_own(store, workspace):
             shared.append(ledger.parent.name)
     return tuple(shared)
+
+
+def _is_own(store: TrackingStore, workspace: Workspace) -> bool:
+    """Whether the store is in the project's folder, and is copied with it."""
+    return store.database is not None and store.database.resolve().is_relative_to(workspace.root.resolve())
 
 
 def _back_up(connection: sqlite3.Connection, database: Path) -> Path:
@@ -237,8 +244,9 @@ def _is_old(column: str) -> str:
 
 
 def _old_and_new(old: str, new: str) -> tuple[int, str, int, str]:
-    """Below the old folder, and not yet below the new one, which may lie in it."""
-    return len(old) + 1, f"{old}/", len(new) + 1, f"{new}/"
+    """Below the old folder; and where the new one lies in it, not yet below that."""
+    done = f"{new}/" if new.startswith(f"{old}/") else "/done already/"
+    return len(old) + 1, f"{old}/", len(done), done
 
 
 @contextmanager

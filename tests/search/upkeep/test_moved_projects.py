@@ -69,6 +69,30 @@ def test_a_project_that_was_moved_into_its_own_old_folder_is_rewritten_once(
     assert "inner/inner" not in "".join(_addresses(Path(store.uri[10:])))
 
 
+def test_a_project_that_was_moved_out_of_a_folder_into_its_place_is_rewritten(
+    project: TrackingStore, workspace: Workspace, tmp_path: Path
+) -> None:
+    inner = tmp_path / "around" / "project"
+    inner.parent.mkdir()
+    workspace.root.rename(inner)
+    settle_project(Workspace(inner), locate_store(root=inner), None)
+    inner.rename(tmp_path / "aside")
+    inner.parent.rmdir()
+    outer = (tmp_path / "aside").rename(inner.parent)
+    settle_project(Workspace(outer), locate_store(root=outer), None)
+    assert f"{inner}/" not in "".join(_addresses(outer / "mlruns" / "mlflow.db"))
+
+
+def test_a_copy_leaves_a_database_that_it_shares_with_its_original_alone(workspace: Workspace, tmp_path: Path) -> None:
+    database = tmp_path / "lab.db"
+    shutil.copy(workspace.root / "mlruns" / "mlflow.db", database)
+    before = _addresses(database)
+    copy = Workspace(shutil.copytree(workspace.root, tmp_path / "copy"))
+    shared = TrackingStore(f"sqlite:///{database}", str(tmp_path / "artifacts"))
+    settle_project(copy, shared, None)
+    assert _addresses(database) == before
+
+
 def test_artifacts_that_were_kept_elsewhere_on_purpose_are_left_alone(project: TrackingStore, tmp_path: Path) -> None:
     assert find_moved_addresses(TrackingStore(project.uri, str(tmp_path / "big disk" / "artifacts"))) is None
 
