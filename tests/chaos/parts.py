@@ -31,14 +31,6 @@ def record_parts(workspace: Path, step: int) -> Iterator[Part]:
         (workspace / "upkeep").mkdir(exist_ok=True)
         return KeptProject(workspace / "upkeep")
 
-    yield from _alias_parts(workspace / "aliases")
-    became: Became
-    for became in ("moved", "copied"):
-        promise = f"a {became} project is made whole" + (", its original untouched" if became == "copied" else "")
-        for is_twice in (False, True):
-            name = f"{became} {'twice' if is_twice else 'once'}"
-            fault = f"`doctor --apply` killed{' and killed again' if is_twice else ''}"
-            yield Part(name, promise, fault, _KILL, _with(project, killed_settling, became, is_twice))
     yield Part(
         "full disk",
         "a ledger keeps what was written before",
@@ -46,6 +38,13 @@ def record_parts(workspace: Path, step: int) -> Iterator[Part]:
         "exception",
         _with(project, full_disk_at_each_line, workspace / "full"),
     )
+    became: Became
+    for became in ("moved", "copied"):
+        promise = f"a {became} project is made whole" + (", its original untouched" if became == "copied" else "")
+        for is_twice in (False, True):
+            name = f"{became} {'twice' if is_twice else 'once'}"
+            fault = f"`doctor --apply` killed{' and killed again' if is_twice else ''}"
+            yield Part(name, promise, fault, _KILL, _with(project, killed_settling, became, is_twice))
     yield Part(
         "gc",
         "gc keeps what it must and ends what it began",
@@ -67,8 +66,9 @@ def record_parts(workspace: Path, step: int) -> Iterator[Part]:
         "real fault",
         _with(project, cut_ledgers, step),
     )
+    yield from _alias_parts(workspace / "aliases")
     yield Part(
-        "promotion",
+        "whole promotion",
         "a promotion is resumed, the test set opened once",
         "promote killed at each of its points",
         _KILL,

@@ -177,6 +177,7 @@ def killed_settling(project: KeptProject, became: Became, is_twice: bool) -> Out
             problems += _errors(where, in_child(partial(_settled, project.elsewhere, became), project.scratch))
             if became == "copied" and _contents(project.root) != original:
                 problems.append(f"{where}: the original has changed")
+        problems += _errors(f"{became}, {first}", in_child(partial(_reconcilable, project.elsewhere), project.scratch))
     return Outcome(tried, problems)
 
 
@@ -193,14 +194,18 @@ def _settled(root: Path, became: Became) -> list[str]:
     os.chdir(root)
     _settle(root)
     found = ["it is still elsewhere"] if find_displacement(root) is not None else []
-    store = open_store(root=root)
-    if find_moved_addresses(store) is not None:
+    if find_moved_addresses(locate_store(root=root)) is not None:
         found.append("addresses lead elsewhere")
     place = read_place(root)
     if place is None or (became == "copied" and place.root != str(root)):
         found.append(f"its place is {place}")
     found += [f"{path} is left" for path in (root / "mlruns").rglob("*.tmp*")]
-    return [*found, *(difference.what for difference in reconcile_sweep(NAME, Workspace(root), True).left)]
+    return found
+
+
+def _reconcilable(root: Path) -> list[str]:
+    os.chdir(root)
+    return [difference.what for difference in reconcile_sweep(NAME, Workspace(root), is_dry_run=True).left]
 
 
 def cut_ledgers(project: KeptProject, step: int) -> Outcome:
