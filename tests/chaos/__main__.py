@@ -59,6 +59,7 @@ def main(
     store_away_s: Annotated[float, typer.Option(min=0, help="How long the tracking store is away; 0: not.")] = 60.0,
     step: Annotated[int, typer.Option(min=1, help="Of gc, reconcile and cut ledgers each n-th place only.")] = 1,
     kills_only: Annotated[bool, typer.Option("--kills-only", help="Leave the faults that are no kills out.")] = False,
+    sweeps_only: Annotated[bool, typer.Option("--sweeps-only", help="Leave all but sweeps out.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where to leave everything; a run there goes on.")] = None,
 ) -> None:
     """Disturb everything that writes, and say what it survived."""
@@ -69,7 +70,7 @@ def main(
         tally = Tally(workspace / "tally.jsonl")
         ends_s = started_s + 60 * minutes
         try:
-            for part in record_parts(workspace, step):
+            for part in record_parts(workspace, step) if not sweeps_only else ():
                 if time.monotonic() < ends_s and part.name not in tally.done:
                     tally.run(part)
                     _note(tally, part.name)
