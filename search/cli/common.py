@@ -258,6 +258,9 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Override one key of the file, such as budget.trials=5; repeatable."
     ),
 ]
+StoreOption = Annotated[
+    str | None, typer.Option("--uri", help="Tracking store, as in tracking.uri.", show_default="the project's")
+]
 
 
 class ImageUnit(StrEnum):

@@ -10,6 +10,7 @@ import typer
 from core.errors import ImageError
 from search.cli.common import (
     ImageUnit,
+    StoreOption,
     counted,
     current_workspace,
     labelled,
@@ -65,9 +66,7 @@ def identify(
         bool,
         typer.Option("--trust", help="Run the code in the model's folder. Only for folders whose maker you trust."),
     ] = False,
-    uri: Annotated[
-        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="the project's")
-    ] = None,
+    uri: StoreOption = None,
 ) -> None:
     """Rank the writers that the champion knows by how likely they wrote each image.
 

@@ -9,7 +9,16 @@ import typer
 
 from core.errors import RegistryError
 from core.scoring.score_names import LEVELS, SCORES
-from search.cli.common import complete_sweeps, current_workspace, labelled, notes, output, print_table, progress_bar
+from search.cli.common import (
+    StoreOption,
+    complete_sweeps,
+    current_workspace,
+    labelled,
+    notes,
+    output,
+    print_table,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from search.promotion.plan import PromotionChoice
@@ -52,7 +61,7 @@ def promote(
     neither has seen. Otherwise it is registered as challenger, with the reasons (exit code 2).
     Every access to the test pages is counted: a score is worth less each time.
     """
-    from search.promotion.plan import PromotionChoice, prepare_promotion
+    from search.promotion.plan import PromotionChoice
 
     if history:
         _print_history(*_find_model(sweep, model, uri))
@@ -62,24 +71,14 @@ def promote(
     if sweep is None:
         raise RegistryError("Which sweep? `whosehand promote SWEEP`, or `whosehand promote --history --model NAME`.")
     choice = PromotionChoice(trial, model, epochs, accept)
-    if dry_run:
-        with progress_bar("reading text lines") as advance:
-            job = prepare_promotion(sweep, current_workspace(), choice, advance)
-        from search.promotion.plan import plan_promotion
-
-        for line in plan_promotion(job):
-            output.print(line)
-        return
-    _promote(sweep, choice)
+    (_print_plan if dry_run else _promote)(sweep, choice)
 
 
 def rollback(
     model: Annotated[
         str | None, typer.Option(help="Name in the registry.", show_default="the only one registered")
     ] = None,
-    uri: Annotated[
-        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="the project's")
-    ] = None,
+    uri: StoreOption = None,
 ) -> None:
     """Make the former champion the champion again; the two change places."""
     from search.tracking.aliases import restore_previous
@@ -90,6 +89,15 @@ def rollback(
         f"champion of {name}: version {now.version} again"
         + (f" (before: version {former.version}, now `previous`)" if former else "")
     )
+
+
+def _print_plan(sweep: str, choice: "PromotionChoice") -> None:
+    from search.promotion.plan import plan_promotion, prepare_promotion
+
+    with progress_bar("reading text lines") as advance:
+        job = prepare_promotion(sweep, current_workspace(), choice, advance)
+    for line in plan_promotion(job):
+        output.print(line)
 
 
 def _promote(sweep: str, choice: "PromotionChoice") -> None:

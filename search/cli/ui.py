@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.common import complete_sweeps, current_workspace, notes, output, print_note, print_warning
+from search.cli.common import StoreOption, complete_sweeps, current_workspace, notes, output, print_note, print_warning
 
 if TYPE_CHECKING:
     from search.experiment.workspace import Workspace
@@ -26,9 +26,7 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen at; the default is reached from this machine alone.")] = (
         "127.0.0.1"
     ),
-    uri: Annotated[
-        str | None, typer.Option(help="Tracking store, as in tracking.uri.", show_default="the project's")
-    ] = None,
+    uri: StoreOption = None,
     browser: Annotated[bool, typer.Option(help="Open a browser where there is one, or only print the address.")] = True,
 ) -> None:
     """Show a sweep's trials, and all that is recorded, in MLflow's own pages, until Ctrl-C.
@@ -58,15 +56,7 @@ def ui(
     try:
         output.print(f"MLflow is at {running.url} (Ctrl-C ends it)")
         _show({name: f"{running.url}{page}" for name, page in pages.items()}, browser)
-        if is_loopback(host):
-            print_note(
-                "it is reached from this machine alone, by everyone who is logged in here; it asks for no password"
-            )
-        else:
-            print_warning(
-                f"everyone who reaches {host} can read, change and delete all records: there is no password. "
-                "docs/security.md says what to put before it"
-            )
+        _say_who_reaches_it(host, is_loopback(host))
         running.wait()
     finally:
         running.stop()
@@ -80,6 +70,16 @@ def _newest_first(names: Sequence[str], workspace: "Workspace") -> list[str]:
         return ledger.stat().st_mtime_ns if ledger.exists() else 0
 
     return sorted(names, key=changed_ns, reverse=True)
+
+
+def _say_who_reaches_it(host: str, is_loopback: bool) -> None:
+    if is_loopback:
+        print_note("it is reached from this machine alone, by everyone who is logged in here; it asks for no password")
+    else:
+        print_warning(
+            f"everyone who reaches {host} can read, change and delete all records: there is no password. "
+            "docs/security.md says what to put before it"
+        )
 
 
 def _show(pages: dict[str, str], browser: bool) -> None:

@@ -21,11 +21,7 @@ from search.comparison.leaderboard import Leaderboard, read_leaderboard
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
 from search.comparison.search_figures import measure_importance
-from search.comparison.trial_table import (
-    TrialRow,
-    pair_decisions,
-    read_decisions,
-)
+from search.comparison.trial_table import TrialRow, pair_decisions, read_decisions
 from search.engines.optuna.study import study_from_ledger
 from search.experiment.settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace

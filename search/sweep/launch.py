@@ -114,12 +114,7 @@ def _launch(
     check_disk_space(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
     refuse_shared(workspace.root, experiment.name)
     store = open_store(experiment.tracking, workspace.root)
-    for key, address in (
-        ("tracking.uri", experiment.tracking.uri),
-        ("engine.storage", getattr(experiment.engine, "storage", None)),
-    ):
-        if word := advice(key, address):
-            progress.say(word)
+    _advise(experiment, progress)
     code_files = keep_code(experiment, sources, ledger.folder)
     corpus, warning, files = None, "", code_files
     if experiment.corpus is not None:
@@ -132,10 +127,8 @@ def _launch(
         ):
             if said:
                 progress.say(said)
-    if not ledger.state.launches and "space" not in experiment.model_fields_set and experiment.space.base == "default":
-        progress.say("The experiment names no `space`, so the default one is searched:")
-        for dimension in experiment.space.search_space().dimensions:
-            progress.say(f"  {dimension.name}: {in_words(dimension)}")
+    if not ledger.state.launches:
+        _say_what_is_searched(experiment, progress)
     task = trial_task(experiment, corpus, ledger.folder)
     crash_point("split-saved")
     engine = open_engine(experiment.engine, engine_settings(experiment, ledger.created.sweep_id))
@@ -153,6 +146,21 @@ def _launch(
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
     executor = local_executor(experiment, worker_objective(experiment))
     return LaunchedSweep(run_sweep(ledger, plan, engine, executor, tracker, progress), ledger.folder, store)
+
+
+def _advise(experiment: Experiment, progress: Progress) -> None:
+    """On passwords in addresses."""
+    storage = getattr(experiment.engine, "storage", None)
+    for key, address in (("tracking.uri", experiment.tracking.uri), ("engine.storage", storage)):
+        if word := advice(key, address):
+            progress.say(word)
+
+
+def _say_what_is_searched(experiment: Experiment, progress: Progress) -> None:
+    if "space" not in experiment.model_fields_set and experiment.space.base == "default":
+        progress.say("The experiment names no `space`, so the default one is searched:")
+        for dimension in experiment.space.search_space().dimensions:
+            progress.say(f"  {dimension.name}: {in_words(dimension)}")
 
 
 def check_can_train(experiment: Experiment) -> None:
