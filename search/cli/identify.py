@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.corpora.image_walk import expand_folders
 from core.errors import ImageError
 from search.cli.common import (
     ImageUnit,
@@ -75,8 +76,6 @@ def identify(
     model runs the code that it was promoted with; any other folder is opened without its code,
     unless you give --trust.
     """
-    from core.corpora.image_walk import expand_folders
-
     model_asked = _find(model, uri, trust)
     wanted = expand_folders(images)
     if evidence is not None:
