@@ -31,7 +31,7 @@ quickstart: $(STAMP)  ## the main job end to end on the embedded corpus
 	@echo "The sweep's own record is in mlruns/sweeps/quickstart, the pages in data/hands."
 	@echo "Next, on real handwriting: README.md, 'On real handwriting'."
 
-test: $(STAMP)  ## all tests
+test: $(STAMP)  ## the tests of every promise, in some minutes
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 .venv/.installed-gp: $(STAMP)
@@ -39,7 +39,7 @@ test: $(STAMP)  ## all tests
 		|| echo "PyTorch could not be installed here: the tests of engine.sampler gp are skipped." >&2
 	@touch $@
 
-test-long: .venv/.installed-gp  ## the long tests: fuzz, chaos, executed documents, Gaussian processes
+test-long: .venv/.installed-gp  ## the long tests: kills, servers, fuzz, chaos, executed documents, Gaussian processes
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m long
 
 lint: $(STAMP)  ## ruff, format check, mypy strict, import contracts
@@ -48,7 +48,7 @@ lint: $(STAMP)  ## ruff, format check, mypy strict, import contracts
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache --no-logo
 
-check: lint test  ## what CI runs
+check: lint test  ## lint and test: what CI runs first, then test-long
 
 chaos: $(STAMP)  ## faults in everything that writes, for 20 minutes (MINUTES=60 for longer)
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES)
