@@ -99,7 +99,9 @@ def render(view: SweepView) -> RenderableType:
     counts = "  ".join(f"{state.value} {view.counts[state]}" for state in shown if view.counts.get(state))
     lines = [f"{counts or 'no trial has ended yet'}  |  {view.budget}"]
     if view.best is not None:
-        lines.insert(0, f"best {value_in_words(view.best)} (trial {view.best.number})  {view.searched(view.best)}")
+        lines.insert(
+            0, f"best {view.metric} {value_in_words(view.best)} (trial {view.best.number})  {view.searched(view.best)}"
+        )
     if view.engine_share is not None and view.engine_share.is_large:
         lines += str(view.engine_share).split(": ")
     left = f", about {clock(view.remaining_s)} left; Ctrl-C stops safely" if view.running else ""

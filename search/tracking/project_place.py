@@ -65,6 +65,10 @@ class Displacement:
 
 
 _PLACE: TypeAdapter[ProjectPlace] = TypeAdapter(ProjectPlace)
+_FIRST_EXPERIMENT = (
+    "SELECT artifact_location FROM experiments WHERE experiment_id = 0 "
+    "AND EXISTS (SELECT 1 FROM experiments WHERE experiment_id <> 0)"
+)
 
 
 def read_place(root: Path) -> ProjectPlace | None:
@@ -172,10 +176,12 @@ def _is_same_folder(one: Path, other: Path) -> bool:
 
 
 def _place_of_first_version(root: Path) -> str | None:
-    """The folder in which MLflow's first experiment was made, with the database."""
+    """The folder in which MLflow's first experiment was made, with the database; `None` if no sweep
+    was recorded in it, for then nothing has an address.
+    """
     database = root / "mlruns" / "mlflow.db"
     with suppress(sqlite3.Error), closing(read_only(database)) as connection:
-        found = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
+        found = connection.execute(_FIRST_EXPERIMENT).fetchone()
         artifacts = file_path(found[0]) if found and found[0] else None
         if artifacts is not None and artifacts.parts[-3:] == ("mlruns", "artifacts", "0"):
             return str(artifacts.parents[2])

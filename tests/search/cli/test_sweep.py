@@ -132,8 +132,10 @@ def test_spoilt_images_and_a_network_that_cannot_be_built_stop_no_sweep(folder_r
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_sweep_without_a_single_completed_trial_is_no_success(tmp_path: Path) -> None:
-    experiment = write_experiment(tmp_path, {"budget": {"trials": 1}})
-    answer = whosehand(tmp_path, "sweep", experiment, "--set", "space.fixed.n_blocks=8")
+    blocks = {"type": "integer", "low": 2, "high": 8}  # eight pool a patch away; two are possible
+    space = {"base": "none", "fixed": {"filters": 4}, "dimensions": {"n_blocks": blocks}, "enqueue": [{"n_blocks": 8}]}
+    experiment = write_experiment(tmp_path, {"budget": {"trials": 1}, "space": space})
+    answer = whosehand(tmp_path, "sweep", experiment)
     assert answer.code == 1
     assert "trials  1 failed" in answer.out
     assert "No trial completed" in answer.out

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ComparisonError
+from search.cli.common import output
 from search.comparison.leaderboard import Leaderboard, leaderboard_json, read_leaderboard, write_leaderboard
 from search.experiment.workspace import Workspace
 from search.ledger.state import TrialRecord
@@ -93,7 +94,7 @@ def test_the_table_fits_the_terminal_and_names_what_does_not(
     width: int, folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(output, "width", width)
     answer = command("compare", "cheap", "--no-track", "--top", "5")
     assert answer.code == 0, answer.err
     table, _, rest = answer.out.partition("no room for ")

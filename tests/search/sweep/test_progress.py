@@ -50,8 +50,7 @@ def test_plain_lines_are_one_an_epoch_and_one_a_trial(sweep: CheapSweep) -> None
 def test_a_terminal_gets_a_table_with_the_best_trial_and_the_counts(sweep: CheapSweep) -> None:
     text = run(sweep, Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None))
     assert "sweep cheap" in text
-    assert "val/loss" in text
-    assert "best 0.9609 (trial 1)" in text
+    assert "best val/loss 0.9609 (trial 1)" in text
     assert "x=0.118" in text
     assert "completed 3" in text
     assert "3 of 3 trials" in text
