@@ -44,6 +44,7 @@ def values(sweep: KnownSweep) -> list[float]:
     return [float(trial.result.value) for trial in trials if trial.result and trial.result.value is not None]
 
 
+@pytest.mark.long
 def test_the_forest_learns_and_is_twenty_lines(project: Path) -> None:
     code = (project / "forest.py").read_text().splitlines()[1:]
     assert len([line for line in code if line.strip() and not line.startswith(("import", "from"))]) <= 20
@@ -81,6 +82,7 @@ def test_the_function_of_a_script_is_swept_from_python(project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_own_network_learns_and_is_promoted(project: Path) -> None:
     sweep = swept(project, "net", "--set", "budget.trials=2", "--set", "promotion.gate.max_calibration_error=1")
     assert min(values(sweep)) < math.log(3)  # by chance
@@ -98,6 +100,7 @@ def test_the_own_network_learns_and_is_promoted(project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_space_of_the_hyper_model_is_searched(project: Path) -> None:
     sweep = swept(project, "tuned")
     assert len(values(sweep)) == 2
@@ -137,6 +140,7 @@ def run(trial):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_own_objective_that_saves_its_network_is_promoted(project: Path) -> None:
     (project / "saving.py").write_text(SAVING)
     (project / "saving.yaml").write_text(

@@ -266,6 +266,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     }
 
 
+@pytest.mark.long
 class TestStopsAndKills:
     """One sweep that is disturbed in every way ends bit by bit as the undisturbed one."""
 
@@ -321,6 +322,7 @@ def _all(client: MlflowClient) -> list[Run]:
     return [run for found in runs_by_kind(client).values() for run in found]
 
 
+@pytest.mark.long
 def test_two_workers_split_and_propose_as_one_does(finished_project: Project, tmp_path: Path) -> None:
     experiment = write_experiment(tmp_path, {"training": {"epochs": 1, "precision": "float32"}})
     answer = whosehand(tmp_path, "sweep", experiment, "--set", "executor.workers=2")
@@ -339,6 +341,7 @@ def test_two_workers_split_and_propose_as_one_does(finished_project: Project, tm
         assert {run.info.status for run in _all(client)} == {"FINISHED"}
 
 
+@pytest.mark.long
 def test_real_handwriting_goes_the_same_way(dhsd_root: Path, tmp_path: Path) -> None:
     experiment = write_experiment(
         tmp_path,

@@ -17,7 +17,7 @@ WARNING = (
     "The scores say nothing about new pages."
 )
 LEAKY = ("--set", "split.leaky=patch", "--set", "budget.trials=1", "--set", "training.epochs=1")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

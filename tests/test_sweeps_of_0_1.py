@@ -35,6 +35,7 @@ def test_the_ledger_is_read(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_with_a_higher_budget_the_sweep_goes_on_as_0_1_would_have(project: Path) -> None:
     before = ledger_of(project, "tpe").read_bytes()
     answer = whosehand(project, "sweep", "tpe.yaml", "--set", "budget.trials=4")

@@ -164,8 +164,9 @@ def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
     attempts = f"{record.n_attempts} attempt{'' if record.n_attempts == 1 else 's'}, {record.n_lost} lost"
     output.print(
         f"  trained    {record.n_epochs} of {record.proposed.horizon_epochs} epochs, {record.n_patches:,} patches, "
-        f"{readable_duration(record.duration_s)}; {attempts}; seed {record.seed}"
+        f"{readable_duration(record.duration_s)}"
     )
+    output.print(f"  workers    {attempts}; seed {record.seed}")
     searched = set(record.proposed.point) - set(known.experiment.space.fixed)
     rows = [
         (name, str(value), "searched" if name in searched else "") for name, value in record.hyperparameters.items()

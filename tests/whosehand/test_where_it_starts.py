@@ -98,6 +98,7 @@ def test_a_module_that_was_edited_runs_as_it_is_in_the_next_sweep_of_the_same_pr
         (project / "quick.py").write_text(QUICK.format(shift=0))
 
 
+@pytest.mark.long
 def test_sweeps_run_at_once_in_several_threads_and_leave_the_process_as_it_was(project: Path) -> None:
     main, variables, stderr = sys.modules["__main__"], dict(os.environ), os.fstat(2)
     names = ["at-once-a", "at-once-b", "at-once-c"]
@@ -118,6 +119,7 @@ def run_script(folder: Path, seconds: float = 0.0, epochs: int = 2) -> "subproce
     return subprocess.Popen(arguments, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
     out, _ = run_script(tmp_path).communicate(timeout=120)
     first, last = out.splitlines()

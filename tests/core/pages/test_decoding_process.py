@@ -30,7 +30,7 @@ def line() -> bytes:
 
 
 def test_pixels_and_refusals_are_those_of_this_process_and_a_crash_is_one_image_s(line: bytes) -> None:
-    decoding = DecodingProcess()
+    others, decoding = set(psutil.Process().children()), DecodingProcess()
     try:
         np.testing.assert_array_equal(decoding.grey_of_bytes(line, "x"), grey_of_bytes(line, "x"))
         for content in (b"", b"no image", line[:60], _png(Image.new("1", (12_000, 12_000)))):
@@ -39,7 +39,7 @@ def test_pixels_and_refusals_are_those_of_this_process_and_a_crash_is_one_image_
             with pytest.raises(ImageError) as here:
                 grey_of_bytes(content, "x")
             assert str(there.value) == str(here.value)
-        (child,) = psutil.Process().children()
+        (child,) = set(psutil.Process().children()) - others
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         assert decoding.grey_of_bytes(line, "x").shape == (40, 90)
@@ -59,10 +59,10 @@ def test_an_image_that_takes_too_much_memory_is_refused_and_the_next_one_is_read
 
 
 def test_an_image_that_takes_too_long_is_refused_and_the_next_one_is_read(line: bytes) -> None:
-    decoding = DecodingProcess(time_s=1.5)
+    others, decoding = set(psutil.Process().children()), DecodingProcess(time_s=1.5)
     try:
         decoding.start()
-        (child,) = psutil.Process().children()
+        (child,) = set(psutil.Process().children()) - others
         child.suspend()  # as a decoder that hangs
         with pytest.raises(ImageError, match=r"x took longer than 1\.5 s"):
             decoding.grey_of_bytes(line, "x")

@@ -38,6 +38,7 @@ def test_what_is_no_image_is_skipped_and_the_others_are_answered(finished_projec
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_no_usable_image_at_all_is_an_error(finished_project: Project, tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("no image")
@@ -48,6 +49,7 @@ def test_no_usable_image_at_all_is_an_error(finished_project: Project, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_a_version_can_be_asked_by_its_address(finished_project: Project) -> None:
     page = finished_project.answers["pages"].out.splitlines()[0]
     by_name = whosehand(finished_project.folder, "identify", "--json", page)

@@ -19,7 +19,7 @@ from search.tracking.store import TrackingStore, all_pages
 from tests.command_line import COMMAND, Answer, Project, environment, running_sweep, whosehand, write_experiment
 from tests.search.tracking_server import TrackingServer, tracking_server
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.unproven, pytest.mark.timeout(3600)]
 MODEL = "whosehand-tiny"
 
 

@@ -85,6 +85,7 @@ def test_a_mistake_before_the_first_trial_can_be_mended_in_the_file(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_spoilt_images_and_a_network_that_cannot_be_built_stop_no_sweep(folder_root: Path, tmp_path: Path) -> None:
     first = sorted(folder_root.iterdir())[0]
     (first / "zero.png").touch()

@@ -144,6 +144,7 @@ def two_engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_comparison_is_printed_drawn_written_and_recorded_once(two_engines: Path) -> None:
     answers = [whosehand(two_engines, "compare", "ours-s1", "theirs-s1") for _ in range(2)]
     assert [answer.code for answer in answers] == [0, 0], answers[0].err
@@ -162,6 +163,7 @@ def test_a_comparison_is_printed_drawn_written_and_recorded_once(two_engines: Pa
     assert "theirs-s1" in run.data.tags["mlflow.note.content"]
 
 
+@pytest.mark.long
 def test_another_split_or_objective_is_refused(two_engines: Path) -> None:
     split = whosehand(two_engines, "compare", "ours-s1", "elsewhere")
     assert split.code == 1
@@ -171,6 +173,7 @@ def test_another_split_or_objective_is_refused(two_engines: Path) -> None:
     assert "val/image_top1" in objective.err
 
 
+@pytest.mark.long
 def test_both_engines_give_the_ui_the_same_columns(two_engines: Path) -> None:
     client = MlflowClient(f"sqlite:///{two_engines}/mlruns/mlflow.db")
     columns = []

@@ -36,6 +36,7 @@ def test_the_page_holds_all_that_it_shows(folder: Path, tmp_path: Path, command:
         assert f"training patch of writer {writer_id}" in html
 
 
+@pytest.mark.long
 def test_a_network_without_gallery_says_so(folder: Path, tmp_path: Path, command: Callable[..., Answer]) -> None:
     page = write_line(tmp_path / "line.png")
     network = folder.with_name("network")
@@ -52,6 +53,7 @@ def test_evidence_is_about_one_image(folder: Path, tmp_path: Path, command: Call
     assert "about one image, but got 2" in answer.error
 
 
+@pytest.mark.long
 def test_a_folder_becomes_a_table(folder: Path, tmp_path: Path, command: Callable[..., Answer]) -> None:
     scans = tmp_path / "scans"
     (scans / "deep").mkdir(parents=True)
@@ -78,6 +80,7 @@ def test_a_folder_without_images_is_an_error(folder: Path, tmp_path: Path, comma
     assert "empty has none" in error
 
 
+@pytest.mark.long
 def test_a_short_image_shows_the_parts_of_its_patches_and_says_why(
     folder: Path, tmp_path: Path, command: Callable[..., Answer]
 ) -> None:

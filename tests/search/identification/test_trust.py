@@ -68,6 +68,7 @@ def test_the_code_in_a_folder_is_not_run_and_the_installed_reader_answers_the_sa
     assert safe.images[0].none_of_these == trusted.images[0].none_of_these
 
 
+@pytest.mark.long
 def test_the_command_says_so_and_takes_trust(
     honest: Path, page: Path, tmp_path: Path, command: Callable[..., Answer]
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_registered_version_runs_its_code_as_long_as_its_files_are_those_that_
     assert trace.exists()
 
 
+@pytest.mark.long
 def test_a_compiled_file_that_was_laid_beside_the_code_is_not_run(honest: Path, page: Path, tmp_path: Path) -> None:
     planted, trace = shutil.copytree(honest, tmp_path / "planted"), tmp_path / "planted-ran"
     evil = tmp_path / "evil.py"
@@ -111,6 +113,7 @@ def test_a_compiled_file_that_was_laid_beside_the_code_is_not_run(honest: Path, 
     assert not trace.exists()
 
 
+@pytest.mark.long
 def test_a_network_that_needs_code_of_its_own_is_refused_with_what_to_do(
     honest: Path, page: Path, tmp_path: Path
 ) -> None:

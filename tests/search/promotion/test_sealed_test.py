@@ -25,6 +25,7 @@ def task(tmp_path: Path) -> PatchTask:
     return patch_task(experiment, prepare_corpus(experiment, Workspace(tmp_path)), tmp_path / "sweep")
 
 
+@pytest.mark.long
 def test_an_opening_counts_even_if_the_scoring_fails(task: PatchTask, tmp_path: Path) -> None:
     openings, folder = tmp_path / "openings.jsonl", tmp_path / "refit"
     for n_openings in (1, 2):

@@ -78,6 +78,7 @@ def run_of(sweep: wh.Sweep, number: int) -> Run:
     return MlflowClient(f"sqlite:///{sweep.project}/mlruns/mlflow.db").get_run(sweep.trials[number].mlflow_run_id)
 
 
+@pytest.mark.long
 def test_what_is_set_while_the_sweep_runs_is_in_the_ledger_and_in_mlflow(sweep: wh.Sweep) -> None:
     trial, run = sweep.trials[1], run_of(sweep, 1)
     assert (trial.note, trial.tags) == ("thin pens", {"keep": "yes", "drop": "soon"})

@@ -61,6 +61,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_a_module_beside_the_file_is_swept_survives_a_kill_and_is_not_resumed_when_it_changed(project: Path) -> None:
     experiment = load_experiment(project / "own.yaml")
     trials = launch(experiment, project).state.trials

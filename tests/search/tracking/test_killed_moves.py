@@ -47,6 +47,7 @@ def _kills(database: Path, folder: Path, story: str) -> list[dict[str, Any]]:
     return kills
 
 
+@pytest.mark.long
 def test_after_a_killed_promotion_no_version_is_lost(moved: Path, tmp_path: Path) -> None:
     for kill in _kills(moved, tmp_path / "kills", "promotion"):
         repeated, rolled_back = kill["promote"], kill["rollback"]
