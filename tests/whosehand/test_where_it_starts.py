@@ -100,6 +100,7 @@ def test_a_module_that_was_edited_runs_as_it_is_in_the_next_sweep_of_the_same_pr
 
 @pytest.mark.long
 def test_sweeps_run_at_once_in_several_threads_and_leave_the_process_as_it_was(project: Path) -> None:
+    launch("first", 1)  # imports MLflow, whose switches we set
     main, variables, stderr = sys.modules["__main__"], dict(os.environ), os.fstat(2)
     names = ["at-once-a", "at-once-b", "at-once-c"]
     with ThreadPoolExecutor(3) as pool:
