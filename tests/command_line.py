@@ -70,13 +70,13 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT)}
 
 
-def whosehand(folder: Path, *arguments: str | Path) -> Answer:
-    """Run a command to its end, in `folder`."""
+def whosehand(folder: Path, *arguments: str | Path, variables: Mapping[str, str] | None = None) -> Answer:
+    """Run a command to its end, in `folder`, with more environment variables."""
     texts = tuple(map(str, arguments))
     run = subprocess.run(
         [str(COMMAND), *texts],
         cwd=folder,
-        env=environment(),
+        env=environment() | dict(variables or {}),
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
 from core.errors import ConfigError, SpaceError
@@ -22,12 +22,14 @@ from search.experiment.file import read_experiment_file
 from search.experiment.own_code import Function, FunctionPath, OwnCode
 from search.experiment.possible_values import impossible_networks, impossible_patches, impossible_subsets
 from search.experiment.settings import (
+    AS_RECORDED,
     TRAIN_PATCH_CNN,
     BudgetSettings,
     ExecutorSettings,
     ObjectiveSettings,
     PromotionSettings,
     TrackingSettings,
+    is_recorded,
 )
 from search.experiment.space_settings import OURS_ALONE, SpaceSettings
 
@@ -147,8 +149,8 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _is_possible(self) -> Self:
-        if self.corpus is None:
+    def _is_possible(self, info: ValidationInfo) -> Self:
+        if self.corpus is None or is_recorded(info):
             return self
         mistakes = {
             **impossible_patches(self.ink, self.patches),
@@ -231,6 +233,15 @@ class Experiment(Settings):
     def refit_epochs(self) -> int:
         """Length of the refit at promotion, in epochs."""
         return self.promotion.epochs or _REFIT_FACTOR * self.training.epochs
+
+    @classmethod
+    def of_ledger(cls, snapshot: Mapping[str, Any]) -> "Experiment":
+        """Read a snapshot that a sweep was launched with, by this version or an earlier one.
+
+        Raises:
+            pydantic.ValidationError: if it has keys or values that this version does not know.
+        """
+        return cls.model_validate(dict(snapshot), context=AS_RECORDED)
 
     def snapshot(self) -> dict[str, Any]:
         """The whole experiment in plain JSON values, defaults written out."""
@@ -356,7 +367,7 @@ def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
 
 def _identity_with_new_keys(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return Experiment.model_validate(dict(snapshot)).identity()
+        return Experiment.of_ledger(snapshot).identity()
     except ValidationError:  # it has keys that this version has not; they are named as differences
         return identity_of(snapshot)
 

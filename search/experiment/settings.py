@@ -5,7 +5,7 @@ tracking, promotion.
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, WrapValidator, field_validator, model_validator
+from pydantic import Field, ValidationInfo, WrapValidator, field_validator, model_validator
 
 from core.mistakes import WrongKeysError
 from core.passwords import address_without_password
@@ -49,6 +49,17 @@ MOVED_OBJECTIVES = {
 OWN_METRIC = "val/loss"
 _LOW_IS_GOOD = ("loss", "error")
 _HIGH_IS_GOOD = (*SHARES, "f1", "accuracy")
+_RECORDED = "recorded"
+"""Key of the validation context, see `is_recorded`."""
+AS_RECORDED = {_RECORDED: True}
+"""The validation context of settings that a ledger holds."""
+
+
+def is_recorded(info: ValidationInfo) -> bool:
+    """Whether settings are read from a ledger. What was launched once is read again, even where a
+    later version would refuse to launch it.
+    """
+    return bool((info.context or {}).get(_RECORDED))
 
 
 class ObjectiveSettings(Settings):
@@ -245,7 +256,7 @@ class PromotionSettings(Settings):
 
     @field_validator("model")
     @classmethod
-    def _can_be_registered(cls, model: str | None) -> str | None:
-        if model is not None:
+    def _can_be_registered(cls, model: str | None, info: ValidationInfo) -> str | None:
+        if model is not None and not is_recorded(info):
             check_model_name(model)
         return model

@@ -41,18 +41,6 @@ class PromotionChoice:
     epochs: int | None = None
     accept: bool = False
 
-    def __post_init__(self) -> None:
-        """Check the name before anything is trained under it.
-
-        Raises:
-            RegistryError: if MLflow allows no such name.
-        """
-        if self.model is not None:
-            try:
-                check_model_name(self.model)
-            except ValueError as error:
-                raise RegistryError(f"The model's name {error}.") from None
-
 
 @dataclass(frozen=True)
 class PromotionJob:
@@ -119,7 +107,8 @@ def prepare_promotion(
 
     Raises:
         LedgerError: if there is no such sweep.
-        RegistryError: if the sweep's split is leaky, or no trial is completed.
+        RegistryError: if the sweep's split is leaky, no trial is completed, or MLflow allows no
+            such name.
     """
     sweep = read_sweep(sweep_name, workspace)
     experiment = sweep.experiment
@@ -127,12 +116,26 @@ def prepare_promotion(
     trial, why = _choose_trial(sweep, choice.trial)
     rule = f"Trial {trial.number} is promoted: {why}."
     _refuse_without_model(experiment, trial)
+    name = registered_name(choice, experiment)
     refuse_shared(workspace.root, sweep_name)
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_progress)
-    name = choice.model or experiment.model_name
     epochs = choice.epochs or experiment.refit_epochs
     return PromotionJob(sweep, trial, rule, epochs, name, store, corpus, workspace, choice.accept)
+
+
+def registered_name(choice: PromotionChoice, experiment: Experiment) -> str:
+    """The name to promote under; checked before anything is trained, also where a ledger has it.
+
+    Raises:
+        RegistryError: if MLflow allows no such name.
+    """
+    name = choice.model or experiment.model_name
+    try:
+        check_model_name(name)
+    except ValueError as error:
+        raise RegistryError(f"The model's name {error}. Give another one with --model.") from None
+    return name
 
 
 def _refuse_leaky(experiment: Experiment) -> None:

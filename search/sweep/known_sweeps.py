@@ -64,7 +64,7 @@ def read_sweep(name: str, workspace: Workspace) -> KnownSweep:
     if state.created is None:
         raise LedgerError(f"The sweep {name!r} has not begun yet: {folder / LEDGER_NAME} is empty.")
     try:
-        experiment = Experiment.model_validate(state.created.config)
+        experiment = Experiment.of_ledger(state.created.config)
     except ValidationError as error:
         wrong = "; ".join(explain(error, Experiment, state.created.config).values())
         raise LedgerError(

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections import Counter
 from itertools import count
 from pathlib import Path
@@ -22,7 +21,7 @@ from search.ledger.events import SweepClosed
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger, read_ledger
 from tests.chaos.project_faults import KeptProject
 from tests.chaos.tally import Outcome
-from tests.command_line import COMMAND, environment, whosehand, write_experiment
+from tests.command_line import whosehand, write_experiment
 from tests.search.upkeep.kept_project import NAME
 
 MODEL = "whosehand-tiny"
@@ -35,18 +34,11 @@ def killed_promotion(folder: Path) -> Outcome:
     problems = _failed(folder, "sweep", experiment.name)
     tried = 0
     for point in PROMOTION_POINTS:
-        run = subprocess.run(
-            [str(COMMAND), "promote", "tiny", "--accept"],
-            cwd=folder,
-            env=environment() | {CRASH_VARIABLE: point},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if run.returncode == -signal.SIGKILL:
+        answer = whosehand(folder, "promote", "tiny", "--accept", variables={CRASH_VARIABLE: point})
+        if answer.code == -signal.SIGKILL:
             tried += 1
         else:
-            problems.append(f"{point}: ended with {run.returncode}: {run.stderr[-500:]}")
+            problems.append(f"{point}: ended with {answer.code}: {answer.err[-500:]}")
     problems += _failed(folder, "promote", "tiny", "--accept")
     return Outcome(tried, problems or list(_wrong(folder)))
 

@@ -4,28 +4,23 @@ afterwards.
 
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import requests
-
 from search.ledger.ledger import LEDGER_NAME, read_ledger
-from search.tracking import MLFLOW_SWITCHES
 from tests.chaos.audit import audit
 from tests.chaos.drivers import DriverServer
 from tests.chaos.experiments import METRIC, TINY_METRIC, write_cheap, write_tiny
 from tests.chaos.faults import Launch, wait_for_epochs
-from tests.command_line import environment
+from tests.search.tracking_server import TrackingServer
 from tests.small_disk import fill, make_room, mounted
 
 _SLOW = {"run": "tests.chaos.slow_objective:train_slowly", "metric": METRIC}
 _DISK_BYTES = 24_000_000
 _FULL_S = 8.0
-_UP_S = 120.0
 
 
 def launch_of(server: DriverServer, workspace: Path, experiment: Path) -> Launch:
@@ -169,28 +164,12 @@ def _tracking_server(folder: Path, port: int) -> Iterator[None]:
         *("--backend-store-uri", f"sqlite:///{folder / 'server.db'}"),
         *("--artifacts-destination", str(folder / "server-artifacts")),
     ]
-    switches = {**MLFLOW_SWITCHES, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, env=environment() | switches, stdout=log, stderr=log, start_new_session=True, cwd=folder
-        )
-        try:
-            _wait_until_up(port)
-            yield
-        finally:
-            os.killpg(process.pid, 9)
-            process.wait()
-
-
-def _wait_until_up(port: int) -> None:
-    ends_s = time.monotonic() + _UP_S
-    while time.monotonic() < ends_s:
-        try:
-            if requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok:
-                return
-        except requests.RequestException:
-            time.sleep(0.3)
-    raise TimeoutError("The tracking server did not come up.")
+    server = TrackingServer(command, f"http://127.0.0.1:{port}", folder / "server.log")
+    server.start()
+    try:
+        yield
+    finally:
+        server.kill()
 
 
 def _free_port() -> int:

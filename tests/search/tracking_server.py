@@ -15,6 +15,8 @@ from typing import Literal
 import pytest
 import requests
 
+from search.tracking import MLFLOW_SWITCHES
+
 Database = Literal["sqlite", "postgresql"]
 _UP_S = 300.0
 
@@ -35,7 +37,7 @@ class TrackingServer:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env=os.environ | MLFLOW_SWITCHES | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
                 stdout=log,
                 stderr=log,
                 process_group=0,

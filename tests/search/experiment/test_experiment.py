@@ -147,6 +147,20 @@ def test_a_snapshot_is_plain_json_and_reads_back_to_the_same_experiment() -> Non
     assert Experiment.model_validate(json.loads(json.dumps(experiment.snapshot()))) == experiment
 
 
+@pytest.mark.parametrize("change", ["promotion.model=it's", "space.fixed.n_blocks=8"])
+def test_what_an_earlier_version_launched_is_read_though_it_would_be_refused_today(change: str) -> None:
+    with pytest.raises(ConfigError):
+        load(SMALL, change)
+    recorded = load(SMALL).snapshot()
+    key, value = change.split("=")
+    *above, last = key.split(".")
+    part = recorded
+    for name in above:
+        part = part[name]
+    part[last] = int(value) if value.isdigit() else value
+    assert Experiment.of_ledger(recorded).snapshot() == recorded
+
+
 def test_budget_executor_tracking_promotion_and_storage_may_change_when_a_sweep_goes_on() -> None:
     old = load(SMALL).snapshot()
     new = load(

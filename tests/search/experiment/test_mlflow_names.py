@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 
 from core.errors import ConfigError, RegistryError
-from search.experiment.experiment import load_experiment
+from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.mlflow_names import (
     LONGEST_KEY,
     LONGEST_MODEL_NAME,
@@ -18,7 +18,7 @@ from search.experiment.mlflow_names import (
 )
 from search.experiment.settings import ObjectiveSettings, PromotionSettings
 from search.experiment.space_settings import SpaceSettings
-from search.promotion.plan import PromotionChoice
+from search.promotion.plan import PromotionChoice, registered_name
 from tests.command_line import write_experiment
 
 LETTERS = [*string.printable, "ä", "筆", "\u202e", "\u200b", "\x00"]
@@ -61,8 +61,14 @@ def test_a_model_s_name_is_refused_in_a_file_in_an_override_and_in_python(name: 
         load_experiment(write_experiment(tmp_path), [f"promotion.model={quoted}"])
     with pytest.raises(ConfigError, match="must"):
         PromotionSettings(model=name)
-    with pytest.raises(RegistryError, match="The model's name must"):
-        PromotionChoice(model=name)
+    experiment = load_experiment(write_experiment(tmp_path))
+    recorded = experiment.snapshot() | {"promotion": experiment.snapshot()["promotion"] | {"model": name}}
+    for choice, known in (
+        (PromotionChoice(model=name), experiment),
+        (PromotionChoice(), Experiment.of_ledger(recorded)),
+    ):
+        with pytest.raises(RegistryError, match="The model's name must"):
+            registered_name(choice, known)
 
 
 def test_what_no_metric_or_hyperparameter_can_be_called_is_refused() -> None:

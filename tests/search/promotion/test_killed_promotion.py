@@ -26,15 +26,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     experiment = write_experiment(folder, {"budget": {"trials": 1}})
     answers = {"sweep": whosehand(folder, "sweep", experiment.name)}
     for point in PROMOTION_POINTS:
-        run = subprocess.run(
-            [str(COMMAND), "promote", "tiny", "--accept"],
-            cwd=folder,
-            env=environment() | {CRASH_VARIABLE: point},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == -signal.SIGKILL, (point, run.stdout, run.stderr)
+        died = whosehand(folder, "promote", "tiny", "--accept", variables={CRASH_VARIABLE: point})
+        assert died.code == -signal.SIGKILL, (point, died)
     answers["promote"] = whosehand(folder, "promote", "tiny", "--accept")
     return Project(folder, answers)
 

@@ -2,31 +2,24 @@
 each time.
 
 `python -m tests.search.tracking.killed_moves DATABASE FOLDER STORY` prints a JSON object a kill.
-Each telling of the story runs in a forked process that sends itself SIGKILL just before its k-th
-write, with a copy of the same database.
+Each telling of the story runs in a process of its own (`tests.chaos.killed_writes`), with a copy of
+the same database.
 """
 
 import json
-import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-
 from search.tracking.aliases import history, restore_previous, set_champion
 from search.tracking.registry import find_alias
 from search.tracking.store import TrackingStore
+from tests.chaos.killed_writes import ALIAS_WRITES, in_child, kill_at_write
 
 NAME = "toy"
-WRITES = (
-    *("set_registered_model_alias", "delete_registered_model_alias"),
-    *("set_model_version_tag", "set_registered_model_tag", "delete_registered_model_tag"),
-)
 
 
 def promote(store: TrackingStore) -> None:
@@ -50,11 +43,12 @@ def main(database: Path, folder: Path, story: str) -> None:
     killed, commands = STORIES[story]
     for number in range(1, 100):
         store = _copy(database, folder / f"{number}.db")
-        was_killed = _in_child(partial(_killed_at, number, killed, store), folder) is None
+        was_killed = kill_at_write(number, ALIAS_WRITES, partial(_tell, killed, store), folder).was_killed
         found: dict[str, Any] = {"write": number, "killed": was_killed}
         for command in commands:
             again = _copy(Path(store.uri.removeprefix("sqlite:///")), folder / f"{number}-{command.__name__}.db")
-            found[command.__name__] = _in_child(partial(_repeat, command, again), folder)
+            ended = in_child(partial(_repeat, command, again), folder)
+            found[command.__name__] = {"error": ended.error} if ended.error else ended.value
         print(json.dumps(found), flush=True)
         if not was_killed:
             return
@@ -65,21 +59,7 @@ def _copy(database: Path, path: Path) -> TrackingStore:
     return TrackingStore(f"sqlite:///{path}", str(path.parent / "artifacts"))
 
 
-def _killed_at(number: int, story: Callable[[TrackingStore], None], store: TrackingStore) -> str:
-    n_left = number
-
-    def counting(write: Any) -> Any:
-        def wrapped(*arguments: Any, **named: Any) -> Any:
-            nonlocal n_left
-            n_left -= 1
-            if n_left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return write(*arguments, **named)
-
-        return wrapped
-
-    for name in WRITES:
-        setattr(MlflowClient, name, counting(getattr(MlflowClient, name)))
+def _tell(story: Callable[[TrackingStore], None], store: TrackingStore) -> str:
     story(store)
     return "ended"
 
@@ -94,22 +74,6 @@ def _repeat(command: Callable[[TrackingStore], None], store: TrackingStore) -> d
     command(store)
     entries = [f"{entry.version} {entry.event}" for entry in history(store, NAME)]
     return {**_aliases(store), "left": left, "history": entries}
-
-
-def _in_child(work: Callable[[], Any], folder: Path) -> Any:
-    """What `work` returns in a process of its own; `None` if that was killed."""
-    answer = folder / "answer.json"
-    answer.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        try:
-            answer.write_text(json.dumps(work()))
-        except Exception as error:
-            answer.write_text(json.dumps({"error": f"{type(error).__name__}: {error}"}))
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    return json.loads(answer.read_text()) if answer.exists() else None
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ process.join()
 
 def write_blocked(path: str) -> None:
     """Runs in the process that was started: the signals that it was born with blocked."""
-    Path(path).write_text(" ".join(sorted(each.name for each in signal.pthread_sigmask(signal.SIG_BLOCK, []))))
+    Path(path).write_text(
+        " ".join(sorted(signal.Signals(each).name for each in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    )
 
 
 def test_the_first_process_is_born_deaf_to_what_stops_the_driver(tmp_path: Path) -> None:
