@@ -59,9 +59,10 @@ class Displacement:
 
     def __str__(self) -> str:
         """What happened, in words."""
-        how = {"moved": "was moved", "copied": "is a copy", "unknown": "was moved or copied"}[self.how]
-        there = "; the original is still there" if self.how == "copied" else ""
-        return f"this project {how}: it was in {self.was.root}{there}, and is now in {self.root}"
+        if self.how == "copied":
+            return f"this project, in {self.root}, is a copy of the one in {self.was.root}"
+        how = {"moved": "was moved", "unknown": "was moved or copied"}[self.how]
+        return f"this project {how} from {self.was.root} to {self.root}"
 
 
 _PLACE: TypeAdapter[ProjectPlace] = TypeAdapter(ProjectPlace)

@@ -33,7 +33,7 @@ def test_a_moved_project_is_refused_and_keeps_its_identity(project: Path, tmp_pa
     displaced = find_displacement(moved)
     assert displaced is not None
     assert displaced.how == "moved"
-    with pytest.raises(TrackingError, match=r"was moved: it was in .*project, and is now in .*elsewhere"):
+    with pytest.raises(TrackingError, match=r"was moved from .*project to .*elsewhere"):
         take_place(moved)
     assert place is not None
     write_place(moved, place.project_id)
@@ -46,7 +46,7 @@ def test_a_copy_is_told_from_a_moved_project_by_the_original(project: Path, tmp_
     displaced = find_displacement(copy)
     assert displaced is not None
     assert displaced.how == "copied"
-    with pytest.raises(TrackingError, match="the original is still there"):
+    with pytest.raises(TrackingError, match="is a copy of the one in"):
         take_place(copy)
     write_place(copy)
     copied, original = read_place(copy), read_place(project)
