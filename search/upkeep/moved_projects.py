@@ -139,8 +139,9 @@ def settle_project(workspace: Workspace, store: TrackingStore, as_what: Literal[
     refuse_while_used(workspace)
     if displaced is not None and how == "unknown":
         raise TrackingError(
-            f"It cannot be told from here whether {displaced}; it was on the machine {displaced.was.host}. Run the "
-            "command again with --as moved if the project is here alone now, or with --as copied if the other one stays in use."
+            f"It cannot be told from here whether {displaced}; it was on the machine {displaced.was.host}. "
+            "Run the command again with --as moved if the project is here alone now, or with --as copied if the other "
+            "one stays in use."
         )
     done = []
     if moved is not None:
