@@ -159,6 +159,17 @@ def test_preload_names_the_objective_s_module_and_what_it_lists(
         modules_to_preload("no_such_module:train")
 
 
+def test_a_forkserver_killed_just_before_a_start_costs_nothing(spec: TrialSpec) -> None:
+    with LocalExecutor(1, 1) as executor:
+        for number in range(12):
+            pid = executor.start(replace(spec, number=number, until_epoch=0, horizon_epochs=0))
+            server = psutil.Process(pid).parent()
+            assert server is not None
+            assert isinstance(next_message(executor), WorkerEnded)
+            server.kill()
+            time.sleep(number / 6000)
+
+
 def test_a_forkserver_that_cannot_come_up_is_told_with_its_last_words(tmp_path: Path) -> None:
     (tmp_path / "broken_import.py").write_text(
         "import os, sys\nprint('no such library', file=sys.stderr)\nos._exit(4)\n"
