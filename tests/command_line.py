@@ -1,5 +1,6 @@
 """The installed command line in a folder of its own, and a small experiment for it."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from mlflow import MlflowClient
 
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.state import SweepState
+from tests.warm_command import WarmCommands
 
 COMMAND = Path(sys.executable).with_name("whosehand")
 ROOT = Path(__file__).parents[1]
@@ -73,16 +75,13 @@ def environment() -> dict[str, str]:
 def whosehand(folder: Path, *arguments: str | Path, variables: Mapping[str, str] | None = None) -> Answer:
     """Run a command to its end, in `folder`, with more environment variables."""
     texts = tuple(map(str, arguments))
-    run = subprocess.run(
-        [str(COMMAND), *texts],
-        cwd=folder,
-        env=environment() | dict(variables or {}),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    return Answer(texts, run.returncode, run.stdout, run.stderr)
+    whole = environment() | dict(variables or {})
+    return Answer(texts, *_warm_commands().run(folder, texts, whole, TIMEOUT_S))
+
+
+@functools.cache
+def _warm_commands() -> WarmCommands:
+    return WarmCommands(COMMAND, environment())
 
 
 def write_experiment(folder: Path, changes: Mapping[str, object] | None = None) -> Path:
@@ -114,6 +113,18 @@ class RunningSweep:
                 raise RuntimeError(f"The sweep ended too early: {self.process.communicate()}")
             time.sleep(0.02)
         raise TimeoutError("The sweep did not get there.")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let the trials stand still for a block, while the driver goes on."""
+        processes = psutil.Process(self.process.pid).children(recursive=True)
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def interrupt(self) -> Answer:
         """Press Ctrl-C, which reaches the whole group, and wait for the end."""

@@ -24,6 +24,7 @@ Driver = subprocess.Popen[str]
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
     drivers: list[Driver] = []
+    of_tests = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make test` would have it ignored
 
     def start(n_trials: int, n_epochs: int, seconds_per_epoch: float, n_workers: int = 1) -> Driver:
         arguments = (tmp_path / "cheap", n_trials, n_epochs, seconds_per_epoch, n_workers)
@@ -42,6 +43,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
     for driver in drivers:
         driver.kill()
         driver.wait()
+    signal.signal(signal.SIGHUP, of_tests)
 
 
 def wait_for(folder: Path, is_reached: Callable[[SweepState], bool], timeout_s: float = 20) -> SweepState:

@@ -1,0 +1,158 @@
+"""Commands in processes that are forked from one that has everything imported.
+
+The imports of TensorFlow and MLflow take longer than most commands. What a test starts here has
+its own working folder, environment, standard streams and end, as if it had been started from a
+shell; only the imports were done before.
+"""
+
+import atexit
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+_PACKAGES = ("core", "search", "whosehand")
+_LIBRARIES = ("tensorflow", "mlflow.tensorflow", "mlflow.pyfunc", "mlflow.tracking", "matplotlib.pyplot", "optuna")
+_MESSAGE_BYTES = 1 << 20
+
+
+class WarmCommands:
+    """The process that has the imports done, for as long as this test process lives."""
+
+    def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
+        """Start it; it imports while the first command waits.
+
+        Args:
+            program: the installed command line, whose folder heads the import path as when it runs.
+            environment: of all commands, as far as they are not told otherwise.
+        """
+        self._link, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        os.set_inheritable(far_end.fileno(), True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.warm_command", str(far_end.fileno()), str(program)],
+            env=dict(environment),
+            close_fds=False,
+            stdin=subprocess.DEVNULL,
+        )
+        far_end.close()
+        atexit.register(self.close)
+
+    def run(
+        self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float
+    ) -> tuple[int, str, str]:
+        """Run a command to its end; returns exit code (negative for a signal), output and errors.
+
+        Raises:
+            TimeoutError: if it takes longer, after it was killed.
+        """
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        request = {"folder": str(folder), "arguments": list(arguments), "environment": dict(environment)}
+        with near, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            with far:
+                files = [out.fileno(), err.fileno(), far.fileno()]
+                socket.send_fds(self._link, [json.dumps(request).encode()], files)
+            near.settimeout(timeout_s)
+            pid = int(near.recv(64) or b"0")
+            try:
+                code = int(near.recv(64))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise
+            out.seek(0)
+            err.seek(0)
+            return code, out.read().decode(), err.read().decode()
+
+    def close(self) -> None:
+        """End the process."""
+        self._link.close()
+        self._process.wait()
+
+
+def _serve(link: socket.socket, program: Path) -> None:
+    """Fork a command for each request, until the tests have gone.
+
+    Returns in each command's process.
+    """
+    for name in (*_LIBRARIES, *_own_modules()):
+        importlib.import_module(name)
+    sys.path[0] = str(program.parent)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, files, *_ = socket.recv_fds(link, _MESSAGE_BYTES, 3)
+        if not message:
+            os._exit(0)
+        if os.fork() == 0:
+            link.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _mind(json.loads(message), files, program)
+            return
+        for file in files:
+            os.close(file)
+
+
+def _mind(request: dict[str, Any], files: list[int], program: Path) -> None:
+    """Fork once more, and tell how that process ends.
+
+    Returns in that process, which is the command's.
+    """
+    out, err, reply = files
+    pid = os.fork()
+    if pid == 0:
+        os.close(reply)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        os.close(out)
+        os.close(err)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        sys.argv = [str(program), *request["arguments"]]
+        return
+    os.close(out)
+    os.close(err)
+    os.write(reply, str(pid).encode())
+    _, status = os.waitpid(pid, 0)
+    os.write(reply, str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def _own_modules() -> list[str]:
+    found = []
+    for name in _PACKAGES:
+        package = importlib.import_module(name)
+        found += [module.name for module in pkgutil.walk_packages(package.__path__, f"{name}.")]
+    return [name for name in found if "testing" not in name and "__main__" not in name]
+
+
+def _end(code: int) -> NoReturn:
+    """Leave as Python does, but for taking apart all that was imported, which takes seconds."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as at every end
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
+
+    _serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]))
+    from search.cli.main import main
+
+    try:
+        main()
+    except SystemExit as leaving:
+        _end(leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None))
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        _end(1)
+    _end(0)
