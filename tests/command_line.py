@@ -81,7 +81,7 @@ def whosehand(folder: Path, *arguments: str | Path, variables: Mapping[str, str]
 
 @functools.cache
 def _warm_commands() -> WarmCommands:
-    return WarmCommands(COMMAND, environment())
+    return WarmCommands(COMMAND, environment() | {"OMP_NUM_THREADS": "1"})
 
 
 def write_experiment(folder: Path, changes: Mapping[str, object] | None = None) -> Path:

@@ -19,6 +19,12 @@ from core.corpora.settings import HandsSettings
 import tensorflow
 
 _REPOSITORY = Path(__file__).parents[1]
+_LONGEST_FIRST = (
+    *("test_end_to_end.py", "test_sweep_report.py", "test_crash_points.py", "test_trust.py", "test_ui.py"),
+    *("test_identify.py", "test_fit.py", "test_engine.py", "test_data.py", "test_steering.py"),
+)
+_LOOKING = ("test_finished.py", "test_several_sweeps.py", "test_promote.py", "test_refit.py", "test_sealed_test.py")
+_LAST = 1000
 
 
 def pytest_configure() -> None:
@@ -30,6 +36,14 @@ def pytest_configure() -> None:
     threading = tensorflow.config.threading
     threading.set_intra_op_parallelism_threads(1)
     threading.set_inter_op_parallelism_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that two test processes end together; those that look at what
+    the first of them made come last.
+    """
+    places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, _LAST if item.path.name in _LOOKING else len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ shell; only the imports were done before.
 import atexit
 import importlib
 import json
+import multiprocessing.util
 import os
 import pkgutil
 import signal
@@ -116,6 +117,7 @@ def _mind(request: dict[str, Any], files: list[int], program: Path) -> None:
         os.environ.clear()
         os.environ.update(request["environment"])
         sys.argv = [str(program), *request["arguments"]]
+        multiprocessing.util.spawnv_passfds = _start_forked  # type: ignore[assignment]
         return
     os.close(out)
     os.close(err)
@@ -123,6 +125,24 @@ def _mind(request: dict[str, Any], files: list[int], program: Path) -> None:
     _, status = os.waitpid(pid, 0)
     os.write(reply, str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
+
+
+_start_afresh = multiprocessing.util.spawnv_passfds
+
+
+def _start_forked(path: bytes, arguments: Sequence[Any], kept_files: Sequence[int]) -> int:
+    """Start multiprocessing's fork server as a fork of this process; its other helpers afresh."""
+    program = str(arguments[-1])
+    if "multiprocessing.forkserver" not in program:
+        return _start_afresh(path, arguments, kept_files)
+    pid = os.fork()
+    if pid == 0:
+        kept = sorted({0, 1, 2, *kept_files})
+        for before, after in zip(kept, [*kept[1:], 1 << 16], strict=True):
+            os.closerange(before + 1, after)
+        exec(program, {})
+        os._exit(0)
+    return pid
 
 
 def _own_modules() -> list[str]:

@@ -18,7 +18,9 @@ def _free_port() -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long), signal.SIGKILL]
+)
 def test_the_pages_answer_until_the_command_is_ended_and_nothing_stays(number: signal.Signals, tmp_path: Path) -> None:
     port = _free_port()
     process = subprocess.Popen(

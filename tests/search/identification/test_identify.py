@@ -27,14 +27,17 @@ def test_identify_ranks_all_writers_for_each_image_and_for_all_together(model_fo
 def test_identify_names_what_it_cannot_read_and_goes_on_with_the_others(model_folder: Path, tmp_path: Path) -> None:
     good = write_line(tmp_path / "good.png")
     text, blank, empty = tmp_path / "letter.txt", tmp_path / "blank.png", tmp_path / "empty.png"
+    torn = tmp_path / "torn.pdf"
     text.write_text("not an image")
+    torn.write_bytes(b"%PDF-1.7 torn")
     Image.new("L", (300, 120), 255).save(blank)
     empty.touch()
-    bad = [text, blank, empty, tmp_path / "missing.png"]
+    bad = [text, blank, empty, tmp_path / "missing.png", torn]
     answer = identify([bad[0], good, *bad[1:]], model_folder)
     assert [Path(prediction.image) for prediction in answer.images] == [good]
     assert [item.path for item in answer.unreadable] == bad
     assert all(str(item.path) in item.reason for item in answer.unreadable)
+    assert "torn.pdf is damaged" in answer.unreadable[-1].reason
 
 
 def test_identify_without_any_readable_image_is_an_error_that_names_each(model_folder: Path, tmp_path: Path) -> None:
@@ -58,18 +61,9 @@ def test_each_page_of_a_file_is_answered_by_itself_and_named(model_folder: Path,
     }
     for name, frames in files.items():
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    paths = [tmp_path / name for name in files]
-    answer = identify(paths, model_folder)
+    answer = identify([*(tmp_path / name for name in files), tmp_path / "28.png"], model_folder)
     assert [Path(prediction.image).name for prediction in answer.images] == [
-        *("many.tif#1", "many.tif#2", "blank.tif#2", "small.tif#2", "many.pdf#1", "many.pdf#2")
+        *("many.tif#1", "many.tif#2", "blank.tif#2", "small.tif#2", "many.pdf#1", "many.pdf#2", "28.png")
     ]
     assert [item.path.name for item in answer.unreadable] == ["empty.tif"]
-    alone = identify([tmp_path / "28.png"], model_folder).images[0]
-    assert answer.images[0].ranking == alone.ranking
-
-
-def test_a_damaged_pdf_is_named(model_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7 torn")
-    answer = identify([write_line(tmp_path / "a.png"), tmp_path / "a.pdf"], model_folder)
-    assert [item.path.name for item in answer.unreadable] == ["a.pdf"]
-    assert "a.pdf is damaged" in answer.unreadable[0].reason
+    assert answer.images[0].ranking == answer.images[-1].ranking
