@@ -80,7 +80,7 @@ def _promote_until_the_server_dies(folder: Path, server: TrackingServer) -> Answ
     assert process.stderr is not None
     for line in process.stderr:
         said.append(line)
-        if "loading it afresh" in line:
+        if "loading the model afresh" in line:
             server.kill()
     out, _ = process.communicate()
     return Answer(("promote",), process.returncode, out, "".join(said))
