@@ -28,7 +28,7 @@ from search.tracking.store import TrackingStore, open_store
 from tests.search.toy_model import save_toy_identifier, write_line
 from tests.search.tracking_server import TrackingServer, tracking_server
 
-pytestmark = [pytest.mark.unproven, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 NAME = "toy"
 
 
