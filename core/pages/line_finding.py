@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from core.corpora.index import Region
 from core.pages.line_flow import find_flow
+from core.pages.line_rows import line_rows
 from core.pages.scan import INK_LEVEL
 from core.pages.strokes import Strokes
 from core.pages.text_columns import text_columns
+from core.pages.touching_lines import divide
 
 _LEAST_TO_COMPARE, _LEAST_TEXT = 3, 0.35
 """Among so many lines one whose text is lower than this share of theirs is a sliver."""
@@ -27,8 +27,6 @@ _SPECK = 65535
 """What belongs to no line."""
 _DOT_REACH = 2.0
 """A full stop, in letter heights from the last letter; an accent, half as far."""
-_TEXT_PER_PITCH = 0.6
-"""Lines are set about so far apart that their letters take this share of the pitch."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ def _find_in_column(strokes: Strokes, line_of_pixel: NDArray[np.uint16], n_befor
     starts = strokes.starts()
     flow = find_flow(strokes.rows[starts], strokes.columns[starts], strokes.shape, strokes.letter_px)
     level = strokes if flow is None else strokes.levelled(flow)
-    peaks, profile = _line_rows(level)
+    peaks, profile = line_rows(level)
     cuts = [int(upper + np.argmin(profile[upper:lower])) for upper, lower in itertools.pairwise(peaks)]
     line_of_ink = _assign(level, peaks, cuts)
     is_speck = line_of_ink == _SPECK
@@ -215,41 +213,12 @@ def _find_in_column(strokes: Strokes, line_of_pixel: NDArray[np.uint16], n_befor
     return places
 
 
-def _line_rows(strokes: Strokes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The middle row of each line, and the smoothed count of letters' crossings per row."""
-    crossings = strokes.crossings()
-    text_px = min(strokes.letter_px, _TEXT_PER_PITCH * _line_pitch(crossings, least_px=0.7 * strokes.letter_px))
-    padded = np.concatenate([[0.0], gaussian_filter1d(crossings, 0.25 * text_px, mode="constant"), [0.0]])
-    peaks, found = find_peaks(padded, height=0.03 * padded.max(), distance=max(1.0, 0.7 * text_px), prominence=0)
-    clear = found["prominences"] >= 0.35 * found["peak_heights"]
-    return peaks[clear] - 1, padded[1:-1]
-
-
-def _line_pitch(crossings: NDArray[np.float64], least_px: float) -> float:
-    """The distance of the lines where they are evenly spaced, else infinity: the first strong peak
-    of the autocorrelation of the crossings. Where ascenders and descenders overlap, only this tells
-    lines from letters.
-    """
-    rows = np.flatnonzero(crossings)
-    profile = crossings[rows[0] : rows[-1] + 1]
-    n_rows = len(profile)
-    profile = profile - gaussian_filter1d(profile, n_rows / 4)
-    power = np.abs(np.fft.rfft(profile, 2 * n_rows)) ** 2
-    likeness = np.fft.irfft(power)[: max(2, n_rows // 2)]
-    likeness = gaussian_filter1d(likeness / max(likeness[0], 1e-9), 1.0)
-    peaks, _ = find_peaks(likeness, height=0.2)
-    peaks = peaks[peaks >= least_px]
-    if len(peaks) == 0:
-        return np.inf
-    return float(peaks[likeness[peaks] >= 0.6 * likeness[peaks].max()][0])
-
-
 def _assign(strokes: Strokes, peaks: NDArray[np.int64], cuts: list[int]) -> NDArray[np.uint16]:
     """The number of the line of each pixel of ink, from 1; `_SPECK` for dust.
 
     A piece belongs to the line whose middle row it crosses; one that crosses none (a dot, an
     accent) to the line between whose cuts its middle lies; one that crosses several (letters that
-    touch) is divided at the cuts.
+    touch) is divided along its strokes.
     """
     first = np.searchsorted(peaks, strokes.tops, side="left")
     n_crossed = np.searchsorted(peaks, strokes.bottoms, side="left") - first
@@ -259,9 +228,9 @@ def _assign(strokes: Strokes, peaks: NDArray[np.int64], cuts: list[int]) -> NDAr
     line_of_ink = line_of_piece[strokes.pieces]
     touching = n_crossed > 1
     touching[0] = False
-    if touching.any():
-        line_of_row = (np.searchsorted(cuts, np.arange(strokes.shape[0]), side="right") + 1).astype(np.uint16)
-        line_of_ink = np.where(touching[strokes.pieces], line_of_row[strokes.level_rows], line_of_ink)
+    chosen = np.flatnonzero(touching[strokes.pieces])
+    if len(chosen):
+        line_of_ink[chosen] = divide(strokes, chosen, peaks)
     return line_of_ink
 
 

@@ -11,71 +11,26 @@ document images" (MOCR 2009) do; here by interpolation between the ink on both s
 directions.
 """
 
-import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import theilslopes
+
+from core.pages.rule_fitting import LEAST_RIDGE, REACH_PX, Rule, darkness_along, fit_rule
+from core.pages.rulings import complete_ruling
 
 _MAP_PX = 1754
 """Rules are looked for on the page at 150 dpi, or what is nearest to it."""
-_REACH = 6
-"""In pixels of the map: what is thicker than about 1 mm is no rule."""
-_LEAST_RIDGE = 16
 _MAX_SLOPE_DEG = 11.0
 _WINDOW = 0.12
 _LEAST_FILL = 0.42
 _LEAST_LENGTH = 0.3
+"""Of the side that a rule runs along."""
+_LEAST_OF_LONGER, _LEAST_OF_LOW = 0.16, 0.9
+"""Of the longer side; or, where the other is low, of that."""
 _PALE = 120
-_LEAST_BLOCKS = 4
-_LEAST_RULING = 5
-_UNEVEN = 0.12
-_STRAIGHT_PX = 0.7
-_UNBROKEN = 0.4
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule on a page, in pixels of the page.
-
-    Attributes:
-        start: its first column.
-        rows: (length,) the row of its middle in each column from `start` on.
-        thickness_px: with the grey slopes of its edges.
-        darkness: 0..255, of its middle.
-        weight_px: how thick it were if it were black.
-    """
-
-    start: int
-    rows: NDArray[np.float64]
-    thickness_px: float
-    darkness: float
-    weight_px: float
-
-    @property
-    def end(self) -> int:
-        """The column behind its last one."""
-        return self.start + len(self.rows)
-
-    @property
-    def columns(self) -> NDArray[np.float64]:
-        """Its columns."""
-        return np.arange(self.start, self.end, dtype=np.float64)
-
-    @property
-    def middle_row(self) -> float:
-        """The row of its middle, halfway along."""
-        return float(np.median(self.rows))
-
-    def row_at(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Its row in any columns; beyond its ends it goes on straight."""
-        slope, offset = np.polyfit(self.columns, self.rows, 1)
-        known = np.interp(columns, self.columns, self.rows)
-        outside = (columns < self.start) | (columns >= self.start + len(self.rows))
-        return np.where(outside, slope * columns + offset, known)
+_SLOPE_CELL_PX = 8
 
 
 @dataclass(frozen=True)
@@ -99,11 +54,11 @@ def find_rules(page: NDArray[np.uint8]) -> Rules:
     """
     factor = max(1, round(max(page.shape) / _MAP_PX))
     height, width = page.shape[0] // factor, page.shape[1] // factor
-    if min(height, width) < 8 * _REACH:
+    if min(height, width) < 8 * REACH_PX:
         return Rules((), ())
     small = cv2.resize(page[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
     dark = np.asarray(255 - small, dtype=np.uint8)
-    return Rules(_find(page, dark, factor), _find(page.T, np.ascontiguousarray(dark.T), factor))
+    return Rules(_find(page, dark, factor), _find(_transposed(page), _transposed(dark), factor))
 
 
 def erase_rules(page: NDArray[np.uint8], rules: Rules) -> None:
@@ -118,93 +73,66 @@ def erase_rules(page: NDArray[np.uint8], rules: Rules) -> None:
     """
     for rule in rules.horizontal:
         _erase(page, rule)
-    for rule in rules.vertical:
-        _erase(page.T, rule)
+    if rules.vertical:
+        transposed = _transposed(page)
+        for rule in rules.vertical:
+            _erase(transposed, rule)
+        page[:] = _transposed(transposed)
+
+
+def _transposed(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.transpose(page), dtype=np.uint8)
 
 
 def _find(page: NDArray[np.uint8], dark: NDArray[np.uint8], factor: int) -> tuple[Rule, ...]:
     """The horizontal rules of a page, `dark` being its darkness on the map."""
     ridges = _ridges(dark)
     slope = _common_slope(ridges)
-    traces = _trace(_shear(ridges, slope))
-    on_page = ((start * factor, _on_page(rows + slope * _columns(start, rows), factor)) for start, rows in traces)
-    rules = _in_order(_refine(page, start, rows, factor) for start, rows in on_page)
-    if len(rules) < _LEAST_RULING:
-        return tuple(rules)
-    longer = [_lengthened(page, rule, rules, factor) for rule in rules]
-    return tuple(_in_order([*longer, *_between(page, rules, factor)]))
+    found = []
+    for start, rows in _trace(_shear(ridges, slope)):
+        within = start * factor, (start + len(rows)) * factor
+        guess = _on_page(start, rows + slope * (start + np.arange(len(rows))), factor, page.shape[1])
+        found.append(fit_rule(page, guess, within, factor))
+    # A low image has strokes as long as a part of its height.
+    least_px = min(_LEAST_OF_LONGER * max(page.shape), _LEAST_OF_LOW * page.shape[1])
+    return complete_ruling(page, [rule for rule in found if rule and len(rule.rows) >= least_px], factor)
 
 
-def _in_order(rules: Iterable[Rule | None]) -> list[Rule]:
-    """From top to bottom, none twice."""
-    kept: list[Rule] = []
-    for rule in sorted((rule for rule in rules if rule is not None), key=lambda rule: rule.middle_row):
-        last = kept[-1] if kept else None
-        if last is None or np.abs(last.row_at(rule.columns) - rule.rows).max() > 3:
-            kept.append(rule)
-        elif len(rule.rows) > len(last.rows):
-            kept[-1] = rule
-    return kept
-
-
-def _lengthened(page: NDArray[np.uint8], rule: Rule, rules: list[Rule], factor: int) -> Rule:
-    """A rule of ruled paper that is seen in part, as long as the others."""
-    start, end = int(np.median([other.start for other in rules])), int(np.median([other.end for other in rules]))
-    if rule.start - start <= 64 * factor and end - rule.end <= 64 * factor:
-        return rule
-    start, end = min(start, rule.start), max(end, rule.end)
-    longer = _refine(page, start, rule.row_at(np.arange(start, end, dtype=np.float64)), factor)
-    return rule if longer is None else longer
-
-
-def _between(page: NDArray[np.uint8], rules: list[Rule], factor: int) -> list[Rule | None]:
-    """Rules that dense writing hides, where the others are evenly spaced."""
-    pitch = float(np.median([lower.middle_row - upper.middle_row for upper, lower in itertools.pairwise(rules)]))
-    hidden: list[Rule | None] = []
-    for upper, lower in itertools.pairwise(rules):
-        n_steps = round((lower.middle_row - upper.middle_row) / pitch)
-        if n_steps < 2 or abs((lower.middle_row - upper.middle_row) / n_steps - pitch) > _UNEVEN * pitch:
-            continue
-        start = min(upper.start, lower.start)
-        columns = np.arange(start, max(upper.end, lower.end), dtype=np.float64)
-        for step in range(1, n_steps):
-            share = step / n_steps
-            rows = (1 - share) * upper.row_at(columns) + share * lower.row_at(columns)
-            hidden.append(_refine(page, start, rows, factor))
-    return hidden
-
-
-def _columns(start: int, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.arange(start, start + len(rows), dtype=np.float64)
-
-
-def _on_page(rows: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
-    """Rows of the map as rows of the page, for each column of the page."""
-    columns = (np.arange(len(rows) * factor) + 0.5) / factor - 0.5
-    return np.interp(columns, np.arange(len(rows)), rows) * factor + 0.5 * (factor - 1)
+def _on_page(start: int, rows: NDArray[np.float64], factor: int, width: int) -> NDArray[np.float64]:
+    """Rows of the map from some column on as rows of the page, for each of its columns; beyond the
+    ends they go on straight.
+    """
+    places = (np.arange(start, start + len(rows)) + 0.5) * factor - 0.5
+    on_page = rows * factor + 0.5 * (factor - 1)
+    columns = np.arange(width, dtype=np.float64)
+    slope, offset = np.polyfit(places, on_page, 1)
+    known = np.interp(columns, places, on_page)
+    return np.where((columns < places[0]) | (columns > places[-1]), slope * columns + offset, known)
 
 
 def _ridges(dark: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Where the page is darker than `_REACH` rows above and below, and so along 7 columns; 0 or
+    """Where the page is darker than `REACH_PX` rows above and below, and so along 7 columns; 0 or
     1.
     """
     above, below = np.zeros_like(dark), np.zeros_like(dark)
-    above[_REACH:], below[:-_REACH] = dark[:-_REACH], dark[_REACH:]
-    ridge = cv2.subtract(dark, cv2.max(above, below)) >= _LEAST_RIDGE
-    return np.asarray(cv2.morphologyEx(ridge.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, 7), np.uint8)))
+    above[REACH_PX:], below[:-REACH_PX] = dark[:-REACH_PX], dark[REACH_PX:]
+    ridge = cv2.subtract(dark, cv2.max(above, below)) >= LEAST_RIDGE
+    return np.asarray(cv2.morphologyEx(ridge.view(np.uint8), cv2.MORPH_OPEN, np.ones((1, 7), np.uint8)))
 
 
 def _common_slope(ridges: NDArray[np.uint8]) -> float:
     """The slope along which ridges gather most (Postl, "Detection of linear oblique structures",
     ICPR 1986).
     """
-    rows, columns = np.nonzero(ridges)
+    width = ridges.shape[1] // _SLOPE_CELL_PX * _SLOPE_CELL_PX
+    cells = ridges[:, :width].reshape(len(ridges), -1, _SLOPE_CELL_PX).sum(axis=2, dtype=np.uint8)
+    rows, columns = np.nonzero(cells)
+    weights, columns = cells[rows, columns].astype(np.float64), (columns + 0.5) * _SLOPE_CELL_PX
     best, best_score = 0.0, -1.0
-    offset = ridges.shape[1] // 4
     for angle_deg in np.arange(-_MAX_SLOPE_DEG, _MAX_SLOPE_DEG + 0.01, 0.5):
         slope = float(np.tan(np.deg2rad(angle_deg)))
-        counts = np.bincount((rows - slope * columns + offset).astype(np.int32))
-        score = float((counts.astype(np.float64) ** 2).sum())
+        counts = np.bincount((rows - slope * columns + 0.25 * width).astype(np.int32), weights)
+        score = float((counts**2).sum())
         if score > best_score:
             best, best_score = slope, score
     return best
@@ -242,90 +170,9 @@ def _trace(ridges: NDArray[np.uint8]) -> list[tuple[int, NDArray[np.float64]]]:
     return traces
 
 
-def _refine(page: NDArray[np.uint8], start: int, rows: NDArray[np.float64], factor: int) -> Rule | None:
-    """Find what is traced to the pixel, its thickness and darkness; nothing if it is no rule.
-
-    A rule is dark in most columns also where writing hides it; writing alone is not: its lower
-    tenth is paper.
-    """
-    length = len(rows)
-    columns = np.arange(length, dtype=np.float64)
-    reach = _REACH * factor
-    block = 48 * factor
-    middles = (np.arange(length // block) + 0.5) * block
-    if len(middles) < _LEAST_BLOCKS:
-        return None
-    profiles = _profiles(_band(page, start, rows, reach), block)
-    peaks = profiles.max(axis=0)
-    darkness = float(np.median(peaks))
-    is_seen = peaks >= max(_LEAST_RIDGE, 0.6 * darkness)
-    if darkness < _LEAST_RIDGE or is_seen.mean() < 0.5:
-        return None
-    seen = middles[is_seen]
-    traced = _smooth_curve(seen, np.interp(seen, columns, rows) + _centres(profiles)[is_seen] - reach, columns)
-    band = _band(page, start, traced, reach)
-    blocks = _profiles(band, block)[:, is_seen]
-    is_unbroken = _profiles(band[reach : reach + 1], block, share=10)[0, is_seen] >= _UNBROKEN * blocks[reach]
-    profile = np.median(blocks, axis=1)
-    below = np.flatnonzero(profile < 0.25 * profile[reach])
-    first, last = int(below[below < reach].max(initial=0)) + 1, int(below[below > reach].min(initial=2 * reach)) - 1
-    thickness = float(last - first + 1)
-    if profile[reach] < _LEAST_RIDGE or thickness > reach or is_unbroken.mean() < 0.5:
-        return None
-    return Rule(start, traced, thickness, float(profile[reach]), float(profile[first : last + 1].sum()) / 255.0)
-
-
-def _profiles(band: NDArray[np.uint8], block: int, share: int = 4) -> NDArray[np.float64]:
-    """What all but a quarter (or another share) of each row in each block of columns is darker
-    than, (rows, blocks).
-    """
-    n_blocks = band.shape[1] // block
-    blocks = band[:, : n_blocks * block].reshape(band.shape[0], n_blocks, block)
-    return np.partition(blocks, block // share, axis=2)[:, :, block // share].astype(np.float64)
-
-
-def _centres(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The row of the rule's middle in each block: the centre of mass around the darkest row."""
-    rows = np.arange(len(profiles), dtype=np.float64)[:, None]
-    near = np.where(np.abs(rows - profiles.argmax(axis=0)) <= _REACH, profiles, 0.0)
-    return np.asarray((rows * near).sum(axis=0) / np.maximum(near.sum(axis=0), 1.0))
-
-
-def _smooth_curve(
-    at: NDArray[np.float64], values: NDArray[np.float64], columns: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """A straight line through the values, or a cubic where paper is bent; what lies off it is left
-    out.
-    """
-    straight, off = _fit(at, values, 1)
-    if off > _STRAIGHT_PX and len(at) > 8:
-        straight, _ = _fit(at, values, 3)
-    return np.asarray(straight(columns))
-
-
-def _fit(at: NDArray[np.float64], values: NDArray[np.float64], degree: int) -> tuple[np.polynomial.Polynomial, float]:
-    """A polynomial, and how far the middle one of the values lies off it."""
-    slope, offset, *_ = theilslopes(values, at)
-    kept = np.abs(values - slope * at - offset) <= 2 * _REACH
-    for _ in range(4):
-        curve = np.polynomial.Polynomial.fit(at[kept], values[kept], degree)
-        off = np.abs(curve(at) - values)
-        kept = off <= max(1.0, 2.5 * float(np.median(off[kept])))
-    return curve, float(np.median(off))
-
-
-def _band(page: NDArray[np.uint8], start: int, rows: NDArray[np.float64], reach: int) -> NDArray[np.uint8]:
-    """Darkness along a rule, (2 * reach + 1, length); beyond the page there is paper."""
-    places = np.rint(rows).astype(np.int64) + np.arange(-reach, reach + 1)[:, None]
-    band = 255 - page[places.clip(0, page.shape[0] - 1), np.arange(start, start + len(rows))]
-    band[(places < 0) | (places >= page.shape[0])] = 0
-    return np.asarray(band, dtype=np.uint8)
-
-
 def _erase(page: NDArray[np.uint8], rule: Rule) -> None:
     half = int(np.ceil(0.5 * rule.thickness_px + 0.5))
-    reach = half + 1
-    band = _band(page, rule.start, rule.rows, reach)
+    band = darkness_along(page, rule.start, rule.rows, half + 1)
     if rule.darkness < _PALE:
         level = rule.darkness + 12.0
         inner = (band[1:-1].astype(np.float32) - level) * np.float32(255.0 / (255.0 - level))
@@ -333,7 +180,7 @@ def _erase(page: NDArray[np.uint8], rule: Rule) -> None:
     else:
         fresh = np.minimum(band[1:-1], _joined(band))
     places = np.rint(rule.rows).astype(np.int64) + np.arange(-half, half + 1)[:, None]
-    columns = np.broadcast_to(np.arange(rule.start, rule.start + len(rule.rows)), places.shape)
+    columns = np.broadcast_to(np.arange(rule.start, rule.end), places.shape)
     inside = (places >= 0) & (places < page.shape[0])
     page[places[inside], columns[inside]] = 255 - fresh[inside]
 
@@ -342,27 +189,18 @@ def _joined(band: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The strokes inside of a rule as its two sides suggest them, (rows without the outermost two,
     length).
     """
-    upper, lower = band[0], band[-1]
-    n_rows = band.shape[0] - 2
-    joined = np.zeros((n_rows, band.shape[1]), np.uint8)
+    n_rows, length = band.shape[0] - 2, band.shape[1]
+    margin = 2 * (n_rows + 1)
+    upper, lower = (np.pad(band[row], margin) for row in (0, -1))
+    joined = np.zeros((n_rows, length), np.uint8)
+    both = np.empty(length, np.uint8)
     for lean in np.linspace(-1.5, 1.5, 7) * (n_rows + 1):
         for row in range(n_rows):
             share = (row + 1) / (n_rows + 1)
-            from_above, from_below = _moved(upper, round(lean * share)), _moved(lower, round(-lean * (1 - share)))
-            np.maximum(joined[row], np.minimum(from_above, from_below), out=joined[row])
+            above, below = margin - round(lean * share), margin + round(lean * (1 - share))
+            np.minimum(upper[above : above + length], lower[below : below + length], out=both)
+            np.maximum(joined[row], both, out=joined[row])
     middle = n_rows // 2
-    np.maximum(joined[:middle], upper, out=joined[:middle])
-    np.maximum(joined[-middle:], lower, out=joined[-middle:])
+    np.maximum(joined[:middle], band[0], out=joined[:middle])
+    np.maximum(joined[-middle:], band[-1], out=joined[-middle:])
     return joined
-
-
-def _moved(values: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
-    """The values n places to the right; paper comes in."""
-    moved = np.zeros_like(values)
-    if n == 0:
-        return values
-    if n > 0:
-        moved[n:] = values[:-n]
-    else:
-        moved[:n] = values[-n:]
-    return moved

@@ -33,7 +33,6 @@ def truth(seed: int, style: SheetStyle) -> LineTruth:
 
 
 @pytest.mark.long
-@pytest.mark.xfail(strict=True, reason="three of 59 lines are cut: rules, a turn and a dark band together")
 def test_lines_are_found_among_rules_header_footer_skew_noise_and_dark_edges() -> None:
     compared = [truth(7, ALL), truth(8, replace(ALL, turn_deg=-3.0)), truth(9, replace(ALL, paper="plain"))]
     outcomes = [outcome for one in compared for outcome in one.outcomes]

@@ -135,3 +135,18 @@ def test_rows_of_the_text_follow_the_crossings_and_not_a_ruled_line() -> None:
     assert bounds == pytest.approx((42, 58), abs=0.01)
     ink[90, :] = True
     assert text_rows(ink, kept=0.8) == pytest.approx(bounds, abs=0.5)
+
+
+def test_a_short_line_close_below_a_long_one_is_a_line() -> None:
+    """Its peak in the profile of the page drowns in the descenders of the line above."""
+    page = np.full((160, 1000), 255, np.uint8)
+    for column in range(20, 980, 12):
+        tall = 45 if column % 5 == 0 else 20
+        cv2.line(page, (column, 60 - tall), (column, 60), 0, 3)
+        if column % 3 == 0:
+            cv2.line(page, (column, 60), (column, 60 + 28), 0, 3)
+        if column < 120:
+            cv2.line(page, (column + 4, 105), (column + 4, 125), 0, 3)
+    upper, lower = find_lines(page)
+    assert lower.region.width < 150
+    assert upper.region.width > 900
