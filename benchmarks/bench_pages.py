@@ -10,17 +10,18 @@ reader is not told what they are.
 """
 
 import os
-import resource
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import numpy as np
+import psutil
 import typer
 
 from benchmarks.line_truth import OUTCOMES, LineTruth, compare_lines
@@ -60,7 +61,9 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "pencil, ruled, curved": {"tool": "pencil", "paper": "ruled", "skew": "curve"},
 }
 PARAGRAPHS: dict[str, Unit] = {"paragraph, read as page": "page", "paragraph, not told": "auto"}
-_COLUMNS = ("trouble", "pages", "lines", *OUTCOMES, "of none", "text height off", "s")
+_COLUMNS = ("trouble", "pages", "lines", *OUTCOMES, "of none", "text height off", "s", "MB")
+_PEAK = Path("/proc/self/clear_refs")
+"""Linux forgets the peak of a process's memory when "5" is written here."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,16 @@ class ReadSheet:
         truth: how it compares with what was written; `None` where it was refused.
         n_lines: that were written.
         cpu_s: seconds of one core for reading.
+        peak_mb: the most memory of the process while it read, its libraries and the sheet included;
+            0 where the system does not tell.
+        left_mb: its memory afterwards.
     """
 
     truth: LineTruth | None
     n_lines: int
     cpu_s: float
+    peak_mb: float
+    left_mb: float
 
 
 def main(
@@ -88,8 +96,10 @@ def main(
 ) -> None:
     """Measure how well and how fast lines are found on generated sheets, and on words of DHSD."""
     rows, remarks = [], []
-    plain_s: list[float] = []
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as processes:
+    read_sheets: dict[str, list[ReadSheet]] = {}
+    n_cores = len(os.sched_getaffinity(0))
+    # One thread each, so that the seconds of a process are those of a core.
+    with ProcessPoolExecutor(n_cores, initializer=cv2.setNumThreads, initargs=(1,)) as processes:
         for number, name in enumerate([*TROUBLES, *PARAGRAPHS]):
             if only not in name:
                 continue
@@ -97,20 +107,17 @@ def main(
             read = partial(_read_paragraph if name in PARAGRAPHS else read_one, name)
             sheets = list(processes.map(read, [seed + 100 * number + k for k in range(pages)]))
             rows.append((name, *_row(sheets)))
-            plain_s += [sheet.cpu_s for sheet in sheets if name == "plain"]
-    if plain_s:
-        peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
-        remarks.append(
-            f"plain pages: {1 / np.median(plain_s):.1f} pages/s on one core, decoding not counted; "
-            f"at most {peak_mb:.0f} MB in a process, what draws the sheets included"
-        )
+            if name in TROUBLES:
+                read_sheets[name] = sheets
+    if read_sheets:
+        remarks.append(_speed(read_sheets, n_cores))
     if dhsd.is_dir():
         remarks.append(_dhsd(dhsd))
     remarks += [
         "aim: 99.5 % of lines whole on plain pages, 98 % under each trouble; refused sheets have none",
         "of none: found lines of which less than a quarter is ink of any line: print, rules, edges",
         "text height off: the median of the lines found whole, against the same measure on the pen's own ink",
-        f"pages {seed} and following; s: median seconds of one core",
+        f"pages {seed} and following; s: median seconds of one core, MB: the most memory in a process",
     ]
     print_report("Text lines on full pages", _COLUMNS, rows, remarks)
 
@@ -151,14 +158,38 @@ def _read_paragraph(name: str, seed: int) -> ReadSheet:
 
 
 def _read(sheet: WrittenSheet, unit: Unit) -> ReadSheet:
-    started = time.thread_time()
+    if _PEAK.exists():
+        _PEAK.write_text("5")
+    started = time.process_time()
+    page = None
     try:
         page = read_page(sheet.pixels, unit, InkSettings())
     except ImageError as error:
         notes.print(f"refused: {error}", markup=False)
-        return ReadSheet(None, len(sheet.lines), time.thread_time() - started)
-    cpu_s = time.thread_time() - started
-    return ReadSheet(compare_lines(sheet, page), len(sheet.lines), cpu_s)
+    cpu_s = time.process_time() - started
+    peak_mb, left_mb = _peak_mb(), psutil.Process().memory_info().rss / 1e6
+    truth = None if page is None else compare_lines(sheet, page)
+    return ReadSheet(truth, len(sheet.lines), cpu_s, peak_mb, left_mb)
+
+
+def _peak_mb() -> float:
+    if not _PEAK.exists():
+        return 0.0
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:"))
+
+
+def _speed(sheets: Mapping[str, Sequence[ReadSheet]], n_cores: int) -> str:
+    medians = {name: float(np.median([sheet.cpu_s for sheet in found])) for name, found in sheets.items()}
+    slowest = max(medians, key=lambda name: medians[name])
+    every = [sheet for found in sheets.values() for sheet in found]
+    mean_s = float(np.mean([sheet.cpu_s for sheet in every]))
+    left = [sheet.left_mb for sheet in every]
+    return (
+        f"{n_cores} cores read {n_cores / mean_s:.1f} pages/s, decoding not counted ({slowest}: "
+        f"{n_cores / medians[slowest]:.1f}); at most {max(sheet.peak_mb for sheet in every):.0f} MB in a process, "
+        f"{left[0]:.0f} MB in it after the first page, {left[-1]:.0f} MB after the last of {len(every)}"
+    )
 
 
 def _dhsd(root: Path) -> str:
@@ -184,7 +215,8 @@ def _row(sheets: Sequence[ReadSheet]) -> tuple[str, ...]:
     cpu_s = f"{np.median([sheet.cpu_s for sheet in sheets]):.2f}"
     shares = (f"{counts['whole'] / n_lines:.1%}", *(str(counts[outcome]) for outcome in OUTCOMES[1:]))
     n_foreign = sum(truth.n_foreign for truth in truths)
-    return (str(len(sheets)), f"{n_lines:,}", *shares, str(n_foreign), off, cpu_s)
+    peak_mb = f"{max(sheet.peak_mb for sheet in sheets):.0f}"
+    return (str(len(sheets)), f"{n_lines:,}", *shares, str(n_foreign), off, cpu_s, peak_mb)
 
 
 if __name__ == "__main__":

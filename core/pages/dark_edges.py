@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.pages.scan import shrunk
+
 _MAP_PX = 512
 _WIDEST_STROKE = 7
 """In pixels of the map (an odd number), 48 px on a page at 300 dpi: 4 mm."""
@@ -37,9 +39,8 @@ def find_dark_edges(grey: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
         next to nothing.
     """
     height, width = grey.shape
-    shrink = min(1.0, _MAP_PX / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small = shrunk(grey, _MAP_PX)
+    size = small.shape[1], small.shape[0]
     paper = float(np.percentile(small, 80))
     dark = (small < _BLACK * paper).astype(np.uint8)
     pad = _WIDEST_STROKE
@@ -111,10 +112,8 @@ def paint_paper(grey: NDArray[np.uint8], edge: NDArray[np.bool_]) -> NDArray[np.
         (height, width), a copy.
     """
     height, width = grey.shape
-    shrink = min(1.0, _MAP_PX / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    outside = cv2.resize(edge.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    small = shrunk(grey, _MAP_PX)
+    outside = cv2.resize(edge.view(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     small = cv2.dilate(small, np.ones((3, 3), np.uint8))  # thins the ink
     kept = np.where(outside, 0, 1).astype(np.float32)
     # Normalised convolution (Knutsson, Westin, 1993): the mean of what is known nearby.

@@ -56,14 +56,27 @@ class WritingArea:
         """
         ink = (page < INK_LEVEL).view(np.uint8)
         _, pieces, found, _ = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_BBDT)
-        rows = np.arange(page.shape[0])[:, None]
-        is_inside = (rows >= self.tops) & (rows < self.bottoms)
-        n_inside = np.bincount(pieces[is_inside], minlength=len(found))
-        n_pixels = np.asarray(found)[:, cv2.CC_STAT_AREA]
-        is_intruder = (n_inside > 0) & (n_inside < 0.5 * n_pixels)
-        is_intruder[0] = False
-        halo = cv2.dilate(is_intruder[pieces].view(np.uint8), np.ones((5, 5), np.uint8)) > 0
-        return is_inside & halo
+        stats = np.asarray(found)
+        intruders = np.zeros(page.shape, dtype=np.bool_)
+        for number in self._on_border(stats):
+            left, top, width, height, area = (int(value) for value in stats[number])
+            around = slice(max(0, top - 2), top + height + 2), slice(max(0, left - 2), left + width + 2)
+            rows = np.arange(page.shape[0])[around[0], None]
+            is_inside = (rows >= self.tops[around[1]]) & (rows < self.bottoms[around[1]])
+            own = pieces[around] == number
+            if 0 < np.count_nonzero(own & is_inside) < 0.5 * area:
+                halo = cv2.dilate(own.view(np.uint8), np.ones((5, 5), np.uint8)) > 0
+                intruders[around] |= is_inside & halo
+        return intruders
+
+    def _on_border(self, stats: NDArray[np.integer]) -> NDArray[np.intp]:
+        """The numbers of the pieces that may cross the border."""
+        tops = stats[:, cv2.CC_STAT_TOP]
+        bottoms = tops + stats[:, cv2.CC_STAT_HEIGHT]
+        at_top = (tops < self.tops.max()) & (bottoms > self.tops.min())
+        at_bottom = (tops < self.bottoms.max()) & (bottoms > self.bottoms.min())
+        crossing = np.flatnonzero(at_top | at_bottom)
+        return crossing[crossing > 0]  # 0 is the paper
 
     def cut_from(self, page: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
         """The area with paper around it, and its first row on the page."""

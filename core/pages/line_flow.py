@@ -76,7 +76,8 @@ def find_flow(
         return None
     strip_px = shape[1] / n_strips
     n_steps = int(np.ceil(shape[0] / step))
-    counts, _, _ = np.histogram2d(columns, rows / step, bins=(n_strips, n_steps), range=((0, shape[1]), (0, n_steps)))
+    cells = (columns / strip_px).astype(np.int64) * n_steps + (rows / step).astype(np.int64)
+    counts = np.bincount(cells, minlength=n_strips * n_steps).reshape(n_strips, n_steps).astype(np.float64)
     profiles = gaussian_filter1d(np.sqrt(gaussian_filter1d(counts, 0.2 * pitch, axis=1)), 0.05 * pitch, axis=1)
     profiles -= gaussian_filter1d(profiles, 1.0 * pitch, axis=1)
     shifts, stretches = _follow(profiles, pitch)
@@ -125,15 +126,12 @@ def _align(
     off_middle = rows - 0.5 * (n_steps - 1)
     reach = np.array([_REACH * pitch, 0.6 * _REACH * pitch / n_steps])
     scale = np.sqrt((template**2).sum() * (profile**2).sum()) + 1e-9
-    best, best_score, best_aligned = expected, -np.inf, profile
-    for shift in np.linspace(-1, 1, 17):
-        for stretch in np.linspace(-1, 1, 7):
-            state = expected + reach * np.array([shift, stretch])
-            aligned = np.interp(rows + state[0] + state[1] * off_middle, rows, profile, left=0.0, right=0.0)
-            score = float((template * aligned).sum() / scale) - _STIFFNESS * (shift**2 + stretch**2)
-            if score > best_score:
-                best, best_score, best_aligned = state, score, aligned
-    return best, best_aligned
+    shifts, stretches = (tries.ravel() for tries in np.meshgrid(np.linspace(-1, 1, 17), np.linspace(-1, 1, 7)))
+    states = expected + reach * np.stack([shifts, stretches], axis=1)
+    aligned = np.interp(rows + states[:, :1] + states[:, 1:] * off_middle, rows, profile, left=0.0, right=0.0)
+    scores = aligned @ template / scale - _STIFFNESS * (shifts**2 + stretches**2)
+    best = int(scores.argmax())
+    return states[best], aligned[best]
 
 
 def _over_columns(centres: NDArray[np.float64], values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

@@ -67,9 +67,9 @@ def _short_lines(strokes: Strokes, peaks: NDArray[np.int64], text_px: float) -> 
     starts = strokes.starts()
     rows, columns = strokes.level_rows[starts], strokes.columns[starts]
     n_cells = max(_CELLS, round(float(np.ptp(columns) + 1) / text_px))
-    ends = float(columns.min()), float(columns.max()) + 1.0
     n_rows = int(rows.max()) + 1
-    counts, _, _ = np.histogram2d(columns, rows, bins=(n_cells, n_rows), range=(ends, (0, n_rows)))
+    cells = (columns - columns.min()) * n_cells // (np.ptp(columns) + 1) * n_rows + rows
+    counts = np.bincount(cells, minlength=n_cells * n_rows).reshape(n_cells, n_rows).astype(np.float64)
     windows = np.stack([counts[k : k + _CELLS].sum(axis=0) for k in range(n_cells - _CELLS + 1)])
     if len(peaks) > 1:
         clear_px = _CLEAR_OF_LINES * float(np.median(np.diff(peaks)))

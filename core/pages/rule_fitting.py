@@ -10,7 +10,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import theilslopes
 
 REACH_PX = 6
 """In pixels of the map: what is thicker than about 1 mm is no rule."""
@@ -87,11 +86,11 @@ def fit_rule(page: NDArray[np.uint8], guess: NDArray[np.float64], within: tuple[
     width = len(guess)
     block, reach = _BLOCK_PX * factor, REACH_PX * factor
     sure = slice(within[0] // block, max(within[0] // block + 1, within[1] // block))
-    profiles = _profiles(darkness_along(page, 0, guess, reach), block)
+    columns = np.arange(width)
+    sampled = columns[::factor]
+    profiles = _profiles(darkness_along(page, sampled, guess[sampled], reach), _BLOCK_PX)
     peaks = profiles.max(axis=0)
-    if len(peaks[sure]) == 0:
-        return None
-    darkness = float(np.median(peaks[sure]))
+    darkness = float(np.median(peaks[sure])) if len(peaks[sure]) else 0.0
     is_seen = peaks >= max(LEAST_RIDGE, 0.6 * darkness)
     if darkness < LEAST_RIDGE or is_seen[sure].mean() < 0.5:
         return None
@@ -99,42 +98,41 @@ def fit_rule(page: NDArray[np.uint8], guess: NDArray[np.float64], within: tuple[
     is_seen[: run.start] = is_seen[run.stop :] = False
     if run.stop - run.start < _LEAST_BLOCKS or is_seen[run].mean() < 0.5:
         return None
-    columns = np.arange(width, dtype=np.float64)
     seen = ((np.arange(len(peaks)) + 0.5) * block)[is_seen]
     traced = _smooth_curve(seen, np.interp(seen, columns, guess) + _centres(profiles)[is_seen] - reach, columns)
-    band = darkness_along(page, 0, traced, reach)
-    blocks = _profiles(band, block)[:, is_seen]
-    is_unbroken = _profiles(band[reach : reach + 1], block, share=10)[0, is_seen] >= _UNBROKEN * blocks[reach]
+    half = reach // 2 + 1
+    band = darkness_along(page, columns, traced, half)
+    blocks = _profiles(band, block)[:, is_seen[: width // block]]
+    middle = _profiles(band[half : half + 1], block, share=10)[0, is_seen[: width // block]]
     profile = np.median(blocks, axis=1)
-    below = np.flatnonzero(profile < 0.25 * profile[reach])
-    first, last = int(below[below < reach].max(initial=0)) + 1, int(below[below > reach].min(initial=2 * reach)) - 1
+    pale = np.flatnonzero(profile < 0.25 * profile[half])
+    first, last = int(pale[pale < half].max(initial=-1)) + 1, int(pale[pale > half].min(initial=2 * half + 1)) - 1
     thickness = float(last - first + 1)
-    if profile[reach] < LEAST_RIDGE or thickness > reach or is_unbroken.mean() < 0.5:
+    is_unbroken = middle >= _UNBROKEN * blocks[half]
+    if profile[half] < LEAST_RIDGE or thickness > reach or is_unbroken.mean() < 0.5:
         return None
-    start, end = _ends(band[reach - 1 : reach + 2].max(axis=0) >= 0.5 * profile[reach], run, block)
+    start, end = _ends(band[half - 1 : half + 2].max(axis=0) >= 0.5 * profile[half], run, block)
     weight_px = float(profile[first : last + 1].sum()) / 255.0
-    return Rule(start, traced[start:end], thickness, float(profile[reach]), weight_px)
+    return Rule(start, traced[start:end], thickness, float(profile[half]), weight_px)
 
 
-def darkness_along(page: NDArray[np.uint8], start: int, rows: NDArray[np.float64], reach: int) -> NDArray[np.uint8]:
+def darkness_along(
+    page: NDArray[np.uint8], columns: NDArray[np.integer], rows: NDArray[np.float64], reach: int
+) -> NDArray[np.uint8]:
     """Darkness along a rule, (2 * reach + 1, length); beyond the page there is paper.
 
     Args:
         page: (height, width), tone normalised.
-        start: the first column.
-        rows: (length,) the row of the middle in each column from there.
+        columns: (length,) where to look.
+        rows: (length,) the row of the middle in each of them.
         reach: how many rows above and below.
     """
     height, width = page.shape
-    middles = np.rint(rows).astype(np.int64)
-    first, last = int(middles.min()) - reach, int(middles.max()) + reach
-    offsets = np.arange(-reach, reach + 1)[:, None]
-    if first >= 0 and last < height:
-        return np.asarray(255 - np.take(page, (middles + offsets) * width + np.arange(start, start + len(rows))))
-    places = middles + offsets
-    flat = places.clip(0, height - 1) * width + np.arange(start, start + len(rows))
-    band = 255 - np.take(page, flat)
-    band[(places < 0) | (places >= height)] = 0
+    places = np.rint(rows).astype(np.int64) + np.arange(-reach, reach + 1)[:, None]
+    is_on_page = places[0].min() >= 0 and places[-1].max() < height
+    band = 255 - np.take(page, (places if is_on_page else places.clip(0, height - 1)) * width + columns)
+    if not is_on_page:
+        band[(places < 0) | (places >= height)] = 0
     return np.asarray(band, dtype=np.uint8)
 
 
@@ -179,27 +177,35 @@ def _centres(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _smooth_curve(
-    at: NDArray[np.float64], values: NDArray[np.float64], columns: NDArray[np.float64]
+    at: NDArray[np.float64], values: NDArray[np.float64], columns: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """A straight line through the values, or a cubic where paper is bent; what lies off it is left
     out.
     """
     straight, off = _fit(at, values, 1)
-    if off > _STRAIGHT_PX and len(at) > 8:
-        bent, _ = _fit(at, values, 3)
-        # A cubic is good for nothing beyond what it was fitted to.
-        inside = bent(columns.clip(at[0], at[-1]))
-        slopes = np.where(columns < at[0], bent.deriv()(at[0]), bent.deriv()(at[-1]))
-        return np.asarray(inside + slopes * (columns - columns.clip(at[0], at[-1])))
-    return np.asarray(straight(columns))
+    if off <= _STRAIGHT_PX or len(at) <= 8:
+        return np.polyval(straight, columns - at[0])
+    bent, _ = _fit(at, values, 3)
+    # A cubic is good for nothing beyond what it was fitted to.
+    known = columns.clip(at[0], at[-1])
+    slopes = np.polyval(np.polyder(bent), np.where(columns < at[0], at[0], at[-1]) - at[0])
+    return np.polyval(bent, known - at[0]) + slopes * (columns - known)
 
 
-def _fit(at: NDArray[np.float64], values: NDArray[np.float64], degree: int) -> tuple[np.polynomial.Polynomial, float]:
-    """A polynomial, and how far the middle one of the values lies off it."""
-    slope, offset, *_ = theilslopes(values, at)
-    kept = np.abs(values - slope * at - offset) <= 2 * REACH_PX
+def _fit(at: NDArray[np.float64], values: NDArray[np.float64], degree: int) -> tuple[NDArray[np.float64], float]:
+    """A polynomial of the distance from the first place, and how far the middle one of the values
+    lies off it.
+    """
+    places = at - at[0]
+    # Theil, "A rank-invariant method of linear and polynomial regression analysis" (1950).
+    first, second = np.triu_indices(len(at), 1)
+    slope = float(np.median((values[second] - values[first]) / (at[second] - at[first])))
+    rest = values - slope * places
+    kept = np.abs(rest - np.median(rest)) <= 2 * REACH_PX
+    powers = np.vander(places / max(1.0, places[-1]), degree + 1)
     for _ in range(4):
-        curve = np.polynomial.Polynomial.fit(at[kept], values[kept], degree)
-        off = np.abs(curve(at) - values)
+        curve = np.linalg.lstsq(powers[kept], values[kept], rcond=None)[0]
+        off = np.abs(powers @ curve - values)
         kept = off <= max(1.0, 2.5 * float(np.median(off[kept])))
-    return curve, float(np.median(off))
+    scale = max(1.0, places[-1]) ** np.arange(degree, -1, -1)
+    return np.asarray(curve / scale), float(np.median(off))

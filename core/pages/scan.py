@@ -102,9 +102,7 @@ def estimate_skew(page: NDArray[np.uint8]) -> float:
     Returns:
         The angle, positive where lines rise; 0 if there is too little writing to tell.
     """
-    shrink = min(1.0, _SKEW_MAP_PX / max(page.shape))
-    small = cv2.resize(page, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    ink = np.asarray(small) < INK_LEVEL + 32  # thin strokes pale when they are shrunk
+    ink = shrunk(page, _SKEW_MAP_PX) < INK_LEVEL + 32  # thin strokes pale when they are shrunk
     starts = ink.copy()
     starts[:, 1:] &= ~ink[:, :-1]
     rows, columns = np.nonzero(starts)
@@ -119,6 +117,25 @@ def estimate_skew(page: NDArray[np.uint8]) -> float:
     if fine_scores.max() < _LEAST_GAIN * _sharpness(rows, centred, 0.0):
         return 0.0
     return float(fine[fine_scores.argmax()])
+
+
+def shrunk(page: NDArray[np.uint8], longer_px: int) -> NDArray[np.uint8]:
+    """A page with its longer side so long, or as it is if that is shorter.
+
+    By 2 or 3 first, then by the rest: OpenCV is several times faster with whole numbers.
+
+    Args:
+        page: (height, width).
+        longer_px: of the longer side.
+    """
+    whole = min(3, max(page.shape) // longer_px, *page.shape)
+    if whole > 1:
+        height, width = page.shape[0] // whole, page.shape[1] // whole
+        even = page[: height * whole, : width * whole]
+        page = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    shrink = min(1.0, longer_px / max(page.shape))
+    size = max(1, round(page.shape[1] * shrink)), max(1, round(page.shape[0] * shrink))
+    return np.asarray(cv2.resize(page, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def level(page: NDArray[np.uint8], angle_deg: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

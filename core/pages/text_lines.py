@@ -34,7 +34,7 @@ from core.pages.line_finding import (
     sole_line,
     text_rows,
 )
-from core.pages.ruled_lines import Rules, erase_rules, find_rules
+from core.pages.ruled_lines import erase_all_rules
 from core.pages.scan import INK_LEVEL, estimate_skew, level, normalise_tone, paper_level
 from core.settings import InkSettings
 
@@ -55,7 +55,6 @@ _MAX_WIDTH_PER_HEIGHT = 60
 """No line is longer than this: a lone dash is not blown up to the height of a letter."""
 _LEAST_SKEW_DEG = 1.0
 """Lines are found on pages that are turned less than this as they are; turning blurs a bit."""
-_MANY_RULES = 5
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ def clean_page(grey: NDArray[np.uint8], is_form: bool, keeps_tone: bool = False)
     if edge is not None:
         tone[edge] = 255
     before = tone.copy() if keeps_tone else tone
-    rules = _erase_all(tone)
+    rules = erase_all_rules(tone)
     has_dots = erase_dots(tone)
     n_rules = len(rules.horizontal) + len(rules.vertical)
     if keeps_tone and (n_rules or has_dots):
@@ -277,14 +276,3 @@ def _cut(line: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
     left, right = max(0, region.left), min(line.shape[1], region.left + region.width)
     cut[top - region.top : bottom - region.top, left - region.left : right - region.left] = line[top:bottom, left:right]
     return cut
-
-
-def _erase_all(tone: NDArray[np.uint8]) -> Rules:
-    """Erase rules until there are no more: of two that lie side by side one hides the other."""
-    rules = find_rules(tone)
-    erase_rules(tone, rules)
-    if len(rules.horizontal) + len(rules.vertical) < _MANY_RULES:
-        return rules
-    more = find_rules(tone)
-    erase_rules(tone, more)
-    return Rules((*rules.horizontal, *more.horizontal), (*rules.vertical, *more.vertical))

@@ -65,8 +65,8 @@ def _written(strokes: Strokes, middles: NDArray[np.int64], pitch: float) -> NDAr
     line, is_middle = _at_middle(strokes.level_rows[starts], middles, pitch)
     cells = (strokes.columns[starts] / (pitch / _CELLS_PER_PITCH)).astype(np.int64)
     n_cells = int(strokes.shape[1] / (pitch / _CELLS_PER_PITCH)) + 1
-    counts = np.zeros((len(middles), n_cells))
-    np.add.at(counts, (line[is_middle], cells[is_middle]), 1.0)
+    places = line[is_middle] * n_cells + cells[is_middle]
+    counts = np.bincount(places, minlength=len(middles) * n_cells).reshape(-1, n_cells).astype(np.float64)
     crossed = uniform_filter1d(counts, _WINDOW_CELLS, axis=1, mode="constant")
     usual = float(np.percentile(crossed[counts > 0], 75)) if counts.any() else 0.0
     return crossed >= _LEAST_WRITTEN * usual
