@@ -21,8 +21,8 @@ from core.pages.strokes import Strokes
 from core.pages.text_columns import text_columns
 from core.pages.touching_lines import divide
 
-_LEAST_TO_COMPARE, _LEAST_TEXT = 3, 0.35
-"""Among so many lines one whose text is lower than this share of theirs is a sliver."""
+_LEAST_TEXT = 0.35
+"""A line whose text is lower than this share of that of others is a sliver."""
 _SPECK = 65535
 """What belongs to no line."""
 _DOT_REACH = 2.0
@@ -84,12 +84,13 @@ def find_lines(page: NDArray[np.uint8]) -> list[FoundLine]:
 def in_proportion(lines: list[FoundLine]) -> list[FoundLine]:
     """Those of a page's lines that are no slivers: the rest of a rule, the cut top of a line.
 
-    A line's text must not be far lower than that of most lines of its page, nor its rectangle
-    smaller than a letter of theirs.
+    A line's text must not be far lower than that of most lines of its page (of two lines: of the
+    other one), nor its rectangle smaller than a letter of theirs.
     """
-    if len(lines) < _LEAST_TO_COMPARE:
+    if len(lines) < 2:
         return lines
-    text_px = float(np.median([line.text_px for line in lines]))
+    heights = [line.text_px for line in lines]
+    text_px = float(np.median(heights)) if len(lines) > 2 else max(heights)
     return [
         line
         for line in lines

@@ -159,7 +159,7 @@ def read_page(grey: NDArray[np.uint8], unit: Unit, settings: InkSettings) -> Rea
     if unit == "auto" and min(grey.shape) >= _LARGE_PX and find_dark_edges(grey) is not None:
         return read_page(grey, "page", settings)  # a desk around the sheet spoils its tone
     line = _read_line(grey, settings)
-    if unit == "line" or not (_is_sheet(line.clean.tone) or len(find_lines(line.clean.tone)) > 1):
+    if unit == "line" or not (_is_sheet(line.clean.tone) or len(in_proportion(find_lines(line.clean.tone))) > 1):
         return line
     sheet = _read_sheet(grey, False, settings)
     return line if sheet is None or len(sheet.lines) == 1 else sheet
