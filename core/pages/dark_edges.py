@@ -114,12 +114,12 @@ def paint_paper(grey: NDArray[np.uint8], edge: NDArray[np.bool_]) -> NDArray[np.
     height, width = grey.shape
     small = shrunk(grey, _MAP_PX)
     outside = cv2.resize(edge.view(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    small = cv2.dilate(small, np.ones((3, 3), np.uint8))  # thins the ink
+    bare = cv2.dilate(small, np.ones((3, 3), np.uint8))  # thins the ink
     kept = np.where(outside, 0, 1).astype(np.float32)
     # Normalised convolution (Knutsson, Westin, 1993): the mean of what is known nearby.
     known = cv2.GaussianBlur(kept, (0, 0), _MAP_PX / 16) + np.float32(1e-6)
-    level = cv2.GaussianBlur(kept * small, (0, 0), _MAP_PX / 16) / known
-    level = np.where(known > 1e-3, level, np.median(small[~outside]) if (~outside).any() else 255.0)
+    level = cv2.GaussianBlur(kept * bare, (0, 0), _MAP_PX / 16) / known
+    level = np.where(known > 1e-3, level, np.median(bare[~outside]) if (~outside).any() else 255.0)
     paper = cv2.resize(level.round().clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     painted = grey.copy()
     np.copyto(painted, paper, where=edge)

@@ -23,7 +23,7 @@ from scipy.stats import theilslopes
 
 from core.errors import ImageError
 from core.pages.line_finding import FoundLine, find_lines
-from core.pages.ruled_lines import Rule
+from core.pages.rule_fitting import Rule
 from core.pages.scan import INK_LEVEL, estimate_skew, level
 
 _LEAST_LENGTH = 0.5
@@ -56,7 +56,7 @@ class WritingArea:
         """
         ink = (page < INK_LEVEL).view(np.uint8)
         _, pieces, found, _ = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_BBDT)
-        stats = np.asarray(found)
+        stats = np.asarray(found, dtype=np.int32)
         intruders = np.zeros(page.shape, dtype=np.bool_)
         for number in self._on_border(stats):
             left, top, width, height, area = (int(value) for value in stats[number])
@@ -69,7 +69,7 @@ class WritingArea:
                 intruders[around] |= is_inside & halo
         return intruders
 
-    def _on_border(self, stats: NDArray[np.integer]) -> NDArray[np.intp]:
+    def _on_border(self, stats: NDArray[np.int32]) -> NDArray[np.intp]:
         """The numbers of the pieces that may cross the border."""
         tops = stats[:, cv2.CC_STAT_TOP]
         bottoms = tops + stats[:, cv2.CC_STAT_HEIGHT]

@@ -151,11 +151,11 @@ def _common_slope(ridges: NDArray[np.uint8]) -> float:
     width = ridges.shape[1] // _SLOPE_CELL_PX * _SLOPE_CELL_PX
     cells = ridges[:, :width].reshape(len(ridges), -1, _SLOPE_CELL_PX).sum(axis=2, dtype=np.uint8)
     rows, columns = np.nonzero(cells)
-    weights, columns = cells[rows, columns].astype(np.float64), (columns + 0.5) * _SLOPE_CELL_PX
+    weights, middles = cells[rows, columns].astype(np.float64), (columns + 0.5) * _SLOPE_CELL_PX
     best, best_score = 0.0, -1.0
     for angle_deg in np.arange(-_MAX_SLOPE_DEG, _MAX_SLOPE_DEG + 0.01, 0.5):
         slope = float(np.tan(np.deg2rad(angle_deg)))
-        counts = np.bincount((rows - slope * columns + 0.25 * width).astype(np.int32), weights)
+        counts = np.bincount((rows - slope * middles + 0.25 * width).astype(np.int32), weights)
         score = float((counts**2).sum())
         if score > best_score:
             best, best_score = slope, score
