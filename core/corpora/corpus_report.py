@@ -16,6 +16,7 @@ from core.errors import CorpusError, LineStoreError
 
 _ALWAYS_ALLOWED = 3
 _SHOWN = 5
+_SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,17 @@ def check_share(corpus_report: CorpusReport, settings: UnusableSettings, table: 
         table: where all of them are listed, to be named in the error.
 
     Raises:
-        CorpusError: if too much is, or nothing is left to be used; it names the first five with
-            their reasons.
+        CorpusError: if too much is, or nothing is left to be used; it lists the kinds of reason,
+            each with its count and the first names.
     """
     n_unusable, n_wanted = corpus_report.n_unusable, corpus_report.n_used + corpus_report.n_unusable
     n_allowed = max(settings.max_share * n_wanted, min(_ALWAYS_ALLOWED, n_wanted / 2) if settings.max_share else 0)
     if n_unusable <= n_allowed and corpus_report.n_used > 0:
         return
-    first = "\n".join(f"  {_name(entry)}: {_reason(entry)}" for entry in corpus_report.unusable[:_SHOWN])
-    more = f"\n  ... and {n_unusable - _SHOWN} more" if n_unusable > _SHOWN else ""
+    groups = group_reasons(corpus_report.unusable)
+    first = "\n".join(f"  {len(group.entries):,}: {group.reason} ({group.names})" for group in groups[:_SHOWN])
+    n_more = sum(len(group.entries) for group in groups[_SHOWN:])
+    more = f"\n  {n_more:,}: for other reasons" if n_more else ""
     where = f"\nAll of them, with reasons: {table}" if table is not None else ""
     raise CorpusError(
         f"At most {settings.max_share:.1%} of a corpus's images may be unusable (quarantine.max_share), but "
@@ -153,6 +156,14 @@ class ReasonGroup:
     reason: str
     entries: tuple[Excluded, ...]
 
+    @property
+    def names(self) -> str:
+        """The first three, and how many more there are; of rows of one table what each says."""
+        n_more, of_rows = len(self.entries) - _SHOWN_NAMES, _are_rows(self.entries)
+        shown = self.entries[:_SHOWN_NAMES]
+        names = ", ".join(_reason(entry) if of_rows else entry.image_id or str(entry.path) for entry in shown)
+        return f"{names} and {n_more:,} more" if n_more > 0 else names
+
 
 def group_reasons(entries: Iterable[Excluded]) -> tuple[ReasonGroup, ...]:
     """Gather what was excluded for like reasons, the most frequent kind first."""
@@ -165,8 +176,14 @@ def group_reasons(entries: Iterable[Excluded]) -> tuple[ReasonGroup, ...]:
 
 def _shared_reason(entries: Sequence[Excluded]) -> str:
     first = _reason(entries[0])
-    is_one = all(_reason(entry) == first for entry in entries)
-    return first if is_one else f"{_kind(entries[0])}, such as: {first}"
+    if all(_reason(entry) == first for entry in entries):
+        return first
+    return _kind(entries[0]) if _are_rows(entries) else f"{_kind(entries[0])}, such as: {first}"
+
+
+def _are_rows(entries: Sequence[Excluded]) -> bool:
+    """Whether all stand in one table, whose name tells nothing about them."""
+    return len(entries) > 1 and len({(entry.path, entry.image_id) for entry in entries}) == 1
 
 
 def write_excluded(excluded: Iterable[Excluded], path: Path) -> None:
@@ -187,10 +204,6 @@ def _check_each_once(corpus: str, image_ids: set[str], with_lines: set[str], unu
             f"Every image of {corpus!r} must either have lines in the store or be unusable, but {len(odd)} are "
             f"neither, both or unknown: {', '.join(odd[:_SHOWN])}. Build the store from this index."
         )
-
-
-def _name(entry: Excluded) -> str:
-    return f"{entry.path} ({entry.image_id})" if entry.image_id not in (None, str(entry.path)) else str(entry.path)
 
 
 _DIFFERING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S*|\S*\d\S*")

@@ -88,7 +88,7 @@ def count_other_files(index: CorpusIndex, at_most: int = 100_000) -> Counter[str
     """The files below a corpus's root that are neither used nor excluded, by suffix in lower case.
 
     So every file is accounted for. A folder that is excluded as a whole stands for all that it
-    holds.
+    holds. Most of them are no images; but a table need not name every image beside it.
 
     Args:
         index: the corpus, before anybody chooses among its writers.

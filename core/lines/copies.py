@@ -5,7 +5,7 @@ in one copy and tested on in the other, and a linked folder is another writer wi
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,12 @@ from core.corpora.index import CorpusIndex, Excluded, TextImage
 from core.lines.fingerprints import Fingerprint, fingerprint_files
 from core.pages.image_formats import count_pixels
 
+COPY = "is a copy of another image"
 
-def exclude_copies(index: CorpusIndex, kept_in: Path) -> CorpusIndex:
+
+def exclude_copies(
+    index: CorpusIndex, kept_in: Path, on_progress: Callable[[int, int], None] | None = None
+) -> CorpusIndex:
     """Keep one file of each content: the one with the shortest name, or the first of those.
 
     A copy under the same writer is not chosen. One under another writer is unusable: one of the two
@@ -25,6 +29,7 @@ def exclude_copies(index: CorpusIndex, kept_in: Path) -> CorpusIndex:
         index: the corpus; a file that holds several images is one file.
         kept_in: the file that keeps fingerprints, see `fingerprint_files`. Only files of equal size
             are read.
+        on_progress: called now and then with (files done, files in all) while files are read.
 
     Returns:
         The index, the same one where there are no copies.
@@ -35,7 +40,7 @@ def exclude_copies(index: CorpusIndex, kept_in: Path) -> CorpusIndex:
     by_path: dict[Path, list[TextImage]] = defaultdict(list)
     for image in index.images:
         by_path[image.path].append(image)
-    prints = fingerprint_files(_of_equal_size(by_path), kept_in)
+    prints = fingerprint_files(_of_equal_size(by_path), kept_in, on_progress)
     by_content: dict[str, list[Path]] = defaultdict(list)
     for path in by_path:
         found = prints.get(path)
@@ -53,9 +58,9 @@ def exclude_copies(index: CorpusIndex, kept_in: Path) -> CorpusIndex:
     for path, first in copy_of.items():
         own, other = by_path[path][0].writer_id, by_path[first][0].writer_id
         if own == other:
-            not_chosen.append(Excluded(path, f"is a copy of {first}, which is used"))
+            not_chosen.append(Excluded(path, f"{COPY}, {first}, which is used"))
         else:
-            reason = f"is a copy of {first} by writer {other!r}, which is used; remove one of the two"
+            reason = f"{COPY}, {first} by writer {other!r}, which is used; remove one of the two"
             unusable.append(Excluded(path, reason, writer_id=own))
     return replace(
         index,

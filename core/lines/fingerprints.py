@@ -17,6 +17,7 @@ from core.errors import ImageError
 Status = tuple[int, int, int, int]
 _N_THREADS = 4
 _AT_ONCE = 256
+_SILENT_S = 1.0
 _SETTLED_NS = 2 * 10**9
 """A file that was changed so shortly before could change again without another time of change: it
 is hashed anew."""
@@ -51,7 +52,7 @@ def fingerprints_of(root: Path, cache_dir: Path) -> Path:
 
 
 def fingerprint_files(
-    paths: Iterable[Path], kept_in: Path, on_hashed: Callable[[], None] | None = None
+    paths: Iterable[Path], kept_in: Path, on_progress: Callable[[int, int], None] | None = None
 ) -> dict[Path, Fingerprint | ImageError]:
     """Take the fingerprints of files.
 
@@ -60,7 +61,7 @@ def fingerprint_files(
         kept_in: the file that keeps fingerprints from one call to the next; made anew where it is
             missing or damaged. Several processes may use it at once: what one of them loses is
             hashed again.
-        on_hashed: called now and then while files have to be read.
+        on_progress: called now and then with (files done, files in all) while files are read.
 
     Returns:
         For each path its fingerprint, or why it has none; the latter is never kept.
@@ -85,11 +86,24 @@ def fingerprint_files(
                 prints[path] = found
                 if isinstance(found, Fingerprint) and max(found.status[1:3]) < now_ns - _SETTLED_NS:
                     kept[str(path.absolute())] = found
-            if on_hashed is not None:
-                on_hashed()
+            if on_progress is not None:
+                on_progress(len(prints), len(prints) + len(to_hash) - start - len(some))
     if to_hash:
         _save(kept, kept_in)
     return prints
+
+
+def once_it_takes_long(on_progress: Callable[[int, int], None] | None) -> Callable[[int, int], None] | None:
+    """The same function, but silent for the first second."""
+    if on_progress is None:
+        return None
+    started = time.monotonic()
+
+    def tell(n_done: int, n_in_all: int) -> None:
+        if time.monotonic() - started > _SILENT_S:
+            on_progress(n_done, n_in_all)
+
+    return tell
 
 
 def _fingerprint(path: Path) -> Fingerprint | ImageError:

@@ -5,7 +5,8 @@ never touches an older one, so that readers may map them meanwhile and a killed 
 nothing but its own tail:
 
     <segment>.pack       records one after the other, each the lines of one image
-    <segment>.journal    a line for each record that is whole and on the disk: checksum, key, place
+    <segment>.journal    a line for each record that is whole and on the disk: checksum, key, place,
+                         and how the image was read
 
 A record is found by what its lines depend on: the content of the image file, region, unit, and for
 pages the reader that finds their lines. Who wrote it and where the file lies do not count.
@@ -22,12 +23,13 @@ from dataclasses import astuple, dataclass
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock
 
 from core.corpora.index import TextImage
 from core.lines.source import running_ink
+from core.pages.reading_signs import Reading
 from core.pages.text_lines import READER_VERSION, TextLine
 from core.settings import InkSettings
 
@@ -47,12 +49,14 @@ class Place:
         offset: of the first byte, a multiple of 4.
         widths_px: of the lines, from top to bottom.
         checksum: of all their bytes.
+        reading: how the image was read; `None` where nobody looked: it is one line, or 0.1 read it.
     """
 
     pack: str
     offset: int
     widths_px: tuple[int, ...]
     checksum: str
+    reading: Reading | None = None
 
     def n_bytes(self, height_px: int) -> int:
         """The size of the lines on the disk.
@@ -65,6 +69,18 @@ class Place:
     def end(self, height_px: int) -> int:
         """The offset behind the last byte."""
         return self.offset + self.n_bytes(height_px)
+
+
+def place_as_row(place: Place) -> list[object]:
+    """Plain values, without the pack's name; as 0.1 wrote them where there is no reading."""
+    reading = [] if place.reading is None else [astuple(place.reading)]
+    return [place.offset, place.widths_px, place.checksum, *reading]
+
+
+def place_from_row(pack: str, row: Sequence[Any]) -> Place:
+    """From plain values; TypeError or ValueError if they are others."""
+    offset, widths_px, found, *rest = row
+    return Place(pack, offset, tuple(widths_px), found, Reading(*rest[0]) if rest else None)
 
 
 def encode_lines(lines: Sequence[TextLine]) -> tuple[tuple[int, ...], bytes]:
@@ -127,8 +143,8 @@ class Pool:
             self._n_read[journal] = self._n_read.get(journal, 0) + len(whole)
             for line in whole.splitlines():
                 if line[:9] == b"%08x " % zlib.crc32(line[9:]):
-                    key, offset, widths_px, found = json.loads(line[9:])
-                    place = Place(pack.name, offset, tuple(widths_px), found)
+                    key, *row = json.loads(line[9:])
+                    place = place_from_row(pack.name, row)
                     if place.end(self._height_px) <= pack_bytes:
                         self.places.setdefault(key, place)
 
@@ -146,7 +162,7 @@ class Segment:
         self._waiting: list[tuple[int, bytes]] = []  # offset, and the journal's line for it
         self._committed_at = time.monotonic()
 
-    def add(self, key: str, widths_px: tuple[int, ...], content: bytes) -> None:
+    def add(self, key: str, widths_px: tuple[int, ...], content: bytes, reading: Reading | None = None) -> None:
         """Write the lines of an image; every two seconds what was written is brought to the disk.
 
         Raises:
@@ -156,8 +172,8 @@ class Segment:
             self._pack = self._stem.with_suffix(PACK).open("xb", buffering=0)
         padded = content + bytes(-len(content) % _ALIGNMENT)
         _write_all(self._pack, padded)
-        place = Place(self._stem.name + PACK, self._end, widths_px, checksum(content))
-        row = json.dumps([key, place.offset, place.widths_px, place.checksum], separators=(",", ":")).encode()
+        place = Place(self._stem.name + PACK, self._end, widths_px, checksum(content), reading)
+        row = json.dumps([key, *place_as_row(place)], separators=(",", ":")).encode()
         self._waiting.append((self._end, b"%08x %s\n" % (zlib.crc32(row), row)))
         self._end += len(padded)
         self._pool.places[key] = place

@@ -26,7 +26,8 @@ from core.lines.fingerprints import Fingerprint, file_status
 from core.lines.pool import Pool, Segment, encode_lines, lines_key
 from core.pages.image_files import crop_grey, read_grey
 from core.pages.image_formats import count_pixels
-from core.pages.text_lines import lines_of_grey
+from core.pages.reading_signs import Reading, measure_reading
+from core.pages.text_lines import read_lines
 from core.settings import InkSettings
 
 ProgressCallback = Callable[[int, int], None]
@@ -51,7 +52,7 @@ class Unusable:
     is_lasting: bool
 
 
-_Encoded = tuple[tuple[int, ...], bytes]
+_Encoded = tuple[tuple[int, ...], bytes, Reading | None]
 _Outcomes = list[tuple[TextImage, _Encoded | Unusable]]
 
 
@@ -253,10 +254,10 @@ def _frame(image: TextImage) -> int:
 
 def _find_lines(grey: NDArray[np.uint8], image: TextImage, settings: InkSettings) -> _Encoded | Unusable:
     try:
-        lines = lines_of_grey(crop_grey(grey, image.region, image.path), image, settings)
+        page, lines = read_lines(crop_grey(grey, image.region, image.path), image, settings)
         if not lines:
             raise ImageError(f"An image must show a text line, but none was found on {image.path}. Remove it.")
-        return encode_lines(lines)
+        return *encode_lines(lines), None if image.unit == "line" else measure_reading(page, lines, image.unit)
     except Exception as error:  # as above
         return _unusable(image.path, error)
 

@@ -15,7 +15,6 @@ lists. It is written aside and renamed over what was there: a reader finds the o
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,15 @@ from numpy.typing import NDArray
 
 from core.corpora.index import CorpusIndex, Excluded
 from core.errors import CorpusError, ImageError, LineStoreError
-from core.lines.fingerprints import Fingerprint, fingerprint_files, fingerprints_of
-from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key
+from core.lines.fingerprints import Fingerprint, fingerprint_files, fingerprints_of, once_it_takes_long
+from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key, place_as_row, place_from_row
 from core.lines.reading import ProgressCallback, Unusable, gather_lines
 from core.lines.source import StoredLine
+from core.pages.reading_signs import Reading
 from core.settings import InkSettings
 
 LIST = "lines.json"
 _FIX = "Delete the folder; `whosehand sweep` builds it again."
-_SILENT_S = 1.0
 
 
 def build_line_store(
@@ -94,6 +93,7 @@ class LineStore:
         height_px: the height of every line.
         lines: what is known about each line, in the order of the corpus.
         unusable: the images that gave no line, and why.
+        readings: by image id how it was read, where that was looked at; not of single lines.
     """
 
     def __init__(
@@ -110,6 +110,9 @@ class LineStore:
             for image_id, writer_id, group_id, place in images
             for number, width_px in enumerate(place.widths_px)
         )
+        self.readings: Mapping[str, Reading] = {
+            image_id: place.reading for image_id, _, _, place in images if place.reading is not None
+        }
         self._pool = pool
         self._image_places = [(image_id, place) for image_id, _, _, place in images]
         self._line_places = [line for _, place in self._image_places for line in _line_places(place, height_px)]
@@ -130,8 +133,8 @@ class LineStore:
             _check_packs(pool, content["packs"])
             packs = [name for name, _ in content["packs"]]
             images = [
-                (image_id, writer_id, group_id, Place(packs[pack], offset, tuple(widths_px), found))
-                for image_id, writer_id, group_id, pack, offset, widths_px, found in content["images"]
+                (image_id, writer_id, group_id, place_from_row(packs[pack], row))
+                for image_id, writer_id, group_id, pack, *row in content["images"]
             ]
             unusable = tuple(Excluded(Path(path), reason, image_id) for path, reason, image_id in content["set_aside"])
             return cls(folder, pool, int(head["settings"]["height_px"]), images, unusable)
@@ -225,14 +228,8 @@ def _check_packs(pool: Path, packs: list[list[Any]]) -> None:
 def _open_or_build(
     index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: ProgressCallback | None
 ) -> LineStore:
-    started = time.monotonic()
-
-    def say_that_it_starts() -> None:
-        if on_progress is not None and time.monotonic() - started > _SILENT_S:
-            on_progress(0, len(index.images))
-
     kept_in = fingerprints_of(index.root, cache_dir)
-    prints = fingerprint_files((image.path for image in index.images), kept_in, say_that_it_starts)
+    prints = fingerprint_files((image.path for image in index.images), kept_in, once_it_takes_long(on_progress))
     try:
         store = LineStore.open(cache_dir / line_store_key(index, settings, prints))
         path_of = {image.image_id: image.path for image in index.images}
@@ -274,7 +271,7 @@ def _write_list(
         place = places[image.image_id]
         least_bytes[place.pack] = max(least_bytes[place.pack], place.end(settings.height_px))
         row = [image.image_id, image.writer_id, image.group_id, packs.index(place.pack)]
-        images.append([*row, place.offset, place.widths_px, place.checksum])
+        images.append([*row, *place_as_row(place)])
     body = _to_json({"packs": list(least_bytes.items()), "images": images, "set_aside": unusable})  # 0.1's key
     head = {
         "format": FORMAT_VERSION,

@@ -64,10 +64,12 @@ class TextLine:
     Attributes:
         pixels: (height_px, width), 255 is paper (where tone is not normalised: light is paper).
         is_ink: (height_px, width), whether a pixel is ink; pale ink is ink too.
+        n_ink: how many pixels of ink of the page it shows; strokes far above or below are cut off.
     """
 
     pixels: NDArray[np.uint8]
     is_ink: NDArray[np.bool_]
+    n_ink: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,14 @@ def lines_of_grey(grey: NDArray[np.uint8], image: TextImage, settings: InkSettin
         image: its unit counts; its path names it in errors.
         settings: height, crop and tone.
     """
+    return read_lines(grey, image, settings)[1]
+
+
+def read_lines(grey: NDArray[np.uint8], image: TextImage, settings: InkSettings) -> tuple[ReadPage, list[TextLine]]:
+    """Like `lines_of_grey`, with the page on which the lines were found."""
     try:
         page = read_page(grey, image.unit, settings)
-        return [_scale(page, line, settings) for line in page.lines]
+        return page, scale_lines(page, settings)
     except ImageError as error:
         raise ImageError(f"{image.path}: {error}") from error
 
@@ -163,6 +170,11 @@ def read_page(grey: NDArray[np.uint8], unit: Unit, settings: InkSettings) -> Rea
         return line
     sheet = _read_sheet(grey, False, settings)
     return line if sheet is None or len(sheet.lines) == 1 else sheet
+
+
+def scale_lines(page: ReadPage, settings: InkSettings) -> list[TextLine]:
+    """The lines of a page at their final size."""
+    return [_scale(page, line, settings) for line in page.lines]
 
 
 def place_of_line(page: ReadPage, line: FoundLine, settings: InkSettings) -> Region:
@@ -249,12 +261,13 @@ def _scale(page: ReadPage, line: FoundLine, settings: InkSettings) -> TextLine:
         region = _text_region(tone < INK_LEVEL)
         tone = _cut(tone, region)
         shown = tone if is_same else _cut(shown, region)
+    n_ink = int(np.count_nonzero(tone < INK_LEVEL))
     scale = height_px / tone.shape[0]
     size = max(1, round(tone.shape[1] * scale)), height_px
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     scaled = cast(NDArray[np.uint8], cv2.resize(tone, size, interpolation=method))
     pixels = scaled if is_same else cast(NDArray[np.uint8], cv2.resize(shown, size, interpolation=method))
-    return TextLine(pixels, scaled < INK_LEVEL)
+    return TextLine(pixels, scaled < INK_LEVEL, n_ink)
 
 
 def _text_region(ink: NDArray[np.bool_]) -> Region:

@@ -42,14 +42,14 @@ class ListSettings(Settings):
     """
 
     train: IdList
-    """To train on."""
+    """To train on: the ids in quotes, or a file with one id a line."""
 
     validation: IdList | None = None
-    """That the search is judged on; `null` deals `split.validation` of each writer's pages out of
-    `train`."""
+    """That the search is judged on: ids in quotes, or a file; `null` deals `split.validation` of
+    each writer's pages out of `train`."""
 
     test: IdList | None = None
-    """Sealed until promotion; `null` seals none."""
+    """Sealed until promotion: ids in quotes, or a file; `null` seals none."""
 
 
 class SplitSettings(Settings):

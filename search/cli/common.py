@@ -2,7 +2,7 @@
 their arguments.
 """
 
-import time
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,7 +59,8 @@ class PlainConsole(Console):
         return super().render_str(visible(text), **options)
 
 
-_SILENCE_S = 20.0
+_SILENCE_S = 20.0  # without a terminal
+_PATIENCE_S = 2.0  # then a terminal shows that something is done
 output = PlainConsole()
 notes = PlainConsole(stderr=True)
 
@@ -192,24 +193,48 @@ def _broken(name: str, width: int) -> str:
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error that is drawn once there is something to wait for.
 
-    Where standard error is a file, a line now and then says how far it is.
+    Where standard error is a file, a line every 20 seconds says how far it is, also while nothing
+    can be counted.
 
     Yields:
         A function to be called with (done, total).
     """
-    said_at = time.monotonic()
+    now = f"{label} ..."
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
         task = progress.add_task(label, total=None, visible=False)
 
         def advance(done: int, total: int) -> None:
-            nonlocal said_at
+            nonlocal now
+            now = f"{label}: {done:,} of {total:,}"
             progress.update(task, completed=done, total=total, visible=True)
-            if not notes.is_terminal and time.monotonic() - said_at >= _SILENCE_S:
-                said_at = time.monotonic()
-                notes.print(f"{label}: {done:,} of {total:,}")
 
-        yield advance
+        def say_now() -> None:
+            if notes.is_terminal:
+                progress.update(task, visible=True)
+            else:
+                notes.print(now)
+
+        with _every(_PATIENCE_S if notes.is_terminal else _SILENCE_S, say_now):
+            yield advance
+
+
+@contextmanager
+def _every(seconds: float, say: Callable[[], None]) -> Iterator[None]:
+    """Call a function in a thread, again and again while the block runs."""
+    is_over = threading.Event()
+
+    def beat() -> None:
+        while not is_over.wait(seconds):
+            say()
+
+    thread = threading.Thread(target=beat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def counted(number: int, what: str, several: str = "") -> str:

@@ -1,13 +1,14 @@
 """`whosehand data preview`: patches of a corpus, or its pages as they are read."""
 
-import tempfile
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.errors import ConfigError, ImageError
+from core.errors import ConfigError, CorpusError, ImageError
 from search.cli.common import (
     ImageUnit,
     Overrides,
@@ -15,6 +16,7 @@ from search.cli.common import (
     current_workspace,
     notes,
     output,
+    print_table,
     progress_bar,
     read_experiment,
 )
@@ -22,8 +24,11 @@ from search.cli.common import (
 if TYPE_CHECKING:
     from core.corpora.index import TextImage, Unit
     from core.corpora.settings import CorpusSettings
-    from core.scoring.pictures import PageReading
+    from core.pages.line_measures import LineMeasures
+    from core.scoring.page_picture import PageReading
     from search.experiment.experiment import Experiment
+
+_TEMPLATE = "page_index.html.j2"
 
 
 def preview(
@@ -90,28 +95,49 @@ def _draw_page(page: Path, unit: ImageUnit | None, experiment: Path | None, over
         ImageError: if the page cannot be read.
         ConfigError: if the experiment is not valid, or there are overrides and no experiment.
     """
-    from core.scoring.pictures import page_picture
+    from core.scoring.page_picture import page_picture
     from core.settings import InkSettings, PatchSettings
 
+    path, frame = _file_and_frame(page)
     ink, patches = InkSettings(), PatchSettings()
     read_as: Unit = unit.value if unit is not None else "auto"
     if experiment is not None:
         settings = read_experiment(experiment, overrides, needs_budget=False)
         ink, patches = settings.ink, settings.patches
-        read_as = unit.value if unit is not None else _unit_of(settings.corpus)
+        read_as = unit.value if unit is not None else _unit_of(path, settings)
     elif overrides:
         raise ConfigError(f"--set needs an experiment whose keys it overrides, but got {', '.join(overrides)} alone.")
-    output.print(_found(page_picture(page, read_as, ink, patches, out)))
+    read = page_picture(path, read_as, ink, patches, out, frame)
+    output.print(f"{page}, read as {_said(read_as)}: {'; '.join(_found(read))}")
+    _print_lines(read)
     output.print(f"wrote {out}")
 
 
-def _unit_of(settings: "CorpusSettings | None") -> "Unit":
-    """What a corpus's files hold, where its settings say so; sentences and words are lines."""
-    if settings is None:
+def _file_and_frame(page: Path) -> tuple[Path, int | None]:
+    """`letter.tif#3` is the third page of a file, unless a file has that name."""
+    name, _, number = page.name.rpartition("#")
+    if name and number.isdecimal() and not page.exists():
+        return page.with_name(name), int(number)
+    return page, None
+
+
+def _unit_of(page: Path, settings: "Experiment") -> "Unit":
+    """What the experiment's corpus takes a file for; of a file that is not in it, what its `unit`
+    says, where sentences and words are lines.
+    """
+    from core.corpora.catalogue import open_corpus
+
+    corpus: CorpusSettings | None = settings.corpus
+    if corpus is None:
         return "auto"
-    if settings.layout == "hands":  # a file is a page, also where its lines are taken
+    if corpus.layout == "hands":  # a file is a page, also where its lines are taken
         return "page"
-    match getattr(settings, "unit", "line"):
+    with suppress(CorpusError):
+        wanted = page.absolute()
+        for image in open_corpus(corpus, current_workspace().generated).index().images:
+            if image.path.absolute() == wanted and image.region is None:
+                return image.unit
+    match getattr(corpus, "unit", "line"):
         case "page":
             return "page"
         case "form":
@@ -121,27 +147,70 @@ def _unit_of(settings: "CorpusSettings | None") -> "Unit":
     return "line"
 
 
-def _found(read: "PageReading") -> str:
-    turned = f", turned by {read.skew_deg:.1f} degrees" if read.skew_deg else ""
-    erased = f", {counted(read.n_rules, 'rule')} erased" if read.n_rules else ""
-    return f"{counted(read.n_lines, 'line')}, {counted(read.n_patches, 'patch', 'patches')}{erased}{turned}"
+def _said(unit: "Unit") -> str:
+    return {"auto": "its ink tells", "line": "a text line", "page": "a page", "form": "a form"}[unit]
+
+
+def _found(read: "PageReading") -> list[str]:
+    """What was found on a page, and what speaks for it being read badly."""
+    reading = read.reading
+    found = [f"{counted(reading.n_lines, 'line')}, {counted(read.n_patches, 'patch', 'patches')}"]
+    if read.n_rules:
+        found[0] += f", {counted(read.n_rules, 'rule')} erased"
+    if read.skew_deg:
+        found[0] += f", turned by {read.skew_deg:.1f} degrees"
+    if reading.n_slivers:
+        found.append(f"{counted(reading.n_slivers, 'sliver')} left out")
+    return found + [f"read badly: {sign}" for sign in reading.signs]
+
+
+def _print_lines(read: "PageReading") -> None:
+    """What was measured on each line, in pixels of the scan and degrees."""
+    header = ("line", "text height (px)", "x-height (px)", "slant (deg)", "skew (deg)", "scale")
+    rows = [
+        (
+            str(number),
+            f"{line.text_px:.0f}",
+            f"{line.x_height_px:.0f}",
+            f"{round(line.slant_deg)}",
+            f"{round(line.skew_deg, 1) + 0.0:.1f}",
+            f"{line.scale:.2f}",
+        )
+        for number, line in enumerate(read.lines, start=1)
+    ]
+    print_table(header, rows)
 
 
 @dataclass(frozen=True)
 class _DrawnPage:
-    """A page of the index: its picture, or why there is none."""
+    """A page of the index: its picture, or why there is none.
+
+    Attributes:
+        name: of the file, and the page in it.
+        writer_id: who wrote it.
+        picture: the file's name; empty where the page cannot be read.
+        small: the name of a small copy of it.
+        found: what was found, in words.
+        badness: to order by; infinite where it cannot be read.
+        is_bad: whether it cannot be read, or seems to be read badly.
+        lines: what was measured on each.
+    """
 
     name: str
     writer_id: str
     picture: str
-    text: str
-    is_read: bool
+    small: str
+    found: tuple[str, ...]
+    badness: float
+    is_bad: bool
+    lines: "tuple[LineMeasures, ...]" = ()
 
 
 def _draw_every_page(settings: "Experiment", folder: Path) -> None:
     from search.sweep.preparation import index_corpus
 
-    index = index_corpus(settings, current_workspace())
+    with progress_bar("looking at the files") as look:
+        index = index_corpus(settings, current_workspace(), look)
     files = {(image.path, image.frame): image for image in reversed(index.images)}
     images = list(reversed(files.values()))
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,48 +221,39 @@ def _draw_every_page(settings: "Experiment", folder: Path) -> None:
             advance(number, len(images))
     page = folder / "index.html"
     page.write_text(_index_page(index.name, drawn), encoding="utf-8")
-    n_unread = sum(not one.is_read for one in drawn)
-    output.print(f"wrote {page}: {counted(len(drawn), 'page')}, {n_unread:,} of them cannot be read")
+    n_unread = sum(not one.picture for one in drawn)
+    n_bad = sum(one.is_bad for one in drawn) - n_unread
+    output.print(
+        f"wrote {page}: {counted(len(drawn), 'page')}, {n_unread:,} of them cannot be read, "
+        f"{n_bad:,} {'seems' if n_bad == 1 else 'seem'} to be read badly"
+    )
 
 
 def _draw_one(image: "TextImage", settings: "Experiment", folder: Path, name: str) -> _DrawnPage:
     from core.pages.frames import Page
-    from core.scoring.pictures import page_picture
+    from core.scoring.page_picture import page_picture
 
     unit = "page" if image.region is not None else image.unit  # of a page that is cut into regions all is drawn
-    page = Page(image.path, image.frame)
-    shown = str(page.name)
+    shown = str(Page(image.path, image.frame).name)
+    small = f"{Path(name).stem}-small.jpg"
     try:
-        with tempfile.TemporaryDirectory(prefix="whosehand-") as beside:
-            found = _found(page_picture(page.file(Path(beside)), unit, settings.ink, settings.patches, folder / name))
+        read = page_picture(
+            image.path, unit, settings.ink, settings.patches, folder / name, image.frame, folder / small
+        )
     except ImageError as error:
         notes.print(f"not read: {error}")
-        return _DrawnPage(shown, image.writer_id, "", str(error), is_read=False)
-    return _DrawnPage(shown, image.writer_id, name, found, is_read=True)
+        return _DrawnPage(shown, image.writer_id, "", "", (str(error),), math.inf, is_bad=True)
+    reading, found = read.reading, tuple(_found(read))
+    return _DrawnPage(shown, image.writer_id, name, small, found, reading.badness, bool(reading.signs), read.lines)
 
 
 def _index_page(corpus: str, drawn: list[_DrawnPage]) -> str:
-    from jinja2 import Environment
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    template = Environment(autoescape=True).from_string(_INDEX)
-    return template.render(corpus=corpus, pages=sorted(drawn, key=lambda page: page.is_read))
+    from core.scoring.page_picture import LEGEND
 
-
-_INDEX = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{ corpus }}: pages as they are read</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; background: #fafafa; color: #222 }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.5rem }
-figure { margin: 0; background: #fff; border: 1px solid #ddd; padding: .7rem; overflow-wrap: anywhere }
-img { width: 100%; height: 24rem; object-fit: contain; background: #eee }
-.unread { border-color: #b00 }
-</style>
-<h1>{{ corpus }}</h1>
-<p>{{ pages | length }} pages as they are read; those that cannot be read come first.</p>
-<main>
-{% for page in pages %}<figure{% if not page.is_read %} class="unread"{% endif %}>
-{% if page.picture %}<a href="{{ page.picture }}"><img loading="lazy" src="{{ page.picture }}" alt=""></a>{% endif %}
-<figcaption><b>{{ page.writer_id }}</b> {{ page.name }}<br>{{ page.text }}</figcaption></figure>
-{% endfor %}</main>
-</html>
-"""
+    loader = PackageLoader("search.cli", ".")
+    template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(_TEMPLATE)
+    worst_first = sorted(drawn, key=lambda page: -page.badness)
+    n_bad = sum(page.is_bad for page in drawn)
+    return template.render(corpus=corpus, pages=worst_first, n_bad=n_bad, legend=LEGEND)

@@ -13,7 +13,7 @@ from core.corpora.index import Choice, CorpusIndex, Excluded, exclude_odd_names
 from core.corpora.writer_choice import choose_writers
 from core.errors import LineStoreError, SplitError
 from core.lines.copies import exclude_copies
-from core.lines.fingerprints import fingerprints_of
+from core.lines.fingerprints import fingerprints_of, once_it_takes_long
 from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore, build_line_store
 from core.pages.frames import blank_frames, index_frames
@@ -81,9 +81,17 @@ def prepare_corpus(
     return divide_corpus(read_corpus(experiment, workspace, on_progress), experiment, reports)
 
 
-def index_corpus(experiment: Experiment, workspace: Workspace) -> CorpusIndex:
+def index_corpus(
+    experiment: Experiment, workspace: Workspace, on_progress: ProgressCallback | None = None
+) -> CorpusIndex:
     """List the images of a corpus: one for each page, none twice, all under names that can be
     written down.
+
+    Args:
+        experiment: names the corpus.
+        workspace: where generated pages, and what is known of files, are kept.
+        on_progress: called with (files done, files in all) while copies are looked for, if that
+            takes more than a second.
 
     Raises:
         CorpusError: if the corpus is missing or holds too little.
@@ -93,7 +101,8 @@ def index_corpus(experiment: Experiment, workspace: Workspace) -> CorpusIndex:
         return found
     try:
         workspace.line_stores.mkdir(parents=True, exist_ok=True)
-        return index_frames(exclude_copies(found, fingerprints_of(found.root, workspace.line_stores)))
+        kept_in = fingerprints_of(found.root, workspace.line_stores)
+        return index_frames(exclude_copies(found, kept_in, once_it_takes_long(on_progress)))
     except OSError as error:
         raise LineStoreError(
             f"What is known of a corpus must be written to {workspace.line_stores}, but that failed ({error}). "
@@ -109,7 +118,8 @@ def read_corpus(
     Args:
         experiment: names corpus and ink settings.
         workspace: where generated pages and line stores are kept.
-        on_progress: called with (images done, images in all) while lines are built.
+        on_progress: called with (files done, files in all) while files are looked at, then with
+            (images done, images in all) while lines are built.
 
     Raises:
         CorpusError: if the corpus is missing or holds too little, or its writers cannot be chosen
@@ -120,7 +130,7 @@ def read_corpus(
     def build(index: CorpusIndex) -> LineStore:
         return build_line_store(index, experiment.ink, workspace.line_stores, on_progress)
 
-    found = index_corpus(experiment, workspace)
+    found = index_corpus(experiment, workspace, on_progress)
     # Only who takes part is read. By ink all others are read first; the second store reads no image
     # again.
     chosen = choose_writers(found, experiment.writers, count_ink=lambda index: _count_ink(build(index)))

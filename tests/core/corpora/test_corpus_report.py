@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
-from core.corpora.corpus_report import CorpusReport, check_share, report_corpus, write_excluded
+from core.corpora.corpus_report import CorpusReport, check_share, group_reasons, report_corpus, write_excluded
 from core.corpora.folder import FolderCorpus
 from core.corpora.hands import HandsCorpus
 from core.corpora.index import CorpusIndex, Excluded
@@ -280,12 +281,33 @@ class TestTheShare:
         with pytest.raises(CorpusError):
             check_share(corpus_report(0, 99), UnusableSettings(max_share=1.0))
 
-    def test_the_error_names_the_first_ones_with_reasons_and_the_table(self) -> None:
+    def test_the_error_lists_the_reasons_with_counts_and_the_table(self) -> None:
+        report = corpus_report(2, 7)
+        torn = [Excluded(Path(f"t{number}.png"), f"t{number}.png is torn") for number in range(2)]
+        report = replace(report, n_found=11, unusable=(*torn, *report.unusable))
+        with pytest.raises(CorpusError, match=r"raise quarantine\.max_share") as raised:
+            check_share(report, UnusableSettings(), Path("sweeps/x/unusable.csv"))
+        assert str(raised.value).splitlines()[1:] == [
+            "  7: is blank (0, 1, 2 and 4 more)",
+            "  2: ... is torn, such as: t0.png is torn (t0.png, t1.png)",
+            "All of them, with reasons: sweeps/x/unusable.csv",
+        ]
+
+    def test_of_rows_of_one_table_each_is_told(self) -> None:
+        table = Path("forms.txt")
+        rows = tuple(Excluded(table, f"writer '00{n}': {n} of 9 forms are here") for n in range(4))
+        (group,) = group_reasons(rows)
+        assert group.reason == "writer ...: ... of ... forms are here"
+        assert group.names == (
+            "writer '000': 0 of 9 forms are here, writer '001': 1 of 9 forms are here, "
+            "writer '002': 2 of 9 forms are here and 1 more"
+        )
+
+    def test_of_many_kinds_of_reason_the_first_are_listed(self) -> None:
+        kinds = tuple(Excluded(Path(f"{kind}.png"), f"is {kind}") for kind in "abcdefg")
         with pytest.raises(CorpusError) as raised:
-            check_share(corpus_report(2, 7), UnusableSettings(), Path("sweeps/x/unusable.csv"))
-        lines = str(raised.value).splitlines()
-        assert lines[1:6] == [f"  {number}.png ({number}): is blank" for number in range(5)]
-        assert lines[6:] == ["  ... and 2 more", "All of them, with reasons: sweeps/x/unusable.csv"]
+            check_share(replace(corpus_report(2, 0), n_found=9, unusable=kinds), UnusableSettings())
+        assert str(raised.value).splitlines()[-1] == "  2: for other reasons"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")

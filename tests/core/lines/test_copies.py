@@ -11,7 +11,7 @@ from core.corpora.folder import FolderCorpus
 from core.corpora.index import CorpusIndex
 from core.corpora.settings import FolderSettings
 from core.lines import fingerprints
-from core.lines.copies import exclude_copies
+from core.lines.copies import COPY, exclude_copies
 from core.lines.fingerprints import Fingerprint
 
 
@@ -52,7 +52,7 @@ def test_a_copy_by_the_same_writer_is_not_chosen_and_named(root: Path) -> None:
     index = without_copies(root)
     assert ids(index) == ALL
     (entry,) = index.not_chosen
-    assert (entry.path.name, entry.reason) == ("p0 (copy).png", f"is a copy of {root / 'a' / 'p0.png'}, which is used")
+    assert (entry.path.name, entry.reason) == ("p0 (copy).png", f"{COPY}, {root / 'a' / 'p0.png'}, which is used")
 
 
 def test_a_copy_by_another_writer_is_unusable(root: Path) -> None:
