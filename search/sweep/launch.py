@@ -27,9 +27,11 @@ from search.sweep.own_code import Sources, checked_network, function_reference, 
 from search.sweep.plan import SweepOutcome, SweepPlan
 from search.sweep.preparation import (
     CORPUS_REPORT_FILE,
+    READER_FILE,
     SPLIT_FILE,
     UNUSABLE_FILE,
     PreparedCorpus,
+    check_reader,
     prepare_corpus,
     save_split,
 )
@@ -97,7 +99,7 @@ def launch_sweep(
             if not ledger.state.launches:
                 # It never began: the mistake can be mended in the file, and the next launch begins
                 # with that.
-                for name in (LEDGER_NAME, SPLIT_FILE):
+                for name in (LEDGER_NAME, SPLIT_FILE, READER_FILE):
                     (folder / name).unlink(missing_ok=True)
             raise
 
@@ -124,6 +126,7 @@ def _launch(
         for said in (
             f"{corpus.shortcomings}; `whosehand data stats` lists them." if corpus.shortcomings else "",
             warning,
+            check_reader(corpus.index, ledger.folder, is_begun=bool(ledger.state.launches)),
         ):
             if said:
                 progress.say(said)

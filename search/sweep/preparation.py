@@ -17,6 +17,7 @@ from core.lines.fingerprints import fingerprints_of, once_it_takes_long
 from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore, build_line_store
 from core.pages.frames import blank_frames, index_frames
+from core.pages.text_lines import READER_VERSION
 from core.splits.division import divide
 from core.splits.manifest import SUBSETS, SplitManifest
 from search.experiment.experiment import Experiment
@@ -25,6 +26,8 @@ from search.experiment.workspace import Workspace
 SPLIT_FILE = "split.json"
 UNUSABLE_FILE = "unusable.csv"
 CORPUS_REPORT_FILE = "corpus_report.json"
+READER_FILE = "reader.txt"
+_READER_OF_0_1 = "1"
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,33 @@ def save_split(manifest: SplitManifest, folder: Path) -> Path:
             f"({_counts(manifest)}). Restore the corpus, or give the experiment another name."
         )
     return path
+
+
+def check_reader(index: CorpusIndex, folder: Path, is_begun: bool) -> str:
+    """See whether a sweep's pages are read as they were when it was begun, and keep by which reader
+    they are.
+
+    Args:
+        index: of the corpus; images that are single lines every reader reads alike.
+        folder: of the sweep.
+        is_begun: whether it was launched before; if nothing is kept then, 0.1 has begun it.
+
+    Returns:
+        What the user must know; empty if nothing has changed.
+    """
+    if all(image.unit == "line" for image in index.images):
+        return ""
+    path, now = folder / READER_FILE, str(READER_VERSION)
+    before = path.read_text(encoding="utf-8").strip() if path.is_file() else _READER_OF_0_1 if is_begun else now
+    if not path.is_file():
+        path.write_text(f"{before}\n", encoding="utf-8")
+    if before == now:
+        return ""
+    return (
+        f"Pages are read by reader {now}, but this sweep was begun with reader {before}, which finds other lines: what "
+        "is trained from here on cannot be compared with its earlier trials. Give the experiment another name to search "
+        "anew."
+    )
 
 
 def _counts(manifest: SplitManifest) -> str:

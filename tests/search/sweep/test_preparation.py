@@ -1,14 +1,24 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from core.corpora.index import CorpusIndex
 from core.corpora.settings import WriterSettings
 from core.errors import CorpusError, SplitError
+from core.pages.text_lines import READER_VERSION
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.workspace import Workspace
-from search.sweep.preparation import PreparedCorpus, prepare_corpus, save_split
+from search.sweep.preparation import (
+    READER_FILE,
+    PreparedCorpus,
+    check_reader,
+    index_corpus,
+    prepare_corpus,
+    save_split,
+)
 from tests.command_line import write_experiment
 
 
@@ -110,3 +120,30 @@ class TestTheSplitOfASweep:
         with pytest.raises(SplitError, match=r"the corpus has changed since.*another name"):
             save_split(changed.manifest, tmp_path / "sweep")
         assert SplitManifest.load(path) == corpus.manifest
+
+
+class TestTheReaderOfASweep:
+    """Pages that are read by another reader give other lines."""
+
+    @pytest.fixture
+    def index(self, experiment: Experiment, workspace: Workspace) -> CorpusIndex:
+        return index_corpus(experiment, workspace)
+
+    def test_the_same_reader_is_not_worth_a_word(self, index: CorpusIndex, tmp_path: Path) -> None:
+        assert check_reader(index, tmp_path, is_begun=False) == ""
+        assert check_reader(index, tmp_path, is_begun=True) == ""
+        assert (tmp_path / READER_FILE).read_text().strip() == str(READER_VERSION)
+
+    def test_another_reader_is_named_at_every_launch(self, index: CorpusIndex, tmp_path: Path) -> None:
+        (tmp_path / READER_FILE).write_text("99\n")
+        for _ in range(2):
+            assert "begun with reader 99" in check_reader(index, tmp_path, is_begun=True)
+
+    def test_a_sweep_of_0_1_was_begun_with_the_first_reader(self, index: CorpusIndex, tmp_path: Path) -> None:
+        for _ in range(2):
+            assert "begun with reader 1, which finds other lines" in check_reader(index, tmp_path, is_begun=True)
+
+    def test_single_lines_every_reader_reads_alike(self, index: CorpusIndex, tmp_path: Path) -> None:
+        lines = replace(index, images=tuple(replace(image, unit="line") for image in index.images))
+        assert check_reader(lines, tmp_path, is_begun=True) == ""
+        assert list(tmp_path.glob("*.txt")) == []
