@@ -222,8 +222,8 @@ def check_reader(index: CorpusIndex, folder: Path, is_begun: bool) -> str:
         return ""
     return (
         f"Pages are read by reader {now}, but this sweep was begun with reader {before}, which finds other lines: what "
-        "is trained from here on cannot be compared with its earlier trials. Give the experiment another name to search "
-        "anew."
+        "is trained from here on cannot be compared with its earlier trials. Give the experiment another name to "
+        "search anew."
     )
 
 
