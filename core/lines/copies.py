@@ -20,7 +20,8 @@ COPY = "is a copy of another image"
 def exclude_copies(
     index: CorpusIndex, kept_in: Path, on_progress: Callable[[int, int], None] | None = None
 ) -> CorpusIndex:
-    """Keep one file of each content: the one with the shortest name, or the first of those.
+    """Keep one file of each content: no link where there is the file itself, then the one with the
+    shortest name, or the first of those.
 
     A copy under the same writer is not chosen. One under another writer is unusable: one of the two
     names is wrong, and nobody here can tell which.
@@ -50,7 +51,8 @@ def exclude_copies(
     for same in by_content.values():
         if len(same) == 1 or count_pixels(same[0]) == 0:  # of files that are no images each one is told why
             continue
-        first = min(same, key=lambda path: len(path.name))  # `p1.png` and not `p1 (copy).png`
+        # `p1.png` and not `p1 (copy).png`
+        first = min(same, key=lambda path: (_is_linked(path, index.root), len(path.name)))
         copy_of.update({path: first for path in same if path != first})
     if not copy_of:
         return index
@@ -68,6 +70,11 @@ def exclude_copies(
         not_chosen=(*index.not_chosen, *not_chosen),
         unusable=(*index.unusable, *unusable),
     )
+
+
+def _is_linked(path: Path, root: Path) -> bool:
+    """Whether a link below the root leads to a file."""
+    return any(place.is_symlink() for place in (path, *path.parents) if place != root and place.is_relative_to(root))
 
 
 def _of_equal_size(paths: Iterable[Path]) -> list[Path]:

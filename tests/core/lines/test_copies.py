@@ -71,6 +71,13 @@ def test_links_to_files_are_copies(root: Path, link: object) -> None:
     assert ids(without_copies(root)) == ALL
 
 
+def test_of_a_file_and_a_link_to_it_the_file_is_used(root: Path) -> None:
+    (root / "a" / "0.png").symlink_to(root / "a" / "p0.png")
+    index = without_copies(root)
+    assert ids(index) == ALL
+    assert [entry.path.name for entry in index.not_chosen] == ["0.png"]
+
+
 def test_a_link_to_a_writers_folder_is_no_further_writer(root: Path) -> None:
     (root / "d").symlink_to(root / "a")
     index = without_copies(root)

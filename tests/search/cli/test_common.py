@@ -1,6 +1,7 @@
 """What commands print: names that come from elsewhere are text, whatever is in them."""
 
 import io
+import time
 
 import pytest
 from rich.console import Console
@@ -76,3 +77,48 @@ def test_a_console_of_rich_would_have_obeyed() -> None:
     file = io.StringIO()
     Console(file=file, force_terminal=True, width=80).print("[bold]anna[/]")
     assert "\x1b[1m" in file.getvalue()
+
+
+class TestProgress:
+    @pytest.fixture
+    def lines(self, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+        """What goes to a file that standard error was sent to."""
+        file = io.StringIO()
+        console = common.PlainConsole()
+        console.file = file
+        monkeypatch.setattr(common, "notes", console)
+        monkeypatch.setattr(common, "_SILENCE_S", 0.02)
+        return file
+
+    def test_a_file_gets_a_line_now_and_then_also_before_anything_can_be_counted(self, lines: io.StringIO) -> None:
+        with common.progress_bar("reading") as advance:
+            self.wait_for(lines, "reading ...\n")
+            advance(3, 1000)
+            self.wait_for(lines, "reading: 3 of 1,000\n")
+
+    def test_at_the_end_nothing_more_is_said(self, lines: io.StringIO) -> None:
+        with common.progress_bar("reading"):
+            self.wait_for(lines, "reading ...\n")
+        said = lines.getvalue()
+        time.sleep(0.1)
+        assert lines.getvalue() == said
+
+    def test_what_ends_at_once_says_nothing(self, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(common, "_SILENCE_S", 20.0)
+        with common.progress_bar("reading") as advance:
+            advance(1, 1)
+        assert lines.getvalue() == ""
+
+    def test_a_terminal_shows_a_bar_after_a_moment_also_before_anything_can_be_counted(
+        self, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(common, "_PATIENCE_S", 0.02)
+        with common.progress_bar("reading"):
+            self.wait_for(printed, "reading")
+
+    @staticmethod
+    def wait_for(file: io.StringIO, text: str) -> None:
+        ends_s = time.monotonic() + 5.0
+        while text not in file.getvalue():
+            assert time.monotonic() < ends_s, file.getvalue()
+            time.sleep(0.01)

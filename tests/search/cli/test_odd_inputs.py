@@ -69,13 +69,14 @@ class TestCopies:
     def test_copies_are_counted_named_and_on_no_side_of_the_split(
         self, scans: Path, command: Command, tmp_path: Path
     ) -> None:
-        for page in sorted((tmp_path / "scans" / "000").iterdir())[:2]:
+        pages = sorted((tmp_path / "scans" / "000").iterdir())
+        for page in pages[:2]:
             shutil.copy(page, page.with_name(f"{page.stem} (copy).png"))
-        (tmp_path / "scans" / "link").symlink_to(tmp_path / "scans" / "001")
+        pages[2].with_name("a link.png").symlink_to(pages[2])
         answer = command("data", "split", scans, "--out", "m.json")
-        assert found(answer) == "found 14 = 12 used + 2 not chosen + 0 unusable"
+        assert found(answer) == "found 15 = 12 used + 3 not chosen + 0 unusable"
         assert re.search(
-            r"not chosen, 2 copies of another image, such as of scans/000/\S+\.png, which is used", answer.err
+            r"not chosen, 3 copies of another image, such as of scans/000/\S+\.png, which is used", answer.err
         )
         written = (tmp_path / "m.json").read_text()
         assert "(copy)" not in written

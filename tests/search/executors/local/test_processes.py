@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.command_line import environment
 
 PROGRAM = """
@@ -28,3 +30,18 @@ def test_the_first_process_is_born_deaf_to_what_stops_the_driver(tmp_path: Path)
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert blocked.read_text().split() == ["SIGHUP", "SIGINT", "SIGTERM"]
+
+
+@pytest.mark.long
+def test_a_process_starts_also_where_temporary_files_lie_too_deep_for_a_socket(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 85)
+    deep.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "said")],
+        env=environment() | {"TMPDIR": str(deep)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "said").exists()
