@@ -35,6 +35,7 @@ LEGEND = (
 )
 _LONGEST_PX, _LEAST_PX = 2000, 700
 _SMALL_PX = (480, 640)
+_QUALITY = 80
 _VEIL = 0.45
 _STRIPES_PX = 14
 _BAR_PX = (5000, 2000, 1000, 500, 200, 100, 50, 20)
@@ -81,7 +82,7 @@ def page_picture(
         unit: what it is.
         ink: how it is read.
         patches: size, and how many are drawn: `per_image_at_test`.
-        picture: the PNG file to write.
+        picture: the file to write, JPEG if it is named so, else PNG.
         frame: of a file with several pages, from 1.
         small_copy: a JPEG file to write, too, so that a thousand of them can be leafed through.
 
@@ -103,10 +104,11 @@ def page_picture(
     canvas = Image.fromarray(_coloured(grey, page, ink, shrink))
     _draw_places(ImageDraw.Draw(canvas), page, measures, plan, ink, shrink)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    _with_legend(canvas, shrink).save(picture, format="PNG")
+    kind = "JPEG" if picture.suffix.lower() in (".jpg", ".jpeg") else "PNG"
+    _with_legend(canvas, shrink).save(picture, format=kind, quality=_QUALITY)
     if small_copy is not None:
         canvas.thumbnail(_SMALL_PX)
-        canvas.save(small_copy, format="JPEG", quality=80)
+        canvas.save(small_copy, format="JPEG", quality=_QUALITY)
     reading = measure_reading(page, lines, unit)
     return PageReading(reading, measures, len(plan), page.clean.n_rules, page.clean.skew_deg)
 

@@ -217,7 +217,7 @@ def _draw_every_page(settings: "Experiment", folder: Path) -> None:
     drawn: list[_DrawnPage] = []
     with progress_bar("drawing pages") as advance:
         for number, image in enumerate(images, start=1):
-            drawn.append(_draw_one(image, settings, folder, f"{number:05d}.png"))
+            drawn.append(_draw_one(image, settings, folder, f"{number:05d}.jpg"))
             advance(number, len(images))
     page = folder / "index.html"
     page.write_text(_index_page(index.name, drawn), encoding="utf-8")
