@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from core.corpora.index import TextImage, Unit
     from core.corpora.settings import CorpusSettings
     from core.pages.line_measures import LineMeasures
+    from core.pages.reading_signs import TakenFor
     from core.scoring.page_picture import PageReading
     from search.experiment.experiment import Experiment
 
@@ -108,7 +109,7 @@ def _draw_page(page: Path, unit: ImageUnit | None, experiment: Path | None, over
     elif overrides:
         raise ConfigError(f"--set needs an experiment whose keys it overrides, but got {', '.join(overrides)} alone.")
     read = page_picture(path, read_as, ink, patches, out, frame)
-    output.print(f"{page}, read as {_said(read_as)}: {'; '.join(_found(read))}")
+    output.print(f"{page}, {_said(read_as, read.reading.taken_for)}: {'; '.join(_found(read))}")
     _print_lines(read)
     output.print(f"wrote {out}")
 
@@ -147,8 +148,9 @@ def _unit_of(page: Path, settings: "Experiment") -> "Unit":
     return "line"
 
 
-def _said(unit: "Unit") -> str:
-    return {"auto": "its ink tells", "line": "a text line", "page": "a page", "form": "a form"}[unit]
+def _said(unit: "Unit", taken_for: "TakenFor") -> str:
+    names = {"line": "a text line", "paragraph": "a paragraph", "page": "a page", "form": "a form"}
+    return f"taken for {names[taken_for]} as its ink tells" if unit == "auto" else f"read as {names[unit]}"
 
 
 def _found(read: "PageReading") -> list[str]:

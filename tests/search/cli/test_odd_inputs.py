@@ -151,7 +151,7 @@ class TestNames:
         shutil.copy(sorted((tmp_path / "scans" / "000").iterdir())[0], tmp_path / page)
         answer = command("data", "preview", "--page", page, "--out", "a.png")
         assert answer.code == 0, answer.err
-        assert f"{page}, read as" in answer.out.replace("\n", "")
+        assert f"{page}, taken for a paragraph" in answer.out
         (tmp_path / page).write_bytes(b"torn")
         assert str(page) in command("data", "preview", "--page", page).error
 

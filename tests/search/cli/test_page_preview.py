@@ -64,7 +64,8 @@ def test_a_file_of_the_corpus_is_read_as_the_corpus_reads_it(
         "read as a text line: 1 line," in command("data", "preview", experiment, "--page", "scans/ann/p1/line.png").out
     )
     assert (
-        "read as its ink tells: 4 lines," in command("data", "preview", experiment, "--page", "scans/ann/page.png").out
+        "taken for a paragraph as its ink tells: 4 lines,"
+        in command("data", "preview", experiment, "--page", "scans/ann/page.png").out
     )
 
 
