@@ -241,8 +241,8 @@ def _seek(image: Image.Image, name: str, frame: int | None) -> None:
         frame = next((found.number for found in _raster_frames(image, name) if found.is_page), 1)
     try:
         image.seek(frame - 1)
-    except EOFError:
-        _check_frame(frame, _count_frames(image), name)
+    except EOFError:  # Pillow stands on the last frame then, and counts one more from now on
+        _check_frame(frame, image.tell() + 1, name)
 
 
 def _fit(image: Image.Image, name: str, max_pixels: int) -> None:

@@ -115,6 +115,10 @@ class TestFrames:
         drawn().save(tmp_path / "a.tif")
         with pytest.raises(ImageError, match=r"a\.tif#2 must have page 2, but has 1"):
             read_grey(tmp_path / "a.tif", frame=2)
+        drawn().save(tmp_path / "b.tif", save_all=True, append_images=[drawn()])
+        for frame in (3, 9):
+            with pytest.raises(ImageError, match=rf"b\.tif#{frame} must have page {frame}, but has 2"):
+                read_grey(tmp_path / "b.tif", frame=frame)
 
     def test_too_many_frames_are_refused(self, tmp_path: Path) -> None:
         tiny = Image.new("1", (8, 8))

@@ -9,7 +9,7 @@ from core.pages.line_measures import LineMeasures, measure_line
 from core.pages.text_lines import place_of_line, read_page
 from core.settings import InkSettings
 
-X_HEIGHT_PX = 40
+X_HEIGHT_PX, PEN_PX = 40, 5
 
 
 def strokes(slant_deg: float = 0.0, skew_deg: float = 0.0) -> NDArray[np.uint8]:
@@ -20,7 +20,7 @@ def strokes(slant_deg: float = 0.0, skew_deg: float = 0.0) -> NDArray[np.uint8]:
         x, height = 100 + 30 * number, X_HEIGHT_PX * (2 if number % 4 == 0 else 1)
         foot = 250 - rise * (x - 700)
         top = round(x + lean * height), round(foot - height)
-        cv2.line(image, (x, round(foot)), top, 0, thickness=5, lineType=cv2.LINE_AA)
+        cv2.line(image, (x, round(foot)), top, 0, thickness=PEN_PX, lineType=cv2.LINE_AA)
     return image
 
 
@@ -42,8 +42,8 @@ def test_a_line_rises_by_its_skew_also_where_the_page_was_turned_for_it(skew_deg
 
 def test_the_body_of_the_text_is_as_high_as_an_x() -> None:
     measured = measure(strokes())
-    assert measured.x_height_px == pytest.approx(X_HEIGHT_PX, abs=5)
-    assert measured.text_px == pytest.approx(X_HEIGHT_PX, abs=15)
+    assert measured.x_height_px == pytest.approx(X_HEIGHT_PX + PEN_PX, abs=4)
+    assert X_HEIGHT_PX < measured.text_px < 2 * X_HEIGHT_PX
 
 
 def test_the_scale_leads_to_the_height_asked_for() -> None:

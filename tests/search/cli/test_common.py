@@ -113,6 +113,7 @@ class TestProgress:
         self, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(common, "_PATIENCE_S", 0.02)
+        monkeypatch.setenv("TERM", "xterm")
         with common.progress_bar("reading"):
             self.wait_for(printed, "reading")
 

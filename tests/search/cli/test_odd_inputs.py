@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from core.corpora.index import CorpusIndex
 from tests.command_line import Answer, write_experiment
+from tests.core.small_scans import write_small_scans
 
 pytest_plugins = ["tests.finished_project"]
 Command = Callable[..., Answer]
@@ -24,8 +26,9 @@ LENIENT = ("--set", "split.too_few_pages=leave_out")
 
 
 @pytest.fixture
-def scans(folder_root: Path, tmp_path: Path) -> Path:
-    """An experiment on the scans of three writers, `scans/<writer>/<page>.png`."""
+def scans(hands_index: CorpusIndex, tmp_path: Path) -> Path:
+    """An experiment on twelve small scans by three writers, `scans/<writer>/<page>.png`."""
+    write_small_scans(hands_index, tmp_path / "scans")
     return write_experiment(tmp_path, {"name": "scans", "corpus": {"layout": "folder", "root": "scans"}})
 
 
@@ -86,7 +89,7 @@ class TestCopies:
         self, scans: Path, command: Command, tmp_path: Path
     ) -> None:
         first = sorted((tmp_path / "scans" / "000").iterdir())[0]
-        shutil.copy(first, tmp_path / "scans" / "001" / "x.png")
+        shutil.copy(first, tmp_path / "scans" / "001" / f"{first.stem} (copy).png")
         answer = command("data", "stats", scans)
         assert found(answer) == "found 13 = 12 used + 0 not chosen + 1 unusable"
         assert "unusable, 1 copy of another image" in answer.err
@@ -151,7 +154,7 @@ class TestNames:
         shutil.copy(sorted((tmp_path / "scans" / "000").iterdir())[0], tmp_path / page)
         answer = command("data", "preview", "--page", page, "--out", "a.png")
         assert answer.code == 0, answer.err
-        assert f"{page}, taken for a paragraph" in answer.out
+        assert f"{page}, taken for a text line" in answer.out
         (tmp_path / page).write_bytes(b"torn")
         assert str(page) in command("data", "preview", "--page", page).error
 
@@ -195,18 +198,17 @@ class TestSharedCases:
         assert re.search(r"train +3 ", command("data", "stats", "nfc.yaml").out)
 
     @pytest.mark.parametrize(
-        ("name", "n_lines"),
+        "name",
         [
-            *((name, 3) for name in ("ok.png", "page.avif", "page.jfif", "page.jp2", "page.jpe", "page.pbm")),
-            *((f"png_{name}.png", 3) for name in ("bad_phys_crc", "bad_text_crc", "iccp_2mb", "itxt_2mb", "ztxt_2mb")),
-            *((f"white_ink_on_transparent.{suffix}", 3) for suffix in ("png", "webp")),
-            *((name, 3) for name in ("lab.tif", "thumbnail_first.tif", "page.pdf", "page.pgm")),
+            *("ok.png", "page.avif", "page.jfif", "page.jp2", "page.jpe", "page.pbm", "page.pdf", "page.pgm"),
+            *(f"png_{name}.png" for name in ("bad_phys_crc", "bad_text_crc", "iccp_2mb", "itxt_2mb", "ztxt_2mb")),
+            *("white_ink_on_transparent.png", "white_ink_on_transparent.webp", "lab.tif", "thumbnail_first.tif"),
         ],
     )
-    def test_an_image_is_read_as_the_plain_one(self, command: Command, name: str, n_lines: int) -> None:
-        answer = command("data", "preview", "--page", f"images/{name}", "--unit", "page")
+    def test_an_image_is_read_as_the_plain_one(self, command: Command, name: str) -> None:
+        answer = command("data", "preview", "--page", f"images/{name}")
         assert answer.code == 0, answer.err
-        assert f"read as a page: {n_lines} lines" in answer.out
+        assert "taken for a paragraph as its ink tells: 2 lines" in answer.out
 
     def test_an_image_that_is_a_head_alone_is_damaged(self, command: Command) -> None:
         assert "images/page.heic is damaged" in command("data", "preview", "--page", "images/page.heic").error
