@@ -2,8 +2,10 @@
 are kept.
 """
 
+import errno
 import hashlib
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -61,7 +63,7 @@ def ask_model(sweep: KnownSweep, trial: TrialRecord, model: Path, corpus: Prepar
         trial: that made the model.
         model: its folder.
         corpus: of the sweep.
-        folder: where answers are kept.
+        folder: where answers are kept; in a project that may only be looked at they are not.
 
     Raises:
         ComparisonError: if the worker fails.
@@ -75,8 +77,8 @@ def ask_model(sweep: KnownSweep, trial: TrialRecord, model: Path, corpus: Prepar
             return PatchAnswers.load(kept)
         except PatchError:
             kept.unlink()  # damaged: asked again
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".asking-") as work_dir:
+    keeps = _may_write(folder)
+    with tempfile.TemporaryDirectory(dir=folder if keeps else None, prefix=".asking-") as work_dir:
         result = run_task(
             local_executor(sweep.experiment, ANSWER_PATCHES, n_workers=1), _spec(sweep, task, Path(work_dir))
         )
@@ -84,8 +86,21 @@ def ask_model(sweep: KnownSweep, trial: TrialRecord, model: Path, corpus: Prepar
             raise ComparisonError(
                 f"The model of trial {trial.number} must answer for the validation pages, but: {result.reason}"
             )
-        write_atomically(kept, result.artifacts["answers.npz"].path.read_bytes())
-    return PatchAnswers.load(kept)
+        answers = result.artifacts["answers.npz"].path
+        if keeps:
+            write_atomically(kept, answers.read_bytes())
+        return PatchAnswers.load(answers)
+
+
+def _may_write(folder: Path) -> bool:
+    """Whether a folder can be made, or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def patches_per_line(corpus: PreparedCorpus) -> int:
