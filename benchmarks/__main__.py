@@ -23,6 +23,7 @@ SHORT = (
     "engine_cost",
     "thousand_trials",
     "line_store",
+    "index_speed",
     "safety_cost",
     "identify_speed",
 )
