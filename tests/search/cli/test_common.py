@@ -114,6 +114,7 @@ class TestProgress:
     ) -> None:
         monkeypatch.setattr(common, "_PATIENCE_S", 0.02)
         monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr(common.notes, "is_interactive", True)
         with common.progress_bar("reading"):
             self.wait_for(printed, "reading")
 

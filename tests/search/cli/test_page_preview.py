@@ -48,7 +48,7 @@ def test_a_page_of_a_file_with_several_is_named_by_its_number(
     assert command("data", "preview", "--page", "letter.tif#2", "--out", "a.png").code == 0
     assert command("data", "preview", "--page", "second.png", "--out", "b.png").code == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert "letter.tif must have page 3, but has 2" in command("data", "preview", "--page", "letter.tif#3").error
+    assert "letter.tif#3 must have page 3, but has 2" in command("data", "preview", "--page", "letter.tif#3").error
 
 
 def test_a_file_of_the_corpus_is_read_as_the_corpus_reads_it(
