@@ -102,7 +102,7 @@ def page_picture(
     longest = max(grey.shape)
     shrink = _LONGEST_PX / longest if longest > _LONGEST_PX else max(1.0, _LEAST_PX / longest)
     canvas = Image.fromarray(_coloured(grey, page, ink, shrink))
-    _draw_places(ImageDraw.Draw(canvas), page, measures, plan, ink, shrink)
+    _draw_places(canvas, page, measures, plan, ink, shrink)
     picture.parent.mkdir(parents=True, exist_ok=True)
     kind = "JPEG" if picture.suffix.lower() in (".jpg", ".jpeg") else "PNG"
     _with_legend(canvas, shrink).save(picture, format=kind, quality=_QUALITY)
@@ -118,11 +118,11 @@ def _coloured(grey: NDArray[np.uint8], page: ReadPage, ink: InkSettings, shrink:
     where ink is in no line.
     """
     size = max(1, round(grey.shape[1] * shrink)), max(1, round(grey.shape[0] * shrink))
-    shown = cv2.cvtColor(_resized(grey, size), cv2.COLOR_GRAY2RGB)
+    shown = np.asarray(cv2.cvtColor(_resized(grey, size), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
     edge = find_dark_edges(grey) if page.clean.is_changed else None
     cut_off = ~_sheet_mask(page, shrink, size)
     if edge is not None:
-        cut_off |= _resized(edge.astype(np.uint8), size) > 0
+        cut_off |= _resized(edge.view(np.uint8), size) > 0
     _veil(shown, cut_off)
     outside = _onto(_ink_outside(page, ink), page, shrink, size) > 0
     if page.clean.is_changed:
@@ -132,7 +132,7 @@ def _coloured(grey: NDArray[np.uint8], page: ReadPage, ink: InkSettings, shrink:
         near = cv2.dilate(has_ink.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         shown[had_ink & ~near & ~cut_off] = ERASED
     shown[outside & ~cut_off] = OUTSIDE
-    return np.asarray(shown, dtype=np.uint8)
+    return shown
 
 
 def _sheet_mask(page: ReadPage, shrink: float, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -177,19 +177,20 @@ def _veil(shown: NDArray[np.uint8], where: NDArray[np.bool_]) -> None:
 
 
 def _draw_places(
-    drawing: ImageDraw.ImageDraw,
+    canvas: Image.Image,
     page: ReadPage,
     measures: Sequence[LineMeasures],
     plan: PatchPlan,
     ink: InkSettings,
     shrink: float,
 ) -> None:
+    drawing = ImageDraw.Draw(canvas)
     to_picture = shrink * page.clean.to_page
     places = [place_of_line(page, line, ink) for line in page.lines]
     for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):
         place = _place_of_patch(places[line], top, left, plan.size_px, ink.height_px)
         _draw_polygon(drawing, _corners(place), to_picture, PATCHES, width=1)
-    font = ImageFont.load_default(max(14, round(0.011 * max(drawing.im.size))))
+    font = ImageFont.load_default(_font_px(canvas.size))
     for number, (place, measured) in enumerate(zip(places, measures, strict=True)):
         colour = LINES[number % 2]
         _draw_polygon(drawing, _corners(place), to_picture, colour, width=3)
@@ -227,10 +228,11 @@ def _draw_polygon(
 
 def _with_legend(canvas: Image.Image, shrink: float) -> Image.Image:
     """The picture with a strip below it: a bar for the scale, and what the colours mean."""
-    font = ImageFont.load_default(max(14, round(0.011 * max(canvas.size))))
-    gap = round(font.size)
+    font_px = _font_px(canvas.size)
+    font, gap = ImageFont.load_default(font_px), font_px
     n_px = next((length for length in _BAR_PX if length * shrink <= 0.3 * canvas.width), _BAR_PX[-1])
-    parts = [(f"{n_px} px of the scan", None, round(n_px * shrink)), *((*part, 2 * gap) for part in LEGEND)]
+    parts: list[tuple[str, Colour | None, int]] = [(f"{n_px} px of the scan", None, round(n_px * shrink))]
+    parts += [(text, colour, 2 * gap) for text, colour in LEGEND]
     places, left, row = [], gap, 0
     for text, _, bar_px in parts:
         width = bar_px + gap // 2 + round(font.getlength(text)) + 2 * gap
@@ -238,18 +240,21 @@ def _with_legend(canvas: Image.Image, shrink: float) -> Image.Image:
             left, row = gap, row + 1
         places.append((left, row))
         left += width
-    row_px = round(1.8 * font.size)
+    row_px = round(1.8 * font_px)
     whole = Image.new("RGB", (canvas.width, canvas.height + (row + 1) * row_px), (_PAPER, _PAPER, _PAPER))
     whole.paste(canvas)
     drawing = ImageDraw.Draw(whole)
     for (text, colour, bar_px), (left, in_row) in zip(parts, places, strict=True):
         middle = canvas.height + (in_row + 0.5) * row_px
         if colour is None:
-            ends = (left, left + bar_px)
-            drawing.line([(ends[0], middle), (ends[1], middle)], fill=(0, 0, 0), width=2)
-            for end in ends:
+            drawing.line([(left, middle), (left + bar_px, middle)], fill=(0, 0, 0), width=2)
+            for end in (left, left + bar_px):
                 drawing.line([(end, middle - 5), (end, middle + 5)], fill=(0, 0, 0), width=2)
         else:
             drawing.rectangle((left, middle - 6, left + bar_px, middle + 6), fill=colour)
         drawing.text((left + bar_px + gap // 2, middle), text, fill=(0, 0, 0), font=font, anchor="lm")
     return whole
+
+
+def _font_px(size: tuple[int, int]) -> int:
+    return max(14, round(0.011 * max(size)))
