@@ -59,7 +59,9 @@ def measure_line(page: ReadPage, line: FoundLine, settings: InkSettings) -> Line
     starts = ink.copy()
     starts[:, 1:] &= ~ink[:, :-1]
     rows, columns = (places.astype(np.float64) for places in np.nonzero(starts))
-    bend = np.zeros(line.region.width) if line.bend is None else line.bend - line.bend.mean()
+    bend = np.zeros(line.region.width)
+    if line.bend is not None:
+        bend += line.bend - line.bend.mean()
     slope = float(np.polyfit(np.arange(len(bend)), bend, 1)[0]) if len(bend) > 1 else 0.0
     own_skew = _skew_deg(rows, columns)
     return LineMeasures(

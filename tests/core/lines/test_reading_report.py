@@ -57,7 +57,7 @@ def test_lines_that_were_kept_without_it_are_used_and_said_to_be_unknown(pages: 
     journal.write_bytes(b"".join(b"%08x %s\n" % (zlib.crc32(row), row) for row in rows))
     (store.folder / "lines.json").unlink()
     calls: list[tuple[int, int]] = []
-    old = build_line_store(pages, INK, tmp_path, lambda *done: calls.append(done))
+    old = build_line_store(pages, INK, tmp_path, lambda done, total: calls.append((done, total)))
     assert (calls, old.lines, old.readings) == ([], store.lines, {})
     assert report_readings(pages.images, old) == ReadingReport((), n_unknown=3)
 

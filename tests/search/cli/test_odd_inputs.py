@@ -169,8 +169,10 @@ class TestSharedCases:
     @pytest.fixture(autouse=True)
     def cases(self, tmp_path: Path) -> None:
         for path in CASES.iterdir():
-            copy = shutil.copytree if path.is_dir() else shutil.copyfile
-            copy(path, tmp_path / path.name)
+            if path.is_dir():
+                shutil.copytree(path, tmp_path / path.name)
+            else:
+                shutil.copyfile(path, tmp_path / path.name)
         for place in (tmp_path, *tmp_path.rglob("*")):
             place.chmod(0o755 if place.is_dir() else 0o644)
 
