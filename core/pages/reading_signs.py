@@ -71,7 +71,7 @@ def measure_reading(page: ReadPage, lines: Sequence[TextLine], unit: Unit) -> Re
         lines: that were cut out of it.
         unit: what it was said to be.
     """
-    n_ink = np.count_nonzero(page.clean.tone < INK_LEVEL)
+    n_ink = int(np.count_nonzero(page.clean.tone < INK_LEVEL))
     n_inside = sum(line.n_ink for line in lines)
     return Reading(
         taken_for=_taken_for(page, unit),
