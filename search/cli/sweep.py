@@ -49,12 +49,11 @@ def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
     counts = ", ".join(f"{n} {state}" for state, n in outcome.n_by_state.items() if n)
     output.print(f"sweep {name} {outcome.status}: {outcome.reason}")
     output.print(f"  trials  {counts or 'none'}")
-    if outcome.best is not None:
-        best = outcome.best
+    best = outcome.best
+    if best is not None:
         title = trial_name(best.number, best.hyperparameters)
         output.print(f"  best    {title}: {metric} {best.value:.4g} in {readable_duration(best.duration_s)}")
     output.print(f"  records {launched.store.uri}, {launched.folder}")
     if outcome.status == "completed":
-        verb = "compare" if settings.corpus is None else "promote"  # without handwriting there is no model of it
-        hint = f"next: whosehand {verb} {name}" if outcome.best else "No trial completed, so there is none to promote."
-        output.print(hint)
+        verb = "promote" if best and best.result and best.result.model else "compare"
+        output.print(f"next: whosehand {verb} {name}" if best else "No trial completed, so there is none to promote.")

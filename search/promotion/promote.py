@@ -299,6 +299,10 @@ def _judge_and_move(
         champion = find_alias(job.store, job.name, CHAMPION)
         if champion is not None and champion.version == number:
             result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None, job.accept)
+            try:
+                set_champion(job.store, job.name, number, number)  # ends what a killed move left to do
+            except ChampionMovedError:
+                continue
             describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
             return _Judged(None, result, "unchanged")
         asked = (candidate, examined, job.store, test_set, progress)

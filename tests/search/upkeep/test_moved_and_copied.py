@@ -43,7 +43,8 @@ def test_it_sweeps_promotes_identifies_and_collects_where_it_is_now(
         home.rename(now)
     else:
         shutil.copytree(home, now)
-    assert f"was in {home}" in whosehand(now, "sweep", "tiny.yaml").error
+    said = {"moved": f"moved from {home}", "copied": f"in {now}, is a copy of the one in {home}"}
+    assert said[became] in whosehand(now, "sweep", "tiny.yaml").error
     _run(now, "doctor", "--apply")
     _run(now, "sweep", "tiny.yaml")
     _run(now, "promote", "tiny", "--accept")
