@@ -142,7 +142,7 @@ def test_the_peers_page_shows_the_scripts_and_counts_their_lines(peer: str) -> N
     assert row.split("|")[2 + place].strip() == str(n_lines(peer))
 
 
-@pytest.mark.unproven
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_blocks_that_sweep_and_promote_run_on_a_small_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -92,7 +92,7 @@ def test_two_at_once_open_the_test_set_once_and_make_one_version(killed: Project
     ]
     said = [promotion.communicate(timeout=1800)[0] for promotion in both]
     assert all("Traceback" not in text for text in said), said
-    assert min(promotion.returncode for promotion in both) in (0, 2), said
+    assert {promotion.returncode for promotion in both} & {0, 2}, said  # the other may be told that it is under way
     reasons = [json.loads(line)["reason"] for line in (killed.folder / "mlruns" / "test_openings.jsonl").open()]
     assert [reason for reason in reasons if reason.endswith("3 epochs")] == ["promote tiny trial 0, 3 epochs"], said
     with records_of(killed.folder) as client:
