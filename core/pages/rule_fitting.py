@@ -206,6 +206,8 @@ def _fit(at: NDArray[np.float64], values: NDArray[np.float64], degree: int) -> t
     for _ in range(4):
         curve = np.linalg.lstsq(powers[kept], values[kept], rcond=None)[0]
         off = np.abs(powers @ curve - values)
-        kept = off <= max(1.0, 2.5 * float(np.median(off[kept])))
+        before, kept = kept, off <= max(1.0, 2.5 * float(np.median(off[kept])))
+        if np.array_equal(before, kept):
+            break
     scale = max(1.0, places[-1]) ** np.arange(degree, -1, -1)
     return np.asarray(curve / scale), float(np.median(off))
