@@ -10,6 +10,8 @@ from core.pages.line_flow import LineFlow
 from core.pages.scan import INK_LEVEL
 
 _MIN_LETTER_PX = 4
+_TALL = 3.0
+_LEAST_SINGLE = 0.2
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,20 @@ def _letter_height(heights: NDArray[np.float64], areas: NDArray[np.float64]) -> 
     do not count.
 
     Pieces much taller than the plain median are letters of several lines that touch; they do not
-    count either.
+    count either, unless next to nothing is left: then most pieces are dust, or what is seen of
+    neighbouring lines, and the tall ones are the letters.
     """
     readable = heights >= _MIN_LETTER_PX
     if not readable.any():
         return 0.0
-    single = readable & (heights <= 3.0 * np.median(heights[readable]))
-    order = np.argsort(heights[single])
-    running = np.cumsum(areas[single][order])
-    return float(heights[single][order][np.searchsorted(running, running[-1] / 2)])
+    single = readable & (heights <= _TALL * np.median(heights[readable]))
+    if areas[single].sum() < _LEAST_SINGLE * areas[readable].sum():
+        single = readable & (heights <= _TALL * _middle(heights[readable], heights[readable]))
+    return _middle(heights[single], areas[single])
+
+
+def _middle(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """The weighted median."""
+    order = np.argsort(values)
+    running = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(running, running[-1] / 2)])

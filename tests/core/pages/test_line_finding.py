@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.corpora.index import CorpusIndex, Region, TextImage
 from core.pages.image_files import read_grey
-from core.pages.line_finding import find_lines, sole_line, text_rows
+from core.pages.line_finding import find_lines, letter_height, sole_line, text_rows
 from core.pages.scan import INK_LEVEL, normalise_tone
 
 
@@ -150,3 +150,14 @@ def test_a_short_line_close_below_a_long_one_is_a_line() -> None:
     upper, lower = find_lines(page)
     assert lower.region.width < 150
     assert upper.region.width > 900
+
+
+def test_bits_of_neighbouring_lines_do_not_set_the_size_of_letters() -> None:
+    page = np.full((150, 900), 255, np.uint8)
+    for column in range(20, 880, 60):
+        cv2.rectangle(page, (column, 40), (column + 30, 110), 0, 3)
+    assert letter_height(page) == pytest.approx(74, abs=3)
+    for column in range(10, 890, 12):  # more than there are letters
+        page[:8, column : column + 4] = 0
+    assert letter_height(page) == pytest.approx(74, abs=3)
+    assert len(find_lines(page)) == 1
