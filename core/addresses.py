@@ -14,6 +14,7 @@ _SQLITE = "sqlite:///"
 # With the driver named, MLflow makes no folder by the quoted name of the database's.
 _SQLITE_QUOTED = "sqlite+pysqlite:///"
 _SPECIAL = "%?#"
+_SPECIAL_IN_FILES = "%?#'"  # MLflow writes the address of artifacts into SQL between apostrophes
 
 
 def sqlite_url(path: Path) -> str:
@@ -53,11 +54,11 @@ def file_url(path: Path) -> str:
     """The address of an absolute path where one is needed; the path itself where it is free of
     special signs.
 
-    >>> file_url(Path("/data/my scans")), file_url(Path("/data/50%"))
-    ('/data/my scans', 'file:///data/50%25')
+    >>> file_url(Path("/data/my scans")), file_url(Path("/data/50%")), file_url(Path("/data/it's"))
+    ('/data/my scans', 'file:///data/50%25', 'file:///data/it%27s')
     """
     text = str(path)
-    return f"file://{quote(text)}" if any(sign in text for sign in _SPECIAL) else text
+    return f"file://{quote(text)}" if any(sign in text for sign in _SPECIAL_IN_FILES) else text
 
 
 def file_path(address: str) -> Path | None:

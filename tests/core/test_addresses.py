@@ -61,6 +61,10 @@ def test_a_plain_path_stays_as_it_is_so_that_stored_addresses_do() -> None:
     assert file_url(path) == str(path)
 
 
+def test_the_address_of_a_file_has_no_apostrophe() -> None:
+    assert all("'" not in file_url(path) for path in paths())  # MLflow would take it for the end of a text
+
+
 def test_an_address_on_another_machine_has_no_path() -> None:
     assert file_path("s3://bucket/models") is None
     assert file_path("mlflow-artifacts:/1/models") is None
