@@ -13,7 +13,7 @@ from core.crash_points import PROMOTION_POINTS
 from search.cli.main import CRASH_VARIABLE
 from tests.command_line import COMMAND, Project, environment, records_of, whosehand, write_experiment
 
-pytestmark = [pytest.mark.unproven, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 MODEL = "whosehand-tiny"
 
 
