@@ -5,7 +5,7 @@ in one copy and tested on in the other, and a linked folder is another writer wi
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -42,18 +42,7 @@ def exclude_copies(
     for image in index.images:
         by_path[image.path].append(image)
     prints = fingerprint_files(_of_equal_size(by_path), kept_in, on_progress)
-    by_content: dict[str, list[Path]] = defaultdict(list)
-    for path in by_path:
-        found = prints.get(path)
-        if isinstance(found, Fingerprint):
-            by_content[found.sha256].append(path)
-    copy_of: dict[Path, Path] = {}
-    for same in by_content.values():
-        if len(same) == 1 or count_pixels(same[0]) == 0:  # of files that are no images each one is told why
-            continue
-        # `p1.png` and not `p1 (copy).png`
-        first = min(same, key=lambda path: (_is_linked(path, index.root), len(path.name)))
-        copy_of.update({path: first for path in same if path != first})
+    copy_of = _copies(by_path, prints, index.root)
     if not copy_of:
         return index
     not_chosen, unusable = [], []
@@ -70,6 +59,23 @@ def exclude_copies(
         not_chosen=(*index.not_chosen, *not_chosen),
         unusable=(*index.unusable, *unusable),
     )
+
+
+def _copies(paths: Iterable[Path], prints: Mapping[Path, object], root: Path) -> dict[Path, Path]:
+    """The file that is used in the stead of each copy."""
+    by_content: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        found = prints.get(path)
+        if isinstance(found, Fingerprint):
+            by_content[found.sha256].append(path)
+    copy_of: dict[Path, Path] = {}
+    for same in by_content.values():
+        if len(same) == 1 or count_pixels(same[0]) == 0:  # of files that are no images each one is told why
+            continue
+        # `p1.png` and not `p1 (copy).png`
+        first = min(same, key=lambda path: (_is_linked(path, root), len(path.name)))
+        copy_of.update({path: first for path in same if path != first})
+    return copy_of
 
 
 def _is_linked(path: Path, root: Path) -> bool:
