@@ -140,8 +140,10 @@ def _start_forked(path: bytes, arguments: Sequence[Any], kept_files: Sequence[in
         kept = sorted({0, 1, 2, *kept_files})
         for before, after in zip(kept, [*kept[1:], 1 << 16], strict=True):
             os.closerange(before + 1, after)
-        exec(program, {})
-        os._exit(0)
+        try:
+            exec(program, {})
+        finally:  # whatever ends it: nothing of the command that started it is left by it
+            os._exit(0)
     return pid
 
 

@@ -43,7 +43,8 @@ def start_in_fork_server(process: BaseProcess, environment: Mapping[str, str], l
     environment = {**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with _START:
         _choose_socket_folder()
-        resource_tracker.ensure_running()  # which the server would start, and unblock the signals held for it
+        with _standard_error_to(log):
+            resource_tracker.ensure_running()  # which the server would start, and unblock the signals held for it
         with _set_environment(environment), _signals_held(), _standard_error_to(log):
             forkserver.ensure_running()
         with _hidden_main():
