@@ -56,6 +56,7 @@ def test_the_forest_learns_and_is_twenty_lines(project: Path) -> None:
     assert whosehand(project, "compare", "forest").code == 0
 
 
+@pytest.mark.long
 def test_the_optuna_objective_runs_as_it_is(project: Path) -> None:
     sweep = swept(project, "tuned-by-optuna")
     for trial, value in zip(sweep.state.trials.values(), values(sweep), strict=True):
@@ -66,6 +67,7 @@ def test_the_optuna_objective_runs_as_it_is(project: Path) -> None:
         )
 
 
+@pytest.mark.long
 def test_the_function_of_a_script_is_swept_from_python(project: Path) -> None:
     run = subprocess.run(
         [sys.executable, "script.py"],

@@ -73,6 +73,7 @@ def shift_of(sweep: wh.Sweep) -> float:
     return round(sweep.best_value - float(sweep.best_params["x"]), 6)
 
 
+@pytest.mark.long
 def test_a_thread_that_is_not_the_main_one_sweeps(project: Path) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with ThreadPoolExecutor(1) as pool:
@@ -80,6 +81,7 @@ def test_a_thread_that_is_not_the_main_one_sweeps(project: Path) -> None:
     assert {number: signal.getsignal(number) for number in before} == before
 
 
+@pytest.mark.long
 def test_a_running_event_loop_sweeps(project: Path) -> None:
     async def sweep() -> tuple[wh.Sweep, wh.Sweep]:
         return launch("loop"), await asyncio.to_thread(launch, "beside-the-loop")
@@ -87,6 +89,7 @@ def test_a_running_event_loop_sweeps(project: Path) -> None:
     assert [each.status for each in asyncio.run(sweep())] == ["completed", "completed"]
 
 
+@pytest.mark.long
 def test_a_module_that_was_edited_runs_as_it_is_in_the_next_sweep_of_the_same_process(project: Path) -> None:
     assert shift_of(launch("before")) == 0
     (project / "quick.py").write_text(QUICK.format(shift=7))

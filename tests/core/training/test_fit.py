@@ -241,7 +241,7 @@ def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_a_killed_fit_goes_on_bit_equal_in_a_fresh_process(tmp_path: Path, precision: str) -> None:
     if precision == "mixed_bfloat16" and not {"avx512_bf16", "amx_bf16"} & cpu_flags():

@@ -19,7 +19,8 @@ def _free_port() -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long), signal.SIGKILL]
+    "number",
+    [*(pytest.param(each, marks=pytest.mark.long) for each in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL],
 )
 def test_the_pages_answer_until_the_command_is_ended_and_nothing_stays(number: signal.Signals, tmp_path: Path) -> None:
     port = _free_port()

@@ -33,7 +33,7 @@ from search.tracking.store import open_store
 from tests.command_line import Project, records_of
 
 pytest_plugins = ["tests.search.comparison.reported_project"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,7 @@ def test_the_command_says_so_and_takes_trust(
     assert trace.exists()
 
 
+@pytest.mark.long
 def test_a_registered_version_runs_its_code_as_long_as_its_files_are_those_that_were_promoted(
     honest: Path, page: Path, tmp_path: Path, command: Callable[..., Answer]
 ) -> None:
