@@ -76,11 +76,12 @@ def whosehand(folder: Path, *arguments: str | Path, variables: Mapping[str, str]
     """Run a command to its end, in `folder`, with more environment variables."""
     texts = tuple(map(str, arguments))
     whole = environment() | dict(variables or {})
-    return Answer(texts, *_warm_commands().run(folder, texts, whole, TIMEOUT_S))
+    return Answer(texts, *warm_commands().run(folder, texts, whole, TIMEOUT_S))
 
 
 @functools.cache
-def _warm_commands() -> WarmCommands:
+def warm_commands() -> WarmCommands:
+    """Starts commands without their seconds of imports."""
     return WarmCommands(COMMAND, environment() | {"OMP_NUM_THREADS": "1"})
 
 

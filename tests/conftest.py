@@ -20,8 +20,8 @@ import tensorflow
 
 _REPOSITORY = Path(__file__).parents[1]
 _LONGEST_FIRST = (
-    *("test_end_to_end.py", "test_sweep_report.py", "test_crash_points.py", "test_trust.py", "test_ui.py"),
-    *("test_identify.py", "test_fit.py", "test_engine.py", "test_data.py", "test_steering.py"),
+    *("test_end_to_end.py", "test_crash_points.py", "test_identify.py", "test_engine.py", "test_data.py"),
+    *("test_steering.py", "test_identifier_folder.py", "test_page_preview.py"),
 )
 _LOOKING = ("test_finished.py", "test_several_sweeps.py", "test_promote.py", "test_refit.py", "test_sealed_test.py")
 _LAST = 1000

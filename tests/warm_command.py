@@ -17,9 +17,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 _PACKAGES = ("core", "search", "whosehand")
 _LIBRARIES = ("tensorflow", "mlflow.tensorflow", "mlflow.pyfunc", "mlflow.tracking", "matplotlib.pyplot", "optuna")
@@ -47,6 +49,38 @@ class WarmCommands:
         far_end.close()
         atexit.register(self.close)
 
+    def start(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        out: IO[bytes],
+        err: IO[bytes],
+        *,
+        leads_a_group: bool = False,
+    ) -> "WarmProcess":
+        """Start a command.
+
+        Args:
+            folder: that it runs in.
+            arguments: without the program.
+            environment: all of it.
+            out: takes its standard output.
+            err: takes its standard error.
+            leads_a_group: whether it heads a process group of its own.
+        """
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        request = {
+            "folder": str(folder),
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "leads_a_group": leads_a_group,
+        }
+        with far:
+            files = [out.fileno(), err.fileno(), far.fileno()]
+            socket.send_fds(self._link, [json.dumps(request).encode()], files)
+        return WarmProcess(int(near.recv(64)), near)
+
     def run(
         self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float
     ) -> tuple[int, str, str]:
@@ -55,19 +89,8 @@ class WarmCommands:
         Raises:
             TimeoutError: if it takes longer, after it was killed.
         """
-        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = {"folder": str(folder), "arguments": list(arguments), "environment": dict(environment)}
-        with near, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            with far:
-                files = [out.fileno(), err.fileno(), far.fileno()]
-                socket.send_fds(self._link, [json.dumps(request).encode()], files)
-            near.settimeout(timeout_s)
-            pid = int(near.recv(64) or b"0")
-            try:
-                code = int(near.recv(64))
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            code = self.start(folder, arguments, environment, out, err).wait(timeout_s)
             out.seek(0)
             err.seek(0)
             return code, out.read().decode(), err.read().decode()
@@ -76,6 +99,38 @@ class WarmCommands:
         """End the process."""
         self._link.close()
         self._process.wait()
+
+
+class WarmProcess:
+    """A command that was started."""
+
+    def __init__(self, pid: int, link: socket.socket) -> None:
+        """Take over what is known of it.
+
+        Args:
+            pid: of the command.
+            link: says how it ended.
+        """
+        self.pid = pid
+        self._link = link
+        self._code: int | None = None
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Wait for its end; returns the exit code, negative for a signal.
+
+        Raises:
+            TimeoutError: if it takes longer, after it was killed.
+        """
+        if self._code is None:
+            self._link.settimeout(timeout_s)
+            try:
+                self._code = int(self._link.recv(64))
+            except TimeoutError:
+                os.kill(self.pid, signal.SIGKILL)
+                raise
+            finally:
+                self._link.close()
+        return self._code
 
 
 def _serve(link: socket.socket, program: Path) -> None:
@@ -108,6 +163,8 @@ def _mind(request: dict[str, Any], files: list[int], program: Path) -> None:
     out, err, reply = files
     pid = os.fork()
     if pid == 0:
+        if request["leads_a_group"]:
+            os.setsid()
         os.close(reply)
         os.dup2(out, 1)
         os.dup2(err, 2)
@@ -140,10 +197,12 @@ def _start_forked(path: bytes, arguments: Sequence[Any], kept_files: Sequence[in
         kept = sorted({0, 1, 2, *kept_files})
         for before, after in zip(kept, [*kept[1:], 1 << 16], strict=True):
             os.closerange(before + 1, after)
-        try:
-            exec(program, {})
-        finally:  # whatever ends it: nothing of the command that started it is left by it
-            os._exit(0)
+        with suppress(SystemExit):
+            try:
+                exec(program, {})
+            except Exception:
+                traceback.print_exc()
+        os._exit(0)  # whatever ends it: nothing of the command that started it is left by it
     return pid
 
 

@@ -25,7 +25,7 @@ import typer
 from benchmarks.report import machine_line, markdown_table, notes
 from tests.chaos import single_faults
 from tests.chaos.audit import audit
-from tests.chaos.drivers import DriverServer, RunningDriver, driver_server
+from tests.chaos.drivers import RunningDriver
 from tests.chaos.experiments import METRIC, TINY_METRIC, write_cheap, write_tiny
 from tests.chaos.faults import KILLS, SUSPENSIONS, Fault, Launch, count_epochs, wait_for_epochs
 from tests.chaos.parts import record_parts
@@ -88,19 +88,17 @@ def _sweeps(
 ) -> None:
     if time.monotonic() >= ends_s:
         return
-    with driver_server() as server:
-        place = Path(tempfile.mkdtemp(prefix="sweeps-", dir=workspace))  # a run that goes on begins new ones
-        twins = {variant: _twin(server, place, f"twin-{variant}", variant) for variant in VARIANTS}
-        if store_away_s:
-            _single_faults(server, place, tally, twins, store_away_s, ends_s)
-        if n_real:
-            _real_sweeps(server, place, tally, n_real, ends_s, random.Random(seed + 1))
-        faults = (*KILLS, *SUSPENSIONS) if store_away_s else KILLS
-        _cheap_sweeps(server, place, tally, twins, faults, n_kills, ends_s, random.Random(f"{seed} {len(tally.done)}"))
+    place = Path(tempfile.mkdtemp(prefix="sweeps-", dir=workspace))  # a run that goes on begins new ones
+    twins = {variant: _twin(place, f"twin-{variant}", variant) for variant in VARIANTS}
+    if store_away_s:
+        _single_faults(place, tally, twins, store_away_s, ends_s)
+    if n_real:
+        _real_sweeps(place, tally, n_real, ends_s, random.Random(seed + 1))
+    faults = (*KILLS, *SUSPENSIONS) if store_away_s else KILLS
+    _cheap_sweeps(place, tally, twins, faults, n_kills, ends_s, random.Random(f"{seed} {len(tally.done)}"))
 
 
 def _cheap_sweeps(
-    server: DriverServer,
     workspace: Path,
     tally: Tally,
     twins: Mapping[str, Path],
@@ -113,25 +111,23 @@ def _cheap_sweeps(
         variant = generator.choice(list(VARIANTS))
         name = f"cheap-{len(tally.done):03d}"
         experiment = write_cheap(workspace, name, VARIANTS[variant])
-        launch = Launch(server, workspace, experiment, _random_moment(generator, _LONGEST_WAIT_S))
+        launch = Launch(workspace, experiment, _random_moment(generator, _LONGEST_WAIT_S))
         faults, problems = _disturb(launch, possible, generator)
         problems += audit(workspace, name, METRIC, twins[variant])
         tally.add(name, SWEEP_PROMISE, "signal", faults, problems)
         _note(tally, name)
 
 
-def _real_sweeps(
-    server: DriverServer, workspace: Path, tally: Tally, n_kills: int, ends_s: float, generator: random.Random
-) -> None:
+def _real_sweeps(workspace: Path, tally: Tally, n_kills: int, ends_s: float, generator: random.Random) -> None:
     n_done = sum(count.tried for (_, fault, _), count in tally.counts.items() if fault.startswith(_REAL))
     if n_done >= n_kills or time.monotonic() >= ends_s:
         return
-    twin = _run(Launch(server, workspace, write_tiny(workspace, "tiny-twin"), lambda _: None))
-    _guarded(tally, f"{_REAL}truncated checkpoint", lambda: single_faults.truncated_checkpoint(server, workspace))
+    twin = _run(Launch(workspace, write_tiny(workspace, "tiny-twin"), lambda _: None))
+    _guarded(tally, f"{_REAL}truncated checkpoint", lambda: single_faults.truncated_checkpoint(workspace))
     while n_done < n_kills and time.monotonic() < ends_s:
         name = f"tiny-{len(tally.done):03d}"
-        launch = Launch(server, workspace, write_tiny(workspace, name), lambda _: None)
-        launch = Launch(server, workspace, launch.experiment, _random_epoch(launch, generator))
+        launch = Launch(workspace, write_tiny(workspace, name), lambda _: None)
+        launch = Launch(workspace, launch.experiment, _random_epoch(launch, generator))
         faults, problems = _disturb(launch, KILLS, generator)
         problems += audit(workspace, name, TINY_METRIC, twin)
         n_done += sum(faults.values())
@@ -141,16 +137,14 @@ def _real_sweeps(
 
 
 def _single_faults(
-    server: DriverServer, workspace: Path, tally: Tally, twins: Mapping[str, Path], store_away_s: float, ends_s: float
+    workspace: Path, tally: Tally, twins: Mapping[str, Path], store_away_s: float, ends_s: float
 ) -> None:
     away = f"tracking server away for {store_away_s:.0f} s"
     faults = {
-        "torn last line of the ledger": lambda: single_faults.torn_ledger(server, workspace, twins["tpe"]),
-        "truncated database of the engine": lambda: single_faults.torn_engine_storage(
-            server, workspace, twins["random"]
-        ),
-        "full disk for 8 s": lambda: single_faults.full_disk(server, workspace),
-        away: lambda: single_faults.store_away(server, workspace, store_away_s),
+        "torn last line of the ledger": lambda: single_faults.torn_ledger(workspace, twins["tpe"]),
+        "truncated database of the engine": lambda: single_faults.torn_engine_storage(workspace, twins["random"]),
+        "full disk for 8 s": lambda: single_faults.full_disk(workspace),
+        away: lambda: single_faults.store_away(workspace, store_away_s),
     }
     for fault, find_problems in faults.items():
         if fault in tally.done or time.monotonic() >= ends_s:
@@ -186,8 +180,8 @@ def _log(launch: Launch) -> str:
     return (launch.workspace / f"{launch.experiment.stem}.log").read_text()[-1500:]
 
 
-def _twin(server: DriverServer, workspace: Path, name: str, variant: str) -> Path:
-    return _run(Launch(server, workspace, write_cheap(workspace, name, VARIANTS[variant]), lambda _: None))
+def _twin(workspace: Path, name: str, variant: str) -> Path:
+    return _run(Launch(workspace, write_cheap(workspace, name, VARIANTS[variant]), lambda _: None))
 
 
 def _run(launch: Launch) -> Path:

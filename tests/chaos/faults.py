@@ -12,7 +12,7 @@ import psutil
 from core.crash_points import DRIVER_POINTS, WORKER_POINTS
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.state import SweepState
-from tests.chaos.drivers import DriverServer, RunningDriver
+from tests.chaos.drivers import RunningDriver, start_driver
 
 STOPPED_S = 2.0
 _PATIENCE_S = 300.0
@@ -23,13 +23,11 @@ class Launch:
     """One launch to be disturbed.
 
     Attributes:
-        server: that forks the driver.
         workspace: folder in which it runs.
         experiment: its file; the sweep has the file's name.
         moment: waits for a random moment of it, or until the driver has ended.
     """
 
-    server: DriverServer
     workspace: Path
     experiment: Path
     moment: Callable[[RunningDriver], None]
@@ -42,7 +40,7 @@ class Launch:
         return read_ledger(self.sweep) if (self.sweep / LEDGER_NAME).exists() else SweepState()
 
     def begin(self, crash_at: str = "") -> RunningDriver:
-        return self.server.launch(self.workspace, self.experiment, crash_at=crash_at)
+        return start_driver(self.workspace, self.experiment, crash_at)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from tests.chaos.audit import audit
-from tests.chaos.drivers import DriverServer
 from tests.chaos.experiments import METRIC, TINY_METRIC, write_cheap, write_tiny
 from tests.chaos.faults import Launch, wait_for_epochs
 from tests.search.tracking_server import TrackingServer
@@ -23,20 +22,20 @@ _DISK_BYTES = 24_000_000
 _FULL_S = 8.0
 
 
-def launch_of(server: DriverServer, workspace: Path, experiment: Path) -> Launch:
+def launch_of(workspace: Path, experiment: Path) -> Launch:
     """A launch that is disturbed by hand."""
-    return Launch(server, workspace, experiment, lambda _: None)
+    return Launch(workspace, experiment, lambda _: None)
 
 
-def full_disk(server: DriverServer, folder: Path) -> list[str]:
+def full_disk(folder: Path) -> list[str]:
     """A whole workspace on a disk that fills up in the middle of a sweep and is full for
     seconds.
     """
     changes = {"objective": _SLOW, "budget": {"trials": 4}, "executor": _one_worker(min_free_mb=1)}
-    twin = _undisturbed(server, folder, "full-disk-twin", changes)
+    twin = _undisturbed(folder, "full-disk-twin", changes)
     with mounted(folder / "small", _DISK_BYTES) as small:
         experiment = write_cheap(small, "full-disk", changes)
-        launch = launch_of(server, small, experiment)
+        launch = launch_of(small, experiment)
         driver = launch.begin()
         wait_for_epochs(launch, driver, 3)
         fill(small)
@@ -50,7 +49,7 @@ def full_disk(server: DriverServer, folder: Path) -> list[str]:
         return problems + audit(small, "full-disk", METRIC, twin)
 
 
-def store_away(server: DriverServer, folder: Path, seconds: float) -> list[str]:
+def store_away(folder: Path, seconds: float) -> list[str]:
     """A tracking server that is away for a while; the sweep goes on, and the server has all of it
     at the end.
     """
@@ -64,7 +63,7 @@ def store_away(server: DriverServer, folder: Path, seconds: float) -> list[str]:
         "executor": _one_worker(),
     }
     experiment = write_cheap(folder, "store-away", changes)
-    launch = launch_of(server, folder, experiment)
+    launch = launch_of(folder, experiment)
     with _tracking_server(folder, port):
         driver = launch.begin()
         wait_for_epochs(launch, driver, 3)
@@ -81,13 +80,13 @@ def store_away(server: DriverServer, folder: Path, seconds: float) -> list[str]:
         return problems + audit(folder, "store-away", METRIC, uri=uri)
 
 
-def truncated_checkpoint(server: DriverServer, folder: Path) -> list[str]:
+def truncated_checkpoint(folder: Path) -> list[str]:
     """Real training: the driver is killed after the third epoch, and half of that epoch's
     checkpoint is gone.
     """
     twin = folder / "mlruns/sweeps/tiny-twin"
     experiment = write_tiny(folder, "truncated-checkpoint")
-    launch = launch_of(server, folder, experiment)
+    launch = launch_of(folder, experiment)
     launch.begin("report-recorded@3").end()
     checkpoint = launch.state().trials[0].checkpoints[0][1].path
     os.truncate(checkpoint, checkpoint.stat().st_size // 2)
@@ -100,12 +99,12 @@ def truncated_checkpoint(server: DriverServer, folder: Path) -> list[str]:
     return problems + audit(folder, "truncated-checkpoint", TINY_METRIC, twin)
 
 
-def torn_ledger(server: DriverServer, folder: Path, twin: Path) -> list[str]:
+def torn_ledger(folder: Path, twin: Path) -> list[str]:
     """The ledger's last line is cut in its middle after a kill."""
     engine = {"name": "optuna", "sampler": "tpe", "n_startup_trials": 2, "pruner": "none"}
     changes = {"engine": engine, "budget": {"trials": 4}, "executor": _one_worker()}
     experiment = write_cheap(folder, "torn-ledger", changes)
-    launch = launch_of(server, folder, experiment)
+    launch = launch_of(folder, experiment)
     launch.begin("report-answered@3").end()
     ledger = launch.sweep / LEDGER_NAME
     content = ledger.read_bytes()
@@ -116,7 +115,7 @@ def torn_ledger(server: DriverServer, folder: Path, twin: Path) -> list[str]:
     return problems + audit(folder, "torn-ledger", METRIC, twin)
 
 
-def torn_engine_storage(server: DriverServer, folder: Path, twin: Path) -> list[str]:
+def torn_engine_storage(folder: Path, twin: Path) -> list[str]:
     """The engine's own database loses its tail; it is a projection, so it is moved away as the
     message says.
     """
@@ -127,7 +126,7 @@ def torn_engine_storage(server: DriverServer, folder: Path, twin: Path) -> list[
         "executor": _one_worker(),
     }
     experiment = write_cheap(folder, "torn-engine", changes)
-    launch = launch_of(server, folder, experiment)
+    launch = launch_of(folder, experiment)
     launch.begin("report-answered@5").end()
     os.truncate(database, database.stat().st_size // 2)
     driver = launch.begin()
@@ -148,8 +147,8 @@ def _one_worker(**others: object) -> dict[str, object]:
     return {"workers": 1, "threads": 1, "max_attempts": 9, "min_free_mb": 0, **others}
 
 
-def _undisturbed(server: DriverServer, folder: Path, name: str, changes: dict[str, object]) -> Path:
-    launch = launch_of(server, folder, write_cheap(folder, name, changes))
+def _undisturbed(folder: Path, name: str, changes: dict[str, object]) -> Path:
+    launch = launch_of(folder, write_cheap(folder, name, changes))
     driver = launch.begin()
     if driver.end() != 0:
         raise RuntimeError(driver.log.read_text())

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from search.ledger.trial import TrialState
 from search.objectives.cheap import METRIC
 from search.sweep.control import BudgetCommand, new_command, send_command
 from tests.chaos.audit import audit
-from tests.chaos.drivers import DriverServer, driver_server
+from tests.chaos.drivers import start_driver
 from tests.chaos.experiments import write_cheap
 
 ROOT = Path(__file__).parents[3]
@@ -49,43 +48,35 @@ RUNGS = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[DriverServer]:
-    with driver_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for all: each sweep has its own name, corpus and tracking store are made once."""
     return tmp_path_factory.mktemp("crashes")
 
 
 @pytest.fixture(scope="module")
-def twin(server: DriverServer, workspace: Path) -> Path:
+def twin(workspace: Path) -> Path:
     """A sweep that nothing disturbed."""
-    driver = server.launch(workspace, write_cheap(workspace, "undisturbed", {"budget": {"trials": 3}}))
+    driver = start_driver(workspace, write_cheap(workspace, "undisturbed", {"budget": {"trials": 3}}))
     assert driver.end() == 0, driver.log.read_text()
     assert audit(workspace, "undisturbed", METRIC) == []
     return workspace / "mlruns/sweeps/undisturbed"
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_a_driver_killed_at_every_point_loses_and_doubles_nothing(
-    story: str, server: DriverServer, workspace: Path, twin: Path
-) -> None:
+def test_a_driver_killed_at_every_point_loses_and_doubles_nothing(story: str, workspace: Path, twin: Path) -> None:
     experiment = write_cheap(workspace, story, {"budget": {"trials": 3}})
     for point in STORIES[story]:
-        driver = server.launch(workspace, experiment, crash_at=point)
+        driver = start_driver(workspace, experiment, crash_at=point)
         assert driver.end() == -signal.SIGKILL, f"{point} was not passed: {driver.log.read_text()}"
-    driver = server.launch(workspace, experiment)
+    driver = start_driver(workspace, experiment)
     assert driver.end() == 0, driver.log.read_text()
     assert audit(workspace, story, METRIC, twin) == []
 
 
-def test_workers_killed_at_every_point_cost_an_attempt_each(server: DriverServer, workspace: Path, twin: Path) -> None:
+def test_workers_killed_at_every_point_cost_an_attempt_each(workspace: Path, twin: Path) -> None:
     changes = {"budget": {"trials": 3}, "executor": {"workers": 1, "threads": 1, "max_attempts": 9}}
     experiment = write_cheap(workspace, "workers", changes)
-    driver = server.launch(workspace, experiment, crash_at=",".join(WORKER_POINTS))
+    driver = start_driver(workspace, experiment, crash_at=",".join(WORKER_POINTS))
     assert driver.end() == 0, driver.log.read_text()
     assert audit(workspace, "workers", METRIC, twin) == []
     trials = read_ledger(workspace / "mlruns/sweeps/workers").trials.values()
@@ -94,45 +85,45 @@ def test_workers_killed_at_every_point_cost_an_attempt_each(server: DriverServer
     assert all([start.start_epoch for start in trial.starts] == [0, 0, 0, 0, 1, 2, 2] for trial in trials)
 
 
-def test_a_driver_killed_after_a_loss_goes_on(server: DriverServer, workspace: Path, twin: Path) -> None:
+def test_a_driver_killed_after_a_loss_goes_on(workspace: Path, twin: Path) -> None:
     experiment = write_cheap(workspace, "loss", {"budget": {"trials": 3}})
-    driver = server.launch(workspace, experiment, crash_at="report-sent@2,loss-recorded")
+    driver = start_driver(workspace, experiment, crash_at="report-sent@2,loss-recorded")
     assert driver.end() == -signal.SIGKILL
-    assert server.launch(workspace, experiment).end() == 0
+    assert start_driver(workspace, experiment).end() == 0
     assert audit(workspace, "loss", METRIC, twin) == []
 
 
-def test_a_driver_told_to_stop_and_killed_on_the_way_goes_on(server: DriverServer, workspace: Path) -> None:
+def test_a_driver_told_to_stop_and_killed_on_the_way_goes_on(workspace: Path) -> None:
     changes = {"training": {"epochs": 4, "precision": "float32"}, "budget": {"trials": 1}}
     experiment = write_cheap(workspace, "stop", changes)
-    driver = server.launch(workspace, experiment, crash_at="report-received!TERM,interruption-recorded")
+    driver = start_driver(workspace, experiment, crash_at="report-received!TERM,interruption-recorded")
     assert driver.end() == -signal.SIGKILL, driver.log.read_text()
-    assert server.launch(workspace, experiment).end() == 0
+    assert start_driver(workspace, experiment).end() == 0
     assert audit(workspace, "stop", METRIC) == []
     trial = read_ledger(workspace / "mlruns/sweeps/stop").trials[0]
     assert [start.start_epoch for start in trial.starts] == [0, 2]
 
 
-def test_a_driver_killed_after_it_took_a_command_down_follows_it_once(server: DriverServer, workspace: Path) -> None:
+def test_a_driver_killed_after_it_took_a_command_down_follows_it_once(workspace: Path) -> None:
     experiment = write_cheap(workspace, "steered", {"budget": {"trials": 2}})
     folder = workspace / "mlruns/sweeps/steered"
     folder.mkdir(parents=True)
     send_command(folder, BudgetCommand(*new_command(), {"trials": "+1"}))
-    driver = server.launch(workspace, experiment, crash_at="command-recorded")
+    driver = start_driver(workspace, experiment, crash_at="command-recorded")
     assert driver.end() == -signal.SIGKILL, driver.log.read_text()
-    assert server.launch(workspace, experiment).end() == 0
+    assert start_driver(workspace, experiment).end() == 0
     assert audit(workspace, "steered", METRIC) == []
     assert len(read_ledger(folder).trials) == 3
 
 
-def test_a_driver_killed_between_pause_and_continuation_goes_on(server: DriverServer, workspace: Path) -> None:
+def test_a_driver_killed_between_pause_and_continuation_goes_on(workspace: Path) -> None:
     undisturbed = write_cheap(workspace, "rungs-undisturbed", RUNGS)
-    assert server.launch(workspace, undisturbed).end() == 0
+    assert start_driver(workspace, undisturbed).end() == 0
     experiment = write_cheap(workspace, "rungs", RUNGS)
     for point in ("end-recorded", "end-told@2", "continuation-recorded"):
-        driver = server.launch(workspace, experiment, crash_at=point)
+        driver = start_driver(workspace, experiment, crash_at=point)
         assert driver.end() == -signal.SIGKILL, f"{point} was not passed: {driver.log.read_text()}"
-    assert server.launch(workspace, experiment).end() == 0
+    assert start_driver(workspace, experiment).end() == 0
     twin = workspace / "mlruns/sweeps/rungs-undisturbed"
     assert audit(workspace, "rungs", METRIC, twin) == []
     states = {trial.state for trial in read_ledger(twin).trials.values()}
