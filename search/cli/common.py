@@ -2,7 +2,6 @@
 their arguments.
 """
 
-import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.experiment.workspace import Workspace
+from search.sweep.heartbeat import every
 
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
@@ -215,26 +215,8 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
             else:
                 notes.print(now)
 
-        with _every(_PATIENCE_S if notes.is_terminal else _SILENCE_S, say_now):
+        with every(_PATIENCE_S if notes.is_terminal else _SILENCE_S, say_now):
             yield advance
-
-
-@contextmanager
-def _every(seconds: float, say: Callable[[], None]) -> Iterator[None]:
-    """Call a function in a thread, again and again while the block runs."""
-    is_over = threading.Event()
-
-    def beat() -> None:
-        while not is_over.wait(seconds):
-            say()
-
-    thread = threading.Thread(target=beat, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
 
 
 def counted(number: int, what: str, several: str = "") -> str:

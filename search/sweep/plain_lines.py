@@ -1,14 +1,14 @@
 """What the user sees of a sweep without a terminal: lines with the time of day."""
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
 from rich.console import Console
 
 from search.ledger.state import TrialRecord
+from search.sweep.heartbeat import every
 from search.sweep.sweep_view import (
     ProgressCallback,
     SweepView,
@@ -96,22 +96,10 @@ class PlainProgress:
         """End."""
         self._beating.__exit__(None, None, None)
 
-    @contextmanager
-    def _heart_beating(self) -> Iterator[None]:
-        """From a thread of its own, because the driver may wait: for an import, a full disk, a slow
-        store.
-        """
-        stopped = threading.Event()
+    def _heart_beating(self) -> AbstractContextManager[None]:
+        """The driver may wait: for an import, a full disk, a slow store."""
+        return every(self._longest_silence_s / 10, self._say_if_silent)
 
-        def beat() -> None:
-            while not stopped.wait(self._longest_silence_s / 10):
-                if time.monotonic() - self._said_at_s > 0.9 * self._longest_silence_s:
-                    self.say(self._now)
-
-        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stopped.set()
-            thread.join()
+    def _say_if_silent(self) -> None:
+        if time.monotonic() - self._said_at_s > 0.9 * self._longest_silence_s:
+            self.say(self._now)
