@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from search.comparison.several_sweeps import Comparison
     from search.comparison.sweep_report import SweepReport
     from search.experiment.keys import ConfigKey, HyperparameterKey
-    from search.promotion.promote import Promotion
+    from search.promotion.outcome import Promotion
     from search.sweep.proposal import Proposal
 
 Project = str | Path | None

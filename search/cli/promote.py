@@ -21,8 +21,8 @@ from search.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from search.promotion.outcome import Promotion
     from search.promotion.plan import PromotionChoice
-    from search.promotion.promote import Promotion
     from search.tracking.store import TrackingStore
 
 NOT_PASSED = 2

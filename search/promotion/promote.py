@@ -4,11 +4,8 @@ Each step takes what an earlier call has finished as it is, so that a promotion 
 repeated by the same command. The alias moves last, once card, scores and tags stand.
 """
 
-import base64
-import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from html import escape
-from typing import Literal
 
 from core.crash_points import crash_point
 from core.errors import RegistryError
@@ -31,12 +28,13 @@ from search.promotion.examination import (
 )
 from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
+from search.promotion.outcome import Became, Promotion
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.record import PromotionRecord, fit_lock
 from search.promotion.refit import PackagedModel, Refit, images_of_unknown_writers, package_refit, run_refit
 from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import Progress
-from search.tracking.aliases import ChampionMovedError, challenge, promotion_lock, set_champion
+from search.tracking.aliases import ChampionMovedError, challenge, finish_move, promotion_lock, set_champion
 from search.tracking.registry import (
     CHAMPION,
     CHECKSUM_TAG,
@@ -51,83 +49,7 @@ from search.tracking.registry import (
 from search.tracking.runs import BesideTrial
 from search.tracking.tracker import MlflowTracker
 
-Became = Literal["champion", "challenger", "unchanged"]
 _MOST_ROUNDS = 5
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """What a promotion came to.
-
-    Attributes:
-        version: in the registry.
-        became: `champion`, or `challenger` if it did not pass the gate; `unchanged` if it was
-            champion already.
-        former: the champion before, if there was another one.
-        refit: the fit that the model is of.
-        scores: of the network on the test set; `None` if the split has none, or the smoke test
-            failed.
-        examined: of the registered model.
-        comparison: with the champion; `None` without one.
-        gate_result: of the gate.
-        was_opened_before: the scores are of an earlier promotion of the same fit, for which the
-            test set is not opened again.
-        n_openings: how often the test set has been opened until now.
-    """
-
-    version: RegisteredVersion
-    became: Became
-    former: RegisteredVersion | None
-    refit: Refit
-    scores: TestScores | None
-    examined: Examined
-    comparison: Comparison | None
-    gate_result: GateResult
-    was_opened_before: bool
-    n_openings: int
-
-    @property
-    def is_champion(self) -> bool:
-        """Whether the model is the champion now."""
-        return self.became != "challenger"
-
-    @property
-    def gate(self) -> GateResult:
-        """The gate's checks, and the reasons where one was not passed."""
-        return self.gate_result
-
-    @property
-    def card(self) -> str:
-        """The model card as Markdown: what it was trained on, how well it does, what it cannot
-        do.
-        """
-        path = self.refit.folder / CARD_FILE
-        return path.read_text(encoding="utf-8") if path.exists() else self.version.description
-
-    def __repr__(self) -> str:
-        """What Python's prompt shows."""
-        return f"Promotion of {self.version.name}, version {self.version.version}: {self.became}"
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: what became of it and why, scores with intervals, confusion."""
-        gate = self.gate_result
-        reasons = [*gate.reasons, *([gate.undecided] if gate.undecided else []), *gate.remarks]
-        listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
-        said = f"<p><b>{escape(self.version.name)}</b> version {self.version.version}: {self.became}</p>"
-        return f"{said}<ul>{listed}</ul>{_scores_as_html(self.scores) if self.scores else ''}"
-
-
-def _scores_as_html(scores: TestScores) -> str:
-    files = scores.result.artifacts
-    kept = json.loads(files["test/scores.json"].path.read_text(encoding="utf-8"))
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{each['value']:.4g}</td><td>{each['low']:.4g} to {each['high']:.4g}</td></tr>"
-        for name, each in kept["scores"].items()
-    )
-    picture = base64.b64encode(files["test/confusion.png"].path.read_bytes()).decode()
-    shown = f'<img src="data:image/png;base64,{picture}" alt="Confusion matrix of the test images" width="480">'
-    head = f"<tr><th>test score</th><th>value</th><th>{escape(kept['interval'])}</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{shown}"
 
 
 def promote(
@@ -194,7 +116,15 @@ def _promote(job: PromotionJob, fitted: _Fitted, progress: Progress) -> Promotio
     was_opened_before = kept_scores(fitted.refit.folder) is not None
     examined = _examine(job, registered, test_set, progress)
     scores = kept_scores(fitted.refit.folder)
-    judged = _judge_and_move(job, registered, examined, scores, test_set, record, progress)
+    for _ in range(_MOST_ROUNDS):
+        with suppress(ChampionMovedError):
+            judged = _judge_and_move(job, registered, examined, scores, test_set, record, progress)
+            break
+    else:
+        raise RegistryError(
+            f"The champion of {job.name!r} must stay for as long as a candidate is compared with it, but it changed "
+            f"{_MOST_ROUNDS} times meanwhile. Run the same command again when the other promotions have ended."
+        )
     record.finish()
     version = find_version(job.store, job.name, registered.version.version) or registered.version
     return Promotion(
@@ -290,35 +220,25 @@ def _judge_and_move(
     record: PromotionRecord,
     progress: Progress,
 ) -> _Judged:
-    """Judge against the champion, describe the version, move the alias; again if another promotion
-    was faster.
+    """Judge against the champion, describe the version, move the alias.
+
+    Raises:
+        ChampionMovedError: if another promotion was faster.
     """
     number, gate = registered.version.version, job.experiment.promotion.gate
     candidate = registered.candidate
-    for _ in range(_MOST_ROUNDS):
-        champion = find_alias(job.store, job.name, CHAMPION)
-        if champion is not None and champion.version == number:
-            result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None, job.accept)
-            try:
-                set_champion(job.store, job.name, number, number)  # ends what a killed move left to do
-            except ChampionMovedError:
-                continue
-            describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
-            return _Judged(None, result, "unchanged")
-        asked = (candidate, examined, job.store, test_set, progress)
-        comparison = compare_with(champion, *asked) if champion else None
-        result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, comparison, job.accept)
-        _describe(job, registered, examined, scores, result, comparison, record)
-        try:
-            former = _move(job, number, result, champion)
-        except ChampionMovedError:
-            continue
+    finish_move(job.store, job.name)
+    champion = find_alias(job.store, job.name, CHAMPION)
+    if champion is not None and champion.version == number:
+        result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None, job.accept)
         describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
-        return _Judged(comparison, result, "champion" if result.is_passed else "challenger", former)
-    raise RegistryError(
-        f"The champion of {job.name!r} must stay for as long as a candidate is compared with it, but it changed "
-        f"{_MOST_ROUNDS} times meanwhile. Run the same command again when the other promotions have ended."
-    )
+        return _Judged(None, result, "unchanged")
+    comparison = compare_with(champion, candidate, examined, job.store, test_set, progress) if champion else None
+    result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, comparison, job.accept)
+    _describe(job, registered, examined, scores, result, comparison, record)
+    former = _move(job, number, result, champion)
+    describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
+    return _Judged(comparison, result, "champion" if result.is_passed else "challenger", former)
 
 
 def _move(

@@ -106,6 +106,18 @@ def set_champion(store: TrackingStore, name: str, version: int, instead_of: int 
         return former
 
 
+def finish_move(store: TrackingStore, name: str) -> None:
+    """Carry out what an interrupted promotion or rollback has left to do, if anything.
+
+    Raises:
+        ChampionMovedError: if another machine moves the champion at the same time.
+        RegistryError: if another process holds the lock for a minute.
+        TrackingError: if the store cannot be written.
+    """
+    with _alias_lock(store, name):
+        _finish_move(store, name)
+
+
 def challenge(store: TrackingStore, name: str, version: int) -> None:
     """Make a version the challenger, which did not pass the gate.
 
