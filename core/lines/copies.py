@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.corpora.index import CorpusIndex, Excluded, TextImage
+from core.errors import ImageError
 from core.lines.fingerprints import Fingerprint, fingerprint_files
 from core.pages.image_formats import count_pixels
 
@@ -61,7 +62,7 @@ def exclude_copies(
     )
 
 
-def _copies(paths: Iterable[Path], prints: Mapping[Path, object], root: Path) -> dict[Path, Path]:
+def _copies(paths: Iterable[Path], prints: Mapping[Path, Fingerprint | ImageError], root: Path) -> dict[Path, Path]:
     """The file that is used in the stead of each copy."""
     by_content: dict[str, list[Path]] = defaultdict(list)
     for path in paths:

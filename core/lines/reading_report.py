@@ -1,11 +1,10 @@
 """How well the images of a corpus were read, the worst first."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from core.corpora.csv_cells import harmless_row
 from core.corpora.index import Excluded, TextImage
@@ -66,29 +65,17 @@ class ReadingReport:
                 table.writerow(harmless_row(row))
 
 
-class KnowsReadings(Protocol):
-    """A line store, or what else knows how images were read."""
-
-    @property
-    def readings(self) -> Mapping[str, Reading]:
-        """By image id."""
-        ...
-
-    @property
-    def unusable(self) -> Sequence[Excluded]:
-        """The images that gave no line."""
-        ...
-
-
-def report_readings(images: Sequence[TextImage], store: KnowsReadings) -> ReadingReport:
+def report_readings(
+    images: Sequence[TextImage], readings: Mapping[str, Reading], unusable: Iterable[Excluded]
+) -> ReadingReport:
     """Gather how images were read.
 
     Args:
         images: of the corpus.
-        store: that holds their lines; images that gave none are passed over.
+        readings: by image id, as a line store has them.
+        unusable: the images that gave no line; they are passed over.
     """
-    readings, unusable = store.readings, {entry.image_id for entry in store.unusable}
     known = [ReadImage(image, readings[image.image_id]) for image in images if image.image_id in readings]
     known.sort(key=lambda read: -read.reading.badness)
-    looked_at = {image.image_id for image in images if image.unit != "line"} - unusable
+    looked_at = {image.image_id for image in images if image.unit != "line"} - {entry.image_id for entry in unusable}
     return ReadingReport(tuple(known), len(looked_at - readings.keys()))

@@ -70,7 +70,7 @@ def stats(
     except (CorpusError, SplitError):  # what was found may tell why
         print_corpus_report(read.corpus_report, show_all)
         raise
-    readings = report_readings(index.images, corpus.store)
+    readings = report_readings(index.images, corpus.store.readings, corpus.store.unusable)
     if reports is not None:
         write_excluded(corpus.corpus_report.not_chosen, reports / "not_chosen.csv")
         readings.write(reports / READINGS_FILE)

@@ -33,7 +33,7 @@ from search.ledger.trial import EpochReport, FailureKind, PruningDecision, Trial
 _EXIT_PATIENCE_S = 10.0
 _LOG_TAIL_BYTES = 4000
 _LOOK_EVERY_S = 0.25
-_START_AGAIN_S = (0.1, 0.5)  # a server that was killed looks alive for a moment, and refuses
+_START_AGAIN_S = (0.1, 0.5)
 _HINTS = {"SIGBUS": " (often: a file that it read was cut short, such as the line store)"}
 _UNKNOWN_EXIT_CODE = 255  # what multiprocessing says when the forkserver died first
 Link = connection.Connection
@@ -122,23 +122,29 @@ class LocalExecutor:
         first_message = _pickle(spec)
         gpu = self._free_gpus[0] if self._free_gpus else None
         setup = WorkerSetup(spec.work_dir / LOG_NAME, self._environment(gpu), armed())
-        for pause_s in (*_START_AGAIN_S, None):
-            try:
-                process, link = self._start_process(spec.number, setup, first_message)
-                break
-            except (OSError, EOFError) as error:
-                if pause_s is None:
-                    raise ExecutorError(
-                        f"The process that forks the workers must come up, but it died ({error!r}); most often an "
-                        f"import failed or memory ran out. Its last words: {_read_tail(self._forkserver_log) or 'none'}"
-                    ) from error
-                time.sleep(pause_s)
+        process, link = self._start_process(spec.number, setup, first_message)
         self._free_gpus = self._free_gpus[1:]
         self._workers[spec.number] = _Worker(spec, process, link, gpu, self._clock.now_s)
         return process.pid or 0
 
     def _start_process(self, number: int, setup: WorkerSetup, first_message: bytes) -> tuple[BaseProcess, Link]:
-        """Start a worker on a link of its own: one that a dying server forked finds it closed."""
+        """Start a worker; again if that fails, for a server that was killed looks alive for a
+        moment, and refuses.
+        """
+        for pause_s in _START_AGAIN_S:
+            with contextlib.suppress(OSError, EOFError):
+                return self._try_to_start(number, setup, first_message)
+            time.sleep(pause_s)
+        try:
+            return self._try_to_start(number, setup, first_message)
+        except (OSError, EOFError) as error:
+            raise ExecutorError(
+                f"The process that forks the workers must come up, but it died ({error!r}); most often an import "
+                f"failed or memory ran out. Its last words: {_read_tail(self._forkserver_log) or 'none'}"
+            ) from error
+
+    def _try_to_start(self, number: int, setup: WorkerSetup, first_message: bytes) -> tuple[BaseProcess, Link]:
+        """On a link of its own: a worker that a dying server forked finds it closed, and ends."""
         link, far_end = self._context.Pipe()
         process = self._context.Process(target=run_worker, args=(far_end, setup), name=f"trial-{number}", daemon=True)
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from core.corpora.index import CorpusIndex, Excluded, TextImage, Unit
+from core.corpora.index import CorpusIndex, TextImage, Unit
 from core.lines.reading_report import ReadingReport, report_readings
 from core.lines.store import LineStore, build_line_store
 from core.pages.reading_signs import Reading
@@ -59,7 +59,7 @@ def test_lines_that_were_kept_without_it_are_used_and_said_to_be_unknown(pages: 
     calls: list[tuple[int, int]] = []
     old = build_line_store(pages, INK, tmp_path, lambda done, total: calls.append((done, total)))
     assert (calls, old.lines, old.readings) == ([], store.lines, {})
-    assert report_readings(pages.images, old) == ReadingReport((), n_unknown=3)
+    assert report_readings(pages.images, old.readings, old.unusable) == ReadingReport((), n_unknown=3)
 
 
 def test_images_without_lines_are_neither_read_badly_nor_unknown(pages: CorpusIndex, tmp_path: Path) -> None:
@@ -67,21 +67,13 @@ def test_images_without_lines_are_neither_read_badly_nor_unknown(pages: CorpusIn
     Image.new("L", (200, 200), 255).save(blank)
     images = (*pages.images, TextImage("blank", blank, "000", unit="page"))
     store = build_line_store(dataclasses.replace(pages, images=images), INK, tmp_path)
-    report = report_readings(images, store)
+    report = report_readings(images, store.readings, store.unusable)
     assert (report.n_read, report.n_unknown, report.bad) == (3, 0, [])
-
-
-@dataclasses.dataclass
-class Known:
-    """How images were read, as a line store says it."""
-
-    readings: dict[str, Reading]
-    unusable: tuple[Excluded, ...] = ()
 
 
 def report(units: dict[str, Unit], readings: dict[str, Reading]) -> ReadingReport:
     images = [TextImage(name, Path(f"{name}.png"), "ann", unit=unit) for name, unit in units.items()]
-    return report_readings(images, Known(readings))
+    return report_readings(images, readings, ())
 
 
 READINGS = {
