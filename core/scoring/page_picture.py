@@ -40,6 +40,8 @@ _VEIL = 0.45
 _STRIPES_PX = 14
 _BAR_PX = (5000, 2000, 1000, 500, 200, 100, 50, 20)
 _PAPER = 255
+_SEEN = 190
+"""Of the normalised tone: rules may be paler than ink, and are erased all the same."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ def _coloured(grey: NDArray[np.uint8], page: ReadPage, ink: InkSettings, shrink:
     outside = _onto(_ink_outside(page, ink), page, shrink, size) > 0
     if page.clean.is_changed:
         tone = normalise_tone(grey if edge is None else paint_paper(grey, edge))
-        had_ink = _resized((tone < INK_LEVEL).astype(np.uint8), size) > 0
-        has_ink = _onto((page.clean.tone < INK_LEVEL).astype(np.uint8), page, shrink, size) > 0
-        near = cv2.dilate(has_ink.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-        shown[had_ink & ~near & ~cut_off] = ERASED
+        was_seen = _resized((tone < _SEEN).astype(np.uint8), size) > 0
+        is_seen = _onto((page.clean.tone < _SEEN).astype(np.uint8), page, shrink, size) > 0
+        near = cv2.dilate(is_seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        shown[was_seen & ~near & ~cut_off] = ERASED
     shown[outside & ~cut_off] = OUTSIDE
     return shown
 

@@ -219,7 +219,7 @@ def _draw_every_page(settings: "Experiment", folder: Path) -> None:
     drawn: list[_DrawnPage] = []
     with progress_bar("drawing pages") as advance:
         for number, image in enumerate(images, start=1):
-            drawn.append(_draw_one(image, settings, folder, f"{number:05d}.jpg"))
+            drawn.append(_draw_one(image, index.root, settings, folder, f"{number:05d}.jpg"))
             advance(number, len(images))
     page = folder / "index.html"
     page.write_text(_index_page(index.name, drawn), encoding="utf-8")
@@ -231,12 +231,13 @@ def _draw_every_page(settings: "Experiment", folder: Path) -> None:
     )
 
 
-def _draw_one(image: "TextImage", settings: "Experiment", folder: Path, name: str) -> _DrawnPage:
+def _draw_one(image: "TextImage", root: Path, settings: "Experiment", folder: Path, name: str) -> _DrawnPage:
     from core.pages.frames import Page
     from core.scoring.page_picture import page_picture
 
     unit = "page" if image.region is not None else image.unit  # of a page that is cut into regions all is drawn
-    shown = str(Page(image.path, image.frame).name)
+    page = Page(image.path, image.frame).name
+    shown = str(page.relative_to(root) if page.is_relative_to(root) else page)
     small = f"{Path(name).stem}-small.jpg"
     try:
         read = page_picture(

@@ -21,11 +21,11 @@ from core.scoring.page_picture import (
 )
 from core.settings import InkSettings, PatchSettings
 
-BAND_PX, RULE_ROW = 70, 700
+BAND_PX, RULE_ROW, PALE_ROW = 70, 700, 760
 
 
 def written() -> NDArray[np.uint8]:
-    """Four lines of upright strokes, a black band at the left, a rule, and a tall stroke."""
+    """Four lines of upright strokes, a black band at the left, a dark and a pale rule."""
     page = np.full((1100, 900), 235, np.uint8)
     for row in (150, 300, 450, 600):
         for number in range(25):
@@ -33,6 +33,7 @@ def written() -> NDArray[np.uint8]:
             cv2.line(page, (x, row), (x + 4, row - height), 20, thickness=4, lineType=cv2.LINE_AA)
     page[:, :BAND_PX] = 5
     page[RULE_ROW : RULE_ROW + 3, BAND_PX:] = 60
+    page[PALE_ROW : PALE_ROW + 3, BAND_PX:] = 160
     return page
 
 
@@ -60,8 +61,9 @@ def test_what_is_cut_off_is_striped(drawn: tuple[NDArray[np.uint8], PageReading]
 
 def test_what_is_erased_has_a_colour(drawn: tuple[NDArray[np.uint8], PageReading]) -> None:
     picture, read = drawn
-    assert read.n_rules == 1
-    assert share(picture[RULE_ROW : RULE_ROW + 3, BAND_PX + 30 : 850], ERASED) > 0.9
+    assert read.n_rules == 2
+    for row in (RULE_ROW, PALE_ROW):
+        assert share(picture[row : row + 3, BAND_PX + 30 : 850], ERASED) > 0.9
 
 
 def test_lines_and_patches_are_framed(drawn: tuple[NDArray[np.uint8], PageReading]) -> None:
