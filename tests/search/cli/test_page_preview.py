@@ -139,7 +139,7 @@ def test_the_worst_pages_come_first_in_the_index(hands_index: CorpusIndex, comma
     answer = command("data", "preview", experiment, "--all", "--out", "pages")
     assert "5 pages, 1 of them cannot be read, 2 seem to be read badly" in answer.out
     page = (tmp_path / "pages" / "index.html").read_text(encoding="utf-8")
-    assert re.findall(r"</b> scans/(\w+/\w+)", page) == ["bob/z", "ann/b", "bob/b", "ann/a", "bob/a"]
+    assert re.findall(r"</b> (\w+/\w+)", page) == ["bob/z", "ann/b", "bob/b", "ann/a", "bob/a"]
     assert page.count('class="bad"') == 3
     assert "of 5 lines 1 line has text far lower or higher than the others" in page
 
