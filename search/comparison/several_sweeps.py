@@ -25,7 +25,7 @@ from core.corpora.csv_cells import harmless_row
 from core.errors import ComparisonError
 from core.splits.manifest import SplitManifest
 from search.comparison.tables import Table, as_html
-from search.experiment.experiment import differences
+from search.experiment.changes import differences
 from search.experiment.workspace import Workspace
 from search.ledger.ranking import Direction, readable_duration, score_name
 from search.ledger.state import SweepState, TrialRecord

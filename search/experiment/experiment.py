@@ -13,7 +13,6 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, mo
 from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettings
 from core.errors import ConfigError, SpaceError
 from core.mistakes import WrongKeysError, explain
-from core.passwords import without_passwords
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.space import Value
 from core.splits.settings import SplitSettings
@@ -328,56 +327,3 @@ def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
             path: {"sha256": code["sha256"], "packages": code["packages"]} for path, code in kept["code"].items()
         }
     return kept
-
-
-def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
-    """What of a sweep's identity is no longer as it was, one `key: old -> new` each; empty if the
-    sweep may go on.
-
-    A key that this version of whosehand has and the snapshot's had not counts with its default.
-    """
-    old_values, new_values = _flat(_identity_with_new_keys(old_snapshot)), _flat(new.identity())
-    keys = [*old_values, *(key for key in new_values if key not in old_values)]
-    absent = "(not there)"
-    return [
-        _difference(key, old_values.get(key, absent), new_values.get(key, absent))
-        for key in keys
-        if old_values.get(key, absent) != new_values.get(key, absent)
-    ]
-
-
-def _difference(key: str, old: str, new: str) -> str:
-    if key.startswith("code.") and key.endswith(".sha256"):
-        return f"the source of {key.removeprefix('code.').removesuffix('.sha256')}: {old[:13]}... -> {new[:13]}..."
-    return f"{key}: {old} -> {new}"
-
-
-def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
-    """What has changed of the keys that may change while a sweep goes on, one `key: old -> new`
-    each.
-    """
-    old_values, new_values = _flat(old_snapshot), _flat(new.snapshot())
-    fixed = _flat(new.identity())
-    return [
-        f"{key}: {old_values[key]} -> {value}"
-        for key, value in new_values.items()
-        if key not in fixed and key in old_values and old_values[key] != value
-    ]
-
-
-def _identity_with_new_keys(snapshot: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return Experiment.of_ledger(snapshot).identity()
-    except ValidationError:  # it has keys that this version has not; they are named as differences
-        return identity_of(snapshot)
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Dotted keys, and each value as JSON, in which 1, 1.0 and true differ."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{above}{key}.")
-        else:
-            flat[f"{above}{key}"] = without_passwords(json.dumps(value, sort_keys=True))  # 0.1 wrote some down
-    return flat

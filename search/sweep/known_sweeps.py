@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from core.errors import ConfigError, LedgerError
 from core.mistakes import explain
-from search.experiment.experiment import Experiment, differences
+from search.experiment.changes import differences
+from search.experiment.experiment import Experiment
 from search.experiment.settings import TrackingSettings
 from search.experiment.workspace import Workspace
 from search.ledger.events import SweepCreated

@@ -15,7 +15,8 @@ from search.engines import open_engine
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
-from search.experiment.experiment import Experiment, differences, free_changes
+from search.experiment.changes import differences, free_changes
+from search.experiment.experiment import Experiment
 from search.experiment.secret_address import advice
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version

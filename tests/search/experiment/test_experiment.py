@@ -15,7 +15,8 @@ from core.corpora.hands import HandsCorpus
 from core.errors import ConfigError
 from core.networks.hyperparameters import default_space, seed_recipe
 from core.space import Categorical
-from search.experiment.experiment import Experiment, differences, load_experiment
+from search.experiment.changes import differences
+from search.experiment.experiment import Experiment, load_experiment
 
 SMALL = """\
 name: small

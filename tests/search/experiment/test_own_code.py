@@ -11,7 +11,8 @@ import pytest
 
 from core.errors import ConfigError, OwnCodeError
 from core.networks.hyperparameters import Hyperparameters
-from search.experiment.experiment import Experiment, differences, load_experiment
+from search.experiment.changes import differences
+from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.own_code import FunctionPath, OwnCode, read_code
 from search.experiment.settings import BudgetSettings, ObjectiveSettings
 from search.experiment.space_settings import SpaceSettings

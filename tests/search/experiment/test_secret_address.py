@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
+from search.experiment.changes import differences, free_changes
 from search.experiment.engine_settings import OptunaSettings
-from search.experiment.experiment import Experiment, differences, free_changes, load_experiment
+from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.secret_address import STORAGE_VARIABLE, TRACKING_VARIABLE, Address, advice, reveal
 from search.experiment.settings import TrackingSettings
 from search.tracking.store import locate_store

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, LedgerError
-from search.experiment.experiment import Experiment, differences, free_changes, load_experiment
+from search.experiment.changes import differences, free_changes
+from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.events import Launched
 from search.ledger.ledger import open_ledger
