@@ -23,7 +23,7 @@ import numpy as np
 import typer
 
 from benchmarks.report import notes, print_report
-from core.networks.hyperparameters import default_space
+from core.networks.presets import default_space
 from core.space import Integer, SearchSpace
 from search.engines import open_engine
 from search.engines.base import Continue, Engine, EngineSettings, Start

@@ -22,6 +22,7 @@ from benchmarks.report import median, notes, print_report, spread
 from benchmarks.timed_fit import InMemoryFeed, fit_in_rounds
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
+from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed
 from core.patches.plan import PatchSampler
 from core.training.fit import SPEED, configure_tensorflow
@@ -85,7 +86,7 @@ def feed_speed(feed: TrainingFeed, epoch: int) -> float:
 
 
 def _feed(sampler: PatchSampler, hyperparameters: Hyperparameters, augmentation: float) -> TrainingFeed:
-    return TrainingFeed(sampler, hyperparameters.batch_size, augmentation, seed=0)
+    return TrainingFeed(sampler, hyperparameters.batch_size, Augmentation.even(augmentation), seed=0)
 
 
 if __name__ == "__main__":

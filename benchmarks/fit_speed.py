@@ -31,6 +31,7 @@ from benchmarks.timed_fit import InMemoryFeed, fit_in_rounds
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.inference import fast_twin
 from core.networks.model import build_model, build_optimizer
+from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed
 from core.training.fit import configure_tensorflow
 from core.training.plan import EpochRecord, choose_precision
@@ -70,7 +71,7 @@ def measure(
 ) -> dict[str, list[float]]:
     """Take turns; patches a second by side, one a round."""
     sampler = training_sampler(corpus, n_patches)
-    feed = TrainingFeed(sampler, hyperparameters.batch_size, hyperparameters.augmentation, seed=0)
+    feed = TrainingFeed(sampler, hyperparameters.batch_size, Augmentation(**hyperparameters.augmentation_parts), seed=0)
     shape, n_writers = (sampler.settings.size_px,) * 2 + (1,), len(corpus.manifest.writer_ids)
     as_built = build_model(hyperparameters, shape, n_writers)
     fitters = {

@@ -10,7 +10,6 @@ minutes for the first part, and about half an hour on two cores for ten points.
 """  # noqa: W505
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,21 +19,15 @@ from scipy.stats import spearmanr
 
 from benchmarks.ink_baseline import linear_top1
 from benchmarks.kept_results import KeptResults
+from benchmarks.laboratory import Laboratory, NamedCorpus
 from benchmarks.options import Precision, Threads, resolve_threads
 from benchmarks.report import notes, print_report
 from benchmarks.space_points import SpreadPoints, spread_points
-from benchmarks.validation_fit import ValidationFit, run_in_own_process
-from core.corpora.hands import GENERATOR_VERSION
 from core.corpora.settings import DhsdSettings, HandsSettings
-from core.networks.hyperparameters import Hyperparameters, seed_recipe
+from core.networks.presets import seed_recipe
 from core.settings import PatchSettings
 from core.training.plan import choose_precision
-from search.cli.common import progress_bar
-from search.experiment.experiment import Experiment
-from search.experiment.settings import BudgetSettings
-from search.experiment.workspace import Workspace
 from search.ledger.ranking import trial_name
-from search.sweep.preparation import PreparedCorpus, prepare_corpus, save_split
 
 EASIEST, HARDEST = 0.85, 0.50
 _PATCHES_AN_EPOCH = 20_000
@@ -67,80 +60,19 @@ def main(
         report_ranking(lab, (hands, real), chosen, point_patches, max_cost)
 
 
-@dataclass(frozen=True)
-class NamedCorpus:
-    """A prepared corpus, its split on the disk, and what says which corpus it is."""
-
-    name: str
-    corpus: PreparedCorpus
-    split: Path
-    identity: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """Runs what is not yet in the file of results.
-
-    Attributes:
-        results: kept so far.
-        threads: of TensorFlow.
-        precision: of TensorFlow.
-        seed: of all fits.
-        folder: for the splits.
-    """
-
-    results: KeptResults
-    threads: int
-    precision: str
-    seed: int
-    folder: Path
-
-    def prepare(self, name: str, settings: HandsSettings | DhsdSettings) -> NamedCorpus:
-        """Index, split and line store below the current folder."""
-        experiment = Experiment(name="benchmark", corpus=settings, budget=BudgetSettings(trials=1))
-        with progress_bar(f"reading text lines of {name}") as advance:
-            corpus = prepare_corpus(experiment, Workspace(Path.cwd()), advance)
-        notes.print(f"hands_difficulty: {name} is ready")
-        split = save_split(corpus.manifest, self.folder / f"{name}-{corpus.manifest.hash[:12]}")
-        # The line store's name is a hash of the images and the ink settings.
-        identity = {"corpus": name, "split": corpus.manifest.hash, "store": corpus.store.folder.name}
-        if name == "hands":
-            identity["generator"] = str(GENERATOR_VERSION)
-        return NamedCorpus(name, corpus, split, identity)
-
-    def fit(self, corpus: NamedCorpus, point: Hyperparameters, n_patches: int, n_epochs: int) -> dict[str, Any]:
-        """Scores of a fit of `n_epochs` epochs of `n_patches`; see
-        `benchmarks.validation_fit.run`.
-        """
-        patches = PatchSettings(patches_per_epoch=n_patches)
-        store = corpus.corpus.store.folder
-        fit = ValidationFit(
-            store, corpus.split, patches, point.as_dict(), n_epochs, self.threads, self.precision, self.seed
-        )
-        what = {
-            **corpus.identity,
-            "patches": patches.model_dump(mode="json"),
-            "hyperparameters": point.as_dict(),
-            "n_epochs": n_epochs,
-            "precision": self.precision,
-            "seed": self.seed,
-        }
-        result: dict[str, Any] = self.results.get_or_make(what, lambda: run_in_own_process(fit))
-        return result
-
-    def linear(self, corpus: NamedCorpus, n_train: int) -> float:
-        """Patch top-1 of the linear model."""
-        patches = PatchSettings()
-        what = {**corpus.identity, "linear": n_train, "patches": patches.model_dump(mode="json"), "seed": self.seed}
-        prepared = corpus.corpus
-        make = lambda: linear_top1(prepared.store, prepared.manifest, patches, n_train, self.seed)  # noqa: E731
-        return float(self.results.get_or_make(what, make))
+def linear_fit(lab: Laboratory, corpus: NamedCorpus, n_train: int) -> float:
+    """Patch top-1 of the linear model."""
+    patches = PatchSettings()
+    what = {**corpus.identity, "linear": n_train, "patches": patches.model_dump(mode="json"), "seed": lab.seed}
+    prepared = corpus.corpus
+    make = lambda: linear_top1(prepared.store, prepared.manifest, patches, n_train, lab.seed)  # noqa: E731
+    return float(lab.results.get_or_make(what, make))
 
 
 def report_difficulty(lab: Laboratory, hands: NamedCorpus, n_patches: int, n_epochs: int, n_linear: int) -> None:
     """The seed recipe and the linear model on the same validation patches."""
     notes.print(f"hands_difficulty: the linear model on {n_linear} patches ...")
-    linear = lab.linear(hands, n_linear)
+    linear = linear_fit(lab, hands, n_linear)
     notes.print(f"hands_difficulty: the seed recipe on {n_epochs} x {n_patches} patches ...")
     fit = lab.fit(hands, seed_recipe(), n_patches, n_epochs)
     if fit["failed"]:

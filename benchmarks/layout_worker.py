@@ -11,6 +11,7 @@ from benchmarks.timed_fit import fit_in_rounds
 from core.lines.store import LineStore
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
+from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed
 from core.patches.plan import PatchSampler
 from core.settings import PatchSettings
@@ -52,7 +53,8 @@ def train_on_demand(task: LayoutTask, link: Connection) -> None:
     store, manifest = LineStore.open(task.line_store), SplitManifest.load(task.split)
     settings = PatchSettings(patches_per_epoch=task.n_patches)
     sampler = PatchSampler(store, manifest.train, manifest.writer_ids, settings, task.seed)
-    feed = TrainingFeed(sampler, task.hyperparameters.batch_size, task.hyperparameters.augmentation, task.seed)
+    augmentation = Augmentation(**task.hyperparameters.augmentation_parts)
+    feed = TrainingFeed(sampler, task.hyperparameters.batch_size, augmentation, task.seed)
     shape = (settings.size_px, settings.size_px, 1)
     model = build_model(task.hyperparameters, shape, len(manifest.writer_ids), task.seed)
 

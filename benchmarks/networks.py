@@ -4,7 +4,8 @@ good one.
 
 from collections.abc import Mapping
 
-from core.networks.hyperparameters import Hyperparameters, seed_recipe
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.presets import seed_recipe
 
 NETWORKS: Mapping[str, Hyperparameters] = {"seed recipe": seed_recipe(), "default network": Hyperparameters()}
 

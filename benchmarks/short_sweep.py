@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.corpora import hands_experiment, prepare_experiment
 from benchmarks.report import notes
-from core.networks.hyperparameters import seed_recipe
+from core.networks.presets import seed_recipe
 from core.settings import PatchSettings, TrainingSettings
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings

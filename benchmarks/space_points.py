@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from itertools import count
 
 from core.errors import ModelError
-from core.networks.hyperparameters import Hyperparameters, default_space, plan_layers, seed_recipe
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.layer_plan import plan_layers
+from core.networks.presets import default_space, seed_recipe
 
 _MOST_DRAWS = 100
 

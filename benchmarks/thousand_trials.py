@@ -24,7 +24,7 @@ import typer
 
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import temporary_folder
-from core.networks.hyperparameters import default_space
+from core.networks.presets import default_space
 from search.engines import open_engine
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload

@@ -88,6 +88,7 @@ def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
     from core.lines.store import LineStore
     from core.networks.hyperparameters import Hyperparameters
     from core.networks.model import build_model
+    from core.patches.augmentation import Augmentation
     from core.patches.feed import TrainingFeed
     from core.patches.plan import PatchSampler
     from core.scoring.scorer import Scorer
@@ -100,7 +101,8 @@ def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
     hyperparameters = Hyperparameters.from_point(fit.hyperparameters)
     store, manifest = LineStore.open(fit.line_store), SplitManifest.load(fit.split)
     sampler = PatchSampler(store, manifest.train, manifest.writer_ids, fit.patches, fit.seed)
-    feed = TrainingFeed(sampler, hyperparameters.batch_size, hyperparameters.augmentation, fit.seed)
+    augmentation = Augmentation(**hyperparameters.augmentation_parts)
+    feed = TrainingFeed(sampler, hyperparameters.batch_size, augmentation, fit.seed)
     shape = (fit.patches.size_px, fit.patches.size_px, 1)
     model = build_model(hyperparameters, shape, len(manifest.writer_ids), fit.seed)
     per_image = fit.patches.per_image_at_validation

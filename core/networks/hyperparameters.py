@@ -1,17 +1,11 @@
-"""The typed point from which a network and its training are made, the default space, and the plan
-of layers.
-
-The plan says what a network will look like before it is built: sizes, weights and arithmetic,
-without TensorFlow. It refuses points that cannot become a network, in microseconds, so that a
-sweep's driver can test a space.
-"""
+"""The typed point from which a network and its training are made."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-from core.errors import ModelError, SpaceError
-from core.space import Categorical, Condition, Integer, Real, SearchSpace, Value
+from core.errors import SpaceError
+from core.space import Value
 
 TRAINING_HYPERPARAMETERS = (
     "optimizer",
@@ -21,11 +15,20 @@ TRAINING_HYPERPARAMETERS = (
     "label_smoothing",
     "batch_size",
     "augmentation",
+    "augment_slant",
+    "augment_scale",
+    "augment_stroke",
+    "augment_tone",
+    "augment_elastic",
+    "augment_noise",
+    "augment_gaps",
+    "augment_splice",
+    "weight_average",
 )
 """Those that count whoever has built the network."""
-MAX_WEIGHTS = 50_000_000  # 200 MB in float32, and as much again for each of Adam's two moments
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "pooling": ("max", "average"),
+    "block": ("plain", "residual", "separable", "squeeze_excite"),
+    "pooling": ("max", "average", "stride"),
     "head": ("flatten", "global_average", "global_max", "global_average_max"),
     "optimizer": ("adam", "adamw", "sgd", "rmsprop"),
     "schedule": ("constant", "cosine"),
@@ -40,6 +43,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "kernel_size": (1, 15),
     "stem_kernel_size": (1, 31),
     "stem_stride": (1, 4),
+    "early_filters": (0, 512),
     "n_dense": (0, 3),
     "dense_1": (1, 8192),
     "dense_2": (1, 8192),
@@ -50,8 +54,19 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "label_smoothing": (0.0, 0.9),
     "batch_size": (1, 8192),
     "augmentation": (0.0, 1.0),
+    "augment_slant": (0.0, 3.0),
+    "augment_scale": (0.0, 3.0),
+    "augment_stroke": (0.0, 3.0),
+    "augment_tone": (0.0, 3.0),
+    "augment_elastic": (0.0, 3.0),
+    "augment_noise": (0.0, 3.0),
+    "augment_gaps": (0.0, 3.0),
+    "augment_splice": (0.0, 3.0),
+    "weight_average": (0.0, 0.9999),
 }
 """Between which numbers a hyperparameter must lie, both included."""
+_PART = "augment_"
+_LATER = ("early_filters", "block", "weight_average", *(name for name in RANGES if name.startswith(_PART)))
 
 
 @dataclass(frozen=True)
@@ -61,14 +76,20 @@ class Hyperparameters:
     Attributes:
         input_px: side of the square that the network sees; the patch is average-pooled to it (113
             px as it is, or 56 px by 2).
-        n_blocks: blocks of convolutions, each followed by a 2x2 pooling.
+        early_filters: filters of a convolution before the first block, at the input's full
+            resolution, with `stem_kernel_size` and a stride of 2 px; 0 for none.
+        n_blocks: blocks of convolutions, each at half the resolution of the one before.
+        block: kind of the blocks: `plain` convolutions, `residual` (a sum with what came in),
+            `separable` (a filter for each channel, then a mix of channels), `squeeze_excite`
+            (plain, then each channel weighted by the whole map).
         filters: number of filters of the first block's convolutions.
         filters_growth: factor from one block's filters to the next one's, rounded to whole filters.
-        convolutions_per_block: convolutions before each pooling.
+        convolutions_per_block: convolutions of each block.
         kernel_size: side of the kernels in px, but for the very first convolution.
         stem_kernel_size: side of the first convolution's kernel in px.
-        stem_stride: stride of the first convolution in px.
-        pooling: `max` or `average`, at the end of each block.
+        stem_stride: stride of the first block's first convolution in px.
+        pooling: how a block's map is halved: `max` or `average` of 2x2 at its end, or `stride`: the
+            next block begins with a stride of 2 px instead.
         batch_norm: normalise after each convolution; the convolutions then have no bias.
         head: how the last feature map becomes a vector: `flatten`, `global_average`, `global_max`,
             or `global_average_max` (both, one after the other).
@@ -86,14 +107,27 @@ class Hyperparameters:
             used by `adamw` and `sgd`.
         label_smoothing: share of the target that is spread over all writers.
         batch_size: patches in one training step.
-        augmentation: how much training patches are distorted, from 0 (not at all) to 1.
+        augmentation: how much training patches are distorted, from 0 (not at all) to 1; each part
+            below is a factor of it.
+        augment_slant: of the slant.
+        augment_scale: of width, height and place.
+        augment_stroke: of the stroke's width.
+        augment_tone: of the ink's darkness.
+        augment_elastic: of smooth local shifts.
+        augment_noise: of the paper's grain and shading.
+        augment_gaps: of white gaps in the text.
+        augment_splice: of patches that are joined from two lines of one writer.
+        weight_average: how slowly an exponential mean of the weights follows them, per step; the
+            mean is what is validated and kept; 0 for the weights themselves.
 
     Raises:
         SpaceError: names the field, the rule and the value.
     """
 
     input_px: int = 56
+    early_filters: int = 0
     n_blocks: int = 3
+    block: str = "plain"
     filters: int = 24
     filters_growth: float = 2.0
     convolutions_per_block: int = 2
@@ -115,6 +149,15 @@ class Hyperparameters:
     label_smoothing: float = 0.0
     batch_size: int = 64
     augmentation: float = 0.2
+    augment_slant: float = 1.0
+    augment_scale: float = 1.0
+    augment_stroke: float = 1.0
+    augment_tone: float = 1.0
+    augment_elastic: float = 0.0
+    augment_noise: float = 0.0
+    augment_gaps: float = 0.0
+    augment_splice: float = 0.0
+    weight_average: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the rules."""
@@ -148,6 +191,21 @@ class Hyperparameters:
         """Every hyperparameter by name, the unused ones among them."""
         return asdict(self)
 
+    def as_identity(self) -> dict[str, Value]:
+        """What tells two points apart: as `as_dict`, without later hyperparameters that change
+        nothing.
+
+        So a fit that began before there was such a hyperparameter is still the same fit.
+        """
+        neutral = {field.name: field.default for field in fields(self) if field.name in _LATER}
+        return {name: value for name, value in asdict(self).items() if name not in neutral or value != neutral[name]}
+
+    @property
+    def augmentation_parts(self) -> dict[str, float]:
+        """The strength of each part of the augmentation, at most 1."""
+        parts = [field.name for field in fields(self) if field.name.startswith(_PART)]
+        return {name.removeprefix(_PART): min(1.0, self.augmentation * getattr(self, name)) for name in parts}
+
     @property
     def dense_units(self) -> tuple[int, ...]:
         """Units of the dense layers that are used, in order."""
@@ -159,155 +217,6 @@ class Hyperparameters:
         return tuple(max(1, round(self.filters * self.filters_growth**block)) for block in range(self.n_blocks))
 
 
-def seed_recipe() -> Hyperparameters:
-    """The published three-block patch CNN: the baseline of every sweep, and its trial 0.
-
-    56x56 inputs, 32/64/128 filters (5x5 with stride 2, then 3x3), max-pooling after each, dropout
-    0.5 before the dense layers of 512 and 256 and before the output, Adam at 1e-3: 827,698 weights
-    for 50 writers.
-    """
-    return Hyperparameters(
-        input_px=56,
-        n_blocks=3,
-        filters=32,
-        filters_growth=2.0,
-        convolutions_per_block=1,
-        kernel_size=3,
-        stem_kernel_size=5,
-        stem_stride=2,
-        pooling="max",
-        batch_norm=False,
-        head="flatten",
-        n_dense=2,
-        dense_1=512,
-        dense_2=256,
-        dropout=0.5,
-        optimizer="adam",
-        learning_rate=1e-3,
-        schedule="constant",
-        label_smoothing=0.0,
-        batch_size=128,
-        augmentation=0.0,
-    )
-
-
-def default_space() -> SearchSpace:
-    """The space that a sweep searches if its file names none; it holds the seed recipe and the
-    defaults.
-
-    Every point of it can be built for patches of 113 px. One forward pass of a patch costs at most
-    50 times the seed recipe's arithmetic, half of the points less than 3 times (`plan_layers`
-    counts it).
-    """
-    return SearchSpace(
-        (
-            Categorical("input_px", (56, 113)),
-            Integer("n_blocks", 3, 4),
-            Categorical("filters", (16, 24, 32, 48)),
-            Categorical("filters_growth", (1.0, 1.5, 2.0)),
-            Integer("convolutions_per_block", 1, 2),
-            Categorical("stem_kernel_size", (3, 5, 7)),
-            # at 113 px the default stride of 2 stays: with 1, a patch would cost four times as much
-            Integer("stem_stride", 1, 2, when=Condition("input_px", (56,))),
-            Categorical("pooling", ("max", "average")),
-            Categorical("batch_norm", (True, False)),
-            Categorical("head", ("global_average", "global_average_max", "flatten")),
-            Integer("n_dense", 0, 2),
-            Integer("dense_1", 128, 512, 128, when=Condition("n_dense", (1, 2))),
-            Integer("dense_2", 128, 512, 128, when=Condition("n_dense", (2,))),
-            Real("dropout", 0.0, 0.5, step=0.1),
-            Categorical("optimizer", ("adamw", "adam")),
-            Real("learning_rate", 3e-4, 1e-2, log=True),
-            Categorical("schedule", ("cosine", "constant")),
-            Real("weight_decay", 1e-3, 0.3, log=True, when=Condition("optimizer", ("adamw",))),
-            Real("label_smoothing", 0.0, 0.2, step=0.05),
-            Categorical("batch_size", (32, 64, 128)),
-            Real("augmentation", 0.0, 1.0, step=0.1),
-        )
-    )
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """The shapes of a network.
-
-    Attributes:
-        shrink: factor of the average pooling that makes `input_px` of the patch.
-        block_sizes: side of the square feature map after each block (and its pooling), in px.
-        head_size: length of the vector that the head gives.
-        n_weights: trained ones and the running statistics of batch norm.
-        n_multiplications: of one patch in one forward pass, convolutions and dense layers only.
-    """
-
-    shrink: int
-    block_sizes: tuple[int, ...]
-    head_size: int
-    n_weights: int
-    n_multiplications: int
-
-
-def plan_layers(hyperparameters: Hyperparameters, patch_px: int, n_writers: int) -> LayerPlan:
-    """Follow the feature map through the network.
-
-    Args:
-        hyperparameters: of the network.
-        patch_px: side of the square patch.
-        n_writers: length of the output, at least 2.
-
-    Raises:
-        ModelError: if the input cannot be shrunk as asked, the feature map shrinks to nothing, or
-            there would be more than 50 million weights.
-    """
-    if n_writers < 2:
-        raise ModelError(f"A network must tell 2 writers or more apart, but got {n_writers=}.")
-    shrink = _shrink(patch_px, hyperparameters.input_px)
-    size, channels, n_weights, n_multiplications = hyperparameters.input_px, 1, 0, 0
-    block_sizes = []
-    for block, filters in enumerate(hyperparameters.block_filters):
-        for kernel, stride in convolutions_of(hyperparameters, block):
-            size = -(-size // stride)
-            kernel_weights = kernel * kernel * channels * filters
-            n_weights += kernel_weights + filters * (4 if hyperparameters.batch_norm else 1)
-            n_multiplications += kernel_weights * size * size
-            channels = filters
-        size = _pooled(size, block, hyperparameters)
-        block_sizes.append(size)
-    head_size = channels * {"flatten": size * size, "global_average_max": 2}.get(hyperparameters.head, 1)
-    n_inputs = head_size
-    for units in (*hyperparameters.dense_units, n_writers):
-        n_weights += (n_inputs + 1) * units
-        n_multiplications += n_inputs * units
-        n_inputs = units
-    if n_weights > MAX_WEIGHTS:
-        raise ModelError(
-            f"A network may have {MAX_WEIGHTS:,} weights, but these hyperparameters give {n_weights:,}; take fewer "
-            f"filters or dense units, more blocks, or a global head (head={hyperparameters.head} gives {head_size:,})."
-        )
-    return LayerPlan(shrink, tuple(block_sizes), head_size, n_weights, n_multiplications)
-
-
-def possible_inputs(patch_px: int) -> tuple[int, ...]:
-    """The values of `input_px` to which a patch of that side can be shrunk, the largest first.
-
-    >>> possible_inputs(113)[:4]
-    (113, 56, 37, 28)
-    """
-    return tuple(sorted({patch_px // factor for factor in range(1, patch_px // 8 + 1)}, reverse=True))
-
-
-def convolutions_of(hyperparameters: Hyperparameters, block: int) -> Iterator[tuple[int, int]]:
-    """Give (side of the kernel, stride) of each convolution of a block, counted from 0; padding is
-    `same`.
-    """
-    for place in range(hyperparameters.convolutions_per_block):
-        is_stem = block == 0 and place == 0
-        yield (
-            (hyperparameters.stem_kernel_size, hyperparameters.stem_stride)
-            if is_stem
-            else (hyperparameters.kernel_size, 1)
-        )
-
-
 def _check_range(name: str, value: float) -> None:
     low, high = RANGES[name]
     if not math.isfinite(value) or not low <= value <= high:
@@ -316,24 +225,3 @@ def _check_range(name: str, value: float) -> None:
 
 def _name(kind: object) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind)
-
-
-def _shrink(patch_px: int, input_px: int) -> int:
-    shrink = patch_px // input_px
-    if shrink < 1 or patch_px // shrink != input_px:
-        possible = possible_inputs(patch_px)
-        raise ModelError(
-            f"input_px must be a patch's side divided by a whole number, but got input_px={input_px} for patches of "
-            f"{patch_px} px; possible are {', '.join(str(size) for size in possible)}."
-        )
-    return shrink
-
-
-def _pooled(size: int, block: int, hyperparameters: Hyperparameters) -> int:
-    if size < 2:
-        raise ModelError(
-            f"A block must have 2 px or more to pool, but block {block + 1} of {hyperparameters.n_blocks} has a "
-            f"feature map of {size}x{size} (input_px={hyperparameters.input_px}, "
-            f"stem_stride={hyperparameters.stem_stride}); take {block} blocks, a larger input or a smaller stride."
-        )
-    return size // 2

@@ -1,12 +1,14 @@
 """Hyperparameters to a Keras network and its optimizer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from core.errors import ModelError
-from core.networks.hyperparameters import Hyperparameters, convolutions_of, plan_layers
+from core.networks.hyperparameters import Hyperparameters
 from core.networks.inference import LOGITS_LAYER, NETWORK_NAME
+from core.networks.layer_plan import EARLY_STRIDE, SQUEEZE, convolutions_of, is_separable, plan_layers
 
 WARM_UP_SHARE = 0.05  # of the horizon's steps
 _MOMENTUM = 0.9
@@ -45,6 +47,10 @@ def build_model(
     if plan.shrink > 1:
         x = keras.layers.AveragePooling2D(plan.shrink, name="shrink")(x)
     x = keras.layers.Rescaling(-1 / 255, offset=1.0, name="ink")(x)
+    if hyperparameters.early_filters:
+        kernel = hyperparameters.stem_kernel_size
+        x = _convolution(x, hyperparameters, hyperparameters.early_filters, (kernel, EARLY_STRIDE), "early_{}", seeds)
+        x = keras.layers.ReLU(name="early_relu")(x)
     for block, filters in enumerate(hyperparameters.block_filters):
         x = _block(x, hyperparameters, block, filters, seeds)
     x = _head(x, hyperparameters.head)
@@ -69,16 +75,19 @@ def build_optimizer(hyperparameters: Hyperparameters, n_steps: int) -> keras.opt
     """
     rate = _learning_rate(hyperparameters, n_steps)
     optimizer: keras.optimizers.Optimizer
+    mean: dict[str, Any] = {}
+    if hyperparameters.weight_average:
+        mean = {"use_ema": True, "ema_momentum": hyperparameters.weight_average}
     match hyperparameters.optimizer:
         case "adam":
-            return keras.optimizers.Adam(rate)
+            return keras.optimizers.Adam(rate, **mean)
         case "rmsprop":
-            return keras.optimizers.RMSprop(rate)
+            return keras.optimizers.RMSprop(rate, **mean)
         case "adamw":
-            optimizer = keras.optimizers.AdamW(rate, weight_decay=hyperparameters.weight_decay)
+            optimizer = keras.optimizers.AdamW(rate, weight_decay=hyperparameters.weight_decay, **mean)
         case _:
             decay = hyperparameters.weight_decay
-            optimizer = keras.optimizers.SGD(rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay)
+            optimizer = keras.optimizers.SGD(rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay, **mean)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
@@ -101,22 +110,68 @@ def _he_normal(seeds: _Seeds) -> keras.initializers.Initializer:
 def _block(
     x: keras.KerasTensor, hyperparameters: Hyperparameters, block: int, filters: int, seeds: _Seeds
 ) -> keras.KerasTensor:
-    for place, (kernel, stride) in enumerate(convolutions_of(hyperparameters, block), start=1):
+    before, is_residual = x, hyperparameters.block == "residual"
+    for place, size in enumerate(convolutions_of(hyperparameters, block), start=1):
         name = f"block_{block + 1}_{{}}_{place}"
-        x = keras.layers.Conv2D(
-            filters,
+        x = _convolution(x, hyperparameters, filters, size, name, seeds)
+        if not is_residual or place < hyperparameters.convolutions_per_block:
+            x = keras.layers.ReLU(name=name.format("relu"))(x)
+    name = f"block_{block + 1}_{{}}"
+    if is_residual:
+        if before.shape != x.shape:
+            stride = -(-before.shape[1] // x.shape[1])
+            before = _convolution(before, hyperparameters, filters, (1, stride), f"{name}_shortcut", seeds)
+        x = keras.layers.ReLU(name=name.format("relu"))(keras.layers.Add(name=name.format("sum"))([x, before]))
+    if hyperparameters.block == "squeeze_excite":
+        x = _weigh_channels(x, filters, name, seeds)
+    if hyperparameters.pooling == "stride":
+        return x
+    pooling = keras.layers.MaxPooling2D if hyperparameters.pooling == "max" else keras.layers.AveragePooling2D
+    return pooling(2, name=name.format("pooling"))(x)
+
+
+def _convolution(
+    x: keras.KerasTensor,
+    hyperparameters: Hyperparameters,
+    filters: int,
+    size: tuple[int, int],
+    name: str,
+    seeds: _Seeds,
+) -> keras.KerasTensor:
+    """A convolution of (kernel, stride) and its batch norm."""
+    kernel, stride = size
+    if kernel > 1 and is_separable(hyperparameters, x.shape[-1]):
+        x = keras.layers.DepthwiseConv2D(
             kernel,
             strides=stride,
             padding="same",
-            use_bias=not hyperparameters.batch_norm,
-            kernel_initializer=_he_normal(seeds),
-            name=name.format("convolution"),
+            use_bias=False,
+            depthwise_initializer=_he_normal(seeds),
+            name=name.format("depthwise"),
         )(x)
-        if hyperparameters.batch_norm:
-            x = keras.layers.BatchNormalization(momentum=0.95, name=name.format("batch_norm"))(x)
-        x = keras.layers.ReLU(name=name.format("relu"))(x)
-    pooling = keras.layers.MaxPooling2D if hyperparameters.pooling == "max" else keras.layers.AveragePooling2D
-    return pooling(2, name=f"block_{block + 1}_pooling")(x)
+        kernel, stride = 1, 1
+    x = keras.layers.Conv2D(
+        filters,
+        kernel,
+        strides=stride,
+        padding="same",
+        use_bias=not hyperparameters.batch_norm,
+        kernel_initializer=_he_normal(seeds),
+        name=name.format("convolution"),
+    )(x)
+    if hyperparameters.batch_norm:
+        x = keras.layers.BatchNormalization(momentum=0.95, name=name.format("batch_norm"))(x)
+    return x
+
+
+def _weigh_channels(x: keras.KerasTensor, filters: int, name: str, seeds: _Seeds) -> keras.KerasTensor:
+    """Squeeze and excite (Hu et al. 2018)."""
+    means = keras.layers.GlobalAveragePooling2D(keepdims=True, name=name.format("squeeze"))(x)
+    for place, (units, activation) in enumerate([(max(1, filters // SQUEEZE), "relu"), (filters, "sigmoid")], start=1):
+        means = keras.layers.Dense(
+            units, activation, kernel_initializer=_he_normal(seeds), name=name.format(f"excite_{place}")
+        )(means)
+    return keras.layers.Multiply(name=name.format("weighted"))([x, means])
 
 
 def _head(x: keras.KerasTensor, head: str) -> keras.KerasTensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import PatchError
 from core.lines.source import LineSource
+from core.patches.augmentation import PAPER
 from core.patches.offsets import (
     Indices,
     InkedOffsets,
@@ -27,7 +28,6 @@ from core.patches.offsets import (
 from core.settings import PatchSettings
 from core.splits.manifest import LeakySubset
 
-PAPER = 255
 UNKNOWN_WRITER = -1
 _PLAN_STREAM = 1  # keeps the random numbers of a plan apart from those of other uses of the same seed
 

@@ -101,15 +101,19 @@ def fit(
     while end is None:
         started = time.perf_counter()
         metrics, n_patches = _train_epoch(step, feed, state.epoch)
+        trained = _values(twin)
         copy_variables(twin, model)
+        _take_averages(optimizer, model)
         metrics |= validate(model)
-        state = _next_state(state, plan.monitor, metrics, twin, optimizer)
+        state = _next_state(state, plan.monitor, metrics, trained, _values(model), _values(optimizer))
         if plan.checkpoint_dir is not None:
             written = save_checkpoint(state, plan.checkpoint_dir)
         is_best = state.best_epoch == state.epoch
         duration_s = time.perf_counter() - started
         goes_on = on_epoch(EpochRecord(state.epoch, metrics, n_patches, duration_s, is_best, written))
         end = _end_before(state, plan, until) or (None if goes_on else FitEnd.HALTED)
+        if optimizer.use_ema:
+            _assign(twin.variables, trained)  # a network of the user's own is its own twin
     if end.is_complete:
         _assign(model.variables, state.best)
     return FitResult(end, state.epoch, state.best_epoch, state.best_metrics, written)
@@ -191,7 +195,7 @@ class TrainingStep:
 
 def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model | OwnNetwork) -> FitState:
     definition = {
-        "hyperparameters": plan.hyperparameters.as_dict(),
+        "hyperparameters": plan.hyperparameters.as_identity(),
         "monitor": [plan.monitor.metric, plan.monitor.direction, plan.monitor.patience],
         "horizon_epochs": plan.horizon_epochs,
         "n_batches": feed.n_batches(0),
@@ -268,8 +272,9 @@ def _next_state(
     state: FitState,
     monitor: Monitor,
     metrics: Mapping[str, float],
-    twin: keras.Model | OwnNetwork,
-    optimizer: keras.optimizers.Optimizer,
+    trained: list[NDArray[np.generic]],
+    validated: list[NDArray[np.generic]],
+    optimizer: list[NDArray[np.generic]],
 ) -> FitState:
     """The state after one more epoch."""
     if monitor.metric not in metrics:
@@ -277,13 +282,18 @@ def _next_state(
     value = metrics[monitor.metric]
     if not math.isfinite(value):
         raise TrainingError(f"{monitor.metric} must be finite, but it is {value} after epoch {state.epoch + 1}.")
-    weights = _values(twin)
     # without the speed two equal fits write equal bytes
     scores = {name: score for name, score in metrics.items() if name != SPEED}
-    now = replace(state, epoch=state.epoch + 1, model=weights, optimizer=_values(optimizer))
+    now = replace(state, epoch=state.epoch + 1, model=trained, optimizer=optimizer)
     if state.best_epoch and not monitor.is_better(value, state.best_metrics[monitor.metric]):
         return replace(now, n_epochs_without_better=state.n_epochs_without_better + 1)
-    return replace(now, best=weights, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
+    return replace(now, best=validated, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
+
+
+def _take_averages(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
+    """Give the model the exponential mean of the weights, where the optimizer keeps one."""
+    if optimizer.use_ema:
+        optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def _values(holder: keras.Model | OwnNetwork | keras.optimizers.Optimizer) -> list[NDArray[np.generic]]:

@@ -15,7 +15,7 @@ from core.corpora.index import CorpusIndex
 from core.errors import SplitError
 from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore
-from core.networks.hyperparameters import seed_recipe
+from core.networks.presets import seed_recipe
 from core.patches.plan import PatchSampler, evaluation_plan
 from core.settings import PatchSettings
 from core.space import Point

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from core.networks.hyperparameters import CHOICES, RANGES, Hyperparameters, default_space
+from core.networks.hyperparameters import CHOICES, RANGES, Hyperparameters
+from core.networks.presets import default_space
 from core.settings import Settings
 from core.space import in_words
 from search.experiment.experiment import Experiment

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from core.corpora.settings import CorpusSettings, HandsSettings, WriterSettings
 from core.errors import ModelError
 from core.mistakes import Keys
-from core.networks.hyperparameters import Hyperparameters, plan_layers, possible_inputs
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.layer_plan import plan_layers, possible_inputs
 from core.settings import InkSettings, PatchSettings
 from core.space.search_space import SearchSpace, list_values
 from core.splits.settings import SplitSettings

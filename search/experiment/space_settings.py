@@ -11,7 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from core.errors import SpaceError
 from core.mistakes import WrongKeysError
-from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters, default_space, seed_recipe
+from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
+from core.networks.presets import default_space, seed_recipe
 from core.settings import Settings
 from core.space import Categorical, Dimension, SearchSpace, Value
 from core.space.dimensions import dimension_from_plain, dimension_to_plain

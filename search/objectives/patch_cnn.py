@@ -23,6 +23,7 @@ from core.lines.store import LineStore
 from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
 from core.networks.inference import Predictor
 from core.networks.model import build_model
+from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed, evaluation_batches
 from core.patches.plan import PatchPlan, PatchSampler, read_patches
 from core.scoring.answers import PatchAnswers, dense_plan
@@ -71,7 +72,8 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     hyperparameters = _training_of(spec)
     store, manifest = LineStore.open(task.line_store), SplitManifest.load(task.split)
     sampler = PatchSampler(store, manifest.train, manifest.writer_ids, task.patches, spec.seed, manifest.leak("train"))
-    feed = TrainingFeed(sampler, hyperparameters.batch_size, hyperparameters.augmentation, spec.seed)
+    augmentation = Augmentation(**hyperparameters.augmentation_parts)
+    feed = TrainingFeed(sampler, hyperparameters.batch_size, augmentation, spec.seed)
     size_px = task.patches.size_px
     model = _build(spec, (size_px, size_px, 1), len(manifest.writer_ids))
     per_image = task.patches.per_image_at_validation

@@ -18,7 +18,7 @@ from scipy.stats import t as student
 
 from core.errors import ComparisonError
 from core.lines.reading import ProgressCallback
-from core.networks.hyperparameters import seed_recipe
+from core.networks.presets import seed_recipe
 from core.space import Point
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, read_ledger

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from core.errors import SpaceError
-from core.networks.hyperparameters import Hyperparameters, default_space, plan_layers, seed_recipe
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.layer_plan import plan_layers
+from core.networks.presets import default_space, seed_recipe
 from core.space import SearchSpace, Value
 
 

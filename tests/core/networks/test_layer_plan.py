@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from core.errors import ModelError
-from core.networks.hyperparameters import Hyperparameters, plan_layers, seed_recipe
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.layer_plan import plan_layers
+from core.networks.presets import seed_recipe
 
 
 def test_the_seed_recipe_is_followed_from_56_to_3_pixels() -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from core.errors import ModelError
-from core.networks.hyperparameters import Hyperparameters, default_space, plan_layers, seed_recipe
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.layer_plan import plan_layers
 from core.networks.model import build_model, build_optimizer
+from core.networks.presets import default_space, seed_recipe
 
 SMALL = Hyperparameters(input_px=16, n_blocks=2, filters=4, n_dense=1, dense_1=8)
 SHAPE = (32, 32, 1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.patches.feed import augment_patches
+from core.patches.augmentation import Augmentation, augment_patches
 
 Patches = NDArray[np.uint8]
 
@@ -17,7 +17,7 @@ def patches() -> Patches:
 
 
 def augment(patches: Patches, strength: float, seed: int = 0) -> Patches:
-    return augment_patches(patches, strength, np.random.default_rng(seed))
+    return augment_patches(patches, Augmentation.even(strength), np.random.default_rng(seed))
 
 
 def test_strength_zero_changes_nothing(patches: Patches) -> None:

@@ -6,7 +6,8 @@ import keras_tuner
 import optuna
 import pytest
 
-from core.networks.hyperparameters import Hyperparameters, default_space
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.presets import default_space
 from core.space import Categorical, Condition, Integer, Real, SearchSpace, Value
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -195,7 +195,7 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from core.patches.feed import augment_patches
+from core.patches.augmentation import Augmentation, augment_patches
 from core.training.plan import FitPlan, Monitor
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
@@ -212,7 +212,7 @@ class Feed:
         for k in range(6):
             generator = np.random.default_rng([epoch, k])
             patches = generator.integers(0, 256, (16, 56, 56), dtype=np.uint8)
-            patches = augment_patches(patches, 0.5, generator)
+            patches = augment_patches(patches, Augmentation.even(0.5), generator)
             yield patches[..., None], generator.integers(0, 5, 16).astype(np.int32)
 
 def end_of(name, hyperparameters, folder, at_epoch):

@@ -13,7 +13,7 @@ from core.corpora.dhsd import DhsdCorpus
 from core.corpora.folder import FolderCorpus
 from core.corpora.hands import HandsCorpus
 from core.errors import ConfigError
-from core.networks.hyperparameters import default_space, seed_recipe
+from core.networks.presets import default_space, seed_recipe
 from core.space import Categorical
 from search.experiment.changes import differences
 from search.experiment.experiment import Experiment, load_experiment

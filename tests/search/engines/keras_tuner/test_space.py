@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras_tuner.engine.hyperparameters import Choice, Fixed, Int
 
-from core.networks.hyperparameters import default_space
+from core.networks.presets import default_space
 from core.space import Categorical, Condition, Integer, Real, SearchSpace
 from search.engines.keras_tuner.space import KerasTunerSpace
 from search.testing.engines import SPACES

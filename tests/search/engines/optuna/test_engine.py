@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from core.errors import EngineError
-from core.networks.hyperparameters import default_space
+from core.networks.presets import default_space
 from core.space import Integer, Real, SearchSpace
 from search.engines import open_engine
 from search.engines.base import Engine, EngineSettings
