@@ -70,7 +70,7 @@ class Laboratory:
         split = save_split(corpus.manifest, self.folder / f"{name}-{corpus.manifest.hash[:12]}")
         # The line store's name is a hash of the images and the ink settings.
         identity = {"corpus": name, "split": corpus.manifest.hash, "store": corpus.store.folder.name}
-        if name == "hands":
+        if isinstance(settings, HandsSettings):
             identity["generator"] = str(GENERATOR_VERSION)
         return NamedCorpus(name, corpus, split, identity)
 

@@ -65,6 +65,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Fits of each lever.")] = 3,
     patches: Annotated[int, typer.Option(min=200, help="Training patches of each fit.")] = 60_000,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each fit.")] = 3,
+    alike: Annotated[float, typer.Option(min=0, max=0.99, help="How much alike the writers of hands are.")] = 0.5,
     words: Annotated[int, typer.Option(min=1, help="Training words a writer of DHSD.")] = 8,
     dhsd: Annotated[Path, typer.Option(help="Folder of the DHSD corpus.")] = Path("data/dhsd"),
     out: Annotated[Path, typer.Option(help="File of results to go on with.")] = Path("data/levers.json"),
@@ -80,7 +81,7 @@ def main(
         )
     lab = Laboratory(KeptResults(out), resolve_threads(threads), choose_precision(precision), 0, out.parent)
     prepared = (
-        lab.prepare("hands", HandsSettings())
+        lab.prepare(f"hands alike {alike:g}", HandsSettings(alike=alike))
         if corpus == "hands"
         else lab.prepare(f"dhsd-{words}", DhsdSettings(root=dhsd), train_images=words)
     )

@@ -111,7 +111,7 @@ class HandsCorpus:
 
 def _key(settings: HandsSettings) -> str:
     """Of what the pages depend on; what 0.1 did not know counts where it is not as it was then."""
-    troubles = settings.model_dump(include=_TROUBLES, exclude_defaults=True)
+    troubles = settings.model_dump(include={*_TROUBLES, "alike"}, exclude_defaults=True)
     known = settings.model_dump(include={"layout", "n_writers", "n_pages", "n_lines", "seed"})
     said = json.dumps([GENERATOR_VERSION, {**known, **troubles}], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
@@ -119,7 +119,7 @@ def _key(settings: HandsSettings) -> str:
 
 def _render_writer(settings: HandsSettings, writer: int, folder: Path) -> list[dict[str, Any]]:
     # One stream of random numbers a writer and one a page: neither depends on how many there are.
-    hand = draw_penmanship(np.random.default_rng([settings.seed, writer]))
+    hand = draw_penmanship(np.random.default_rng([settings.seed, writer]), settings.alike)
     troubles = settings.model_dump(include=_TROUBLES)
     manifest = []
     for page in range(settings.n_pages):

@@ -117,6 +117,8 @@ class HandsSettings(Settings):
     """Text lines of each page."""
     seed: int = Field(default=0, ge=0)
     """Another seed gives other writers and texts."""
+    alike: float = Field(default=0.0, ge=0, lt=1)
+    """How much alike the writers are, from 0 to nearly 1: harder to tell apart."""
     unit: Literal["line", "page"] = "line"
     """What one image shows: `line` (known where it lies), or `page` (its lines are found first)."""
     paper: Paper = "plain"
