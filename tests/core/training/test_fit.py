@@ -226,6 +226,7 @@ def end_of(name, hyperparameters, folder, at_epoch):
 nets = {
     "norm": Hyperparameters(filters=8, n_blocks=2, dropout=0.3, n_dense=1, dense_1=32),
     "plain": Hyperparameters(filters=8, n_blocks=2, batch_norm=False, head="flatten", dropout=0.5, optimizer="sgd"),
+    "mean": Hyperparameters(filters=8, n_blocks=2, weight_average=0.9),
 }
 if killed:  # the second network's process dies after its second epoch, the first network waits there
     end_of("norm", nets["norm"], folder / "parts" / "norm", lambda record: record.epoch < 2)
@@ -250,7 +251,7 @@ def test_a_killed_fit_goes_on_bit_equal_in_a_fresh_process(tmp_path: Path, preci
     assert run_program(precision, str(tmp_path), "killed").returncode == 9
     parts = run_program(precision, str(tmp_path), "parts")
     assert whole.stdout.split() == parts.stdout.split(), whole.stderr + parts.stderr
-    assert len(whole.stdout.split()) == 4
+    assert len(whole.stdout.split()) == 6
 
 
 def test_tensorflow_is_configured_before_it_starts_or_not_at_all() -> None:

@@ -52,7 +52,7 @@ def test_what_to_expect_is_one_line() -> None:
 
 
 def test_a_trial_without_a_duration_has_no_speed() -> None:
-    with pytest.raises(RegistryError, match="trial 3 has no epoch with a duration. Give --epochs"):
+    with pytest.raises(RegistryError, match=r"trial 3 has no epoch with a duration\. Give --epochs"):
         refit_length(experiment(minutes=20), trial())
     assert refit_length(experiment(), trial()).in_words() == (
         "The refit trains 12 epochs (0 patches): three times training.epochs."
@@ -60,5 +60,5 @@ def test_a_trial_without_a_duration_has_no_speed() -> None:
 
 
 def test_a_refit_has_one_length() -> None:
-    with pytest.raises(ConfigError, match="minutes.* give one of the two"):
+    with pytest.raises(ConfigError, match=r"minutes.* give one of the two"):
         experiment(epochs=3, minutes=20)
