@@ -32,7 +32,7 @@ quickstart: $(STAMP)  ## the main job end to end on the embedded corpus
 	@echo "Next, on real handwriting: README.md, 'On real handwriting'."
 
 test: $(STAMP)  ## the tests of every promise, in some minutes
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 .venv/.installed-gp: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[gp]" \
