@@ -1,6 +1,6 @@
 # Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-long test-gp test-unproven lint check chaos bench bench-pages docs audit ui clean
+.PHONY: help install quickstart test test-long test-gp lint check chaos bench bench-pages docs audit ui clean
 
 # The first interpreter that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
@@ -44,9 +44,6 @@ test-long: $(STAMP)  ## the long tests: real trainings, kills, fuzz, executed do
 
 test-gp: .venv/.installed-gp  ## the tests of engine.sampler gp, which needs PyTorch (large)
 	@$(BIN)/python -m pytest --numprocesses=2 -m long tests/search/engines/optuna
-
-test-unproven: $(STAMP)  ## tests that were not yet seen to pass whole: servers, moved projects, chaos
-	@$(BIN)/python -m pytest -m unproven
 
 lint: $(STAMP)  ## ruff, format check, mypy strict, import contracts
 	@$(BIN)/ruff check .

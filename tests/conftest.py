@@ -19,7 +19,10 @@ from core.corpora.settings import HandsSettings
 import tensorflow
 
 _REPOSITORY = Path(__file__).parents[1]
-_FIRST = ("test_end_to_end.py", "test_crash_points.py", "test_engine.py", "test_data.py", "test_page_preview.py")
+_FIRST = (
+    *("test_end_to_end.py", "test_crash_points.py", "test_engine.py", "test_data.py", "test_page_preview.py"),
+    *("test_chaos.py", "test_moved_and_copied.py", "test_code_blocks.py", "test_over_http.py"),
+)
 _LOOKING = {
     *("tests/whosehand/test_finished.py", "tests/search/cli/test_identify.py", "tests/search/cli/test_promote.py"),
     *("tests/search/comparison/test_several_sweeps.py", "tests/search/promotion/test_refit.py"),

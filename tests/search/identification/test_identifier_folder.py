@@ -170,6 +170,7 @@ def test_its_record_says_what_kind_of_folder_it_is(folder: Path, tmp_path: Path)
         read_record(tmp_path)
 
 
+@pytest.mark.long
 def test_a_damaged_model_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "model"
     damaged.mkdir()
