@@ -1,6 +1,6 @@
 """How many workers one driver serves: the real loop with 1 to 1,000 simulated workers.
 
-    python -m benchmarks.driver_scale [--workers 1,10,100,1000] [--engines random,tpe] [--epoch-s 15]
+    python -m benchmarks.driver_scale [--workers 1,64,1000] [--engines random,tpe] [--epoch-s 15]
 
 Nothing is trained: a worker says a report every `--epoch-s` virtual seconds, give or take a fifth.
 All that the driver does itself (loop, ledger on the disk, engine in its thread) is done, measured,

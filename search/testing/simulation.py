@@ -157,7 +157,7 @@ def simulate_sweep(
                 plan,
                 engine,
                 executor,
-                # The tracker's, which does nothing here, takes no time: the loop waits for it asleep.
+                # The tracker's does nothing here and takes no time: the loop waits for it asleep.
                 open_thread=lambda name: VirtualThread(clock, takes_time=counts_engine and name == "engine"),
             )
             return SimulatedSweep(outcome, ledger.state, executor.load)

@@ -16,9 +16,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 BEGINNING_S = 1_577_836_800.0
-"""Unix time at which simulated sweeps begin, 2020-01-01: the same for all, so that their ledgers can
-be compared.
-"""
+"""Unix time at which simulated sweeps begin, 2020-01-01: alike ones have alike ledgers."""
 
 
 class VirtualClock:
