@@ -161,7 +161,8 @@ def replay(
     def source(spec: TrialSpec):  # type: ignore[no-untyped-def]
         return surrogate.epochs(spec.hyperparameters, spec.seed)
 
-    return simulate_sweep(plan, open_engine(choice, settings), SimulatedWorkers(source, n_workers))
+    workers = SimulatedWorkers(source, n_workers, *_seconds_around(track.table))
+    return simulate_sweep(plan, open_engine(choice, settings), workers)
 
 
 def best_worth(track: Track, surrogate: Surrogate, seed: int) -> float:
@@ -207,6 +208,12 @@ def minutes_until_near(regrets: FloatArray, times_s: FloatArray) -> FloatArray:
     is_near = regrets <= NEAR
     stays = np.logical_and.accumulate(is_near[:, ::-1], axis=1)[:, ::-1]
     return np.where(stays.any(axis=1), times_s[stays.argmax(axis=1)] / 60, np.inf)
+
+
+def _seconds_around(table: CurveTable) -> tuple[float, float]:
+    """Medians of what a trial takes before its first epoch and after its last one."""
+    starts, ends = zip(*((curve.start_s, curve.end_s) for curve in table.curves if curve.epochs), strict=True)
+    return float(np.median(starts)), float(np.median(ends))
 
 
 def _worths(track: Track, surrogate: Surrogate, points: Sequence[Point]) -> FloatArray:

@@ -23,6 +23,7 @@ from benchmarks.curves.surrogate import cross_validate
 from benchmarks.curves.table import CurveTable
 from benchmarks.report import machine_line, notes, print_report
 from search.experiment.experiment import load_experiment
+from search.experiment.settings import ObjectiveSettings
 from search.experiment.workspace import Workspace
 from search.sweep.progress import make_progress
 
@@ -73,11 +74,12 @@ def show(
 ) -> None:
     """Say what a table holds, and how well a surrogate knows points that it has not seen."""
     held = CurveTable.read(table)
+    is_low_good = ObjectiveSettings(metric=metric).resolved_direction == "minimize"
     rows = []
     for horizon, n_curves in sorted(Counter(curve.horizon for curve in held.curves).items()):
         n_points = len({curve.key[0] for curve in held.curves if curve.horizon == horizon})
         n_failed = sum(curve.horizon == horizon and bool(curve.failed) for curve in held.curves)
-        error = cross_validate(held, metric, horizon)
+        error = cross_validate(held, metric, horizon, is_low_good=is_low_good)
         rows.append((f"{horizon}", f"{n_curves}", f"{n_points}", f"{n_failed}", *error.cells()))
     columns = ("horizon", "curves", "points", "failed", "R²", "rank correlation", "error", "noise of seeds", "seconds")
     remarks = [

@@ -14,7 +14,7 @@ from core.space.search_space import key_of
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, read_ledger
-from search.ledger.state import SweepState
+from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
 from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.given_points import GivenPoints, fit_given_points
@@ -107,7 +107,19 @@ def curves_of(state: SweepState) -> Iterator[RecordedCurve]:
         ]
         failed = (trial.reason or "failed") if trial.state is TrialState.FAILED else ""
         if trial.state.is_final:
-            yield RecordedCurve(dict(trial.hyperparameters), seed, horizon, tuple(epochs), failed)
+            around_s = _seconds_around(trial)
+            yield RecordedCurve(dict(trial.hyperparameters), seed, horizon, tuple(epochs), failed, 0, *around_s)
+
+
+def _seconds_around(trial: TrialRecord) -> tuple[float, float]:
+    """Before its first epoch and after its last one, as the driver saw it; (0, 0) without an
+    epoch.
+    """
+    if not trial.reports or trial.ended is None:
+        return 0.0, 0.0
+    first, last = trial.reports[0], trial.reports[-1]
+    start_s = (first.at_ms - trial.began_ms) / 1000 - first.report.duration_s
+    return max(0.0, start_s), (trial.ended.at_ms - last.at_ms) / 1000
 
 
 def _begun_with(state: SweepState) -> list[WantedCurve]:

@@ -148,7 +148,7 @@ class Surrogate:
         if key not in self._known:
             row = self._features([point])
             # The shares of the two classes, False and True.
-            fails = self._fails is not None and mean_of_trees(self._fails, row).reshape(-1)[-1] > 0.5
+            fails = self._fails is not None and bool(mean_of_trees(self._fails, row).reshape(-1)[-1] > 0.5)
             self._known[key] = mean_of_trees(self._forest, row).reshape(-1), fails
         return self._known[key]
 

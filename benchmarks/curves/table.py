@@ -2,19 +2,20 @@
 made.
 
     # 0: 2026-11-29; AMD EPYC, 2 cores; ...; python -m benchmarks.curves record ...
-    recording,point,seed,horizon,epoch,seconds,patches,failed,val/image_logloss,...
-    0,"{""batch_norm"": true, ...}",0,8,1,14.2,10000,,2.31,...
+    recording,point,seed,horizon,start_s,end_s,epoch,seconds,patches,failed,val/image_logloss,...
+    0,"{""batch_norm"": true, ...}",0,8,0.6,1.9,1,14.2,10000,,2.31,...
 
 `recording` is the number of the line at the head that says command, machine and date. `point` is
-JSON with all hyperparameters. A trial that failed has a last row with the reason in `failed`, and
-no scores.
+JSON with all hyperparameters. `start_s` and `end_s` are the seconds of a trial before its first
+epoch and after its last one, alike in all its rows. A trial that failed has a last row with the
+reason in `failed`, and no scores.
 """
 
 import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.space import Point
@@ -22,7 +23,8 @@ from core.space.search_space import PointKey, key_of
 from search.ledger.files import write_atomically
 from search.testing.simulation import SimulatedEpoch
 
-_COLUMNS = ("recording", "point", "seed", "horizon", "epoch", "seconds", "patches", "failed")
+_COLUMNS = ("recording", "point", "seed", "horizon", "start_s", "end_s", "epoch", "seconds", "patches", "failed")
+_N_ALIKE = 6  # columns that are alike in all rows of a trial
 CurveKey = tuple[PointKey, int, int]
 
 
@@ -37,6 +39,8 @@ class RecordedCurve:
         epochs: as many as the horizon, or fewer where it failed.
         failed: why it failed; empty if it did not.
         recording: which line of the head says how it was made.
+        start_s: seconds before the first epoch.
+        end_s: seconds from the last epoch to the result.
     """
 
     point: Point
@@ -45,6 +49,8 @@ class RecordedCurve:
     epochs: Sequence[SimulatedEpoch]
     failed: str = ""
     recording: int = 0
+    start_s: float = 0.0
+    end_s: float = 0.0
 
     @property
     def key(self) -> CurveKey:
@@ -73,11 +79,7 @@ class CurveTable:
         """The table with what a recording has added; curves that it has already are left out."""
         recordings = self.recordings if said in self.recordings else (*self.recordings, said)
         known, number = self.keys, recordings.index(said)
-        new = [
-            RecordedCurve(curve.point, curve.seed, curve.horizon, curve.epochs, curve.failed, number)
-            for curve in curves
-            if curve.key not in known
-        ]
+        new = [replace(curve, recording=number) for curve in curves if curve.key not in known]
         return CurveTable(recordings, (*self.curves, *new)) if new else self
 
     def write(self, path: Path) -> None:
@@ -113,7 +115,7 @@ class CurveTable:
 
 def _rows(curve: RecordedCurve, names: Sequence[str]) -> Iterator[tuple[object, ...]]:
     point = json.dumps(dict(curve.point), sort_keys=True)
-    head = curve.recording, point, curve.seed, curve.horizon
+    head = curve.recording, point, curve.seed, curve.horizon, f"{curve.start_s:.3f}", f"{curve.end_s:.3f}"
     for number, epoch in enumerate(curve.epochs, start=1):
         scores = (_number(epoch.metrics[name]) if name in epoch.metrics else "" for name in names)
         yield (*head, number, f"{epoch.duration_s:.3f}", epoch.n_patches, "", *scores)
@@ -132,7 +134,7 @@ def _curves(rows: "csv.DictReader[str]") -> Iterator[RecordedCurve]:
     epochs: list[SimulatedEpoch] = []
     failed = ""
     for row in rows:
-        head = tuple(row[name] for name in _COLUMNS[:4])
+        head = tuple(row[name] for name in _COLUMNS[:_N_ALIKE])
         if present and head != present:
             yield _curve(present, epochs, failed)
             epochs, failed = [], ""
@@ -151,5 +153,7 @@ def _epoch(row: Mapping[str, str]) -> SimulatedEpoch:
 
 
 def _curve(head: Sequence[str], epochs: Sequence[SimulatedEpoch], failed: str) -> RecordedCurve:
-    recording, point, seed, horizon = head
-    return RecordedCurve(json.loads(point), int(seed), int(horizon), tuple(epochs), failed, int(recording))
+    recording, point, seed, horizon, start_s, end_s = head
+    return RecordedCurve(
+        json.loads(point), int(seed), int(horizon), tuple(epochs), failed, int(recording), float(start_s), float(end_s)
+    )

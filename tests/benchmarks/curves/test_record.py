@@ -37,6 +37,8 @@ def test_what_stands_in_the_table_is_not_trained_again(tmp_path: Path) -> None:
     first = CurveTable.read(path)
     assert [len(curve.epochs) for curve in first.curves] == [2]
     assert first.curves[0].epochs[0].n_patches == 100
+    assert first.curves[0].start_s > 0
+    assert first.curves[0].end_s > 0
     assert "val/image_logloss" in first.curves[0].epochs[0].metrics
 
     wanted = wanted_curves(curve_points(experiment, 2), (0, 1), 1, (2,), 1)

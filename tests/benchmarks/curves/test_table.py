@@ -18,7 +18,9 @@ EPOCHS = (SimulatedEpoch({"val/loss": 0.5, "val/top1": 0.25}, 1.25, 100),)
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     curves = [
         RecordedCurve({"a": True, "b": 1, "c": 1.0, "d": 'x, "y"'}, 0, 1, EPOCHS),
-        RecordedCurve({"a": 1, "b": 1, "c": 1.0, "d": "x"}, 0, 2, EPOCHS, "TrainingError: no, not a number"),
+        RecordedCurve(
+            {"a": 1, "b": 1, "c": 1.0, "d": "x"}, 0, 2, EPOCHS, "TrainingError: no, not a number", 0, 0.5, 1.25
+        ),
         RecordedCurve({"a": 2}, 1, 2, (), "ModelError: too small"),
     ]
     table = CurveTable().with_recording("today;\na machine: python", curves)
