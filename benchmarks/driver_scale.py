@@ -126,7 +126,9 @@ def busy_share(sweep: SimulatedSweep, n_workers: int) -> float:
     """The share of the workers' time that lay in epochs, while there was work for all of them."""
     trials = sweep.state.trials.values()
     starts_ms = sorted(start.at_ms for trial in trials for start in trial.starts)
-    first_ms, last_ms = starts_ms[min(n_workers, len(starts_ms)) - 1], starts_ms[-1]
+    # After the last new trial only paused ones go on, and workers stand idle for want of them.
+    first_ms = starts_ms[min(n_workers, len(starts_ms)) - 1]
+    last_ms = max(trial.began_ms for trial in trials)
     if last_ms <= first_ms:
         return float("nan")
     trained_ms = 0.0
