@@ -261,9 +261,9 @@ def _rows(
     ranks = mean_ranks(regrets)
     rows: list[tuple[str, ...]] = []
     for name in sorted(regrets, key=lambda name: ranks[name]):
-        low, middle, high = 100 * np.percentile(regrets[name][:, -1], (25, 50, 75), method="nearest")
+        low, middle, high = 100 * _quartiles(regrets[name][:, -1])
         minutes = minutes_until_near(regrets[name], times_s)
-        when = float(np.percentile(minutes, 50, method="nearest"))
+        when = float(_quartiles(minutes)[1])
         rows.append(
             (
                 name,
@@ -278,6 +278,14 @@ def _rows(
     return rows
 
 
+def _quartiles(values: FloatArray) -> FloatArray:
+    """Of the first axis, each one of the values, which may be infinite: nothing is put between two
+    of them.
+    """
+    ranked = np.sort(values, axis=0)
+    return ranked[[round(share * (len(ranked) - 1)) for share in (0.25, 0.5, 0.75)]]
+
+
 def draw_race(races: Mapping[int, Mapping[str, FloatArray]], times_s: FloatArray, track: Track, path: Path) -> None:
     """Draw regret over time, a panel for each number of workers."""
     from matplotlib.figure import Figure  # only here: half a second
@@ -286,7 +294,7 @@ def draw_race(races: Mapping[int, Mapping[str, FloatArray]], times_s: FloatArray
     axes = figure.subplots(1, len(races), sharey=True, squeeze=False)[0]
     for panel, (n_workers, regrets) in zip(axes, races.items(), strict=True):
         for name, each in regrets.items():
-            low, middle, high = 100 * np.percentile(each, (25, 50, 75), axis=0, method="nearest")
+            low, middle, high = 100 * _quartiles(each)
             shown = np.isfinite(high)
             (line,) = panel.plot(times_s[shown] / 60, middle[shown], label=name)
             panel.fill_between(times_s[shown] / 60, low[shown], high[shown], alpha=0.15, color=line.get_color())
