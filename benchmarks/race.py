@@ -33,7 +33,7 @@ from search.experiment.settings import BudgetSettings
 from search.ledger.ranking import Direction
 from search.ledger.trial import TrialSpec, TrialState
 from search.sweep.plan import SweepPlan
-from search.testing.simulation import SimulatedSweep, SimulatedWorkers, simulate_sweep
+from search.testing.simulation import SimulatedEpoch, SimulatedSweep, SimulatedWorkers, simulate_sweep
 
 TABLES = Path(__file__).parent / "curves"
 PICTURE = Path("build/race.png")
@@ -158,7 +158,7 @@ def replay(
         max_failures_in_a_row=1_000_000,  # a space with bad corners is a part of the race
     )
 
-    def source(spec: TrialSpec):  # type: ignore[no-untyped-def]
+    def source(spec: TrialSpec) -> list[SimulatedEpoch]:
         return surrogate.epochs(spec.hyperparameters, spec.seed)
 
     workers = SimulatedWorkers(source, n_workers, *_seconds_around(track.table))

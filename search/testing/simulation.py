@@ -143,6 +143,9 @@ def simulate_sweep(
         counts_engine: whether the engine's real seconds pass on the virtual clock, in a thread
             beside the loop's as in a real sweep.
         counts_driver: whether those of loop and ledger do, too.
+
+    Raises:
+        KeyboardInterrupt: if the user stopped it; a part of a simulation says nothing.
     """
     clock = VirtualClock()
     executor = SimulatedExecutor(clock, workers, plan, counts_driver)
@@ -160,6 +163,8 @@ def simulate_sweep(
                 # The tracker's does nothing here and takes no time: the loop waits for it asleep.
                 open_thread=lambda name: VirtualThread(clock, takes_time=counts_engine and name == "engine"),
             )
+            if outcome.status == "interrupted":
+                raise KeyboardInterrupt
             return SimulatedSweep(outcome, ledger.state, executor.load)
 
 

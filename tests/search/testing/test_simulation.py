@@ -1,5 +1,6 @@
 import json
 import math
+import signal
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from core.errors import ModelError
 from core.space import Real, SearchSpace
 from search.engines import open_engine
-from search.engines.base import EngineSettings
+from search.engines.base import EngineSettings, Proposal
 from search.experiment.engine_settings import OptunaSettings
 from search.experiment.settings import BudgetSettings
 from search.ledger.ledger import LEDGER_NAME
@@ -111,7 +112,7 @@ def test_a_trial_whose_epochs_end_early_is_complete_and_one_that_raises_has_fail
 
 
 def test_what_an_ask_takes_passes_on_the_virtual_clock() -> None:
-    def ask_slowly(number: int):  # type: ignore[no-untyped-def]
+    def ask_slowly(number: int) -> Proposal:
         time.sleep(0.02)
         return propose_by_number(number)
 
@@ -122,7 +123,7 @@ def test_what_an_ask_takes_passes_on_the_virtual_clock() -> None:
 
 
 def test_reports_are_answered_while_an_ask_takes_long() -> None:
-    def ask_slowly(number: int):  # type: ignore[no-untyped-def]
+    def ask_slowly(number: int) -> Proposal:
         time.sleep(0.4 if number == 1 else 0)
         return propose_by_number(number)
 
@@ -133,6 +134,16 @@ def test_reports_are_answered_while_an_ask_takes_long() -> None:
     assert first.reports[0].decision is PruningDecision.GO, "no decision was there within its patience"
     assert first.reports[1].decision is PruningDecision.STOP
     assert sweep.load.waits_s[0] == pytest.approx(0.25, abs=0.01)
+
+
+def test_ctrl_c_ends_more_than_the_one_sweep_of_many() -> None:
+    def ask(number: int) -> Proposal:
+        if number == 2:
+            signal.raise_signal(signal.SIGINT)
+        return propose_by_number(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(ScriptedEngine(on_ask=ask))
 
 
 def test_the_same_sweep_has_the_same_ledger(tmp_path: Path) -> None:
