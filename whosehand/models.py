@@ -12,6 +12,9 @@ from search.experiment.settings import TrackingSettings
 # whosehand` saves.
 if TYPE_CHECKING:
     from core.identification.prediction import Prediction
+    from core.retrieval.descriptors import DescriptorSettings
+    from search.comparison.retrieval_report import RetrievalReport
+    from search.experiment.experiment import Experiment
     from search.identification.identify import ExplainedPrediction
 
 ReadAs = Literal["auto", "page", "form", "line"]
@@ -116,6 +119,61 @@ class Identifier:
         from search.identification.identify import explain
 
         return explain(Path(image), self.folder, n_decisive, read_as, self.runs_own_code)
+
+    def retrieval(
+        self,
+        pages: "str | Path | Experiment",
+        *,
+        descriptor: "DescriptorSettings | None" = None,
+        fit_on: "str | Path | Experiment | None" = None,
+        rerank: int | None = None,
+        patches: int = 64,
+        join: int | None = None,
+        known_writers: bool = False,
+        seed: int = 0,
+        project: str | Path | None = None,
+        progress: bool = True,
+    ) -> "RetrievalReport":
+        """Score how well the model finds pages by the same hand, each page a query.
+
+        Writers that the model was trained on are left out, and so are test pages that stay sealed.
+
+        Args:
+            pages: an experiment or its file, or a folder of scans whose writers are known.
+            descriptor: how the patches of a page become one vector; their mean if not given.
+            fit_on: other pages, from which VLAD and whitening learn.
+            rerank: rerank by so many nearest pages.
+            patches: most of a page.
+            join: join so many images of a writer to one page, as for single words.
+            known_writers: count writers that the model was trained on, too.
+            seed: of joining, learning and intervals.
+            project: the folder that holds `data`, the current one if not given.
+            progress: whether to show how far it is.
+
+        Returns:
+            `.scores.metrics` and `.scores.intervals`: `map`, `top1`, `top5`, `top10`, `eer`,
+            `auroc`.
+
+        Raises:
+            WhosehandError: says what is wrong with the pages, the model or the choice.
+        """
+        from core.retrieval.descriptors import DescriptorSettings
+        from search.comparison.retrieval_report import RetrievalChoice, report_retrieval
+        from search.experiment.workspace import Workspace
+        from whosehand.progress import shown_steps
+
+        choice = RetrievalChoice(descriptor or DescriptorSettings(), patches, join, rerank, known_writers, seed)
+        with shown_steps(progress) as begin:
+            return report_retrieval(
+                Path(pages) if isinstance(pages, str) else pages,
+                self.folder,
+                self.name,
+                Workspace(Path(project or ".").absolute()),
+                choice,
+                fit_on=Path(fit_on) if isinstance(fit_on, str) else fit_on,
+                runs_own_code=self.runs_own_code,
+                progress=begin,
+            )
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import rich.progress
+
     from search.sweep.progress import Progress
 
 # MLflow imports a progress bar that warns in every notebook without ipywidgets; ours needs none.
@@ -25,6 +27,36 @@ def shown(is_wanted: bool) -> "Iterator[tuple[Progress, Callable[[int, int], Non
     if not is_wanted:
         yield SilentProgress(), None
         return
+    with _bar() as bar:
+        task = bar.add_task("reading text lines", total=None, visible=False)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=done < total)
+
+        yield make_progress(bar.console), advance
+
+
+@contextmanager
+def shown_steps(is_wanted: bool) -> "Iterator[Callable[[str], Callable[[int, int], None]]]":
+    """What shows how far each of several steps is, one after the other.
+
+    Args:
+        is_wanted: otherwise nothing is shown.
+
+    Yields:
+        A function that is called with what a step does, and gives one to be called with (done,
+        total).
+    """
+    with _bar(is_wanted) as bar:
+
+        def begin(label: str) -> Callable[[int, int], None]:
+            task = bar.add_task(label, total=None, visible=False)
+            return lambda done, total: bar.update(task, completed=done, total=total, visible=done < total)
+
+        yield begin
+
+
+def _bar(is_wanted: bool = True) -> "rich.progress.Progress":
     import rich.progress
     from rich.console import Console
 
@@ -45,10 +77,6 @@ def shown(is_wanted: bool) -> "Iterator[tuple[Progress, Callable[[int, int], Non
         rich.progress.MofNCompleteColumn(),
         rich.progress.TimeRemainingColumn(),
     )
-    with rich.progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading text lines", total=None, visible=False)
-
-        def advance(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=done < total)
-
-        yield make_progress(console), advance
+    return rich.progress.Progress(
+        *columns, console=console, transient=True, disable=not (is_wanted and console.is_terminal)
+    )

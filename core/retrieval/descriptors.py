@@ -225,7 +225,8 @@ def _fit_whitening(descriptors: NDArray[np.float32], n_whitened: int, seed: int)
             f"Whitening can keep at most {max(most, 0)} components: one fewer than training pages ({n_pages}), and no "
             f"more than a descriptor has values ({n_pooled}); but {n_whitened} were asked for."
         )
-    found = PCA(n_whitened, random_state=seed).fit(descriptors.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # shares of a variance that is 0; said below
+        found = PCA(n_whitened, random_state=seed).fit(descriptors.astype(np.float64))
     deviations = np.sqrt(found.explained_variance_)
     if deviations[-1] <= deviations[0] * np.finfo(np.float32).eps:
         raise RetrievalError(

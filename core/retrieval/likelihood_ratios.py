@@ -16,13 +16,12 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from core.errors import RetrievalError
-from core.retrieval.pairs import PagePairs, WriterResamples, interval_of
+from core.retrieval.pairs import PagePairs, WriterResamples, bin_pairs, interval_of
 from core.scoring.intervals import Interval
 from core.scoring.mean_scores import FloatArray
 
 _INVERSE_PENALTY = 1e4  # next to none; it only keeps the slope finite where no score is in doubt
 _STEP = 0.01  # of the bounds, in log10 LR, as in the authors' own code
-_N_BINS = 256  # of similarities, for the bootstrap of Cllr-min
 _SCALE = (
     (6.0, "extremely strong"),
     (4.0, "very strong"),
@@ -231,7 +230,7 @@ def least_cllr(scores: NDArray[np.floating], is_same: NDArray[np.bool_], weights
     probabilities = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, is_same * 1.0, sample_weight=shares)
     right = np.where(is_same, probabilities, 1 - probabilities)
     counts = shares > 0  # a pair without weight may have any probability
-    return float(-(shares[counts] * np.log2(right[counts])).sum() / 2)
+    return float((shares[counts] * np.abs(np.log2(right[counts]))).sum() / 2)
 
 
 def tippett(calibration: RatioCalibration, pairs: PagePairs, n_points: int = 500) -> TippettCurves:
@@ -279,10 +278,9 @@ def _costs(ratios: FloatArray, is_same: NDArray[np.bool_]) -> FloatArray:
 
 def _resampled_minima(pairs: PagePairs, resamples: WriterResamples) -> FloatArray:
     """`least_cllr` of each resample, of similarities in bins; what the bins change is taken off."""
-    edges = np.unique(np.quantile(pairs.scores, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
-    bins = np.searchsorted(edges, pairs.scores, side="right").astype(np.int64)
-    same, different = resamples.shares(bins, len(edges) + 1)
-    places, is_same = np.tile(np.arange(len(edges) + 1), 2), np.arange(2 * (len(edges) + 1)) <= len(edges)
+    bins, n_bins = bin_pairs(pairs)
+    same, different = resamples.shares(bins, n_bins)
+    places, is_same = np.tile(np.arange(n_bins), 2), np.arange(2 * n_bins) < n_bins
     drawn = [least_cllr(places, is_same, np.concatenate(weights)) for weights in zip(same, different, strict=True)]
     change = least_cllr(bins, pairs.is_same) - least_cllr(pairs.scores, pairs.is_same)
     return np.clip(np.array(drawn) - change, 0, 1)

@@ -20,6 +20,7 @@ from core.scoring.mean_scores import FloatArray, number_groups
 MOST_PAIRS = 2_000_000
 """Of each kind that are kept; where there are more, evenly chosen ones."""
 _BLOCK_CELLS = 8_000_000  # similarities computed at once: 32 MB
+_N_EDGES = 128  # of bins, from each kind of pair
 _MOST_GROUPS = 128  # that writers are dealt into for the bootstrap
 
 
@@ -120,6 +121,22 @@ def collect_pairs(
             parts.append((rows[row, column], kinds, numbers[start + row], numbers[column]))
     scores, is_same_hand, first, second = (np.concatenate(part) for part in zip(*parts, strict=True))
     return PagePairs(scores, is_same_hand, first.astype(np.int32), second.astype(np.int32), n_same, n_different)
+
+
+def bin_pairs(pairs: PagePairs) -> tuple[NDArray[np.int64], int]:
+    """Sort pairs into some 250 bins of rising similarity, for figures that are computed again for
+    each resample.
+
+    Bins are narrow where pairs by one hand are missed, and where those by two are taken for one.
+
+    Returns:
+        The bin of each pair, (n_pairs,), and how many bins there are.
+    """
+    tail = np.linspace(0, 1, _N_EDGES) ** 2
+    low_of_same = np.quantile(pairs.scores[pairs.is_same], tail)
+    high_of_different = np.quantile(pairs.scores[~pairs.is_same], 1 - tail)
+    edges = np.unique(np.concatenate([low_of_same, high_of_different]))
+    return np.searchsorted(edges, pairs.scores, side="right").astype(np.int64), len(edges) + 1
 
 
 def interval_of(values: FloatArray, score: float, n_writers: int | None) -> Interval:

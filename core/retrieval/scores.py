@@ -23,6 +23,7 @@ from core.retrieval.pairs import (
     MOST_PAIRS,
     PagePairs,
     WriterResamples,
+    bin_pairs,
     blocks,
     collect_pairs,
     interval_of,
@@ -33,7 +34,6 @@ from core.scoring.intervals import Interval, draw_resamples
 from core.scoring.mean_scores import FloatArray
 
 TOP_K = (1, 5, 10)
-_N_EDGES = 128  # of bins for the bootstrap of pairs, from each kind of pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +129,10 @@ def verification_intervals(pairs: PagePairs, n_resamples: int = 1000, seed: int 
     Similarities are sorted into some 250 bins, which are narrow where errors happen; what that
     changes of a score is added to its interval, so that both are about the same score.
     """
-    edges = _bin_edges(pairs)
-    bins = np.searchsorted(edges, pairs.scores, side="right").astype(np.int64)
+    bins, n_bins = bin_pairs(pairs)
     resamples = WriterResamples(pairs, n_resamples, seed)
-    whole = _binned_scores(*_all_pairs(pairs, bins, len(edges) + 1))
-    drawn = _binned_scores(*resamples.shares(bins, len(edges) + 1))
+    whole = _binned_scores(*_all_pairs(pairs, bins, n_bins))
+    drawn = _binned_scores(*resamples.shares(bins, n_bins))
     exact = verification_scores(pairs)
     n_writers = min(pairs.n_writers_of_same, pairs.n_writers_of_different)
     return {
@@ -199,16 +198,6 @@ def _query_intervals(
         name: interval_of(resamples @ np.bincount(places, values) / n_queries, float(values.mean()), n_writers)
         for name, values in scores.items()
     }
-
-
-def _bin_edges(pairs: PagePairs) -> Likeness:
-    """Thresholds that lie close where pairs by one hand are missed, and where those by two are
-    taken for one.
-    """
-    tail = np.linspace(0, 1, _N_EDGES) ** 2
-    low_of_same = np.quantile(pairs.scores[pairs.is_same], tail)
-    high_of_different = np.quantile(pairs.scores[~pairs.is_same], 1 - tail)
-    return np.unique(np.concatenate([low_of_same, high_of_different]))
 
 
 def _all_pairs(pairs: PagePairs, bins: NDArray[np.int64], n_bins: int) -> tuple[FloatArray, FloatArray]:

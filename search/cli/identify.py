@@ -76,7 +76,7 @@ def identify(
     model runs the code that it was promoted with; any other folder is opened without its code,
     unless you give --trust.
     """
-    model_asked = _find(model, uri, trust)
+    model_asked = find_asked_model(model, uri, trust)
     wanted = expand_folders(images)
     if evidence is not None:
         _explain(wanted, model_asked, evidence, read_as)
@@ -87,7 +87,7 @@ def identify(
 
 
 @dataclass(frozen=True)
-class _AskedModel:
+class AskedModel:
     """The model that answers: its files, what to call it, and whether the code among them is
     run.
     """
@@ -98,7 +98,13 @@ class _AskedModel:
     runs_own_code: bool
 
 
-def _find(model: str | None, uri: str | None, trust: bool) -> _AskedModel:
+def find_asked_model(model: str | None, uri: str | None, trust: bool) -> AskedModel:
+    """The model that --model, --uri and --trust name; without a name, the only champion.
+
+    Raises:
+        RegistryError: if there is no such model.
+        TrackingError: if the store cannot be read.
+    """
     from search.identification.identifier_folder import is_as_promoted
     from search.sweep.known_sweeps import project_tracking
     from search.tracking.registry import CHAMPION, CHECKSUM_TAG, find_model, only_name
@@ -117,10 +123,10 @@ def _find(model: str | None, uri: str | None, trust: bool) -> _AskedModel:
             f"among them is not run ({found.folder})"
         )
     title = f"{version.name} version {version.version}" if is_named and version else str(model)
-    return _AskedModel(found.folder, title, is_named, runs_own_code)
+    return AskedModel(found.folder, title, is_named, runs_own_code)
 
 
-def _answer(images: "Sequence[Path]", model: _AskedModel, as_json: bool, read_as: ImageUnit) -> None:
+def _answer(images: "Sequence[Path]", model: AskedModel, as_json: bool, read_as: ImageUnit) -> None:
     from search.identification.identify import identify as identify_writers
 
     with progress_bar("asking the model") as advance:
@@ -135,7 +141,7 @@ def _answer(images: "Sequence[Path]", model: _AskedModel, as_json: bool, read_as
     raise typer.Exit(2 if answer.unreadable else 0)
 
 
-def _write_table(images: "Sequence[Path]", model: _AskedModel, path: Path, read_as: ImageUnit, is_raw: bool) -> None:
+def _write_table(images: "Sequence[Path]", model: AskedModel, path: Path, read_as: ImageUnit, is_raw: bool) -> None:
     from search.identification.identify import N_RANKED, identify_each, write_predictions
 
     with progress_bar("asking the model") as advance:
@@ -154,7 +160,7 @@ def _counted(
         advance(number, n_images)
 
 
-def _explain(images: "Sequence[Path]", model: _AskedModel, path: Path, read_as: ImageUnit) -> None:
+def _explain(images: "Sequence[Path]", model: AskedModel, path: Path, read_as: ImageUnit) -> None:
     from search.identification.evidence_page import write_evidence_page
     from search.identification.identify import explain
 

@@ -29,6 +29,7 @@ from search.cli import (
     keys,
     promote,
     reconcile,
+    retrieval,
     status,
     stop,
     sweep,
@@ -60,6 +61,7 @@ app.command("compare")(compare.compare)
 app.command("promote")(promote.promote)
 app.command("rollback")(promote.rollback)
 app.command("identify")(identify.identify)
+app.command("retrieval")(retrieval.retrieval)
 app.command("ui")(ui.ui)
 app.command("doctor")(doctor.doctor)
 app.command("reconcile")(reconcile.reconcile)
