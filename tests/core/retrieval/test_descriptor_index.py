@@ -110,7 +110,7 @@ def test_a_process_that_is_killed_while_it_begins_an_index_leaves_none_and_the_n
     assert len(filled(folder)) == 5
 
 
-def test_an_addition_that_was_cut_off_at_any_byte_leaves_whole_pages(tmp_path: Path) -> None:
+def test_an_addition_that_was_cut_off_anywhere_leaves_whole_pages(tmp_path: Path) -> None:
     filled(tmp_path / "before")
     shutil.copytree(tmp_path / "before", tmp_path / "index")
     added, rows = named(10, 11), described(2, seed=1)
@@ -120,15 +120,15 @@ def test_an_addition_that_was_cut_off_at_any_byte_leaves_whole_pages(tmp_path: P
         for name in ("descriptors.f32", "pages.jsonl")
     }
     whole = {name: (tmp_path / "index" / name).read_bytes() for name in sizes}
-    states = [(cut, sizes["pages.jsonl"][0]) for cut in range(*sizes["descriptors.f32"])]
-    states += [(sizes["descriptors.f32"][1], cut) for cut in range(*sizes["pages.jsonl"])]
+    states = [(cut, sizes["pages.jsonl"][0]) for cut in range(*sizes["descriptors.f32"], 5)]
+    states += [(sizes["descriptors.f32"][1], cut) for cut in range(*sizes["pages.jsonl"], 3)]
     for n_row_bytes, n_line_bytes in states:
         (tmp_path / "index" / "descriptors.f32").write_bytes(whole["descriptors.f32"][:n_row_bytes])
         (tmp_path / "index" / "pages.jsonl").write_bytes(whole["pages.jsonl"][:n_line_bytes])
         found = DescriptorIndex.open(tmp_path / "index")
         assert found.pages in (named(0, 1, 2, 3, 4), named(0, 1, 2, 3, 4, 10))
         np.testing.assert_array_equal(found.descriptors()[:5], described(5))
-        if n_row_bytes % 7 == n_line_bytes % 7:
+        if (n_row_bytes + n_line_bytes) % 7 == 0:
             n_kept = len(found) - 5
             found.add(added[n_kept:], rows[n_kept:])
             assert {name: (tmp_path / "index" / name).read_bytes() for name in sizes} == whole

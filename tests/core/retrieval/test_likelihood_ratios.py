@@ -126,16 +126,16 @@ def test_intervals_hold_the_scores_and_a_seed_gives_them_again() -> None:
     similarities, names = generated_pages(n_writers=15)
     calibration = calibrate_ratios(collect_pairs(similarities, names))
     pairs = collect_pairs(*generated_pages(n_writers=15, seed=1))
-    scores = score_ratios(calibration, pairs, 100)
+    scores = score_ratios(calibration, pairs, 60)
     for name, (low, high) in scores.intervals.items():
         assert low <= getattr(scores, name) <= high, name
     assert set(scores.intervals) == {"cllr", "cllr_min", "misleading_same", "misleading_different"}
-    assert score_ratios(calibration, pairs, 100).intervals == scores.intervals
+    assert score_ratios(calibration, pairs, 60).intervals == scores.intervals
 
 
 def test_no_misleading_ratio_of_few_writers_is_not_certainty() -> None:
     pairs = collect_pairs(*generated_pages(n_writers=8, spread=0.01))
-    scores = score_ratios(calibrate_ratios(pairs), pairs, 100)
+    scores = score_ratios(calibrate_ratios(pairs), pairs, 30)
     assert scores.misleading_same == scores.misleading_different == scores.cllr_min == 0
     for name in ("misleading_same", "misleading_different", "cllr_min"):
         assert scores.intervals[name] == pytest.approx((0, 1 - 0.025 ** (1 / 8))), name

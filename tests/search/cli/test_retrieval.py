@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import Answer
-from tests.search.toy_model import save_toy_model
+from tests.search.toy_model import save_toy_model, write_line
 
 pytest_plugins = ["tests.finished_project"]
 Command = Callable[..., Answer]
@@ -16,8 +16,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_toy_model(tmp_path_factory.mktemp("toy") / "model")
 
 
-def test_scores_are_printed_with_their_intervals(command: Command, folder_root: Path, model: Path) -> None:
-    answer = command("retrieval", folder_root, "--model", model, "--patches", "4")
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """Three writers of four lines each."""
+    for number in range(12):
+        folder = tmp_path / "scans" / "abc"[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_line(folder / f"{number}.png", n_strokes=4 + number)
+    return tmp_path / "scans"
+
+
+def test_scores_are_printed_with_their_intervals(command: Command, lines: Path, model: Path) -> None:
+    answer = command("retrieval", lines, "--model", model, "--patches", "4")
     assert answer.code == 0, answer
     first, *rest = answer.out.splitlines()
     assert first == "scans: 12 queries among 12 pages by 3 writers"
@@ -27,22 +37,21 @@ def test_scores_are_printed_with_their_intervals(command: Command, folder_root: 
     assert rest[-1] == f"model: {model}"
 
 
-def test_json_has_what_the_table_has(command: Command, folder_root: Path, model: Path) -> None:
+def test_json_has_what_the_table_has(command: Command, lines: Path, model: Path) -> None:
     arguments = ("--join", "2", "--rerank", "2", "--power", "0.5", "--patches", "4", "--json")
-    content = json.loads(command("retrieval", folder_root, "--model", model, *arguments).out)
+    content = json.loads(command("retrieval", lines, "--model", model, *arguments).out)
     assert (content["n_pages"], content["item"], content["reranked_by"]) == (6, "joined page", 2)
     assert content["descriptor"]["power"] == 0.5
     low, high = content["scores"]["map"]["interval"]
     assert 0 <= low <= content["scores"]["map"]["value"] <= high <= 1
 
 
-def test_what_cannot_be_done_is_one_message(command: Command, folder_root: Path, model: Path) -> None:
-    assert "name them by --fit-on" in command("retrieval", folder_root, "--model", model, "--pooling", "vlad").error
-    assert "power" in command("retrieval", folder_root, "--model", model, "--power", "3").error
-    assert "No model is registered" in command("retrieval", folder_root).error
+def test_what_cannot_be_done_is_one_message(command: Command, lines: Path, model: Path) -> None:
+    assert "name them by --fit-on" in command("retrieval", lines, "--model", model, "--pooling", "vlad").error
+    assert "power" in command("retrieval", lines, "--model", model, "--power", "3").error
     assert "not there" in command("retrieval", "nothing", "--model", model).error
-    (folder_root / "MLmodel").touch()
-    assert "holds a whosehand.json" in command("retrieval", folder_root, "--model", folder_root).error
+    (lines / "MLmodel").touch()
+    assert "holds a whosehand.json" in command("retrieval", lines, "--model", lines).error
 
 
 def test_the_help_says_what_is_left_out(command: Command) -> None:
