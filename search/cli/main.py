@@ -23,6 +23,7 @@ from search.cli import (
     data,
     doctor,
     enqueue,
+    find,
     gc,
     identify,
     init,
@@ -62,6 +63,8 @@ app.command("promote")(promote.promote)
 app.command("rollback")(promote.rollback)
 app.command("identify")(identify.identify)
 app.command("retrieval")(retrieval.retrieval)
+app.command("index")(find.index)
+app.command("find")(find.find)
 app.command("ui")(ui.ui)
 app.command("doctor")(doctor.doctor)
 app.command("reconcile")(reconcile.reconcile)

@@ -18,8 +18,8 @@ from core.retrieval.similarities import Cosines, Similarities, rerank
 from search.comparison.retrieval_pages import choose_pages, open_pages, training_images
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
-from search.identification.identifier_folder import ARTIFACTS, is_identifier, read_record
-from search.objectives.saved_model import network_file
+from search.identification.identifier_folder import read_record
+from search.identification.page_reader import load_embedder
 from search.sweep.preparation import ReadCorpus, read_corpus
 
 PER_PAGE = 64
@@ -142,7 +142,7 @@ def report_retrieval(
     if choice.join is not None:
         joined = JoinedLines(corpus.store, image_ids, choice.join, choice.seed)
         lines, image_ids, n_left_over, item = joined, joined.image_ids, joined.n_left_over, "joined page"
-    embedding = _Embedding(record, choice.per_page, _embedder(model_folder, runs_own_code))
+    embedding = _Embedding(record, choice.per_page, load_embedder(model_folder, runs_own_code)[1])
     describer = (
         PageDescriber.fit(choice.descriptor)
         if fit_on is None
@@ -226,15 +226,3 @@ def _fit(
         lines, image_ids = joined, joined.image_ids
     pages = embedding.embed(lines, image_ids, say(f"embedding pages of {corpus.index.name}"))
     return PageDescriber.fit(choice.descriptor, [page.embeddings for page in pages], choice.seed)
-
-
-def _embedder(folder: Path, runs_own_code: bool) -> PatchEmbedder:
-    """The model's network up to its embedding, by the installed code."""
-    # Here, because TensorFlow takes seconds, and a corpus that cannot be read is told without it.
-    import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
-    from core.identification.writer_identifier import WriterIdentifier
-    from core.networks.inference import Embedder
-
-    packed = folder / ARTIFACTS
-    network, beside = (packed / "model.keras", packed) if is_identifier(folder) else (network_file(folder), folder)
-    return Embedder(WriterIdentifier.load(network, beside, runs_own_code).predictor.model)
