@@ -26,6 +26,7 @@ SHORT = (
     "index_speed",
     "safety_cost",
     "identify_speed",
+    "retrieval_index",
 )
 
 

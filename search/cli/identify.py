@@ -105,6 +105,8 @@ def find_asked_model(model: str | None, uri: str | None, trust: bool) -> AskedMo
         RegistryError: if there is no such model.
         TrackingError: if the store cannot be read.
     """
+    if model is not None and Path(model).is_dir():  # needs no store, and makes none
+        return AskedModel(Path(model), model, is_champion=False, runs_own_code=trust)
     from search.identification.identifier_folder import is_as_promoted
     from search.sweep.known_sweeps import project_tracking
     from search.tracking.registry import CHAMPION, CHECKSUM_TAG, find_model, only_name
