@@ -114,7 +114,7 @@ def find_asked_model(model: str | None, uri: str | None, trust: bool) -> AskedMo
 
     workspace = current_workspace()
     store = open_store(project_tracking(workspace, uri), workspace.root)
-    is_named = model is None or not (":/" in model or Path(model).is_dir())
+    is_named = model is None or ":/" not in model
     found = find_model(store, f"models:/{model or only_name(store)}@{CHAMPION}" if is_named else str(model))
     version = found.version
     checksum = version.tags.get(CHECKSUM_TAG) if version else None
