@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -11,11 +12,16 @@ from search.experiment.settings import TrackingSettings
 # Imported inside the functions that need them: MLflow, SciPy and OpenCV take seconds that `import
 # whosehand` saves.
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from core.identification.prediction import Prediction
     from core.retrieval.descriptors import DescriptorSettings
     from search.comparison.retrieval_report import RetrievalReport
     from search.experiment.experiment import Experiment
     from search.identification.identify import ExplainedPrediction
+    from search.identification.page_index import AlikePage
+    from search.identification.page_reader import PageReader
 
 ReadAs = Literal["auto", "page", "form", "line"]
 
@@ -119,6 +125,61 @@ class Identifier:
         from search.identification.identify import explain
 
         return explain(Path(image), self.folder, n_decisive, read_as, self.runs_own_code)
+
+    def describe(self, page: str | Path) -> "NDArray[np.float32]":
+        """Describe a page: (n_dimensions,) of length 1, so that the product of two is their cosine.
+
+        Args:
+            page: the path of its image.
+
+        Raises:
+            ImageError: if it cannot be used, or the file holds several pages.
+            RegistryError: if the model cannot be loaded.
+        """
+        from search.identification.page_index import only_page
+
+        return self._page_reader.describe(only_page(Path(page)))
+
+    def find(
+        self,
+        page: str | Path,
+        *,
+        among: str | Path,
+        top: int = 10,
+        project: str | Path | None = None,
+        progress: bool = True,
+    ) -> "list[AlikePage]":
+        """The pages of an archive that are most like one page, the most alike first.
+
+        Args:
+            page: the path of the image that is looked for.
+            among: a folder of images, which is indexed first, or an index.
+            top: how many.
+            project: the folder that holds `data`, the current one if not given.
+            progress: whether to show how far it is.
+
+        Raises:
+            ImageError: if the page, or all of the folder, cannot be used.
+            RetrievalError: if the index was made by another model.
+            RegistryError: if the model cannot be loaded.
+        """
+        from core.retrieval.descriptor_index import DescriptorIndex
+        from search.experiment.workspace import Workspace
+        from search.identification.page_index import find_alike, index_folder, is_index, only_page
+        from whosehand.progress import shown_steps
+
+        wanted, place = only_page(Path(page)), Path(among)
+        if not is_index(place):
+            indexes = Workspace(Path(project or ".").absolute()).indexes
+            with shown_steps(progress) as begin:
+                place, _ = index_folder(place, indexes, self._page_reader, begin("describing pages"))
+        return find_alike(DescriptorIndex.open(place), wanted, self._page_reader, top)
+
+    @cached_property
+    def _page_reader(self) -> "PageReader":
+        from search.identification.page_reader import PageReader
+
+        return PageReader.load(self.folder, runs_own_code=self.runs_own_code)
 
     def retrieval(
         self,

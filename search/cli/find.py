@@ -1,7 +1,6 @@
 """`whosehand index` and `whosehand find`: which pages of an archive are most like this one?"""
 
 import csv
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from search.identification.page_index import AlikePage, IndexTally
     from search.identification.page_reader import PageReader
 
-_PER_PAGE = 64
 ModelOption = Annotated[
     str | None,
     typer.Option(
@@ -57,9 +55,13 @@ def index(
     so that moved ones are new.
     """
     from core.corpora.image_walk import expand_folders
+    from search.identification.page_index import extend_index
 
     files = expand_folders(pages)
-    tally = _extend(out, files, _reader(find_asked_model(model, uri, trust)))
+    reader = _reader(find_asked_model(model, uri, trust))
+    with progress_bar("describing pages") as advance:
+        tally = extend_index(out, files, reader, advance)
+    _print_skipped(tally)
     output.print(f"{out}: {counted(tally.n_added, 'page')} added, {tally.n_known:,} were there")
     raise typer.Exit(2 if tally.unreadable else 0)
 
@@ -85,29 +87,24 @@ def find(
     similarity ranks pages; it is no probability that one hand wrote them. `whosehand retrieval`
     says how often the first ones are right, on pages whose writers are known.
     """
-    from core.corpora.image_walk import expand_folders
-    from core.pages.frames import list_pages
-    from core.retrieval.descriptor_index import HEAD, DescriptorIndex
-    from search.identification.page_index import find_alike
+    from core.retrieval.descriptor_index import DescriptorIndex
+    from search.identification.page_index import find_alike, index_folder, is_index, only_page
 
-    asked_pages = list_pages(page)
-    if len(asked_pages) != 1:
-        raise ImageError(f"One page is looked for, but {page} holds {len(asked_pages)}. Save the one that is meant.")
+    wanted = only_page(page)
     if not place.is_dir():
         raise ImageError(f"--in must name a folder of images or an index, but {place} is no folder.")
     asked = find_asked_model(model, uri, trust)
     reader = _reader(asked)
-    if not (place / HEAD).exists():
-        files = expand_folders([place])
-        key = hashlib.sha256(f"{place.absolute()}\0{reader.source}".encode()).hexdigest()[:16]
-        place = current_workspace().root / "data" / "indexes" / key
-        _extend(place, files, reader)
-    found = find_alike(DescriptorIndex.open(place), asked_pages[0], reader, top)
+    if not is_index(place):
+        with progress_bar("describing pages") as advance:
+            place, tally = index_folder(place, current_workspace().indexes, reader, advance)
+        _print_skipped(tally)
+    found = find_alike(DescriptorIndex.open(place), wanted, reader, top)
     if table is not None:
         _write(found, table)
     if as_json:
-        rows = [{"path": each.path, "similarity": each.similarity} for each in found]
-        output.print_json(json.dumps({"query": str(page), "model": asked.title, "found": rows}))
+        alike = [{"path": each.path, "similarity": each.similarity} for each in found]
+        output.print_json(json.dumps({"query": str(page), "model": asked.title, "found": alike}))
     else:
         rows = [(str(rank), each.path, f"{each.similarity:.3f}") for rank, each in enumerate(found, start=1)]
         print_table(("rank", "page", "similarity"), rows, n_text_columns=2, path_column=1)
@@ -115,24 +112,15 @@ def find(
 
 
 def _reader(model: AskedModel) -> "PageReader":
-    from core.retrieval.descriptors import DescriptorSettings, PageDescriber
     from search.identification.page_reader import PageReader
 
     with notes.status("loading the model"):
-        describer = PageDescriber.fit(DescriptorSettings())
-        return PageReader.load(model.folder, describer, _PER_PAGE, model.runs_own_code)
+        return PageReader.load(model.folder, runs_own_code=model.runs_own_code)
 
 
-def _extend(place: Path, files: "Sequence[Path]", reader: "PageReader") -> "IndexTally":
-    from search.identification.page_index import extend_index
-
-    with progress_bar("describing pages") as advance:
-        tally = extend_index(place, files, reader, advance)
+def _print_skipped(tally: "IndexTally") -> None:
     for image in tally.unreadable:
         notes.print(labelled("skipped", image.reason, "yellow"))
-    if tally.n_added + tally.n_known == 0:
-        raise ImageError("At least one page must show handwriting, but none does.")
-    return tally
 
 
 def _write(found: "Sequence[AlikePage]", path: Path) -> None:

@@ -19,10 +19,9 @@ from search.comparison.retrieval_pages import choose_pages, open_pages, training
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.identification.identifier_folder import read_record
-from search.identification.page_reader import load_embedder
+from search.identification.page_reader import PER_PAGE, load_embedder
 from search.sweep.preparation import ReadCorpus, read_corpus
 
-PER_PAGE = 64
 Progress = Callable[[str], ProgressCallback]
 """Gives a callback for each of several long steps, by what is done."""
 

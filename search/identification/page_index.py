@@ -3,6 +3,7 @@
 The writers of an archive are not known, and need not be.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.corpora.image_walk import expand_folders
 from core.corpora.index import Excluded
 from core.errors import ImageError, PatchError, RetrievalError
 from core.pages.frames import Page, is_blank, list_pages
@@ -85,6 +87,33 @@ def extend_index(
     return tally
 
 
+def index_folder(
+    folder: Path, indexes: Path, reader: PageReader, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[Path, IndexTally]:
+    """Index a folder of images for searching it, or what has come since it was indexed.
+
+    Args:
+        folder: with images, however deep.
+        indexes: where such indexes are kept, one for each folder and way to describe pages.
+        reader: describes pages.
+        on_progress: called with (files done, files in all).
+
+    Returns:
+        The index's folder, and what became of the pages.
+
+    Raises:
+        ImageError: if there is no image, or none shows handwriting.
+        RetrievalError: if the index is damaged.
+    """
+    files = expand_folders([folder])
+    key = hashlib.sha256(f"{folder.absolute()}\0{reader.source}".encode()).hexdigest()[:16]
+    tally = extend_index(indexes / key, files, reader, on_progress)
+    if tally.n_added + tally.n_known == 0:
+        reasons = "\n".join(f"  {image.reason}" for image in tally.unreadable)
+        raise ImageError(f"At least one page in {folder} must show handwriting, but none does:\n{reasons}")
+    return indexes / key, tally
+
+
 def find_alike(index: DescriptorIndex, page: Page, reader: PageReader, n_found: int) -> list[AlikePage]:
     """The pages of an index that are most alike to one, the most alike first.
 
@@ -109,12 +138,31 @@ def find_alike(index: DescriptorIndex, page: Page, reader: PageReader, n_found: 
     return [each for each in alike if each.path != own][:n_found]
 
 
+def only_page(file: Path) -> Page:
+    """The page of a file.
+
+    Raises:
+        ImageError: if it holds several.
+    """
+    pages = list_pages(file)
+    if len(pages) != 1:
+        raise ImageError(
+            f"One page is looked for, but {file} holds {len(pages)}. Save the one that is meant by itself."
+        )
+    return pages[0]
+
+
+def is_index(folder: Path) -> bool:
+    """Whether a folder holds an index of pages."""
+    return (folder / HEAD).exists()
+
+
 class _Filling:
     """An index that pages are added to in batches; it is begun with the first of them."""
 
     def __init__(self, folder: Path, source: str) -> None:
         self._folder, self._source = folder, source
-        self._index = DescriptorIndex.open(folder) if (folder / HEAD).exists() else None
+        self._index = DescriptorIndex.open(folder) if is_index(folder) else None
         if self._index is not None:
             _check_source(self._index, source)
         self._waiting: dict[str, NDArray[np.float32]] = {}

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from core.pages.frames import Page
 from core.pages.image_files import read_grey
-from core.retrieval.descriptors import PageDescriber
+from core.retrieval.descriptors import DescriptorSettings, PageDescriber
 from core.retrieval.page_embeddings import PatchEmbedder, embed_pages
 from search.identification.identifier_folder import ARTIFACTS, is_identifier, read_record
 
 if TYPE_CHECKING:
     from core.identification.writer_identifier import WriterIdentifier
 
+PER_PAGE = 64
+"""Most patches of a page, where nothing else is said."""
 _PROMOTED, _TRIALS = Path(ARTIFACTS) / "model.keras", Path("data") / "model.keras"
 
 
@@ -44,12 +46,18 @@ class PageReader:
     source: str
 
     @classmethod
-    def load(cls, folder: Path, describer: PageDescriber, per_page: int, runs_own_code: bool = False) -> Self:
+    def load(
+        cls,
+        folder: Path,
+        describer: PageDescriber | None = None,
+        per_page: int = PER_PAGE,
+        runs_own_code: bool = False,
+    ) -> Self:
         """Load a model.
 
         Args:
             folder: of a promoted model, or of a trial's.
-            describer: makes one vector of a page's patches.
+            describer: makes one vector of a page's patches; of their mean if not given.
             per_page: most patches of a page.
             runs_own_code: whether a network of the user's own may import the module beside it.
 
@@ -58,6 +66,7 @@ class PageReader:
             ModelError: if a network of the user's own has no embedding.
         """
         identifier, embedder = load_embedder(folder, runs_own_code)
+        describer = describer or PageDescriber.fit(DescriptorSettings())
         return cls(identifier, embedder, describer, per_page, source_of(folder, describer, per_page))
 
     def describe(self, page: Page) -> NDArray[np.float32]:
