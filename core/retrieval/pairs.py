@@ -19,7 +19,7 @@ from core.scoring.mean_scores import FloatArray, number_groups
 
 MOST_PAIRS = 2_000_000
 """Of each kind that are kept; where there are more, evenly chosen ones."""
-_BLOCK_CELLS = 8_000_000  # similarities computed at once: 32 MB
+_BLOCK_CELLS = 4_000_000  # similarities computed at once: 16 MB
 _N_EDGES = 128  # of bins, from each kind of pair
 _MOST_GROUPS = 128  # that writers are dealt into for the bootstrap
 

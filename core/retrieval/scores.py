@@ -166,25 +166,33 @@ def _rank_all(similarities: Similarities, writers: NDArray[np.int64]) -> tuple[F
     """The average precision of each page as a query, and the rank of its first right answer; 0 and
     0 where there is no right one.
     """
+    pages_of = [np.flatnonzero(writers == writer) for writer in range(int(writers.max()) + 1)]
     precisions, first_right = np.zeros(len(writers)), np.zeros(len(writers), dtype=np.int64)
     for start, rows in blocks(similarities):
-        own = slice(start, start + len(rows))
-        precisions[own], first_right[own] = _rank(rows, start, writers)
+        places = np.arange(start, start + len(rows))
+        others = rows.copy()
+        others[np.arange(len(rows)), places] = -np.inf  # the query itself comes last
+        others.sort(axis=1)
+        for place, row, rising in zip(places.tolist(), rows, others, strict=True):
+            own = pages_of[writers[place]]
+            ranks = _right_ranks(row[own[own != place]], rising)
+            if len(ranks):
+                precisions[place] = (np.arange(1, len(ranks) + 1) / ranks).mean()
+                first_right[place] = ranks[0]
     return precisions, first_right
 
 
-def _rank(rows: Likeness, start: int, writers: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.int64]]:
-    places = np.arange(start, start + len(rows))
-    is_right = writers[places, np.newaxis] == writers
-    is_self = places[:, np.newaxis] == np.arange(len(writers))
-    is_right &= ~is_self
-    order = np.lexsort((is_right, np.where(is_self, np.inf, -rows)), axis=1)  # the query itself last
-    is_right = np.take_along_axis(is_right, order, axis=1)
-    ranks = np.arange(1, len(writers) + 1)
-    n_right = is_right.sum(axis=1)
-    sums = (np.cumsum(is_right, axis=1) / ranks * is_right).sum(axis=1)
-    precisions = np.divide(sums, n_right, out=np.zeros(len(rows)), where=n_right > 0)
-    return precisions, np.where(n_right > 0, is_right.argmax(axis=1) + 1, 0)
+def _right_ranks(right: Likeness, rising: Likeness) -> NDArray[np.int64]:
+    """The ranks of the right answers, the best first; among equals they come after the wrong ones.
+
+    Args:
+        right: (n_right,) their similarities.
+        rising: (n_pages,) those of all answers, sorted.
+    """
+    right = np.sort(right)
+    n_at_least = len(rising) - np.searchsorted(rising, right, side="left")
+    n_right_at_least = len(right) - np.searchsorted(right, right, side="left")
+    return (n_at_least - n_right_at_least)[::-1] + np.arange(1, len(right) + 1)
 
 
 def _query_intervals(

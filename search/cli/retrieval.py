@@ -165,6 +165,8 @@ def _print(found: "RetrievalReport") -> None:
         notes.print(f"no query, because the writer has no other {found.item}: {scores.n_excluded:,}")
     if found.n_left_over:
         notes.print(f"on no joined page, because they were too few to fill one: {counted(found.n_left_over, 'image')}")
+    if found.n_unusable:
+        notes.print(f"not used, because no handwriting could be read: {counted(found.n_unusable, 'image')}")
     if found.n_sealed:
         notes.print(f"left out, because they stay sealed for a promotion's test: {counted(found.n_sealed, 'image')}")
     if found.n_known_writers and not found.choice.includes_known:

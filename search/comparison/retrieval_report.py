@@ -61,6 +61,7 @@ class RetrievalReport:
             `choice.includes_known`.
         n_sealed: images that were left out because they stay sealed.
         n_left_over: images that were on no joined page.
+        n_unusable: images of the corpus that could not be read, or show no handwriting.
         describer_key: of what pages were described by.
     """
 
@@ -72,6 +73,7 @@ class RetrievalReport:
     n_known_writers: int
     n_sealed: int
     n_left_over: int
+    n_unusable: int
     describer_key: str
 
     def as_json(self) -> dict[str, Any]:
@@ -91,6 +93,7 @@ class RetrievalReport:
             "includes_known": choice.includes_known,
             "n_sealed_images": self.n_sealed,
             "n_left_over_images": self.n_left_over,
+            "n_unusable_images": self.n_unusable,
             "patches_per_page": choice.per_page,
             "joined": choice.join,
             "reranked_by": choice.n_neighbours,
@@ -162,6 +165,7 @@ def report_retrieval(
         n_known_writers=chosen.n_known_writers,
         n_sealed=chosen.n_sealed,
         n_left_over=n_left_over,
+        n_unusable=corpus.corpus_report.n_unusable,
         describer_key=describer.key,
     )
 

@@ -179,10 +179,13 @@ class _Filling:
 
     def flush(self) -> None:
         if self._waiting:
-            rows = np.stack(list(self._waiting.values()))
             if self._index is None:
-                self._index = DescriptorIndex.open_or_create(self._folder, rows.shape[1], self._source)
-            self._index.add([IndexedPage(name) for name in self._waiting], rows)
+                n_dimensions = len(next(iter(self._waiting.values())))
+                self._index = DescriptorIndex.open_or_create(self._folder, n_dimensions, self._source)
+            self._index.refresh()  # another process may have been at the same pages
+            new = {name: row for name, row in self._waiting.items() if name not in self._index}
+            if new:
+                self._index.add([IndexedPage(name) for name in new], np.stack(list(new.values())))
             self._waiting.clear()
         self._flushed_at = time.monotonic()
 

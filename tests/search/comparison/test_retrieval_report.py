@@ -125,6 +125,20 @@ def test_what_is_learned_is_learned_on_other_pages(
     assert found.describer_key != report(scans, model, workspace).describer_key
 
 
+def test_a_lone_page_and_one_that_cannot_be_read_are_counted(
+    scans: Path, model: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    root = tmp_path / "few"
+    writers = sorted(folder.name for folder in scans.iterdir())
+    for writer, n_pages in zip(writers, (1, 2, 2), strict=True):
+        (root / writer).mkdir(parents=True)
+        for page in sorted((scans / writer).iterdir())[:n_pages]:
+            shutil.copy(page, root / writer)
+    (root / writers[2] / "broken.png").write_bytes(b"no image")
+    found = report(root, model, workspace)
+    assert (found.scores.n_pages, found.scores.n_excluded, found.n_unusable) == (5, 1, 1)
+
+
 def test_what_is_no_corpus_is_refused(scans: Path, model: Path, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing is not there\. Name an experiment"):
         report(tmp_path / "nothing", model, workspace)
