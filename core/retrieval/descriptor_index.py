@@ -204,15 +204,16 @@ class DescriptorIndex:
         if queries.ndim != 2 or queries.shape[1] != self.n_dimensions or n_found < 1:
             raise ValueError(f"Queries are (n, {self.n_dimensions}) and n_found >= 1, got {queries.shape}, {n_found=}.")
         rows, wanted = self.descriptors(), np.asarray(queries, dtype=np.float32)
-        scores = np.empty((len(wanted), 0), np.float32)
-        places = np.empty((len(wanted), 0), np.int64)
+        scores: NDArray[np.float32] = np.empty((len(wanted), 0), np.float32)
+        places: NDArray[np.int64] = np.empty((len(wanted), 0), np.int64)
         for start, stop in self._blocks(len(wanted)):
             found = wanted @ rows[start:stop].T
             best = _best(found, n_found)
             scores = np.hstack([scores, np.take_along_axis(found, best, axis=1)])
             places = np.hstack([places, best + start])
             best = _best(scores, n_found)
-            scores, places = (np.take_along_axis(array, best, axis=1) for array in (scores, places))
+            scores = np.take_along_axis(scores, best, axis=1)
+            places = np.take_along_axis(places, best, axis=1)
         order = np.lexsort((places, -scores), axis=1)
         return Found(np.take_along_axis(places, order, axis=1), np.take_along_axis(scores, order, axis=1))
 

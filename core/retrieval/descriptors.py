@@ -23,7 +23,6 @@ from core.errors import RetrievalError
 from core.scoring.mean_scores import FloatArray
 from core.settings import Settings
 
-Embeddings = NDArray[np.float32]
 _MOST_TRAINING_PATCHES = 200_000  # of the codebook: 400 MB at 512 features
 _BATCH_SIZE = 4096  # of k-means; its own default is 1024, and is noisier
 
@@ -77,7 +76,9 @@ class PageDescriber:
         self._whitening = whitening
 
     @classmethod
-    def fit(cls, settings: DescriptorSettings, training_pages: Sequence[Embeddings] = (), seed: int = 0) -> Self:
+    def fit(
+        cls, settings: DescriptorSettings, training_pages: Sequence[NDArray[np.floating]] = (), seed: int = 0
+    ) -> Self:
         """Learn what the settings need from training pages.
 
         Args:

@@ -212,7 +212,9 @@ def score_ratios(
     return RatioScores(**scores, intervals=intervals)
 
 
-def least_cllr(scores: NDArray[np.floating], is_same: NDArray[np.bool_], weights: FloatArray | None = None) -> float:
+def least_cllr(
+    scores: NDArray[np.floating] | NDArray[np.integer], is_same: NDArray[np.bool_], weights: FloatArray | None = None
+) -> float:
     """Cllr if the best rising calibration of the scores were known, from 0 to 1.
 
     It is found by the pool-adjacent-violators algorithm (Brümmer and du Preez, "Application-

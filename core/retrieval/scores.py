@@ -95,7 +95,7 @@ def score_retrieval(
     is_query = per_writer[numbers] > 1
     precisions, first_right = _rank_all(similarities, numbers)
     precisions, first_right = precisions[is_query], first_right[is_query]
-    of_queries = {"map": precisions} | {f"top{k}": (first_right <= k) * 1.0 for k in TOP_K}
+    of_queries = {"map": precisions, **{f"top{k}": (first_right <= k).astype(np.float64) for k in TOP_K}}
     pairs = collect_pairs(similarities, writers, most_pairs, seed)
     intervals = {}
     if n_resamples:

@@ -120,8 +120,9 @@ def test_an_addition_that_was_cut_off_anywhere_leaves_whole_pages(tmp_path: Path
         for name in ("descriptors.f32", "pages.jsonl")
     }
     whole = {name: (tmp_path / "index" / name).read_bytes() for name in sizes}
-    states = [(cut, sizes["pages.jsonl"][0]) for cut in range(*sizes["descriptors.f32"], 5)]
-    states += [(sizes["descriptors.f32"][1], cut) for cut in range(*sizes["pages.jsonl"], 3)]
+    (rows_before, rows_after), (lines_before, lines_after) = sizes["descriptors.f32"], sizes["pages.jsonl"]
+    states = [(cut, lines_before) for cut in range(rows_before, rows_after, 5)]
+    states += [(rows_after, cut) for cut in range(lines_before, lines_after, 3)]
     for n_row_bytes, n_line_bytes in states:
         (tmp_path / "index" / "descriptors.f32").write_bytes(whole["descriptors.f32"][:n_row_bytes])
         (tmp_path / "index" / "pages.jsonl").write_bytes(whole["pages.jsonl"][:n_line_bytes])

@@ -18,9 +18,8 @@ def by_the_paper(descriptors: np.ndarray, k1: int, k2: int, weight: float) -> np
     distance = 1 - descriptors.astype(np.float64) @ descriptors.T.astype(np.float64)
     np.fill_diagonal(distance, 0)
     distance /= distance.max(axis=1, keepdims=True)
-    ranked = [
-        sorted(range(n), key=lambda other, page=page: (other != page, distance[page, other])) for page in range(n)
-    ]
+    nearest = np.argsort(distance, axis=1, kind="stable").tolist()
+    ranked = [[page, *(other for other in nearest[page] if other != page)] for page in range(n)]
 
     def reciprocal(page: int, k: int) -> set[int]:
         return {other for other in ranked[page][: k + 1] if page in ranked[other][: k + 1]}
