@@ -91,13 +91,14 @@ def load_embedder(folder: Path, runs_own_code: bool = False) -> "tuple[WriterIde
         ModelError: if a network of the user's own has no embedding.
     """
     # Here, because TensorFlow takes seconds, and whatever else is wrong is told without it.
-    import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
+    from core.networks.quiet_tensorflow import quiet_stderr  # isort: skip  (before TensorFlow, which it keeps quiet)
     from core.identification.writer_identifier import WriterIdentifier
     from core.networks.inference import Embedder
 
     beside = folder / ARTIFACTS if is_identifier(folder) else folder
-    identifier = WriterIdentifier.load(_network(folder), beside, runs_own_code)
-    return identifier, Embedder(identifier.predictor.model)
+    with quiet_stderr():  # where there is no graphics card, TensorFlow says so at the first model
+        identifier = WriterIdentifier.load(_network(folder), beside, runs_own_code)
+        return identifier, Embedder(identifier.predictor.model)
 
 
 def source_of(folder: Path, describer: PageDescriber, per_page: int) -> str:
