@@ -16,7 +16,7 @@ from search.sweep.progress import SilentProgress
 EXPERIMENT = Experiment(
     name="few",
     corpus=HandsSettings(n_writers=3, n_pages=3, n_lines=3),
-    patches=PatchSettings(patches_per_epoch=100, per_image_at_validation=1),
+    patches=PatchSettings(patches_per_epoch=200, per_image_at_validation=1),
     space=SpaceSettings(fixed={"n_blocks": 2, "filters": 8, "input_px": 56}),
     training=TrainingSettings(epochs=2, early_stopping_patience=1),
     budget=BudgetSettings(trials=1),
@@ -36,7 +36,7 @@ def test_what_stands_in_the_table_is_not_trained_again(tmp_path: Path) -> None:
     assert recorder.record(wanted_curves(curve_points(experiment, 1), (0,), 0, (2,), 1))
     first = CurveTable.read(path)
     assert [len(curve.epochs) for curve in first.curves] == [2]
-    assert first.curves[0].epochs[0].n_patches == 100
+    assert first.curves[0].epochs[0].n_patches == first.curves[0].epochs[1].n_patches > 0
     assert first.curves[0].start_s > 0
     assert first.curves[0].end_s > 0
     assert "val/image_logloss" in first.curves[0].epochs[0].metrics
