@@ -91,6 +91,10 @@ def elsewhere(folder: Path, page: Path, tmp_path_factory: pytest.TempPathFactory
     return answer
 
 
+def test_the_process_that_saves_it_forgets_the_code_of_a_folder_that_is_gone(folder: Path) -> None:
+    assert not [name for name in sys.modules if name.startswith("whosehand_model_")]
+
+
 def test_it_loads_beside_another_core_and_uses_none(elsewhere: Mapping[str, Any]) -> None:
     tops = {module.split(".")[0] for module in elsewhere["modules"]}
     assert not {"core", "search"} & tops
