@@ -119,6 +119,7 @@ def promote(
     trial: int | None = None,
     model: str | None = None,
     epochs: int | None = None,
+    minutes: float | None = None,
     accept: bool = False,
     project: Project = None,
     progress: bool = True,
@@ -131,6 +132,7 @@ def promote(
         trial: its number, if not the best finalist or the best trial.
         model: name in the registry, if not the experiment's.
         epochs: length of the refit, if not the experiment's.
+        minutes: the same by the trial's speed in the sweep; not together with `epochs`.
         accept: make it champion also where too few test pages can tell whether it is better than
             guessing.
         project: of a name; a handle knows its own.
@@ -147,9 +149,8 @@ def promote(
 
     handle = _handle(sweep, project)
     with shown(progress) as (view, advance):
-        return promote_sweep(
-            handle.name, Workspace(handle.project), PromotionChoice(trial, model, epochs, accept), view, advance
-        )
+        choice = PromotionChoice(trial, model, epochs, minutes, accept)
+        return promote_sweep(handle.name, Workspace(handle.project), choice, view, advance)
 
 
 def propose(folder: str | Path, *, name: str | None = None, measures_speed: bool = True) -> "Proposal":

@@ -43,6 +43,10 @@ def promote(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Length of the refit.", show_default="the experiment's")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Length of the refit in minutes, by the trial's speed.", show_default=False),
+    ] = None,
     accept: Annotated[
         bool, typer.Option("--accept", help="Make it champion where too few test pages can tell if it only guesses.")
     ] = False,
@@ -68,9 +72,11 @@ def promote(
         return
     if uri is not None:
         raise RegistryError("A sweep is promoted in its own tracking store, so that --uri goes with --history only.")
+    if epochs is not None and minutes is not None:
+        raise RegistryError("A refit has one length: give --epochs or --minutes.")
     if sweep is None:
         raise RegistryError("Which sweep? `whosehand promote SWEEP`, or `whosehand promote --history --model NAME`.")
-    choice = PromotionChoice(trial, model, epochs, accept)
+    choice = PromotionChoice(trial, model, epochs, minutes, accept)
     (_print_plan if dry_run else _promote)(sweep, choice)
 
 

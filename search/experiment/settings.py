@@ -241,7 +241,12 @@ class PromotionSettings(Settings):
 
     epochs: int | None = Field(default=None, ge=1, le=100_000)
     """Length of the refit before the test pages are opened; `null` for three times
-    `training.epochs`.
+    `training.epochs`, or for what `minutes` allows.
+    """
+
+    minutes: float | None = Field(default=None, gt=0, le=100_000)
+    """Length of the refit in minutes, instead of `epochs`: as many epochs as take so long at the
+    speed that the trial had in the sweep. Length pays; an hour is a normal answer.
     """
 
     false_accept_rate: float = Field(default=0.05, gt=0, lt=1)
@@ -253,6 +258,12 @@ class PromotionSettings(Settings):
     """What the refitted model must meet to become champion; one that does not is registered as
     challenger.
     """
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Self:
+        if self.epochs is not None and self.minutes is not None:
+            raise WrongKeysError({("minutes",): "stands instead of `epochs`; give one of the two"})
+        return self
 
     @field_validator("model")
     @classmethod

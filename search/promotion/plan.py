@@ -14,6 +14,7 @@ from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.promotion.examination import kept_scores, pages_to_compare
 from search.promotion.gate import corpus_key, too_few_to_tell
+from search.promotion.length import RefitLength, refit_length
 from search.promotion.refit import refit_folder
 from search.promotion.tested_images import page_of
 from search.sweep.finalists import choose_trial
@@ -32,6 +33,7 @@ class PromotionChoice:
         trial: number of the trial; `None` for the best.
         model: registered name; `None` for the experiment's.
         epochs: of the refit; `None` for the experiment's.
+        minutes: of the refit, instead of epochs; `None` for the experiment's.
         accept: make it champion where the test pages are too few to tell whether it is better than
             guessing.
     """
@@ -39,6 +41,7 @@ class PromotionChoice:
     trial: int | None = None
     model: str | None = None
     epochs: int | None = None
+    minutes: float | None = None
     accept: bool = False
 
 
@@ -50,7 +53,7 @@ class PromotionJob:
         sweep: as its ledger has it.
         trial: chosen.
         rule: why that one, in words.
-        epochs: of the refit.
+        length: of the refit.
         name: of the registered model.
         store: where the registry is.
         corpus: with the split.
@@ -61,12 +64,17 @@ class PromotionJob:
     sweep: KnownSweep
     trial: TrialRecord
     rule: str
-    epochs: int
+    length: RefitLength
     name: str
     store: TrackingStore
     corpus: PreparedCorpus
     workspace: Workspace
     accept: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Of the refit."""
+        return self.length.epochs
 
     @property
     def experiment(self) -> Experiment:
@@ -120,8 +128,8 @@ def prepare_promotion(
     refuse_shared(workspace.root, sweep_name)
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_progress)
-    epochs = choice.epochs or experiment.refit_epochs
-    return PromotionJob(sweep, trial, rule, epochs, name, store, corpus, workspace, choice.accept)
+    length = refit_length(experiment, trial, choice.epochs, choice.minutes)
+    return PromotionJob(sweep, trial, rule, length, name, store, corpus, workspace, choice.accept)
 
 
 def registered_name(choice: PromotionChoice, experiment: Experiment) -> str:
@@ -189,7 +197,8 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     """Say what would be done, a line for each step."""
     folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs)
     manifest, opened = job.corpus.manifest, job.test_set().count()
-    fit = "is there already" if (folder / "identifier.json").exists() else f"would train {job.epochs} epochs"
+    is_there = (folder / "identifier.json").exists()
+    fit = "its refit is there already" if is_there else job.length.in_words().replace(" trains ", " would train ", 1)
     tested = (
         "their scores are kept from before and they are not opened again"
         if kept_scores(folder)
@@ -198,7 +207,7 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     n_test = len(manifest.test)
     return (
         job.rule,
-        f"its refit {fit}",
+        fit,
         f"{counted(n_test, 'test image')}: {tested}"
         if n_test
         else "the split has no test pages: there would be no score",
