@@ -201,7 +201,7 @@ class Identifier:
 
         Args:
             pages: an experiment or its file, or a folder of scans whose writers are known.
-            descriptor: how the patches of a page become one vector; their mean if not given.
+            descriptor: how patches become one vector; their mean if not given.
             fit_on: other pages, from which VLAD and whitening learn.
             rerank: rerank by so many nearest pages.
             patches: most of a page.
@@ -212,8 +212,7 @@ class Identifier:
             progress: whether to show how far it is.
 
         Returns:
-            `.scores.metrics` and `.scores.intervals`: `map`, `top1`, `top5`, `top10`, `eer`,
-            `auroc`.
+            `.scores.metrics` and `.scores.intervals`, by `map`, `top1`, `top5`, `top10`, `eer`, ...
 
         Raises:
             WhosehandError: says what is wrong with the pages, the model or the choice.
@@ -227,10 +226,7 @@ class Identifier:
         with shown_steps(progress) as begin:
             return report_retrieval(
                 Path(pages) if isinstance(pages, str) else pages,
-                self.folder,
-                self.name,
-                Workspace(Path(project or ".").absolute()),
-                choice,
+                *(self.folder, self.name, Workspace(Path(project or ".").absolute()), choice),
                 fit_on=Path(fit_on) if isinstance(fit_on, str) else fit_on,
                 runs_own_code=self.runs_own_code,
                 progress=begin,

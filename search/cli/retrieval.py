@@ -44,59 +44,69 @@ class Pooling(StrEnum):
     VLAD = "vlad"
 
 
+PagesArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="EXPERIMENT|FOLDER",
+        help="An experiment's YAML file, or a folder of scans (or a CSV table of them) whose writers are known.",
+        show_default=False,
+        autocompletion=complete_experiments,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Registered name (its champion), models:/NAME/VERSION, runs:/RUN_ID or a model's folder.",
+        show_default="the only one registered",
+    ),
+]
+WhitenOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Keep N principal components, whitened.", show_default="not")
+]
+FitOnOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="EXPERIMENT|FOLDER",
+        help="Other pages, from which VLAD and whitening learn: an experiment's training pages, or a folder.",
+    ),
+]
+RerankOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Rerank by the N nearest pages; about as many as a hand has.", show_default="not"
+    ),
+]
+JoinOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Join N images of a writer to one page, as for single words.", show_default="not"
+    ),
+]
+KnownWritersOption = Annotated[
+    bool, typer.Option("--known-writers", help="Count writers that the model was trained on, too.")
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="Run the code in the model's folder. Only for folders whose maker you trust."),
+]
+
+
 def retrieval(
-    pages: Annotated[
-        Path,
-        typer.Argument(
-            metavar="EXPERIMENT|FOLDER",
-            help="An experiment's YAML file, or a folder of scans (or a CSV table of them) whose writers are known.",
-            show_default=False,
-            autocompletion=complete_experiments,
-        ),
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Registered name (its champion), models:/NAME/VERSION, runs:/RUN_ID or a model's folder.",
-            show_default="the only one registered",
-        ),
-    ] = None,
+    pages: PagesArgument,
+    model: ModelOption = None,
     overrides: Overrides = [],  # noqa: B006  (typer copies it)
     pooling: Annotated[Pooling, typer.Option(help="How the patches of a page become one vector.")] = Pooling.MEAN,
     power: Annotated[float, typer.Option(help="Raise values to it: below 1 a few large ones count for less.")] = 1.0,
     clusters: Annotated[int, typer.Option(help="Centres of VLAD's codebook.")] = 64,
-    whiten: Annotated[
-        int | None, typer.Option(metavar="N", help="Keep N principal components, whitened.", show_default="not")
-    ] = None,
-    fit_on: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="EXPERIMENT|FOLDER",
-            help="Other pages, from which VLAD and whitening learn: an experiment's training pages, or a folder.",
-        ),
-    ] = None,
-    rerank: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Rerank by the N nearest pages; about as many as a hand has.", show_default="not"
-        ),
-    ] = None,
+    whiten: WhitenOption = None,
+    fit_on: FitOnOption = None,
+    rerank: RerankOption = None,
     patches: Annotated[int, typer.Option(min=1, help="Most patches of a page.")] = 64,
-    join: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Join N images of a writer to one page, as for single words.", show_default="not"
-        ),
-    ] = None,
+    join: JoinOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of joining, learning and intervals.")] = 0,
-    includes_known: Annotated[
-        bool, typer.Option("--known-writers", help="Count writers that the model was trained on, too.")
-    ] = False,
+    includes_known: KnownWritersOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Run the code in the model's folder. Only for folders whose maker you trust."),
-    ] = False,
+    trust: TrustOption = False,
     uri: StoreOption = None,
 ) -> None:
     """Score how well a model finds pages by the same hand, each page a query.
@@ -118,11 +128,7 @@ def retrieval(
     asked = find_asked_model(model, uri, trust)
     with _bars() as progress:
         found = report_retrieval(
-            pages,
-            asked.folder,
-            asked.title,
-            current_workspace(),
-            choice,
+            *(pages, asked.folder, asked.title, current_workspace(), choice),
             overrides=overrides,
             fit_on=fit_on,
             runs_own_code=asked.runs_own_code,

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.errors import RetrievalError
 from core.identification.model_record import ModelRecord
 from core.lines.reading import ProgressCallback
@@ -145,29 +148,19 @@ def report_retrieval(
         joined = JoinedLines(corpus.store, image_ids, choice.join, choice.seed)
         lines, image_ids, n_left_over, item = joined, joined.image_ids, joined.n_left_over, "joined page"
     embedding = _Embedding(record, choice.per_page, load_embedder(model_folder, runs_own_code)[1])
-    describer = (
-        PageDescriber.fit(choice.descriptor)
-        if fit_on is None
-        else _fit(fit_on, corpus, image_ids, workspace, choice, embedding, say)
-    )
+    describer = _describer(fit_on, corpus, image_ids, workspace, choice, embedding, say)
     pages = embedding.embed(lines, image_ids, say("embedding pages"))
-    descriptors = describer.describe_all([page.embeddings for page in pages])
-    similarities: Similarities = (
-        Cosines(descriptors) if choice.n_neighbours is None else rerank(descriptors, choice.n_neighbours)
-    )
+    similarities = _compare(describer.describe_all([page.embeddings for page in pages]), choice)
     scores = score_retrieval(similarities, [page.writer_id for page in pages], seed=choice.seed)
     return RetrievalReport(
-        corpus=corpus.index.name,
-        model=model,
-        choice=choice,
-        item=item,
-        scores=scores,
-        n_known_writers=chosen.n_known_writers,
-        n_sealed=chosen.n_sealed,
-        n_left_over=n_left_over,
+        *(corpus.index.name, model, choice, item, scores, chosen.n_known_writers, chosen.n_sealed, n_left_over),
         n_unusable=corpus.corpus_report.n_unusable,
         describer_key=describer.key,
     )
+
+
+def _compare(descriptors: NDArray[np.float32], choice: RetrievalChoice) -> Similarities:
+    return Cosines(descriptors) if choice.n_neighbours is None else rerank(descriptors, choice.n_neighbours)
 
 
 @dataclass(frozen=True)
@@ -204,8 +197,8 @@ def _read(
     return read_corpus(experiment.model_copy(update={"ink": record.ink}), workspace, on_progress)
 
 
-def _fit(
-    fit_on: Path | Experiment,
+def _describer(
+    fit_on: Path | Experiment | None,
     scored: ReadCorpus,
     scored_ids: Sequence[str],
     workspace: Workspace,
@@ -213,7 +206,11 @@ def _fit(
     embedding: _Embedding,
     say: Progress,
 ) -> PageDescriber:
-    """Learn centres and components from pages that are not among the scored ones."""
+    """What makes a vector of a page: centres and components are learned from pages that are not
+    among the scored ones.
+    """
+    if fit_on is None:
+        return PageDescriber.fit(choice.descriptor)
     experiment, is_own = open_pages(fit_on)
     corpus = _read(experiment, embedding.record, workspace, say("reading the pages to learn from"))
     image_ids = training_images(corpus, experiment if is_own else None)

@@ -44,8 +44,7 @@ def run_sweep(
     Trials that the ledger knows as running go on first, from their last intact checkpoint. Budgets
     hold over all launches together; when one is reached, running trials are finished. The first
     Ctrl-C (or SIGTERM) lets running epochs finish, the second ends the workers at once; either way
-    the sweep can go on later, and nothing that the ledger has is done twice. Each report is judged,
-    written to the ledger, answered, then tracked.
+    the sweep can go on later. Each report is judged, written to the ledger, answered, then tracked.
 
     Args:
         ledger: open; stays open.
@@ -54,8 +53,7 @@ def run_sweep(
         executor: open; its workers are ended, and it is closed, when this returns.
         tracker: such as MLflow's.
         progress: what the user sees.
-        open_thread: gives what engine and tracker are called in, by its name; a simulation has
-            threads of virtual time, and a ledger with such a clock.
+        open_thread: gives what engine and tracker are called in; a simulation gives its own.
 
     Raises:
         EngineError: if the engine fails, or breaks its protocol. The ledger is whole.
@@ -66,9 +64,7 @@ def run_sweep(
     shown = progress or SilentProgress()
     asked = EngineThread(engine, executor.wake, open_thread=open_thread)
     tracking = TrackingQueue(tracker or NoTracker(), shown.say, executor.wake, open_thread=open_thread)
-    disk = DiskSpaceGuard(ledger.folder, plan.min_free_bytes, shown.say)
-    control, clock = ControlFile(ledger.folder), ActiveTimeClock(ledger.clock)
-    sweep = RunningSweep(plan, ledger, executor, asked, tracking, disk, shown, control, clock)
+    sweep = _open(ledger, plan, executor, asked, tracking, shown)
     try:
         _launch(sweep)
         with shown, stop_signals(executor.wake) as sweep.stop:
@@ -87,6 +83,19 @@ def run_sweep(
 
 
 # The beginning of a launch.
+
+
+def _open(
+    ledger: Ledger,
+    plan: SweepPlan,
+    executor: Executor,
+    asked: EngineThread,
+    tracking: TrackingQueue,
+    shown: Progress,
+) -> RunningSweep:
+    disk = DiskSpaceGuard(ledger.folder, plan.min_free_bytes, shown.say)
+    control, clock = ControlFile(ledger.folder), ActiveTimeClock(ledger.clock)
+    return RunningSweep(plan, ledger, executor, asked, tracking, disk, shown, control, clock)
 
 
 def _launch(sweep: RunningSweep) -> None:
