@@ -39,10 +39,11 @@ class RefitLength:
         patches = f"{self.epochs * self.patches_per_epoch:,} patches"
         if self.epoch_s is None or self.minutes is None:
             return f"The refit trains {self.epochs} epochs ({patches}): {self.rule}."
+        duration = f"about {self.minutes:.0f} min" if self.minutes >= 1 else "less than a minute"
         others = ", ".join(f"{minutes} min: {epochs_within(minutes, self.epoch_s)}" for minutes in SHOWN_MINUTES)
         return (
             f"The refit trains {self.epochs} epochs ({patches}): {self.rule}. At the sweep's {self.epoch_s:.1f} s an "
-            f"epoch this takes about {self.minutes:.0f} min; epochs by minutes: {others}."
+            f"epoch this takes {duration}; epochs by minutes: {others}."
         )
 
 

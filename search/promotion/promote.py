@@ -74,7 +74,8 @@ def promote(
     """
     job = prepare_promotion(sweep_name, workspace, choice, on_progress)
     progress.say(job.rule)
-    progress.say(job.length.in_words())
+    if not job.is_fitted:
+        progress.say(job.length.in_words())
     fitted = _fit(job, progress)
     with fit_lock(fitted.refit.folder, progress.say), promotion_lock(job.store, job.name, progress.say):
         return _promote(job, fitted, progress)
