@@ -84,7 +84,6 @@ UPKEEP_POINTS = ("addresses-backed-up", "addresses-half-rewritten", "addresses-r
 """In `whosehand doctor --apply` on a project that was moved or copied."""
 
 INDEX_POINTS = (
-    "index-head-written",
     "index-row-half-written",
     "index-rows-written",
     "index-line-half-written",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from core.retrieval.descriptors import DescriptorSettings
     from search.comparison.retrieval_report import RetrievalReport
     from search.experiment.experiment import Experiment
+    from search.experiment.workspace import Workspace
     from search.identification.identify import ExplainedPrediction
     from search.identification.page_index import AlikePage
     from search.identification.page_reader import PageReader
@@ -164,13 +165,12 @@ class Identifier:
             RegistryError: if the model cannot be loaded.
         """
         from core.retrieval.descriptor_index import DescriptorIndex
-        from search.experiment.workspace import Workspace
         from search.identification.page_index import find_alike, index_folder, is_index, only_page
         from whosehand.progress import shown_steps
 
         wanted, place = only_page(Path(page)), Path(among)
         if not is_index(place):
-            indexes = Workspace(Path(project or ".").absolute()).indexes
+            indexes = _workspace(project).indexes
             with shown_steps(progress) as begin:
                 place, _ = index_folder(place, indexes, self._page_reader, begin("describing pages"))
         return find_alike(DescriptorIndex.open(place), wanted, self._page_reader, top)
@@ -219,17 +219,18 @@ class Identifier:
         """
         from core.retrieval.descriptors import DescriptorSettings
         from search.comparison.retrieval_report import RetrievalChoice, report_retrieval
-        from search.experiment.workspace import Workspace
         from whosehand.progress import shown_steps
 
-        choice = RetrievalChoice(descriptor or DescriptorSettings(), patches, join, rerank, known_writers, seed)
         with shown_steps(progress) as begin:
             return report_retrieval(
                 Path(pages) if isinstance(pages, str) else pages,
-                *(self.folder, self.name, Workspace(Path(project or ".").absolute()), choice),
+                self.folder,
+                self.name,
+                _workspace(project),
+                RetrievalChoice(descriptor or DescriptorSettings(), patches, join, rerank, known_writers, seed),
                 fit_on=Path(fit_on) if isinstance(fit_on, str) else fit_on,
                 runs_own_code=self.runs_own_code,
-                progress=begin,
+                say=begin,
             )
 
     def _repr_html_(self) -> str:
@@ -237,3 +238,9 @@ class Identifier:
 
         version = "" if self.version is None else f", version {self.version}"
         return f"<b>{escape(self.name)}</b>{version}: knows {len(self.writer_ids)} writers"
+
+
+def _workspace(project: str | Path | None) -> "Workspace":
+    from search.experiment.workspace import Workspace
+
+    return Workspace(Path(project or ".").absolute())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import rich.progress
+    from rich.console import Console
 
     from search.sweep.progress import Progress
 
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 
-@contextmanager
-def shown(is_wanted: bool) -> "Iterator[tuple[Progress, Callable[[int, int], None] | None]]":
-    """What shows a sweep, and what shows the reading of its text lines before it starts.
+def shown(is_wanted: bool) -> "Progress":
+    """What shows a sweep or a promotion.
 
     Args:
         is_wanted: otherwise nothing is shown.
@@ -24,16 +24,7 @@ def shown(is_wanted: bool) -> "Iterator[tuple[Progress, Callable[[int, int], Non
     # Imported here, because a sweep's progress needs NumPy, which `import whosehand` does without.
     from search.sweep.progress import SilentProgress, make_progress
 
-    if not is_wanted:
-        yield SilentProgress(), None
-        return
-    with _bar() as bar:
-        task = bar.add_task("reading text lines", total=None, visible=False)
-
-        def advance(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=done < total)
-
-        yield make_progress(bar.console), advance
+    return make_progress(_console()) if is_wanted else SilentProgress()
 
 
 @contextmanager
@@ -56,21 +47,10 @@ def shown_steps(is_wanted: bool) -> "Iterator[Callable[[str], Callable[[int, int
         yield begin
 
 
-def _bar(is_wanted: bool = True) -> "rich.progress.Progress":
+def _bar(is_wanted: bool) -> "rich.progress.Progress":
     import rich.progress
-    from rich.console import Console
 
-    is_notebook = Console().is_jupyter
-    # A notebook draws standard error in red and a live table anew for every line: plain lines read
-    # better there.
-    console = Console(
-        stderr=not is_notebook,
-        force_jupyter=False,
-        force_terminal=False if is_notebook else None,
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    console = _console()
     columns = (
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
@@ -79,4 +59,20 @@ def _bar(is_wanted: bool = True) -> "rich.progress.Progress":
     )
     return rich.progress.Progress(
         *columns, console=console, transient=True, disable=not (is_wanted and console.is_terminal)
+    )
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    is_notebook = Console().is_jupyter
+    # A notebook draws standard error in red and a live table anew for every line: plain lines read
+    # better there.
+    return Console(
+        stderr=not is_notebook,
+        force_jupyter=False,
+        force_terminal=False if is_notebook else None,
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.durable_files import write_atomically
 from core.space import Point
 from core.space.search_space import PointKey, key_of
-from search.ledger.files import write_atomically
 from search.testing.simulation import SimulatedEpoch
 
 _COLUMNS = ("recording", "point", "seed", "horizon", "start_s", "end_s", "epoch", "seconds", "patches", "failed")

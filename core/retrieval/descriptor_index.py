@@ -26,6 +26,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from core.crash_points import crash_point
+from core.durable_files import sync_folder, write_atomically
 from core.errors import RetrievalError
 
 FORMAT_VERSION = 1
@@ -109,7 +110,8 @@ class DescriptorIndex:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder):
             if not (folder / HEAD).exists():
-                _write_head(folder, n_dimensions, source)
+                head = {"format": FORMAT_VERSION, "n_dimensions": n_dimensions, "source": source}
+                write_atomically(folder / HEAD, (json.dumps(head) + "\n").encode())
         index = cls.open(folder)
         if (index.n_dimensions, index.source) != (n_dimensions, source):
             raise RetrievalError(
@@ -250,7 +252,7 @@ class DescriptorIndex:
             _write(file, lines)
         crash_point("index-extended")
         if len(self) == 0:
-            _sync(self.folder)
+            sync_folder(self.folder)
         self._n_bytes += len(lines)
         for page, row_checksum in zip(pages, checksums, strict=True):
             self._note(page, row_checksum)
@@ -309,27 +311,6 @@ def _write(file: FileIO, content: bytes) -> None:
 def _lock(folder: Path) -> FileLock:
     """To be held by the one process that adds."""
     return FileLock(folder / ".lock")
-
-
-def _write_head(folder: Path, n_dimensions: int, source: str) -> None:
-    head = {"format": FORMAT_VERSION, "n_dimensions": n_dimensions, "source": source}
-    aside = folder / f".{HEAD}.tmp"
-    with aside.open("wb") as file:
-        file.write((json.dumps(head) + "\n").encode())
-        file.flush()
-        os.fsync(file.fileno())
-    crash_point("index-head-written")
-    aside.replace(folder / HEAD)
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    """Bring the names of new files to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_head(folder: Path) -> dict[str, Any]:

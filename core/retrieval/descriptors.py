@@ -9,9 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,29 +135,6 @@ class PageDescriber:
         for array in self._arrays().values():
             digest.update(array.tobytes())
         return digest.hexdigest()[:20]
-
-    def save(self, path: Path) -> None:
-        """Write a NumPy archive without pickles."""
-        with path.open("wb") as file:  # a name without `.npz` would be changed
-            np.savez(file, settings=np.array(self.settings.model_dump_json()), **self._arrays())  # type: ignore[arg-type]
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            RetrievalError: if the file is missing or damaged.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as kept:
-                settings = DescriptorSettings.model_validate_json(str(kept["settings"]))
-                centres = kept.get("centres")
-                whitening = (kept["mean"], kept["components"]) if "mean" in kept else None
-                return cls(settings, centres, whitening)
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
-            raise RetrievalError(
-                f"{path} must hold how pages are described, but cannot be read ({error}). Make it again."
-            ) from error
 
     def _arrays(self) -> dict[str, FloatArray]:
         centres = {} if self._centres is None else {"centres": self._centres}

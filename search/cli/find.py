@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import CorpusError, ImageError
+from search.cli.asked_model import AskedModel, ModelOption, TrustOption, find_asked_model
 from search.cli.common import (
     StoreOption,
     counted,
@@ -18,25 +19,12 @@ from search.cli.common import (
     print_table,
     progress_bar,
 )
-from search.cli.identify import AskedModel, find_asked_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from search.identification.page_index import AlikePage, IndexTally
     from search.identification.page_reader import PageReader
-
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        help="Registered name (its champion), models:/NAME/VERSION, runs:/RUN_ID or a model's folder.",
-        show_default="the only one registered",
-    ),
-]
-TrustOption = Annotated[
-    bool, typer.Option("--trust", help="Run the code in the model's folder. Only for folders whose maker you trust.")
-]
 
 
 def index(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.cli.asked_model import ModelOption, TrustOption, find_asked_model
 from search.cli.common import (
     Overrides,
     StoreOption,
@@ -21,7 +22,6 @@ from search.cli.common import (
     print_warning,
     progress_bar,
 )
-from search.cli.identify import find_asked_model
 
 if TYPE_CHECKING:
     from search.comparison.retrieval_report import RetrievalReport
@@ -53,13 +53,6 @@ PagesArgument = Annotated[
         autocompletion=complete_experiments,
     ),
 ]
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Registered name (its champion), models:/NAME/VERSION, runs:/RUN_ID or a model's folder.",
-        show_default="the only one registered",
-    ),
-]
 WhitenOption = Annotated[
     int | None, typer.Option(metavar="N", help="Keep N principal components, whitened.", show_default="not")
 ]
@@ -84,10 +77,6 @@ JoinOption = Annotated[
 ]
 KnownWritersOption = Annotated[
     bool, typer.Option("--known-writers", help="Count writers that the model was trained on, too.")
-]
-TrustOption = Annotated[
-    bool,
-    typer.Option("--trust", help="Run the code in the model's folder. Only for folders whose maker you trust."),
 ]
 
 
@@ -123,16 +112,19 @@ def retrieval(
     from core.retrieval.descriptors import DescriptorSettings
     from search.comparison.retrieval_report import RetrievalChoice, report_retrieval
 
-    settings = DescriptorSettings(pooling=pooling.value, power=power, n_clusters=clusters, n_whitened=whiten)
-    choice = RetrievalChoice(settings, patches, join, rerank, includes_known, seed)
+    descriptor = DescriptorSettings(pooling=pooling.value, power=power, n_clusters=clusters, n_whitened=whiten)
     asked = find_asked_model(model, uri, trust)
     with _bars() as progress:
         found = report_retrieval(
-            *(pages, asked.folder, asked.title, current_workspace(), choice),
+            pages,
+            asked.folder,
+            asked.title,
+            current_workspace(),
+            RetrievalChoice(descriptor, patches, join, rerank, includes_known, seed),
             overrides=overrides,
             fit_on=fit_on,
             runs_own_code=asked.runs_own_code,
-            progress=progress,
+            say=progress,
         )
     if as_json:
         output.print_json(json.dumps(found.as_json()))
@@ -173,15 +165,19 @@ def _print(found: "RetrievalReport") -> None:
         notes.print(f"on no joined page, because they were too few to fill one: {counted(found.n_left_over, 'image')}")
     if found.n_unusable:
         notes.print(f"not used, because no handwriting could be read: {counted(found.n_unusable, 'image')}")
-    if found.n_sealed:
-        notes.print(f"left out, because they stay sealed for a promotion's test: {counted(found.n_sealed, 'image')}")
-    if found.n_known_writers and not found.choice.includes_known:
-        notes.print(f"left out, because the model was trained on them: {counted(found.n_known_writers, 'writer')}")
+    if found.pages.n_sealed:
+        notes.print(
+            f"left out, because they stay sealed for a promotion's test: {counted(found.pages.n_sealed, 'image')}"
+        )
+    if found.pages.n_known_writers and not found.choice.includes_known:
+        notes.print(
+            f"left out, because the model was trained on them: {counted(found.pages.n_known_writers, 'writer')}"
+        )
     output.print(f"model: {found.model}")
-    if found.n_known_writers and found.choice.includes_known:
+    if found.pages.n_known_writers and found.choice.includes_known:
         print_warning(
-            f"the model was trained on {counted(found.n_known_writers, 'writer')} of these: this is optimistic for "
-            "hands that it does not know"
+            f"the model was trained on {counted(found.pages.n_known_writers, 'writer')} of these: this is optimistic "
+            "for hands that it does not know"
         )
 
 

@@ -18,7 +18,7 @@ from core.retrieval.descriptors import DescriptorSettings, PageDescriber
 from core.retrieval.page_embeddings import EmbeddedPage, JoinedLines, PatchEmbedder, embed_pages
 from core.retrieval.scores import RetrievalScores, score_retrieval
 from core.retrieval.similarities import Cosines, Similarities, rerank
-from search.comparison.retrieval_pages import choose_pages, open_pages, training_images
+from search.comparison.retrieval_pages import ChosenPages, choose_pages, open_pages, training_images
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.identification.identifier_folder import read_record
@@ -27,6 +27,10 @@ from search.sweep.preparation import ReadCorpus, read_corpus
 
 Progress = Callable[[str], ProgressCallback]
 """Gives a callback for each of several long steps, by what is done."""
+
+
+def _say_nothing(_done: int, _total: int) -> None:
+    """No progress is asked for."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,8 @@ class RetrievalReport:
         choice: how pages were compared.
         item: what was a page: `page`, `image` where the corpus has no pages, `joined page`.
         scores: with intervals.
-        n_known_writers: writers of the corpus that the model was trained on: left out, unless
+        pages: which took part. Writers that the model was trained on did not, unless
             `choice.includes_known`.
-        n_sealed: images that were left out because they stay sealed.
         n_left_over: images that were on no joined page.
         n_unusable: images of the corpus that could not be read, or show no handwriting.
         describer_key: of what pages were described by.
@@ -73,8 +76,7 @@ class RetrievalReport:
     choice: RetrievalChoice
     item: str
     scores: RetrievalScores
-    n_known_writers: int
-    n_sealed: int
+    pages: ChosenPages
     n_left_over: int
     n_unusable: int
     describer_key: str
@@ -92,9 +94,9 @@ class RetrievalReport:
             "n_excluded": scores.n_excluded,
             "n_same_pairs": scores.n_same_pairs,
             "n_different_pairs": scores.n_different_pairs,
-            "n_known_writers": self.n_known_writers,
+            "n_known_writers": self.pages.n_known_writers,
             "includes_known": choice.includes_known,
-            "n_sealed_images": self.n_sealed,
+            "n_sealed_images": self.pages.n_sealed,
             "n_left_over_images": self.n_left_over,
             "n_unusable_images": self.n_unusable,
             "patches_per_page": choice.per_page,
@@ -118,7 +120,7 @@ def report_retrieval(
     overrides: Sequence[str] = (),
     fit_on: Path | Experiment | None = None,
     runs_own_code: bool = False,
-    progress: Progress | None = None,
+    say: Progress = lambda _: _say_nothing,
 ) -> RetrievalReport:
     """Score a model on a corpus, each page a query.
 
@@ -131,32 +133,51 @@ def report_retrieval(
         overrides: of single keys of the experiment file.
         fit_on: other pages, likewise, from which centres or components are learned.
         runs_own_code: whether a network of the user's own may import the module beside it.
-        progress: shows how far the steps are.
+        say: shows how far the steps are.
 
     Raises:
         WhosehandError: says what is wrong with the corpus, the model or the choice.
     """
     _check_fit(choice.descriptor, fit_on)
-    say = progress or (lambda _: _say_nothing)
     record = read_record(model_folder)
     experiment, is_own = open_pages(place, overrides)
     corpus = _read(experiment, record, workspace, say("reading the corpus"))
     chosen = choose_pages(corpus, experiment if is_own else None, model_folder, choice.includes_known)
-    lines: LineSource = corpus.store
-    image_ids, n_left_over, item = chosen.image_ids, 0, "page" if corpus.index.has_pages else "image"
-    if choice.join is not None:
-        joined = JoinedLines(corpus.store, image_ids, choice.join, choice.seed)
-        lines, image_ids, n_left_over, item = joined, joined.image_ids, joined.n_left_over, "joined page"
+    lines, image_ids, n_left_over = _joined(corpus, chosen.image_ids, choice)
     embedding = _Embedding(record, choice.per_page, load_embedder(model_folder, runs_own_code)[1])
     describer = _describer(fit_on, corpus, image_ids, workspace, choice, embedding, say)
     pages = embedding.embed(lines, image_ids, say("embedding pages"))
-    similarities = _compare(describer.describe_all([page.embeddings for page in pages]), choice)
-    scores = score_retrieval(similarities, [page.writer_id for page in pages], seed=choice.seed)
+    alike = _compare(describer.describe_all([page.embeddings for page in pages]), choice)
+    scores = score_retrieval(alike, [page.writer_id for page in pages], seed=choice.seed)
     return RetrievalReport(
-        *(corpus.index.name, model, choice, item, scores, chosen.n_known_writers, chosen.n_sealed, n_left_over),
+        corpus=corpus.index.name,
+        model=model,
+        choice=choice,
+        item=_item(corpus, choice),
+        scores=scores,
+        pages=chosen,
+        n_left_over=n_left_over,
         n_unusable=corpus.corpus_report.n_unusable,
         describer_key=describer.key,
     )
+
+
+def _joined(
+    corpus: ReadCorpus, image_ids: Sequence[str], choice: RetrievalChoice
+) -> tuple[LineSource, Sequence[str], int]:
+    """What is described, by id: images as they are, or joined ones; and how many images are on no
+    joined page.
+    """
+    if choice.join is None:
+        return corpus.store, image_ids, 0
+    joined = JoinedLines(corpus.store, image_ids, choice.join, choice.seed)
+    return joined, joined.image_ids, joined.n_left_over
+
+
+def _item(corpus: ReadCorpus, choice: RetrievalChoice) -> str:
+    if choice.join is not None:
+        return "joined page"
+    return "page" if corpus.index.has_pages else "image"
 
 
 def _compare(descriptors: NDArray[np.float32], choice: RetrievalChoice) -> Similarities:
@@ -184,10 +205,6 @@ def _check_fit(descriptor: DescriptorSettings, fit_on: Path | Experiment | None)
         )
     if fit_on is not None and not is_needed:
         raise RetrievalError("Without VLAD or whitening nothing is learned from other pages: leave --fit-on out.")
-
-
-def _say_nothing(_done: int, _total: int) -> None:
-    """No progress is asked for."""
 
 
 def _read(
@@ -220,9 +237,6 @@ def _describer(
             f"Nothing may be learned from pages that are scored, but of {len(image_ids)} images to learn from so many "
             f"are: {len(shared)}, such as {min(shared)!r}. Fit on other pages."
         )
-    lines: LineSource = corpus.store
-    if choice.join is not None:
-        joined = JoinedLines(corpus.store, image_ids, choice.join, choice.seed)
-        lines, image_ids = joined, joined.image_ids
-    pages = embedding.embed(lines, image_ids, say(f"embedding pages of {corpus.index.name}"))
+    lines, joined_ids, _ = _joined(corpus, image_ids, choice)
+    pages = embedding.embed(lines, joined_ids, say(f"embedding pages of {corpus.index.name}"))
     return PageDescriber.fit(choice.descriptor, [page.embeddings for page in pages], choice.seed)

@@ -18,9 +18,9 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from core.crash_points import crash_point
+from core.durable_files import sync_folder
 from core.errors import LedgerError
 from search.ledger.events import AnyLedgerEvent, LedgerEvent, SweepCreated
-from search.ledger.files import sync_folder
 from search.ledger.lock import LOCK_NAME, SweepLock
 from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.state import SweepState

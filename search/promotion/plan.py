@@ -77,12 +77,6 @@ class PromotionJob:
         return self.length.epochs
 
     @property
-    def is_fitted(self) -> bool:
-        """Whether the refit is there already, calibrated and packed."""
-        folder = refit_folder(self.workspace, self.experiment, self.trial.number, self.epochs)
-        return (folder / "identifier.json").exists()
-
-    @property
     def experiment(self) -> Experiment:
         """Of the sweep, with today's promotion settings where the sweep went on with others."""
         return self.sweep.experiment
@@ -203,9 +197,8 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     """Say what would be done, a line for each step."""
     folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs)
     manifest, opened = job.corpus.manifest, job.test_set().count()
-    fit = (
-        "its refit is there already" if job.is_fitted else job.length.in_words().replace(" trains ", " would train ", 1)
-    )
+    is_there = (folder / "identifier.json").exists()
+    fit = "its refit is there already" if is_there else f"its refit would train {job.length.in_words()}"
     tested = (
         "their scores are kept from before and they are not opened again"
         if kept_scores(folder)

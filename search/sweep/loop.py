@@ -44,7 +44,8 @@ def run_sweep(
     Trials that the ledger knows as running go on first, from their last intact checkpoint. Budgets
     hold over all launches together; when one is reached, running trials are finished. The first
     Ctrl-C (or SIGTERM) lets running epochs finish, the second ends the workers at once; either way
-    the sweep can go on later. Each report is judged, written to the ledger, answered, then tracked.
+    the sweep can go on later, and nothing that the ledger has is done twice. Each report is judged,
+    written to the ledger, answered, then tracked.
 
     Args:
         ledger: open; stays open.
@@ -61,13 +62,10 @@ def run_sweep(
         ExecutorError: if no worker can be started.
         TrackingError: if the tracker cannot even begin.
     """
-    shown = progress or SilentProgress()
-    asked = EngineThread(engine, executor.wake, open_thread=open_thread)
-    tracking = TrackingQueue(tracker or NoTracker(), shown.say, executor.wake, open_thread=open_thread)
-    sweep = _open(ledger, plan, executor, asked, tracking, shown)
+    sweep = _open(ledger, plan, engine, executor, tracker or NoTracker(), progress or SilentProgress(), open_thread)
     try:
         _launch(sweep)
-        with shown, stop_signals(executor.wake) as sweep.stop:
+        with sweep.progress, stop_signals(executor.wake) as sweep.stop:
             ledger.wait_for_room = lambda error: _wait_for_room(sweep, error)
             _take_up_trials(sweep)
             while _turn(sweep):
@@ -88,14 +86,23 @@ def run_sweep(
 def _open(
     ledger: Ledger,
     plan: SweepPlan,
+    engine: Engine,
     executor: Executor,
-    asked: EngineThread,
-    tracking: TrackingQueue,
-    shown: Progress,
+    tracker: Tracker,
+    progress: Progress,
+    open_thread: Callable[[str], SerialCalls],
 ) -> RunningSweep:
-    disk = DiskSpaceGuard(ledger.folder, plan.min_free_bytes, shown.say)
-    control, clock = ControlFile(ledger.folder), ActiveTimeClock(ledger.clock)
-    return RunningSweep(plan, ledger, executor, asked, tracking, disk, shown, control, clock)
+    return RunningSweep(
+        plan,
+        ledger,
+        executor,
+        EngineThread(engine, executor.wake, open_thread=open_thread),
+        TrackingQueue(tracker, progress.say, executor.wake, open_thread=open_thread),
+        DiskSpaceGuard(ledger.folder, plan.min_free_bytes, progress.say),
+        progress,
+        ControlFile(ledger.folder),
+        ActiveTimeClock(ledger.clock),
+    )
 
 
 def _launch(sweep: RunningSweep) -> None:

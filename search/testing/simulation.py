@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,7 +149,7 @@ def simulate_sweep(
     """
     clock = VirtualClock()
     executor = SimulatedExecutor(clock, workers, plan, counts_driver)
-    with _folder_in_memory() if folder is None else _given(folder) as place:
+    with _folder_in_memory() if folder is None else nullcontext(folder) as place:
         config = {"simulated": True}
         with open_ledger(
             place, name="simulated", config=config, version="", git_commit="", clock=lambda: clock.now_s
@@ -346,8 +346,3 @@ def _folder_in_memory() -> Iterator[Path]:
     parent = _IN_MEMORY if _IN_MEMORY.is_dir() and os.access(_IN_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="simulated-", dir=parent) as folder:
         yield Path(folder)
-
-
-@contextmanager
-def _given(folder: Path) -> Iterator[Path]:
-    yield folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.crash_points import INDEX_POINTS, arm
+from core.crash_points import ALL_POINTS, INDEX_POINTS, arm
 from core.errors import RetrievalError
 from core.retrieval import descriptor_index
 from core.retrieval.descriptor_index import DescriptorIndex, IndexedPage
@@ -74,14 +74,14 @@ def kill_at(trap: str, work: Callable[[], object]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            arm(trap)
+            arm(trap, ALL_POINTS)
             work()
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, f"{trap} was not passed"
 
 
-@pytest.mark.parametrize("point", INDEX_POINTS[1:])
+@pytest.mark.parametrize("point", INDEX_POINTS)
 def test_a_process_that_is_killed_while_it_adds_loses_nothing_and_leaves_nothing_half(
     point: str, tmp_path: Path
 ) -> None:
@@ -104,7 +104,7 @@ def test_a_process_that_is_killed_while_it_begins_an_index_leaves_none_and_the_n
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "index"
-    kill_at("index-head-written", lambda: filled(folder))
+    kill_at("file-written-aside", lambda: filled(folder))
     with pytest.raises(RetrievalError, match=r"holds index\.json"):
         DescriptorIndex.open(folder)
     assert len(filled(folder)) == 5

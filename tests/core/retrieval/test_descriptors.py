@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -114,22 +112,3 @@ def test_a_setting_that_is_out_of_range_is_refused_in_words() -> None:
 
 def test_patches_that_cancel_out_are_zeros_not_errors() -> None:
     assert (PageDescriber.fit(DescriptorSettings()).describe(np.array([[1.0, 0.0], [-1.0, 0.0]])) == 0).all()
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [DescriptorSettings(), DescriptorSettings(pooling="vlad", n_clusters=4, power=0.5, n_whitened=6)],
-    ids=["mean", "vlad, whitened"],
-)
-def test_a_describer_comes_back_from_disk_and_a_damaged_one_is_named(
-    settings: DescriptorSettings, tmp_path: Path
-) -> None:
-    path = tmp_path / "describer.kept"
-    made = PageDescriber.fit(settings, pages())
-    made.save(path)
-    found = PageDescriber.load(path)
-    assert (found.settings, found.key) == (made.settings, made.key)
-    np.testing.assert_array_equal(found.describe_all(pages(seed=1)), made.describe_all(pages(seed=1)))
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(RetrievalError, match=r"describer\.kept .* cannot be read .* Make it again"):
-        PageDescriber.load(path)

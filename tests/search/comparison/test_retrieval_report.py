@@ -68,7 +68,7 @@ def test_every_page_of_a_folder_is_a_query(scans: Path, model: Path, workspace: 
     def progress(label: str):  # type: ignore[no-untyped-def]
         return lambda done, total: steps.update({label: (done, total)})
 
-    found = report_retrieval(scans, model, "toy", workspace, FEW, progress=progress)
+    found = report_retrieval(scans, model, "toy", workspace, FEW, say=progress)
     scores = found.scores
     assert (found.corpus, found.item, found.model) == ("scans", "page", "toy")
     assert (scores.n_pages, scores.n_writers, len(scores.queries), scores.n_excluded) == (12, 3, 12, 0)
@@ -82,7 +82,7 @@ def test_every_page_of_a_folder_is_a_query(scans: Path, model: Path, workspace: 
 
 def test_sealed_test_pages_of_an_experiment_stay_sealed(scans: Path, model: Path, workspace: Workspace) -> None:
     found = report(write_experiment(workspace, scans), model, workspace)
-    assert (found.scores.n_pages, found.n_sealed) == (9, 3)
+    assert (found.scores.n_pages, found.pages.n_sealed) == (9, 3)
 
 
 def test_writers_that_the_model_knows_are_left_out_unless_they_are_asked_for(
@@ -91,7 +91,7 @@ def test_writers_that_the_model_knows_are_left_out_unless_they_are_asked_for(
     writers = sorted(folder.name for folder in scans.iterdir())
     knows_one = trained_on(model, "scans", (writers[0], "someone else"), tmp_path / "one")
     found = report(scans, knows_one, workspace)
-    assert (found.scores.n_writers, found.n_known_writers) == (2, 1)
+    assert (found.scores.n_writers, found.pages.n_known_writers) == (2, 1)
     knows_all = trained_on(model, "scans", tuple(writers), tmp_path / "all")
     with pytest.raises(RetrievalError, match=r"trained on every writer of scans \(3\), .* --known-writers"):
         report(scans, knows_all, workspace)
@@ -99,7 +99,7 @@ def test_writers_that_the_model_knows_are_left_out_unless_they_are_asked_for(
         report(scans, knows_all, workspace, replace(FEW, includes_known=True))
     experiment = write_experiment(workspace, scans)
     known = report(experiment, knows_all, workspace, replace(FEW, includes_known=True))
-    assert (known.scores.n_pages, known.scores.n_writers, known.n_known_writers) == (9, 3, 3)
+    assert (known.scores.n_pages, known.scores.n_writers, known.pages.n_known_writers) == (9, 3, 3)
 
 
 def test_images_are_joined_to_pages_and_pages_are_reranked(scans: Path, model: Path, workspace: Workspace) -> None:
