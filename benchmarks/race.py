@@ -300,6 +300,7 @@ def draw_race(races: Mapping[int, Mapping[str, FloatArray]], times_s: FloatArray
             panel.fill_between(times_s[shown] / 60, low[shown], high[shown], alpha=0.15, color=line.get_color())
         panel.set(xscale="log", xlabel="virtual minutes", title=f"{n_workers} worker{'s' if n_workers > 1 else ''}")
     axes[0].set(ylabel="regret, % of the best", yscale="symlog")
+    axes[0].set_ylim(bottom=0)
     axes[-1].legend(fontsize="small")
     figure.suptitle(f"{track.name}: median and middle half of the seeds")
     path.parent.mkdir(parents=True, exist_ok=True)
