@@ -1,6 +1,6 @@
 # Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-long test-gp test-unproven lint check chaos bench bench-pages docs audit ui clean
+.PHONY: help install quickstart test test-long test-gp lint check chaos bench bench-pages race docs audit ui clean
 
 # The first interpreter that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
@@ -32,7 +32,7 @@ quickstart: $(STAMP)  ## the main job end to end on the embedded corpus
 	@echo "Next, on real handwriting: README.md, 'On real handwriting'."
 
 test: $(STAMP)  ## the tests of every promise, in some minutes
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 .venv/.installed-gp: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[gp]" \
@@ -44,9 +44,6 @@ test-long: $(STAMP)  ## the long tests: real trainings, kills, fuzz, executed do
 
 test-gp: .venv/.installed-gp  ## the tests of engine.sampler gp, which needs PyTorch (large)
 	@$(BIN)/python -m pytest --numprocesses=2 -m long tests/search/engines/optuna
-
-test-unproven: $(STAMP)  ## tests that were not yet seen to pass whole: servers, moved projects, chaos
-	@$(BIN)/python -m pytest -m unproven
 
 lint: $(STAMP)  ## ruff, format check, mypy strict, import contracts
 	@$(BIN)/ruff check .
@@ -64,6 +61,9 @@ bench: $(STAMP)  ## the benchmarks behind docs/results.md
 
 bench-pages: $(STAMP)  ## how well lines are found on pages, trouble by trouble
 	@$(BIN)/python -m benchmarks.bench_pages
+
+race: $(STAMP)  ## race the engines on recorded curves (RACE="experiments/dhsd.yaml --seeds 50"), or on a made-up table
+	@$(BIN)/python -m benchmarks.race $(RACE)
 
 .venv/.installed-docs: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"

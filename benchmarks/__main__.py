@@ -2,8 +2,8 @@
 
     python -m benchmarks [NAME...]
 
-`hands_difficulty`, `ink_shape_forest`, `bench_pages` and `worker_layout` take longer and are
-started by themselves.
+`hands_difficulty`, `ink_shape_forest`, `bench_pages`, `worker_layout` and `driver_scale` take
+longer and are started by themselves, and so are `curves` and `race`, which belong together.
 """
 
 import subprocess
@@ -26,6 +26,7 @@ SHORT = (
     "index_speed",
     "safety_cost",
     "identify_speed",
+    "retrieval_index",
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.ledger.files import write_atomically
+from core.durable_files import write_atomically
 
 
 class KeptResults:

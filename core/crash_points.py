@@ -83,7 +83,15 @@ them.
 UPKEEP_POINTS = ("addresses-backed-up", "addresses-half-rewritten", "addresses-rewritten", "place-written")
 """In `whosehand doctor --apply` on a project that was moved or copied."""
 
-ALL_POINTS = (*WORKER_POINTS, *DRIVER_POINTS, *PROMOTION_POINTS, *UPKEEP_POINTS)
+INDEX_POINTS = (
+    "index-row-half-written",
+    "index-rows-written",
+    "index-line-half-written",
+    "index-extended",
+)
+"""While pages are added to an index of descriptors, in the order in which they are passed."""
+
+ALL_POINTS = (*WORKER_POINTS, *DRIVER_POINTS, *PROMOTION_POINTS, *UPKEEP_POINTS, *INDEX_POINTS)
 _TRAP = re.compile(r"(?P<name>[a-z-]+)(@(?P<count>[1-9]\d*))?(!(?P<signal>KILL|TERM))?")
 
 
@@ -102,7 +110,7 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
     """End the process here, if a test has armed this point.
 
     Args:
-        name: of `WORKER_POINTS`, `DRIVER_POINTS`, `PROMOTION_POINTS` or `UPKEEP_POINTS`.
+        name: of `ALL_POINTS`.
         last_act: what the process still does before it is killed, such as half of a write; after
             SIGTERM it goes on, and does the whole.
     """
@@ -117,7 +125,9 @@ def crash_point(name: str, last_act: Callable[[], object] | None = None) -> None
                 os.kill(os.getpid(), trap.signal)
 
 
-def arm(traps: str, points: Collection[str] = (*DRIVER_POINTS, *PROMOTION_POINTS, *UPKEEP_POINTS)) -> None:
+def arm(
+    traps: str, points: Collection[str] = (*DRIVER_POINTS, *PROMOTION_POINTS, *UPKEEP_POINTS, *INDEX_POINTS)
+) -> None:
     """Arm points of this process.
 
     Args:

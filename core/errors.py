@@ -52,6 +52,10 @@ class TrainingError(WhosehandError):
     """A fit ended in a way that no longer epoch can mend, such as a loss that is not a number."""
 
 
+class RetrievalError(WhosehandError):
+    """Pages cannot be described, compared, ranked or indexed as asked."""
+
+
 class CheckpointError(WhosehandError):
     """A checkpoint is missing, damaged or of another fit."""
 

@@ -19,12 +19,15 @@ from core.corpora.settings import HandsSettings
 import tensorflow
 
 _REPOSITORY = Path(__file__).parents[1]
-_LONGEST_FIRST = (
-    *("test_end_to_end.py", "test_crash_points.py", "test_identify.py", "test_engine.py", "test_data.py"),
-    *("test_steering.py", "test_identifier_folder.py", "test_page_preview.py"),
+_FIRST = (
+    *("test_end_to_end.py", "test_crash_points.py", "test_engine.py", "test_data.py", "test_page_preview.py"),
+    *("test_chaos.py", "test_moved_and_copied.py", "test_code_blocks.py", "test_over_http.py"),
 )
-_LOOKING = ("test_finished.py", "test_several_sweeps.py", "test_promote.py", "test_refit.py", "test_sealed_test.py")
-_LAST = 1000
+_LOOKING = {
+    *("tests/whosehand/test_finished.py", "tests/search/cli/test_identify.py", "tests/search/cli/test_promote.py"),
+    *("tests/search/comparison/test_several_sweeps.py", "tests/search/promotion/test_refit.py"),
+    "tests/search/promotion/test_sealed_test.py",
+}
 
 
 def pytest_configure() -> None:
@@ -39,11 +42,19 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that two test processes end together; those that look at what
-    the first of them made come last.
+    """The longest files first, those that look at what the very first one made not before the
+    middle, and the quick files of `core` last, so that all test processes end together.
     """
-    places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path.name, _LAST if item.path.name in _LOOKING else len(places)))
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        path = item.path.relative_to(_REPOSITORY).as_posix()
+        if item.path.name in _FIRST:
+            return 0, _FIRST.index(item.path.name)
+        if path in _LOOKING:
+            return 2, 0
+        return (1, 0) if path.startswith("tests/search") else (3, 0)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

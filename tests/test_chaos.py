@@ -8,7 +8,7 @@ import pytest
 
 from tests.command_line import ROOT, environment
 
-pytestmark = [pytest.mark.unproven, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 def test_nothing_is_lost_doubled_or_left_running(tmp_path: Path) -> None:

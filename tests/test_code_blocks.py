@@ -18,6 +18,7 @@ RUN_BY = {
     "adapters.md": "tests/test_documented_code.py",
     "adding_an_engine.md": "tests/test_documented_code.py",
     "own_code.md": "tests/test_documented_own_code.py",
+    "retrieval.md": "tests/core/retrieval/test_documented_retrieval.py",
     "peers.md": "python -m benchmarks.peers; that they are its scripts is tested below",
 }
 """What runs all Python and YAML of a document."""

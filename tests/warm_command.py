@@ -138,8 +138,10 @@ def _serve(link: socket.socket, program: Path) -> None:
 
     Returns in each command's process.
     """
+    before = dict(os.environ)
     for name in (*_LIBRARIES, *_own_modules()):
         importlib.import_module(name)
+    set_by_imports = {name: text for name, text in os.environ.items() if before.get(name) != text}
     sys.path[0] = str(program.parent)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -149,7 +151,9 @@ def _serve(link: socket.socket, program: Path) -> None:
         if os.fork() == 0:
             link.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _mind(json.loads(message), files, program)
+            request = json.loads(message)
+            request["environment"] = set_by_imports | request["environment"]
+            _mind(request, files, program)
             return
         for file in files:
             os.close(file)

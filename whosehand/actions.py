@@ -58,8 +58,7 @@ def sweep(
         from search.sweep.known_sweeps import forked
 
         chosen = forked(chosen, fork, workspace)
-    with shown(progress) as (view, _):
-        launch_sweep(chosen, workspace, view)
+    launch_sweep(chosen, workspace, shown(progress))
     return Sweep(chosen.name, workspace.root)
 
 
@@ -148,9 +147,8 @@ def promote(
     from search.promotion.promote import promote as promote_sweep
 
     handle = _handle(sweep, project)
-    with shown(progress) as (view, advance):
-        choice = PromotionChoice(trial, model, epochs, minutes, accept)
-        return promote_sweep(handle.name, Workspace(handle.project), choice, view, advance)
+    choice = PromotionChoice(trial, model, epochs, minutes, accept)
+    return promote_sweep(handle.name, Workspace(handle.project), choice, shown(progress))
 
 
 def propose(folder: str | Path, *, name: str | None = None, measures_speed: bool = True) -> "Proposal":

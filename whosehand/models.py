@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -11,8 +12,17 @@ from search.experiment.settings import TrackingSettings
 # Imported inside the functions that need them: MLflow, SciPy and OpenCV take seconds that `import
 # whosehand` saves.
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from core.identification.prediction import Prediction
+    from core.retrieval.descriptors import DescriptorSettings
+    from search.comparison.retrieval_report import RetrievalReport
+    from search.experiment.experiment import Experiment
+    from search.experiment.workspace import Workspace
     from search.identification.identify import ExplainedPrediction
+    from search.identification.page_index import AlikePage
+    from search.identification.page_reader import PageReader
 
 ReadAs = Literal["auto", "page", "form", "line"]
 
@@ -117,8 +127,120 @@ class Identifier:
 
         return explain(Path(image), self.folder, n_decisive, read_as, self.runs_own_code)
 
+    def describe(self, page: str | Path) -> "NDArray[np.float32]":
+        """Describe a page: (n_dimensions,) of length 1, so that the product of two is their cosine.
+
+        Args:
+            page: the path of its image.
+
+        Raises:
+            ImageError: if it cannot be used, or the file holds several pages.
+            RegistryError: if the model cannot be loaded.
+        """
+        from search.identification.page_index import only_page
+
+        return self._page_reader.describe(only_page(Path(page)))
+
+    def find(
+        self,
+        page: str | Path,
+        *,
+        among: str | Path,
+        top: int = 10,
+        project: str | Path | None = None,
+        progress: bool = True,
+    ) -> "list[AlikePage]":
+        """The pages of an archive that are most like one page, the most alike first.
+
+        Args:
+            page: the path of the image that is looked for.
+            among: a folder of images, which is indexed first, or an index.
+            top: how many.
+            project: the folder that holds `data`, the current one if not given.
+            progress: whether to show how far it is.
+
+        Raises:
+            ImageError: if the page, or all of the folder, cannot be used.
+            RetrievalError: if the index was made by another model.
+            RegistryError: if the model cannot be loaded.
+        """
+        from core.retrieval.descriptor_index import DescriptorIndex
+        from search.identification.page_index import find_alike, index_folder, is_index, only_page
+        from whosehand.progress import shown_steps
+
+        wanted, place = only_page(Path(page)), Path(among)
+        if not is_index(place):
+            indexes = _workspace(project).indexes
+            with shown_steps(progress) as begin:
+                place, _ = index_folder(place, indexes, self._page_reader, begin("describing pages"))
+        return find_alike(DescriptorIndex.open(place), wanted, self._page_reader, top)
+
+    @cached_property
+    def _page_reader(self) -> "PageReader":
+        from search.identification.page_reader import PageReader
+
+        return PageReader.load(self.folder, runs_own_code=self.runs_own_code)
+
+    def retrieval(
+        self,
+        pages: "str | Path | Experiment",
+        *,
+        descriptor: "DescriptorSettings | None" = None,
+        fit_on: "str | Path | Experiment | None" = None,
+        rerank: int | None = None,
+        patches: int = 64,
+        join: int | None = None,
+        known_writers: bool = False,
+        seed: int = 0,
+        project: str | Path | None = None,
+        progress: bool = True,
+    ) -> "RetrievalReport":
+        """Score how well the model finds pages by the same hand, each page a query.
+
+        Writers that the model was trained on are left out, and so are test pages that stay sealed.
+
+        Args:
+            pages: an experiment or its file, or a folder of scans whose writers are known.
+            descriptor: how patches become one vector; their mean if not given.
+            fit_on: other pages, from which VLAD and whitening learn.
+            rerank: rerank by so many nearest pages.
+            patches: most of a page.
+            join: join so many images of a writer to one page, as for single words.
+            known_writers: count writers that the model was trained on, too.
+            seed: of joining, learning and intervals.
+            project: the folder that holds `data`, the current one if not given.
+            progress: whether to show how far it is.
+
+        Returns:
+            `.scores.metrics` and `.scores.intervals`, by `map`, `top1`, `top5`, `top10`, `eer`, ...
+
+        Raises:
+            WhosehandError: says what is wrong with the pages, the model or the choice.
+        """
+        from core.retrieval.descriptors import DescriptorSettings
+        from search.comparison.retrieval_report import RetrievalChoice, report_retrieval
+        from whosehand.progress import shown_steps
+
+        with shown_steps(progress) as begin:
+            return report_retrieval(
+                Path(pages) if isinstance(pages, str) else pages,
+                self.folder,
+                self.name,
+                _workspace(project),
+                RetrievalChoice(descriptor or DescriptorSettings(), patches, join, rerank, known_writers, seed),
+                fit_on=Path(fit_on) if isinstance(fit_on, str) else fit_on,
+                runs_own_code=self.runs_own_code,
+                say=begin,
+            )
+
     def _repr_html_(self) -> str:
         from html import escape
 
         version = "" if self.version is None else f", version {self.version}"
         return f"<b>{escape(self.name)}</b>{version}: knows {len(self.writer_ids)} writers"
+
+
+def _workspace(project: str | Path | None) -> "Workspace":
+    from search.experiment.workspace import Workspace
+
+    return Workspace(Path(project or ".").absolute())

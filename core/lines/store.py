@@ -14,7 +14,6 @@ lists. It is written aside and renamed over what was there: a reader finds the o
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.corpora.index import CorpusIndex, Excluded
+from core.durable_files import write_atomically
 from core.errors import CorpusError, ImageError, LineStoreError
 from core.lines.fingerprints import Fingerprint, fingerprint_files, fingerprints_of, once_it_takes_long
 from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key, place_as_row, place_from_row
@@ -280,16 +280,7 @@ def _write_list(
         "pool": pool.folder.name,
         "sha256": hashlib.sha256(body).hexdigest(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{LIST}.{os.getpid()}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            file.write(_to_json(head) + b"\n" + body + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / LIST)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(folder / LIST, _to_json(head) + b"\n" + body + b"\n")
 
 
 def _to_json(content: object) -> bytes:

@@ -10,7 +10,6 @@ the published recipe.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.corpora.index import Choice, CorpusIndex, ExcludedWriter
+from core.durable_files import write_atomically
 from core.errors import SplitError
 from core.splits.settings import LeakyUnit
 
@@ -146,13 +146,7 @@ class SplitManifest:
     def save(self, path: Path) -> None:
         """Write the manifest as JSON that people can read; the file appears whole or not at all."""
         content = {"hash": self.hash, "test_hash": self.test_hash, **self._content()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}-{os.getpid()}")
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_atomically(path, f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode())
 
     @classmethod
     def load(cls, path: Path) -> "SplitManifest":

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.crash_points import crash_point
+from core.durable_files import sync_folder
 from core.errors import CheckpointError
 
 FORMAT = 1
@@ -100,7 +101,7 @@ def save_checkpoint(state: FitState, folder: Path) -> CheckpointFile:
         crash_point("file-written-aside")
         part.replace(path)
         crash_point("file-renamed")
-        _fsync_folder(folder)
+        sync_folder(folder)
         _remove_older(folder, state.epoch)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -156,14 +157,3 @@ def _remove_older(folder: Path, epoch: int) -> None:
             path.unlink(missing_ok=True)
     for path in folder.glob("epoch-*.part"):  # of a process that was killed while it wrote
         path.unlink(missing_ok=True)
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    if os.name != "posix":
-        return  # Windows cannot open a folder
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

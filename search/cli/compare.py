@@ -143,11 +143,11 @@ def _report_one(
     if is_tracked:
         refuse_shared(workspace.root, name)
     read_leaderboard(sweep, sort)  # a wrong column is an error now, not after the finalists are trained
+    if n_finalists is not None:
+        choice = FinalistChoice(n_finalists, repeats, has_seed_recipe)
+        train_finalists(name, workspace, choice, make_progress(notes))
+    store = open_store(sweep.experiment.tracking, workspace.root)
     with progress_bar("reading text lines") as advance:
-        if n_finalists is not None:
-            choice = FinalistChoice(n_finalists, repeats, has_seed_recipe)
-            train_finalists(name, workspace, choice, make_progress(notes), advance)
-        store = open_store(sweep.experiment.tracking, workspace.root)
         report = read_report(name, workspace, shlex.join(["whosehand", *sys.argv[1:]]), store, advance)
     board = read_leaderboard(report.sweep, sort, top or LEADERBOARD_LENGTH, list(report.importance))
     _print_report(report, board)

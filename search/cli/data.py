@@ -13,7 +13,6 @@ from search.cli.common import (
     notes,
     output,
     print_table,
-    progress_bar,
     read_experiment,
 )
 from search.cli.data_stats import Subset, print_corpus_report, print_subsets, read_with_bar
@@ -91,8 +90,7 @@ def audit(
 
     settings = read_experiment(experiment, overrides, needs_budget=False)
     choice = AuditChoice(recipe, epochs, patches)
-    with progress_bar("reading text lines") as advance:
-        found = run_audit(settings, current_workspace(), choice, lambda: make_progress(notes), advance)
+    found = run_audit(settings, current_workspace(), choice, make_progress(notes))
     if found.arms:
         header, *rows = table_rows(found, narrow=True)
         print_table(header, rows)

@@ -1,7 +1,6 @@
 """`whosehand identify`: whose hand wrote these images?"""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +8,11 @@ import typer
 
 from core.corpora.image_walk import expand_folders
 from core.errors import ImageError
+from search.cli.asked_model import AskedModel, ModelOption, TrustOption, find_asked_model
 from search.cli.common import (
     ImageUnit,
     StoreOption,
     counted,
-    current_workspace,
     labelled,
     notes,
     output,
@@ -40,13 +39,7 @@ def identify(
         list[Path],
         typer.Argument(metavar="IMAGE...", help="Pages, lines or words, or folders of them.", show_default=False),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Registered name (its champion answers), models:/NAME/VERSION, runs:/RUN_ID or a model's folder.",
-            show_default="the only one registered",
-        ),
-    ] = None,
+    model: ModelOption = None,
     read_as: Annotated[
         ImageUnit,
         typer.Option(help="What the images are; a form has print above and below."),
@@ -63,10 +56,7 @@ def identify(
         Path | None,
         typer.Option(metavar="FILE", help="Write what the answer for one image rests on, as an HTML page."),
     ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Run the code in the model's folder. Only for folders whose maker you trust."),
-    ] = False,
+    trust: TrustOption = False,
     uri: StoreOption = None,
 ) -> None:
     """Rank the writers that the champion knows by how likely they wrote each image.
@@ -76,7 +66,7 @@ def identify(
     model runs the code that it was promoted with; any other folder is opened without its code,
     unless you give --trust.
     """
-    model_asked = _find(model, uri, trust)
+    model_asked = find_asked_model(model, uri, trust)
     wanted = expand_folders(images)
     if evidence is not None:
         _explain(wanted, model_asked, evidence, read_as)
@@ -86,41 +76,7 @@ def identify(
         _answer(wanted, model_asked, as_json, read_as)
 
 
-@dataclass(frozen=True)
-class _AskedModel:
-    """The model that answers: its files, what to call it, and whether the code among them is
-    run.
-    """
-
-    folder: Path
-    title: str
-    is_champion: bool
-    runs_own_code: bool
-
-
-def _find(model: str | None, uri: str | None, trust: bool) -> _AskedModel:
-    from search.identification.identifier_folder import is_as_promoted
-    from search.sweep.known_sweeps import project_tracking
-    from search.tracking.registry import CHAMPION, CHECKSUM_TAG, find_model, only_name
-    from search.tracking.store import open_store
-
-    workspace = current_workspace()
-    store = open_store(project_tracking(workspace, uri), workspace.root)
-    is_named = model is None or not (":/" in model or Path(model).is_dir())
-    found = find_model(store, f"models:/{model or only_name(store)}@{CHAMPION}" if is_named else str(model))
-    version = found.version
-    checksum = version.tags.get(CHECKSUM_TAG) if version else None
-    runs_own_code = trust or is_as_promoted(found.folder, checksum)
-    if version is not None and checksum is not None and not runs_own_code:
-        print_warning(
-            f"its files are not those that were promoted as version {version.version} of {version.name}: the code "
-            f"among them is not run ({found.folder})"
-        )
-    title = f"{version.name} version {version.version}" if is_named and version else str(model)
-    return _AskedModel(found.folder, title, is_named, runs_own_code)
-
-
-def _answer(images: "Sequence[Path]", model: _AskedModel, as_json: bool, read_as: ImageUnit) -> None:
+def _answer(images: "Sequence[Path]", model: AskedModel, as_json: bool, read_as: ImageUnit) -> None:
     from search.identification.identify import identify as identify_writers
 
     with progress_bar("asking the model") as advance:
@@ -135,7 +91,7 @@ def _answer(images: "Sequence[Path]", model: _AskedModel, as_json: bool, read_as
     raise typer.Exit(2 if answer.unreadable else 0)
 
 
-def _write_table(images: "Sequence[Path]", model: _AskedModel, path: Path, read_as: ImageUnit, is_raw: bool) -> None:
+def _write_table(images: "Sequence[Path]", model: AskedModel, path: Path, read_as: ImageUnit, is_raw: bool) -> None:
     from search.identification.identify import N_RANKED, identify_each, write_predictions
 
     with progress_bar("asking the model") as advance:
@@ -154,7 +110,7 @@ def _counted(
         advance(number, n_images)
 
 
-def _explain(images: "Sequence[Path]", model: _AskedModel, path: Path, read_as: ImageUnit) -> None:
+def _explain(images: "Sequence[Path]", model: AskedModel, path: Path, read_as: ImageUnit) -> None:
     from search.identification.evidence_page import write_evidence_page
     from search.identification.identify import explain
 

@@ -23,12 +23,14 @@ from search.cli import (
     data,
     doctor,
     enqueue,
+    find,
     gc,
     identify,
     init,
     keys,
     promote,
     reconcile,
+    retrieval,
     status,
     stop,
     sweep,
@@ -60,6 +62,9 @@ app.command("compare")(compare.compare)
 app.command("promote")(promote.promote)
 app.command("rollback")(promote.rollback)
 app.command("identify")(identify.identify)
+app.command("retrieval")(retrieval.retrieval)
+app.command("index")(find.index)
+app.command("find")(find.find)
 app.command("ui")(ui.ui)
 app.command("doctor")(doctor.doctor)
 app.command("reconcile")(reconcile.reconcile)

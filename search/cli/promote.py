@@ -110,8 +110,7 @@ def _promote(sweep: str, choice: "PromotionChoice") -> None:
     from search.promotion.promote import promote as promote_sweep
     from search.sweep.progress import make_progress
 
-    with progress_bar("reading text lines") as advance:
-        promotion = promote_sweep(sweep, current_workspace(), choice, make_progress(notes), advance)
+    promotion = promote_sweep(sweep, current_workspace(), choice, make_progress(notes))
     _print_promotion(promotion)
     if promotion.became == "challenger":
         raise typer.Exit(NOT_PASSED)

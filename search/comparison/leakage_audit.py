@@ -6,14 +6,13 @@ so that an audit survives kills, and a finished arm is not trained again.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from core.corpora.index import CorpusIndex
 from core.errors import SplitError
-from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore
 from core.networks.presets import seed_recipe
 from core.patches.plan import PatchSampler, evaluation_plan
@@ -31,7 +30,7 @@ from search.ledger.trial import TrialResult, TrialState
 from search.sweep.given_points import GivenPoints, fit_given_points
 from search.sweep.launch import patch_task
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
-from search.sweep.progress import Progress
+from search.sweep.progress import PREPARING, Progress
 
 Recipe = Literal["default", "seed_recipe"]
 
@@ -142,8 +141,7 @@ def run_audit(
     experiment: Experiment,
     workspace: Workspace,
     choice: AuditChoice,
-    make_progress: Callable[[], Progress],
-    on_progress: ProgressCallback | None = None,
+    progress: Progress,
 ) -> Audit:
     """Train the recipe under every division of the training and validation pages; the test pages
     stay sealed.
@@ -156,20 +154,20 @@ def run_audit(
             another kind, the plain division by page takes its place.
         workspace: records are kept in `mlruns/audits/` of it.
         choice: recipe and budget.
-        make_progress: shows one arm; called for each.
-        on_progress: called with (images done, images in all) while the line store is built.
+        progress: shows the corpus being read, and each arm.
 
     Raises:
         SplitError: if the experiment trains something else, or an arm's trial fails.
         WhosehandError: if corpus, line store or workers are at fault.
     """
     experiment = _with_budget(experiment, choice)
-    corpus = prepare_corpus(experiment, workspace, on_progress)
+    with progress.working(PREPARING) as advance:
+        corpus = prepare_corpus(experiment, workspace, advance)
     arms = audit_arms(corpus.index, corpus.manifest, experiment.split.seed)
     experiment = _with_equal_patches(experiment, corpus.store, arms)
     point = seed_recipe().as_dict() if choice.recipe == "seed_recipe" else {}
     folder = workspace.root / "mlruns" / "audits" / experiment.name / _key(experiment, corpus.manifest, point)
-    done = _run_arms(experiment, workspace, corpus, arms, folder, point, make_progress)
+    done = _run_arms(experiment, workspace, corpus, arms, folder, point, progress)
     return Audit(
         experiment=experiment.name,
         corpus=corpus.index.name,
@@ -261,13 +259,13 @@ def _run_arms(
     arms: Arms,
     folder: Path,
     point: Point,
-    make_progress: Callable[[], Progress],
+    progress: Progress,
 ) -> tuple[AuditedArm, ...]:
     """Train one arm after the other, as far as the user lets them."""
     done: list[AuditedArm] = []
     for number, (name, manifest) in enumerate(arms.divisions.items(), start=1):
         title = f"Arm {number} of {len(arms.divisions)}: split by {manifest.divided_by}"
-        arm = _run_arm(experiment, workspace, corpus, manifest, folder / name, point, title, make_progress())
+        arm = _run_arm(experiment, workspace, corpus, manifest, folder / name, point, title, progress)
         if arm is None:
             break
         done.append(replace(arm, name=name))

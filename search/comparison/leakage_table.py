@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from core.durable_files import write_atomically
 from core.scoring.score_names import LEVELS
 from search.comparison.leakage_audit import Audit, AuditedArm
-from search.ledger.files import write_atomically
 from search.ledger.ranking import readable_duration
 
 

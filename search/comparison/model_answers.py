@@ -9,11 +9,11 @@ import os
 import tempfile
 from pathlib import Path
 
+from core.durable_files import write_atomically
 from core.errors import ComparisonError, PatchError, RegistryError
 from core.scoring.answers import PatchAnswers
 from core.training.plan import choose_precision
 from search.executors.base import run_task
-from search.ledger.files import write_atomically
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialSpec, TrialState
 from search.objectives.tasks import ANSWER_PATCHES, AnsweringTask

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from core.durable_files import write_atomically
 from search.comparison.error_figures import draw_accuracy, draw_confusion, draw_finalists, draw_reliability
 from search.comparison.figures import Picture, report_style
 from search.comparison.leaderboard import report_table
@@ -36,7 +37,6 @@ from search.comparison.tables import (
     score_text,
     trials_table,
 )
-from search.ledger.files import write_atomically
 from search.ledger.ranking import readable_duration, score_name
 from search.sweep.known_sweeps import KnownSweep
 from search.tracking.runs import find_sweep_run

@@ -33,7 +33,6 @@ from search.experiment.settings import (
 from search.experiment.space_settings import OURS_ALONE, SpaceSettings
 
 _MAY_CHANGE = ("name", "description", "budget", "executor", "tracking", "promotion")
-_REFIT_FACTOR = 3
 
 
 def _in_short(objective: Any) -> Any:
@@ -227,11 +226,6 @@ class Experiment(Settings):
     def model_name(self) -> str:
         """Name of the promoted model in the registry."""
         return self.promotion.model or f"whosehand-{self.name}"
-
-    @property
-    def refit_epochs(self) -> int:
-        """Length of the refit at promotion, in epochs."""
-        return self.promotion.epochs or _REFIT_FACTOR * self.training.epochs
 
     @classmethod
     def of_ledger(cls, snapshot: Mapping[str, Any]) -> "Experiment":

@@ -30,6 +30,11 @@ class Workspace:
         return self.root / "data" / "lines"
 
     @property
+    def indexes(self) -> Path:
+        """Indexes of folders that were searched for alike pages, one folder each."""
+        return self.root / "data" / "indexes"
+
+    @property
     def access_log(self) -> Path:
         """When sealed test pages were opened, a line each."""
         return self.root / "mlruns" / ACCESS_LOG

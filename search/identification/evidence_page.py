@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from core.durable_files import write_atomically
 from search.identification.identify import ExplainedPrediction
-from search.ledger.files import write_atomically
 
 _TEMPLATE = "evidence.html.j2"
 _FOR, _AGAINST = (0, 114, 178), (213, 94, 0)

@@ -208,7 +208,7 @@ def save_identifier(
         model_code = staging / "identifier.py"
         model_code.write_text(_MODEL_CODE.format(module=f"{code.package}.{_ROOT_MODULE}"), encoding="utf-8")
         artifacts = {"network": network, "record": staging / RECORD_FILE, **(further or {})}
-        with _importable(code.folder):
+        with _importable(code):
             mlflow.pyfunc.save_model(
                 str(folder),
                 python_model=str(model_code),
@@ -305,9 +305,14 @@ def _example() -> str:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
+def _importable(code: VendoredCode) -> Iterator[None]:
+    """Let the copied code be imported; forget it afterwards, or a later load of the same code would
+    look for further modules in this folder, which goes away.
+    """
+    sys.path.insert(0, str(code.folder))
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        sys.path.remove(str(code.folder))
+        for name in [name for name in sys.modules if name.split(".")[0] == code.package]:
+            del sys.modules[name]

@@ -18,9 +18,9 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from core.crash_points import crash_point
+from core.durable_files import sync_folder
 from core.errors import LedgerError
 from search.ledger.events import AnyLedgerEvent, LedgerEvent, SweepCreated
-from search.ledger.files import sync_folder
 from search.ledger.lock import LOCK_NAME, SweepLock
 from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.state import SweepState
@@ -44,17 +44,23 @@ class Ledger:
             whole.
         taken_over_from: process and host of a driver that died while it held the ledger; empty if
             the last one did not.
+        clock: what events' times are read from, Unix seconds.
         wait_for_room: called when the disk is full; returns when the line should be tried again, or
             False to give up.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         """Lock and open the ledger in `folder`, or make an empty one.
+
+        Args:
+            folder: the sweep's.
+            clock: another one than the wall's in a simulation.
 
         Raises:
             LedgerError: if another driver holds it, or it is damaged before its last line.
         """
         self.folder = folder = folder.absolute()
+        self.clock = clock
         self.wait_for_room: Callable[[OSError], bool] = lambda _: False
         self._lock = SweepLock(folder / LOCK_NAME)
         self.taken_over_from = self._lock.taken_over_from
@@ -132,7 +138,7 @@ class Ledger:
 
     def now_ms(self) -> int:
         """Unix time in milliseconds, never before the last event's."""
-        return max(time.time_ns() // 1_000_000, self.state.last_ms)
+        return max(int(1000 * self.clock()), self.state.last_ms)
 
     def close(self) -> None:
         """Close the file and give the lock back. May be called twice."""
@@ -156,6 +162,7 @@ def open_ledger(
     version: str,
     git_commit: str,
     differences: Differences | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Ledger:
     """Open a sweep's ledger to go on with it, or begin it.
 
@@ -167,12 +174,13 @@ def open_ledger(
         git_commit: empty outside a repository.
         differences: compares the snapshot that the sweep was created with with the present
             experiment; by default any change of `config` counts.
+        clock: as that of `Ledger`.
 
     Raises:
         LedgerError: if another driver holds it, it is damaged, or it was begun with another
             experiment. One that was created and, because of a crash, never launched is begun anew.
     """
-    ledger = Ledger(folder)
+    ledger = Ledger(folder, clock)
     try:
         if ledger.state.created is None or (not ledger.state.launches and _changed(ledger, differences, config)):
             ledger.empty()

@@ -13,8 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.durable_files import write_atomically
 from core.errors import CheckpointError, LineStoreError, TrainingError
-from search.ledger.files import reference_file, write_atomically
+from search.ledger.files import reference_file
 from search.ledger.trial import (
     CHECKPOINT_FOLDER,
     EpochReport,

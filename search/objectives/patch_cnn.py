@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.corpora.csv_cells import harmless_cell, harmless_row
+from core.durable_files import write_atomically
 from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
 from core.lines.store import LineStore
 from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
@@ -35,7 +36,7 @@ from core.training.fit import configure_tensorflow, fit
 from core.training.plan import EpochRecord, FitEnd, FitPlan
 from search.executors.base import task_progress
 from search.experiment.workspace import whosehand_version
-from search.ledger.files import reference_file, write_atomically
+from search.ledger.files import reference_file
 from search.ledger.trial import (
     CHECKPOINT_FOLDER,
     EpochReport,

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage
 from core.crash_points import crash_point
+from core.durable_files import write_atomically
 from core.errors import RegistryError
 from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction
@@ -25,7 +26,6 @@ from search.executors.local.executor import LocalExecutor
 from search.identification.identifier_folder import is_as_promoted, is_identifier, read_split
 from search.identification.model_process import ModelProcess
 from search.ledger.access_log import SealedTestSet
-from search.ledger.files import write_atomically
 from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import PatchTask, ScoringTask

@@ -10,6 +10,7 @@ from search.ledger.state import TrialRecord
 
 SHOWN_MINUTES = (5, 20, 60)
 """For which lengths a promotion says what to expect before it starts."""
+_REFIT_FACTOR = 3  # of a trial's epochs
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,13 @@ class RefitLength:
         return None if self.epoch_s is None else self.epochs * self.epoch_s / 60
 
     def in_words(self) -> str:
-        """What to expect, in a line."""
-        patches = f"{self.epochs * self.patches_per_epoch:,} patches"
+        """How long, why, and what to expect, as a part of a sentence."""
+        text = f"{self.epochs} epochs ({self.epochs * self.patches_per_epoch:,} patches), {self.rule}"
         if self.epoch_s is None or self.minutes is None:
-            return f"The refit trains {self.epochs} epochs ({patches}): {self.rule}."
+            return text
+        duration = f"about {self.minutes:.0f} min" if self.minutes >= 1 else "less than a minute"
         others = ", ".join(f"{minutes} min: {epochs_within(minutes, self.epoch_s)}" for minutes in SHOWN_MINUTES)
-        return (
-            f"The refit trains {self.epochs} epochs ({patches}): {self.rule}. At the sweep's {self.epoch_s:.1f} s an "
-            f"epoch this takes about {self.minutes:.0f} min; epochs by minutes: {others}."
-        )
+        return f"{text}; {duration} at the sweep's {self.epoch_s:.1f} s an epoch (epochs by minutes: {others})"
 
 
 def refit_length(
@@ -73,15 +72,13 @@ def refit_length(
     if epochs is not None:
         return RefitLength(epochs, "so many were asked for", epoch_s, patches)
     if minutes is None:
-        return RefitLength(experiment.refit_epochs, "three times training.epochs", epoch_s, patches)
+        return RefitLength(_REFIT_FACTOR * experiment.training.epochs, "three times training.epochs", epoch_s, patches)
     if epoch_s is None:
         raise RegistryError(
             f"Minutes become epochs by the speed of the trial, but trial {trial.number} has no epoch with a duration. "
             "Give --epochs instead."
         )
-    return RefitLength(
-        epochs_within(minutes, epoch_s), f"as many as take {minutes:g} min at the sweep's speed", epoch_s, patches
-    )
+    return RefitLength(epochs_within(minutes, epoch_s), f"as many as fit into {minutes:g} min", epoch_s, patches)
 
 
 def epochs_within(minutes: float, epoch_s: float) -> int:

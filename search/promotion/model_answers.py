@@ -11,11 +11,11 @@ import cv2
 from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage
+from core.durable_files import write_atomically
 from core.identification.prediction import Prediction
 from core.lines.reading import ProgressCallback
 from core.pages.image_files import read_grey
 from search.identification.model_process import ModelProcess
-from search.ledger.files import write_atomically
 from search.promotion.refit import ranked
 from search.promotion.tested_images import TestedImages
 

@@ -198,7 +198,7 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs)
     manifest, opened = job.corpus.manifest, job.test_set().count()
     is_there = (folder / "identifier.json").exists()
-    fit = "its refit is there already" if is_there else job.length.in_words().replace(" trains ", " would train ", 1)
+    fit = "its refit is there already" if is_there else f"its refit would train {job.length.in_words()}"
     tested = (
         "their scores are kept from before and they are not opened again"
         if kept_scores(folder)

@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from core.crash_points import crash_point
+from core.durable_files import write_atomically
 from core.errors import RegistryError
-from core.lines.reading import ProgressCallback
 from core.training.plan import choose_precision
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import folder_checksum, read_record
 from search.ledger.access_log import SealedTestSet
-from search.ledger.files import write_atomically
 from search.objectives.tasks import PatchTask
 from search.promotion.examination import (
     SCORE_PATCH_CNN,
@@ -33,7 +32,7 @@ from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promoti
 from search.promotion.record import PromotionRecord, fit_lock
 from search.promotion.refit import PackagedModel, Refit, images_of_unknown_writers, package_refit, run_refit
 from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets, trial_task
-from search.sweep.progress import Progress
+from search.sweep.progress import PREPARING, Progress
 from search.tracking.aliases import ChampionMovedError, challenge, finish_move, promotion_lock, set_champion
 from search.tracking.registry import (
     CHAMPION,
@@ -57,7 +56,6 @@ def promote(
     workspace: Workspace,
     choice: PromotionChoice,
     progress: Progress,
-    on_progress: ProgressCallback | None = None,
 ) -> Promotion:
     """Refit the best trial, register it, test it, and make it the champion if it passes the gate.
 
@@ -65,16 +63,15 @@ def promote(
         sweep_name: of a sweep in this workspace.
         workspace: where.
         choice: otherwise the experiment file counts.
-        progress: shows the refit.
-        on_progress: called with (images done, images in all) while the line store is built.
+        progress: shows how far each step is.
 
     Raises:
         LedgerError: if there is no such sweep.
         RegistryError: if the sweep's split is leaky, no trial is completed, or a step fails.
     """
-    job = prepare_promotion(sweep_name, workspace, choice, on_progress)
+    with progress.working(PREPARING) as advance:
+        job = prepare_promotion(sweep_name, workspace, choice, advance)
     progress.say(job.rule)
-    progress.say(job.length.in_words())
     fitted = _fit(job, progress)
     with fit_lock(fitted.refit.folder, progress.say), promotion_lock(job.store, job.name, progress.say):
         return _promote(job, fitted, progress)
@@ -157,7 +154,7 @@ def _fit(job: PromotionJob, progress: Progress) -> _Fitted:
         ),
         command="whosehand promote",
     )
-    refit = run_refit(experiment, job.workspace, created, job.trial, job.epochs, own_or_not, tracker, progress)
+    refit = run_refit(experiment, job.workspace, created, job.trial, job.length, own_or_not, tracker, progress)
     crash_point("refit-done")
     return _Fitted(task, tracker, refit)
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from filelock import FileLock
 
-from search.ledger.files import write_atomically
+from core.durable_files import write_atomically
 
 Step = Literal["opening", "described", "finished"]
 

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage, Unit
+from core.durable_files import write_atomically
 from core.errors import RegistryError
 from core.identification.prediction import Prediction, RankedWriter
 from core.lines.reading import ProgressCallback
@@ -24,11 +25,12 @@ from search.executors.base import run_task
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.ledger.events import SweepCreated
-from search.ledger.files import is_intact, write_atomically
+from search.ledger.files import is_intact
 from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import OwnTask, PatchTask
+from search.promotion.length import RefitLength
 from search.sweep.given_points import GivenPoints, fit_given_points
 from search.sweep.launch import local_executor
 from search.sweep.preparation import PreparedCorpus, index_corpus
@@ -111,19 +113,19 @@ def run_refit(
     workspace: Workspace,
     sweep: SweepCreated,
     trial: TrialRecord,
-    epochs: int,
+    length: RefitLength,
     task: PatchTask | OwnTask,
     tracker: MlflowTracker,
     progress: Progress,
 ) -> Refit:
-    """Fit the trial's point for `epochs` epochs, or return the fit that is already there.
+    """Fit the trial's point for so long, or return the fit that is already there.
 
     Args:
         experiment: of the sweep.
         workspace: where.
         sweep: the sweep's creation, from its ledger.
         trial: whose hyperparameters to take.
-        epochs: the horizon; the learning-rate schedule runs over all of it.
+        length: the learning-rate schedule runs over all of it.
         task: corpus and settings.
         tracker: records beside the trial.
         progress: shows the fit.
@@ -132,13 +134,13 @@ def run_refit(
         RegistryError: if the refit fails or is interrupted.
     """
     given = GivenPoints(
-        refit_folder(workspace, experiment, trial.number, epochs),
+        refit_folder(workspace, experiment, trial.number, length.epochs),
         name=f"{experiment.name} refit of trial {trial.number}",
-        config={"sweep_id": sweep.sweep_id, "trial": trial.number, "epochs": epochs},
+        config={"sweep_id": sweep.sweep_id, "trial": trial.number, "epochs": length.epochs},
         points=[trial.proposed.hyperparameters],
-        epochs=epochs,
+        epochs=length.epochs,
         title="Refit",
-        announcement=f"Refit of trial {trial.number} over {epochs} epochs (it is trial 0 of a record of its own).",
+        announcement=f"Refit of trial {trial.number}, trial 0 of a record of its own: {length.in_words()}.",
     )
     fitted = fit_given_points(given, experiment, workspace, task, progress, tracker)
     record = fitted.state.trials.get(0)

@@ -6,7 +6,6 @@ engine, then the tracker.
 """
 
 import math
-import time
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,8 +56,8 @@ class RunningSweep:
         disk: says whether there is room.
         progress: what the user sees.
         control: commands from other terminals.
+        clock: turns with the loop; reads the ledger's.
         stop: what the user asked for.
-        clock: turns with the loop.
         running: what each busy worker is on, by trial number.
         to_resume: trials that are RUNNING in the ledger and have no worker, in the order in which
             they go on.
@@ -84,8 +83,8 @@ class RunningSweep:
     disk: DiskSpaceGuard
     progress: Progress
     control: ControlFile
+    clock: ActiveTimeClock
     stop: StopRequest = field(default_factory=StopRequest)
-    clock: ActiveTimeClock = field(default_factory=lambda: ActiveTimeClock(time.time))  # like the ledger's times
     running: dict[int, TrialSpec] = field(default_factory=dict)
     to_resume: deque[int] = field(default_factory=deque)
     is_stopping: bool = False

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from core.errors import EngineError
 from core.space import Point
@@ -17,6 +17,18 @@ from search.ledger.events import EngineEvent
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 T = TypeVar("T")
+
+
+class SerialCalls(Protocol):
+    """Runs calls one at a time, in the order in which they were submitted."""
+
+    def submit(self, call: Callable[[], T]) -> "Future[T]":
+        """Queue a call; the future gets its result or its exception."""
+        ...
+
+    def close(self) -> None:
+        """Take no more calls; does not wait for those that are queued."""
+        ...
 
 
 class SerialExecutor:
@@ -66,18 +78,25 @@ class EngineThread:
     worker is busy.
     """
 
-    def __init__(self, engine: Engine, on_answer: Callable[[], None], patience_s: float = 0.25) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        on_answer: Callable[[], None],
+        patience_s: float = 0.25,
+        open_thread: Callable[[str], SerialCalls] = SerialExecutor,
+    ) -> None:
         """Start the thread.
 
         Args:
             engine: not touched by anyone else from now on.
             on_answer: called, from the engine's thread, when an ask is answered.
             patience_s: how long a report waits for its decision.
+            open_thread: gives what calls run in, by its name.
         """
         self._engine = engine
         self._on_answer = on_answer
         self._patience_s = patience_s
-        self._serial_executor = SerialExecutor("engine")
+        self._serial_executor = open_thread("engine")
         self._asked: Future[Proposal] | None = None
         self._late: dict[int, list[Future[PruningDecision]]] = {}
         self._told: list[Future[None]] = []

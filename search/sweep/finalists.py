@@ -17,7 +17,6 @@ import numpy as np
 from scipy.stats import t as student
 
 from core.errors import ComparisonError
-from core.lines.reading import ProgressCallback
 from core.networks.presets import seed_recipe
 from core.space import Point
 from search.experiment.workspace import Workspace
@@ -30,7 +29,7 @@ from search.sweep.given_points import GivenPoints, fit_given_points
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.launch import search_facts, tracked_datasets, trial_task
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
-from search.sweep.progress import Progress
+from search.sweep.progress import PREPARING, Progress
 from search.tracking.project_place import refuse_shared
 from search.tracking.runs import BesideTrial
 from search.tracking.store import TrackingStore, open_store
@@ -241,13 +240,7 @@ def chosen_finalist(sweep: KnownSweep) -> ChosenTrial | None:
     return ChosenTrial(sweep.state.trials[finalist.trial], f"{rule} among {n} finalist{'s' if n > 1 else ''}")
 
 
-def train_finalists(
-    name: str,
-    workspace: Workspace,
-    choice: FinalistChoice,
-    progress: Progress,
-    on_progress: ProgressCallback | None = None,
-) -> FinalistRanking:
+def train_finalists(name: str, workspace: Workspace, choice: FinalistChoice, progress: Progress) -> FinalistRanking:
     """Fit the sweep's best trials under fresh seeds, or go on with that, and rank them.
 
     Every fit is as long as the sweep's trials and scored on the same validation pages, so that its
@@ -257,8 +250,7 @@ def train_finalists(
         name: of a sweep in this workspace.
         workspace: where.
         choice: of trials and repeats.
-        progress: shows the fits.
-        on_progress: called with (images done, images in all) while the line store is built.
+        progress: shows the corpus being read, and the fits.
 
     Raises:
         LedgerError: if there is no such sweep.
@@ -269,7 +261,8 @@ def train_finalists(
     trials = choose_finalists(sweep, choice)
     refuse_shared(workspace.root, sweep.created.name)
     store = open_store(sweep.experiment.tracking, workspace.root)
-    corpus = prepare_corpus(sweep.experiment, workspace, on_progress)
+    with progress.working(PREPARING) as advance:
+        corpus = prepare_corpus(sweep.experiment, workspace, advance)
     task = trial_task(sweep.experiment, corpus, sweep.folder, keeps_model=False)
     for trial in trials:
         _train(sweep, workspace, trial, choice.n_repeats, task, corpus, store, progress)

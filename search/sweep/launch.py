@@ -8,7 +8,6 @@ from pathlib import Path
 
 from core.crash_points import crash_point
 from core.errors import ConfigError, SplitError
-from core.lines.reading import ProgressCallback
 from core.space import in_words
 from core.training.plan import Monitor, choose_precision
 from search.engines import open_engine
@@ -55,9 +54,7 @@ class LaunchedSweep:
     store: TrackingStore
 
 
-def launch_sweep(
-    experiment: Experiment, workspace: Workspace, progress: Progress, on_progress: ProgressCallback | None = None
-) -> LaunchedSweep:
+def launch_sweep(experiment: Experiment, workspace: Workspace, progress: Progress) -> LaunchedSweep:
     """Launch the experiment's sweep, or go on with it where it was left.
 
     Everything that can be wrong beforehand (the tracking store, the corpus, the split, the lock) is
@@ -66,9 +63,7 @@ def launch_sweep(
     Args:
         experiment: what to do.
         workspace: where.
-        progress: shows the sweep.
-        on_progress: called with (images done, images in all) while the line store is built; by
-            default `progress` is.
+        progress: shows the corpus being read, and the sweep.
 
     Raises:
         WhosehandError: says what is wrong and how to mend it.
@@ -95,7 +90,7 @@ def launch_sweep(
         if not ledger.state.launches:
             (folder / SPLIT_FILE).unlink(missing_ok=True)  # of a launch that a crash ended before it began
         try:
-            return _launch(experiment, sources, workspace, ledger, progress, on_progress)
+            return _launch(experiment, sources, workspace, ledger, progress)
         except BaseException:
             if not ledger.state.launches:
                 # It never began: the mistake can be mended in the file, and the next launch begins
@@ -111,7 +106,6 @@ def _launch(
     workspace: Workspace,
     ledger: Ledger,
     progress: Progress,
-    on_progress: ProgressCallback | None,
 ) -> LaunchedSweep:
     check_can_train(experiment)
     check_disk_space(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
@@ -122,7 +116,7 @@ def _launch(
     corpus, warning, files = None, "", code_files
     if experiment.corpus is not None:
         with progress.working(PREPARING) as advance:
-            corpus = prepare_corpus(experiment, workspace, on_progress or advance, reports=ledger.folder)
+            corpus = prepare_corpus(experiment, workspace, advance, reports=ledger.folder)
         warning, files = corpus.manifest.warning, (*_CORPUS_FILES, *code_files)
         for said in (
             f"{corpus.shortcomings}; `whosehand data stats` lists them." if corpus.shortcomings else "",

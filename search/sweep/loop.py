@@ -6,11 +6,13 @@ import os
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from core.crash_points import crash_point
 from core.errors import EngineError
 from search.engines.base import Continue, Engine, Exhausted, Start, Wait
 from search.executors.base import Executor, WorkerReported
+from search.executors.machine import ActiveTimeClock
 from search.ledger.events import Launched, Slept, SweepClosed, SweepStatus, TrialContinued, TrialProposed, TrialTracked
 from search.ledger.ledger import Ledger
 from search.ledger.trial import TrialState
@@ -18,7 +20,7 @@ from search.sweep.attempts import RunningSweep, start_segment, take_message, tak
 from search.sweep.commands import settle_budget, take_commands
 from search.sweep.control import ControlFile, stop_signals
 from search.sweep.disk import DiskSpaceGuard
-from search.sweep.engine_thread import EngineThread
+from search.sweep.engine_thread import EngineThread, SerialCalls, SerialExecutor
 from search.sweep.plan import SweepOutcome, SweepPlan, limits_of, remove_checkpoints, trial_rng_seed
 from search.sweep.progress import Progress, SilentProgress
 from search.sweep.tracking_queue import NoTracker, Tracker, TrackingQueue
@@ -35,6 +37,7 @@ def run_sweep(
     executor: Executor,
     tracker: Tracker | None = None,
     progress: Progress | None = None,
+    open_thread: Callable[[str], SerialCalls] = SerialExecutor,
 ) -> SweepOutcome:
     """Launch a sweep, or go on with it, until its budget is used up or the user stops it.
 
@@ -51,6 +54,7 @@ def run_sweep(
         executor: open; its workers are ended, and it is closed, when this returns.
         tracker: such as MLflow's.
         progress: what the user sees.
+        open_thread: gives what engine and tracker are called in; a simulation gives its own.
 
     Raises:
         EngineError: if the engine fails, or breaks its protocol. The ledger is whole.
@@ -58,14 +62,10 @@ def run_sweep(
         ExecutorError: if no worker can be started.
         TrackingError: if the tracker cannot even begin.
     """
-    shown = progress or SilentProgress()
-    asked = EngineThread(engine, executor.wake)
-    tracking = TrackingQueue(tracker or NoTracker(), shown.say, executor.wake)
-    disk = DiskSpaceGuard(ledger.folder, plan.min_free_bytes, shown.say)
-    sweep = RunningSweep(plan, ledger, executor, asked, tracking, disk, shown, ControlFile(ledger.folder))
+    sweep = _open(ledger, plan, engine, executor, tracker or NoTracker(), progress or SilentProgress(), open_thread)
     try:
         _launch(sweep)
-        with shown, stop_signals(executor.wake) as sweep.stop:
+        with sweep.progress, stop_signals(executor.wake) as sweep.stop:
             ledger.wait_for_room = lambda error: _wait_for_room(sweep, error)
             _take_up_trials(sweep)
             while _turn(sweep):
@@ -81,6 +81,28 @@ def run_sweep(
 
 
 # The beginning of a launch.
+
+
+def _open(
+    ledger: Ledger,
+    plan: SweepPlan,
+    engine: Engine,
+    executor: Executor,
+    tracker: Tracker,
+    progress: Progress,
+    open_thread: Callable[[str], SerialCalls],
+) -> RunningSweep:
+    return RunningSweep(
+        plan,
+        ledger,
+        executor,
+        EngineThread(engine, executor.wake, open_thread=open_thread),
+        TrackingQueue(tracker, progress.say, executor.wake, open_thread=open_thread),
+        DiskSpaceGuard(ledger.folder, plan.min_free_bytes, progress.say),
+        progress,
+        ControlFile(ledger.folder),
+        ActiveTimeClock(ledger.clock),
+    )
 
 
 def _launch(sweep: RunningSweep) -> None:

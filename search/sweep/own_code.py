@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.durable_files import write_atomically
 from core.errors import OwnCodeError
 from core.training.plan import choose_precision
 from search.executors.base import run_task
 from search.executors.local.executor import LocalExecutor
 from search.experiment.experiment import Experiment
 from search.experiment.own_code import FunctionPath, Source, read_code
-from search.ledger.files import write_atomically
 from search.ledger.trial import TrialSpec, TrialState
 from search.objectives.tasks import CHECK_NETWORK, FunctionReference, NetworkCheck
 

@@ -17,7 +17,7 @@ from core.crash_points import crash_point
 from core.errors import WhosehandError
 from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, SweepClosed, SweepCreated
 from search.ledger.state import SweepState, TrialRecord
-from search.sweep.engine_thread import SerialExecutor
+from search.sweep.engine_thread import SerialCalls, SerialExecutor
 
 _QUIET_S = 10.0
 _MAX_DOUBLINGS = 5
@@ -105,6 +105,7 @@ class TrackingQueue:
         warn: Callable[[str], None],
         on_tracked: Callable[[], None],
         quiet_s: float = _QUIET_S,
+        open_thread: Callable[[str], SerialCalls] = SerialExecutor,
     ) -> None:
         """Open the record.
 
@@ -114,11 +115,12 @@ class TrackingQueue:
             on_tracked: called, from the tracker's thread, when a trial was tracked.
             quiet_s: for so long nothing is tried after a failure; a trial that fails again and
                 again waits longer.
+            open_thread: gives what calls run in, by its name.
         """
         self._tracker = tracker
         self._warn = warn
         self._on_tracked = on_tracked
-        self._serial_executor = SerialExecutor("tracker")
+        self._serial_executor = open_thread("tracker")
         self._pending: deque[Future[_Told]] = deque()
         self._incomplete: set[int] = set()
         self._quiet_s = quiet_s

@@ -1,8 +1,9 @@
-"""What every engine and every executor must keep, as base classes of tests for other people's;
-needs pytest.
+"""What every engine and every executor must keep, as base classes of tests for other people's, and
+sweeps of simulated workers; needs pytest.
 
 An engine of your own passes `search.testing.engines.EngineContract` by a subclass of three lines,
-an executor `search.testing.executors.ExecutorContract`. See docs/adding_an_engine.md.
+an executor `search.testing.executors.ExecutorContract`; `search.testing.simulation` runs a whole
+sweep of it in seconds. See docs/adding_an_engine.md.
 """
 
 import pytest

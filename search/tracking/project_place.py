@@ -18,8 +18,8 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from core.addresses import file_path, read_only
+from core.durable_files import write_atomically
 from core.errors import TrackingError
-from search.ledger.files import write_atomically
 
 PLACE_FILE = "project.json"
 Displaced = Literal["moved", "copied", "unknown"]

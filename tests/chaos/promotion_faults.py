@@ -51,7 +51,8 @@ def _failed(folder: Path, *arguments: str) -> list[str]:
 def _wrong(folder: Path) -> list[str]:
     """What is lost, doubled or half done."""
     found = []
-    client = MlflowClient(f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
+    store = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
+    client = MlflowClient(store, store)  # this process may have set the registry of another project
     versions = client.search_model_versions(f"name = '{MODEL}'")
     champion = client.get_model_version_by_alias(MODEL, "champion")
     if len(versions) != 1 or champion.tags.get("promotion") != "done" or not champion.description:

@@ -73,6 +73,7 @@ def test_the_runs_in_mlflow_are_found(finished_project: Project, sweep: wh.Sweep
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_trial_gives_its_network_and_names_writers(finished_project: Project, sweep: wh.Sweep) -> None:
     model = sweep.best_trial.model()
     assert model.output_shape == (None, 3)
@@ -106,6 +107,7 @@ def test_a_sweep_that_does_not_run_cannot_be_stopped(sweep: wh.Sweep) -> None:
         sweep.enqueue(learning_rat=0.1)
 
 
+@pytest.mark.long
 def test_one_sweep_compared_is_its_report(sweep: wh.Sweep) -> None:
     report = wh.compare(sweep)
     assert report.name == "tiny"  # type: ignore[union-attr]  # a report, not a comparison

@@ -87,6 +87,7 @@ def test_what_was_read_before_a_kill_without_warning_is_kept(
     assert done == []
 
 
+@pytest.mark.long
 def test_several_builders_at_once_read_every_image_once(
     start: Callable[..., Building], scans: Path, whole: LineStore, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_several_builders_at_once_read_every_image_once(
     assert len(list((tmp_path / "lines").glob("pool-*/*.pack"))) == 1
 
 
+@pytest.mark.long
 def test_a_builder_that_waits_for_a_killed_one_goes_on_with_the_rest(
     start: Callable[..., Building], scans: Path, whole: LineStore, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_without_a_folder_the_examples_are_copied_and_none_is_replaced(command: 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_budget_goes_by_the_measured_speed(scans: Path, tmp_path: Path) -> None:
     folder = tmp_path / "project"  # in a process of its own: TensorFlow takes its number of threads once
     folder.mkdir()

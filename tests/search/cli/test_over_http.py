@@ -4,6 +4,7 @@ and a server that goes away loses nothing.
 
 import json
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tests.search.tracking_server import TrackingServer, tracking_server
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 MODEL = "whosehand-tiny"
+LONGER_THAN_A_REQUEST_IS_REPEATED_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def tracked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             server.kill()
             sweep.wait_until(lambda state: sum(trial.n_epochs for trial in state.trials.values()) >= 4)
             with sweep.held():  # a server takes longer to start than this sweep
+                time.sleep(LONGER_THAN_A_REQUEST_IS_REPEATED_S)
                 server.start()
             answers["sweep"] = sweep.end()
         answers["cut off"] = _promote_until_the_server_dies(folder, server)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from search.ledger.trial import TrialState
 from tests.chaos.experiments import METRIC, write_cheap
 from tests.command_line import running_sweep, whosehand
@@ -20,6 +22,7 @@ SLOW = {
 KEYS = {"name", "state", "trials", "best", "running", "budget", "remaining_s", "where"}
 
 
+@pytest.mark.long
 def test_a_running_sweep_is_listed_steered_killed_and_goes_on_as_it_was_steered(tmp_path: Path) -> None:
     experiment = write_cheap(tmp_path, "slow", SLOW)
     assert "no sweep here yet" in whosehand(tmp_path, "status").out

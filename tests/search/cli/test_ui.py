@@ -18,10 +18,8 @@ def _free_port() -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "number",
-    [*(pytest.param(each, marks=pytest.mark.long) for each in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_pages_answer_until_the_command_is_ended_and_nothing_stays(number: signal.Signals, tmp_path: Path) -> None:
     port = _free_port()
     process = subprocess.Popen(

@@ -13,7 +13,7 @@ from search.ledger.trial import TrialState
 from tests.search.comparison.conditional_sweep import N_TRIALS, run_conditional_sweep
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3, 4))])
 def test_a_report_can_be_made_of_a_conditional_space(seed: int, tmp_path: Path) -> None:
     run_conditional_sweep(tmp_path, seed)
     report = read_report("cheap", Workspace(tmp_path), "a test")

@@ -52,7 +52,6 @@ def test_three_keys_are_enough() -> None:
     assert experiment.space.search_space() == default_space()
     assert experiment.objective.resolved_direction == "minimize"
     assert experiment.model_name == "whosehand-small"
-    assert experiment.refit_epochs == 3 * experiment.training.epochs
 
 
 def test_an_override_wins_over_the_file_and_may_name_new_groups() -> None:

@@ -54,6 +54,7 @@ def test_todays_reader_answers_as_it_did(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_its_own_code_answers_as_it_did(tmp_path: Path) -> None:
     model = shutil.copytree(MODEL, tmp_path / "model")
     with zipfile.ZipFile(FOLDER / "code.zip") as code:

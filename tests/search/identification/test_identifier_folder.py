@@ -91,6 +91,10 @@ def elsewhere(folder: Path, page: Path, tmp_path_factory: pytest.TempPathFactory
     return answer
 
 
+def test_the_process_that_saves_it_forgets_the_code_of_a_folder_that_is_gone(folder: Path) -> None:
+    assert not [name for name in sys.modules if name.startswith("whosehand_model_")]
+
+
 def test_it_loads_beside_another_core_and_uses_none(elsewhere: Mapping[str, Any]) -> None:
     tops = {module.split(".")[0] for module in elsewhere["modules"]}
     assert not {"core", "search"} & tops
@@ -170,6 +174,7 @@ def test_its_record_says_what_kind_of_folder_it_is(folder: Path, tmp_path: Path)
         read_record(tmp_path)
 
 
+@pytest.mark.long
 def test_a_damaged_model_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "model"
     damaged.mkdir()

@@ -55,6 +55,7 @@ def _register(store: TrackingStore, folder: Path) -> None:
     set_champion(store, NAME, 1, None)
 
 
+@pytest.mark.long
 def test_the_code_in_a_folder_is_not_run_and_the_installed_reader_answers_the_same(
     honest: Path, page: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from search.ledger.files import is_intact, reference_file, write_atomically
+from core.durable_files import write_atomically
+from search.ledger.files import is_intact, reference_file
 
 
 def test_a_file_s_reference_is_its_sha256_and_size(tmp_path: Path) -> None:

@@ -44,19 +44,17 @@ def test_what_the_caller_says_counts_before_what_the_experiment_says() -> None:
     assert refit_length(experiment(epochs=7), RECORD).epochs == 7
 
 
-def test_what_to_expect_is_one_line() -> None:
+def test_what_to_expect_is_part_of_a_line() -> None:
     assert refit_length(experiment(minutes=20), RECORD).in_words() == (
-        "The refit trains 39 epochs (39,000 patches): as many as take 20 min at the sweep's speed. At the sweep's "
-        "30.5 s an epoch this takes about 20 min; epochs by minutes: 5 min: 9, 20 min: 39, 60 min: 118."
+        "39 epochs (39,000 patches), as many as fit into 20 min; about 20 min at the sweep's 30.5 s "
+        "an epoch (epochs by minutes: 5 min: 9, 20 min: 39, 60 min: 118)"
     )
 
 
 def test_a_trial_without_a_duration_has_no_speed() -> None:
     with pytest.raises(RegistryError, match=r"trial 3 has no epoch with a duration\. Give --epochs"):
         refit_length(experiment(minutes=20), trial())
-    assert refit_length(experiment(), trial()).in_words() == (
-        "The refit trains 12 epochs (0 patches): three times training.epochs."
-    )
+    assert refit_length(experiment(), trial()).in_words() == "12 epochs (0 patches), three times training.epochs"
 
 
 def test_a_refit_has_one_length() -> None:

@@ -87,6 +87,7 @@ def test_what_is_set_while_the_sweep_runs_is_in_the_ledger_and_in_mlflow(sweep: 
     assert run_of(sweep, 0).data.tags[NOTE] == "quick"
 
 
+@pytest.mark.long
 def test_after_the_sweep_ended_both_faces_set_them_and_show_prints_them(sweep: wh.Sweep) -> None:
     before = sweep.overview().elapsed_s
     told = whosehand(sweep.project, "note", "noted", "0", "**slow** after all")
@@ -101,6 +102,7 @@ def test_after_the_sweep_ended_both_faces_set_them_and_show_prints_them(sweep: w
     assert sweep.status == "completed"
 
 
+@pytest.mark.long
 def test_what_mlflow_missed_is_seen_by_reconcile_and_told_by_the_next_launch(sweep: wh.Sweep) -> None:
     workspace = Workspace(sweep.project)
     with Ledger(workspace.sweep("noted")) as ledger:
@@ -112,6 +114,7 @@ def test_what_mlflow_missed_is_seen_by_reconcile_and_told_by_the_next_launch(swe
     assert reconcile_sweep("noted", workspace, is_dry_run=True).found == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("trial", "tags", "complaint"),
     [

@@ -62,7 +62,7 @@ def twin(workspace: Path) -> Path:
     return workspace / "mlruns/sweeps/undisturbed"
 
 
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", [pytest.param("start", marks=pytest.mark.long), "epoch", "end"])
 def test_a_driver_killed_at_every_point_loses_and_doubles_nothing(story: str, workspace: Path, twin: Path) -> None:
     experiment = write_cheap(workspace, story, {"budget": {"trials": 3}})
     for point in STORIES[story]:
@@ -116,6 +116,7 @@ def test_a_driver_killed_after_it_took_a_command_down_follows_it_once(workspace:
     assert len(read_ledger(folder).trials) == 3
 
 
+@pytest.mark.long
 def test_a_driver_killed_between_pause_and_continuation_goes_on(workspace: Path) -> None:
     undisturbed = write_cheap(workspace, "rungs-undisturbed", RUNGS)
     assert start_driver(workspace, undisturbed).end() == 0

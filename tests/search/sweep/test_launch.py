@@ -1,11 +1,13 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from core.errors import CorpusError, LedgerError, TrackingError
+from core.lines.reading import ProgressCallback
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace
@@ -77,12 +79,17 @@ def test_datasets_are_named_by_part_and_carry_the_hash_of_the_split(corpus: Prep
 
 
 def test_a_launch_that_never_began_leaves_no_ledger_and_no_split(read: Read, tmp_path: Path) -> None:
-    def press_ctrl_c(done: int, total: int) -> None:
-        raise KeyboardInterrupt
+    class PressesCtrlC(SilentProgress):
+        @contextmanager
+        def working(self, label: str, unit: str = "images") -> Iterator[ProgressCallback]:
+            def press(done: int, total: int) -> None:
+                raise KeyboardInterrupt
+
+            yield press
 
     workspace = Workspace(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        launch_sweep(read(), workspace, SilentProgress(), press_ctrl_c)
+        launch_sweep(read(), workspace, PressesCtrlC())
     with pytest.raises(TrackingError):
         launch_sweep(read("tracking.uri=http://127.0.0.1:9"), workspace, SilentProgress())
     assert [path.name for path in workspace.sweep("tiny").iterdir()] == ["lock"]

@@ -94,6 +94,7 @@ def closed_over(array: Any) -> Callable[[Any], float]:
     return distance
 
 
+@pytest.mark.long
 def test_a_function_closed_over_a_large_array_travels_once(project: Path) -> None:
     array = np.full(2_000_000, 0.5)
     experiment = Experiment(

@@ -103,6 +103,7 @@ def _set_champion_in_own_process(root: Path, version: int, start: Any, queue: An
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_of_two_promotions_at_once_one_becomes_champion_and_the_other_told(
     store: TrackingStore, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_after_a_killed_promotion_no_version_is_lost(moved: Path, tmp_path: Path
         assert (rolled_back["champion"], rolled_back["previous"]) == expected, kill
 
 
+@pytest.mark.long
 def test_a_killed_rollback_keeps_the_way_back_and_is_not_made_twice(moved: Path, tmp_path: Path) -> None:
     for kill in _kills(moved, tmp_path / "kills", "rollback"):
         after = kill["rollback"]

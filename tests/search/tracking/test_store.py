@@ -38,6 +38,7 @@ def test_a_relative_address_starts_at_the_root(empty_database: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_may_create_the_same_store_at_once(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys; from search.tracking.store import open_store; open_store(root=pathlib.Path(sys.argv[1]))"

@@ -11,6 +11,7 @@ from search.tracking.ui import page_of, start_ui
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_pages_show_the_store_with_few_processes_and_leave_none_behind(store: TrackingStore) -> None:
     experiment_id = store.client().create_experiment("toy")
     running = start_ui(store)

@@ -12,7 +12,7 @@ from search.ledger.ledger import read_ledger
 from search.ledger.trial import TrialState
 from tests.command_line import Answer, records_of, running_sweep, whosehand, write_experiment
 
-pytestmark = [pytest.mark.unproven, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 MODEL = "whosehand-tiny"
 KINDS = ("finished", "running", "promoted")
 

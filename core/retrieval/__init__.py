@@ -1,0 +1,1 @@
+"""Pages by the same hand: descriptors, rankings and their scores, likelihood ratios, an index."""

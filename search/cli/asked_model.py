@@ -1,0 +1,63 @@
+"""The model that a command asks: how the user names it, and what is found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.common import current_workspace, print_warning
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Registered name (its champion), models:/NAME/VERSION, runs:/RUN_ID or a model's folder.",
+        show_default="the only one registered",
+    ),
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Run the code in the model's folder. Only for folders whose maker you trust.")
+]
+
+
+@dataclass(frozen=True)
+class AskedModel:
+    """The model that answers: its files, what to call it, and whether the code among them is
+    run.
+    """
+
+    folder: Path
+    title: str
+    is_champion: bool
+    runs_own_code: bool
+
+
+def find_asked_model(model: str | None, uri: str | None, trust: bool) -> AskedModel:
+    """The model that --model, --uri and --trust name; without a name, the only champion.
+
+    Raises:
+        RegistryError: if there is no such model.
+        TrackingError: if the store cannot be read.
+    """
+    if model is not None and Path(model).is_dir():  # needs no store, and makes none
+        return AskedModel(Path(model), model, is_champion=False, runs_own_code=trust)
+    from search.identification.identifier_folder import is_as_promoted
+    from search.sweep.known_sweeps import project_tracking
+    from search.tracking.registry import CHAMPION, CHECKSUM_TAG, find_model, only_name
+    from search.tracking.store import open_store
+
+    workspace = current_workspace()
+    store = open_store(project_tracking(workspace, uri), workspace.root)
+    is_named = model is None or ":/" not in model
+    found = find_model(store, f"models:/{model or only_name(store)}@{CHAMPION}" if is_named else str(model))
+    version = found.version
+    checksum = version.tags.get(CHECKSUM_TAG) if version else None
+    runs_own_code = trust or is_as_promoted(found.folder, checksum)
+    if version is not None and checksum is not None and not runs_own_code:
+        print_warning(
+            f"its files are not those that were promoted as version {version.version} of {version.name}: the code "
+            f"among them is not run ({found.folder})"
+        )
+    title = f"{version.name} version {version.version}" if is_named and version else str(model)
+    return AskedModel(found.folder, title, is_named, runs_own_code)

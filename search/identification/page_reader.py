@@ -1,0 +1,117 @@
+"""A saved model as what describes pages: its network up to the embedding, and how it reads pages.
+
+The installed code opens it, whatever code lies in its folder: a description needs none of that, but
+for a module of the user's own where the network has layers of it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.pages.frames import Page
+from core.pages.image_files import read_grey
+from core.retrieval.descriptors import DescriptorSettings, PageDescriber
+from core.retrieval.page_embeddings import PatchEmbedder, embed_pages
+from search.identification.identifier_folder import ARTIFACTS, is_identifier, read_record
+
+if TYPE_CHECKING:
+    from core.identification.writer_identifier import WriterIdentifier
+
+PER_PAGE = 64
+"""Most patches of a page, where nothing else is said."""
+_PROMOTED, _TRIALS = Path(ARTIFACTS) / "model.keras", Path("data") / "model.keras"
+
+
+@dataclass(frozen=True)
+class PageReader:
+    """From an image file to the descriptor of its page.
+
+    Attributes:
+        identifier: reads pages as those of the model were read.
+        embedder: of its network.
+        describer: makes one vector of a page's patches.
+        per_page: most patches of a page.
+        source: a text that only descriptors share that can be compared.
+    """
+
+    identifier: "WriterIdentifier"
+    embedder: PatchEmbedder
+    describer: PageDescriber
+    per_page: int
+    source: str
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        describer: PageDescriber | None = None,
+        per_page: int = PER_PAGE,
+        runs_own_code: bool = False,
+    ) -> Self:
+        """Load a model.
+
+        Args:
+            folder: of a promoted model, or of a trial's.
+            describer: makes one vector of a page's patches; of their mean if not given.
+            per_page: most patches of a page.
+            runs_own_code: whether a network of the user's own may import the module beside it.
+
+        Raises:
+            RegistryError: if it cannot be loaded.
+            ModelError: if a network of the user's own has no embedding.
+        """
+        identifier, embedder = load_embedder(folder, runs_own_code)
+        describer = describer or PageDescriber.fit(DescriptorSettings())
+        return cls(identifier, embedder, describer, per_page, source_of(folder, describer, per_page))
+
+    def describe(self, page: Page) -> NDArray[np.float32]:
+        """Describe a page: (n_dimensions,), of length 1.
+
+        Raises:
+            ImageError: if it cannot be read, or shows no handwriting.
+            PatchError: if no patch can be cut from it.
+        """
+        name = str(page.name)
+        lines = self.identifier.read_lines(read_grey(page.path, frame=page.frame), name)
+        patches = self.identifier.record.patches
+        (found,) = embed_pages(lines, [name], patches, self.per_page, self.embedder)
+        return self.describer.describe(found.embeddings)
+
+
+def load_embedder(folder: Path, runs_own_code: bool = False) -> "tuple[WriterIdentifier, PatchEmbedder]":
+    """What reads a model's pages, and its network up to the embedding.
+
+    Raises:
+        RegistryError: if it cannot be loaded.
+        ModelError: if a network of the user's own has no embedding.
+    """
+    # Here, because TensorFlow takes seconds, and whatever else is wrong is told without it.
+    from core.networks.quiet_tensorflow import quiet_stderr  # isort: skip  (before TensorFlow, which it keeps quiet)
+    from core.identification.writer_identifier import WriterIdentifier
+    from core.networks.inference import Embedder
+
+    beside = folder / ARTIFACTS if is_identifier(folder) else folder
+    with quiet_stderr():  # where there is no graphics card, TensorFlow says so at the first model
+        identifier = WriterIdentifier.load(_network(folder), beside, runs_own_code)
+        return identifier, Embedder(identifier.predictor.model)
+
+
+def source_of(folder: Path, describer: PageDescriber, per_page: int) -> str:
+    """A text that two models, or two ways to describe pages, do not share."""
+    record = read_record(folder)
+    content = {
+        "network": hashlib.sha256(_network(folder).read_bytes()).hexdigest(),
+        "ink": record.ink.model_dump(mode="json"),
+        "patches": [record.patches.size_px, record.patches.min_ink, per_page],
+        "describer": describer.key,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _network(folder: Path) -> Path:
+    return folder / (_PROMOTED if is_identifier(folder) else _TRIALS)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from benchmarks.curves.surrogate import Surrogate, cross_validate, mean_of_trees
+from benchmarks.curves.synthetic import METRIC, synthetic_table
+from core.errors import ModelError
+from core.space import Point
+
+TABLE = synthetic_table(60)
+SURROGATE = Surrogate(TABLE, METRIC, 8)
+
+
+def test_it_knows_the_points_that_it_was_fitted_to() -> None:
+    whole = [curve for curve in TABLE.curves if not curve.failed]
+    scores, seconds = SURROGATE.curves([curve.point for curve in whole])
+    seen = np.array([[epoch.metrics[METRIC] for epoch in curve.epochs] for curve in whole])
+    assert np.median(np.abs(scores / seen - 1)) < 0.1
+    assert np.median(np.abs(seconds[:, 0] / [curve.epochs[0].duration_s for curve in whole] - 1)) < 0.1
+
+
+def test_a_seed_changes_a_curve_as_much_as_seeds_did_and_is_repeatable() -> None:
+    point = SURROGATE.points[0]
+    last = [SURROGATE.epochs(point, seed)[-1].metrics[METRIC] for seed in range(200)]
+    assert SURROGATE.epochs(point, 7) == SURROGATE.epochs(point, 7)
+    assert np.std(np.log(last)) == pytest.approx(SURROGATE.noise.deviation, rel=0.2)
+    assert 0.02 < SURROGATE.noise.deviation < 0.08, "it was made up with 0.04"
+
+
+def test_where_points_failed_others_fail() -> None:
+    bad: Point = {"rate": 0.099, "width": 24, "kind": "flat"}
+    assert SURROGATE.fails(bad)
+    with pytest.raises(ModelError):
+        SURROGATE.epochs(bad, 0)
+
+
+def test_the_mean_of_trees_is_what_a_forest_predicts() -> None:
+    rows = np.random.default_rng(0).random((20, 3))
+    forest = RandomForestRegressor(5, random_state=0).fit(rows, rows[:, :2])
+    assert np.allclose(mean_of_trees(forest, rows)[..., 0], forest.predict(rows))
+    classes = RandomForestClassifier(5, random_state=0).fit(rows, rows[:, 0] > 0.5)
+    assert np.allclose(mean_of_trees(classes, rows)[:, 0], classes.predict_proba(rows))
+
+
+def test_bootstraps_differ_and_repeat() -> None:
+    small, point = synthetic_table(10), [SURROGATE.points[0]]
+    first, again, other = (Surrogate(small, METRIC, 8, bootstrap=seed).curves(point)[0] for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_too_few_points_are_refused() -> None:
+    with pytest.raises(ValueError, match="needs 5 points"):
+        Surrogate(synthetic_table(3), METRIC, 8)
+
+
+def test_its_error_is_that_of_points_left_out() -> None:
+    error = cross_validate(TABLE, METRIC, 8, n_folds=2)
+    assert 0.3 < error.rank_correlation <= 1
+    assert error.r2 < 1
+    assert error.deviation > error.noise

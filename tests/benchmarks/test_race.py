@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.curves.synthetic import DEFAULTS, METRIC, SPACE, synthetic_table
+from benchmarks.race import ENGINES, Track, draw_race, mean_ranks, minutes_until_near, race, times_of
+from search.experiment.settings import BudgetSettings
+
+TRACK = Track("made up", synthetic_table(24), SPACE, (DEFAULTS,), lambda point: point, METRIC, "minimize", 8)
+BUDGET = BudgetSettings(minutes=20, trials=12)
+
+
+def test_a_race_gives_the_regret_of_every_engine_and_seed_over_time() -> None:
+    engines = {"random+asha": ENGINES["random+asha"]}
+    regrets = race(TRACK, engines, range(1), 2, BUDGET)
+    assert set(regrets) == set(engines)
+    for each in regrets.values():
+        assert each.shape == (1, len(times_of(BUDGET)))
+        assert np.isinf(each[0, 0]), "nothing was completed yet"
+        assert np.isfinite(each[0, -1])
+
+
+def test_a_race_is_drawn(tmp_path: Path) -> None:
+    times_s = times_of(BUDGET)
+    regrets = np.full((2, len(times_s)), 0.1)
+    regrets[0, :20] = np.inf
+    draw_race({2: {"random": regrets}}, times_s, TRACK, tmp_path / "race.png")
+    assert (tmp_path / "race.png").stat().st_size > 0
+
+
+def test_ranks_are_means_over_seeds() -> None:
+    first, second = np.array([[9.0, 0.1], [9.0, 0.2]]), np.array([[0.0, 0.2], [0.0, 0.2]])
+    assert mean_ranks({"a": first, "b": second}) == {"a": 1.25, "b": 1.75}
+
+
+def test_a_sweep_is_near_the_best_from_when_it_stays_there() -> None:
+    times_s = np.array([60.0, 120.0, 180.0])
+    regrets = np.array([[0.0, 0.5, 0.005], [0.009, 0.0, 0.0], [0.1, 0.1, 0.1]])
+    assert minutes_until_near(regrets, times_s).tolist() == [3.0, 1.0, np.inf]
+
+
+@pytest.mark.long
+def test_every_engine_can_race() -> None:
+    engines = {name: choice for name, choice in ENGINES.items() if name not in ("gp",)}
+    regrets = race(TRACK, engines, range(2), 4, BUDGET)
+    assert all(np.isfinite(each[:, -1]).all() for each in regrets.values())

@@ -1,0 +1,90 @@
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import ImageError, RetrievalError
+from core.pages.frames import Page
+from core.retrieval.descriptor_index import DescriptorIndex
+from core.retrieval.descriptors import DescriptorSettings, PageDescriber
+from search.identification import page_index
+from search.identification.page_index import extend_index, find_alike
+from search.identification.page_reader import PageReader, source_of
+from tests.search.toy_model import save_toy_model, write_line
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy_model(tmp_path_factory.mktemp("toy") / "model")
+
+
+@pytest.fixture(scope="module")
+def reader(model: Path) -> PageReader:
+    return PageReader.load(model, PageDescriber.fit(DescriptorSettings()), per_page=4)
+
+
+def write_lines(folder: Path, numbers: Iterable[int]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    return [write_line(folder / f"{number}.png", number) for number in numbers]
+
+
+def test_a_page_is_described_as_it_is_indexed(reader: PageReader, tmp_path: Path) -> None:
+    files = write_lines(tmp_path / "archive", (3, 5, 8))
+    done: list[tuple[int, int]] = []
+    tally = extend_index(tmp_path / "index", files, reader, lambda *n: done.append(n))
+    assert (tally.n_added, tally.n_known, done) == (3, 0, [(1, 3), (2, 3), (3, 3)])
+    index = DescriptorIndex.open(tmp_path / "index")
+    for file, row in zip(files, index.descriptors(), strict=True):
+        np.testing.assert_array_equal(reader.describe(Page(file)), row)
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(files[1].read_bytes())
+    best = find_alike(index, Page(copy), reader, 1)[0]
+    assert best.path == str(files[1])
+    assert best.similarity == pytest.approx(1, abs=1e-6)
+
+
+def test_what_was_added_stays_when_it_is_stopped(
+    reader: PageReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_index, "_BATCH", 2)
+    files = write_lines(tmp_path / "archive", (3, 4, 5, 6))
+
+    def stop(n_done: int, _: int) -> None:
+        if n_done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extend_index(tmp_path / "index", files, reader, stop)
+    assert len(DescriptorIndex.open(tmp_path / "index")) == 2
+    tally = extend_index(tmp_path / "index", files, reader)
+    assert (tally.n_added, tally.n_known) == (2, 2)
+
+
+def test_another_model_or_description_has_another_source(model: Path, reader: PageReader, tmp_path: Path) -> None:
+    plain = PageDescriber.fit(DescriptorSettings())
+    sources = {
+        source_of(model, plain, 4),
+        source_of(model, plain, 5),
+        source_of(model, PageDescriber.fit(DescriptorSettings(power=0.5)), 4),
+    }
+    assert len(sources) == 3
+    assert reader.source in sources
+    (file,) = write_lines(tmp_path / "archive", (3,))
+    extend_index(tmp_path / "index", [file], reader)
+    other = replace(reader, source="another")
+    with pytest.raises(RetrievalError, match="made by another one"):
+        extend_index(tmp_path / "index", [file], other)
+    with pytest.raises(RetrievalError, match="made by another one"):
+        find_alike(DescriptorIndex.open(tmp_path / "index"), Page(file), other, 1)
+
+
+def test_what_shows_no_handwriting_is_said_with_its_reason(reader: PageReader, tmp_path: Path) -> None:
+    note = tmp_path / "note.png"
+    note.write_text("no image")
+    tally = extend_index(tmp_path / "index", [note], reader)
+    assert [entry.path for entry in tally.unreadable] == [note]
+    assert not (tmp_path / "index").exists()
+    with pytest.raises(ImageError, match=r"note\.png"):
+        reader.describe(Page(note))
