@@ -27,7 +27,8 @@ from core.identification.writer_identifier import WriterIdentifier
 from core.lines.source import ImageLines
 from core.networks.inference import Embedder, in_batches
 from core.pages.text_lines import place_of_line, read_page
-from core.patches.plan import PAPER, PatchPlan, read_patches
+from core.patches.augmentation import PAPER
+from core.patches.plan import PatchPlan, read_patches
 from core.scoring.mean_scores import FloatArray
 
 N_WRITERS_SHOWN = 3
