@@ -27,14 +27,14 @@ from core.networks.presets import seed_recipe
 from core.training.plan import choose_precision
 
 BASE = Hyperparameters(
-    input_px=113, early_filters=16, stem_kernel_size=5, filters=32, stem_stride=2, n_blocks=3, dropout=0.3
+    input_px=113, early_filters=8, stem_kernel_size=5, filters=16, stem_stride=2, n_blocks=3, dropout=0.3
 )
 """Two strided convolutions at full resolution, then three blocks: the levers' common network."""
 LEVERS: Mapping[str, Hyperparameters] = {
     "base": BASE,
     "recipe": seed_recipe(),
     "defaults of 0.1": Hyperparameters(),
-    "half the filters": replace(BASE, early_filters=8, filters=16),
+    "twice the filters": replace(BASE, early_filters=16, filters=32),
     "strides instead of pooling": replace(BASE, pooling="stride"),
     "residual": replace(BASE, block="residual"),
     "separable": replace(BASE, block="separable"),
