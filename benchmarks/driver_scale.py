@@ -22,7 +22,7 @@ import typer
 
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import temporary_folder
-from core.networks.presets import default_space
+from core.networks.presets import pooled_preset
 from search.engines import open_engine
 from search.engines.base import Engine, EngineSettings, Exhausted, Proposal
 from search.experiment.engine_settings import EngineChoice, KerasTunerSettings, OptunaSettings
@@ -58,8 +58,8 @@ def main(
             notes.print(f"driver_scale: {name}, {n_workers:,} workers ...")
             rows.append(_row(name, run_scaled(name, n_workers, epoch_s, seconds)))
     remarks = [
-        f"trials of {N_EPOCHS} epochs of {epoch_s:g} s; {len(default_space().dimensions)} dimensions; the ledger on "
-        "the disk, tracked nowhere",
+        f"trials of {N_EPOCHS} epochs of {epoch_s:g} s; {len(pooled_preset().space.dimensions)} dimensions; "
+        "the ledger on the disk, tracked nowhere",
         "driver, ms a message: real milliseconds of loop and ledger for a report or a result",
         "ask: median, and that of the last tenth; queue: most messages that were there at once; wait: of a report for "
         "its answer, median and longest",
@@ -97,7 +97,7 @@ def run_scaled(name: str, n_workers: int, epoch_s: float, seconds: float) -> Sca
         epoch_s: virtual seconds of an epoch, on average.
         seconds: real ones after which no more trials are asked for, once every worker had one.
     """
-    settings = EngineSettings(default_space(), (), 1, METRIC, "minimize", N_EPOCHS, "scale")
+    settings = EngineSettings(pooled_preset().space, (), 1, METRIC, "minimize", N_EPOCHS, "scale")
     engine = _Watched(open_engine(ENGINES[name], settings), n_workers, seconds)
 
     def source(spec: TrialSpec) -> list[SimulatedEpoch]:

@@ -23,7 +23,7 @@ import numpy as np
 import typer
 
 from benchmarks.report import notes, print_report
-from core.networks.presets import default_space
+from core.networks.presets import pooled_preset
 from core.space import Integer, SearchSpace
 from search.engines import open_engine
 from search.engines.base import Continue, Engine, EngineSettings, Start
@@ -92,7 +92,7 @@ def main(
 
 def _remarks(chosen: Sequence[Choice]) -> list[str]:
     remarks = [
-        f"median of up to {N_ASKS} asks and tells, in milliseconds, over the {len(default_space().dimensions)} "
+        f"median of up to {N_ASKS} asks and tells, in milliseconds, over the {len(pooled_preset().space.dimensions)} "
         f"dimensions of the default space ({len(FINITE.dimensions)} for `optuna grid`), trials of {N_EPOCHS} epochs",
         "in brackets: seconds to restore the engine from that ledger, once a launch",
         "`-`: not asked, because the row had ended; `time up`: not asked, because the benchmark had (`--total-s`)",
@@ -159,7 +159,7 @@ def measure(
     Yields:
         The seconds of the restore alone; then those of an ask and of a tell, up to `N_ASKS` times.
     """
-    space = FINITE if "optuna grid" in choice.label else default_space()
+    space = FINITE if "optuna grid" in choice.label else pooled_preset().space
     settings = EngineSettings(space, (), 1, METRIC, "minimize", N_EPOCHS, "benchmark")
     history = _own_history(choice, settings, n_trials) if _has_plan(choice) else _random_history(space, n_trials)
     Player(open_engine(choice, settings), (), clock).play()  # imports what it needs

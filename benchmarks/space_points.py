@@ -7,7 +7,7 @@ from itertools import count
 from core.errors import ModelError
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.layer_plan import plan_layers
-from core.networks.presets import default_space, seed_recipe
+from core.networks.presets import pooled_preset, seed_recipe
 
 _MOST_DRAWS = 100
 
@@ -67,5 +67,5 @@ def _draw(n_points: int, seed: int) -> Iterator[Hyperparameters]:
     for hypercube in count(seed):
         if hypercube - seed == _MOST_DRAWS:
             return
-        for point in default_space().spread(n_points, hypercube):
+        for point in pooled_preset().space.spread(n_points, hypercube):
             yield Hyperparameters.from_point(point)

@@ -24,7 +24,7 @@ import typer
 
 from benchmarks.report import notes, print_report
 from benchmarks.short_sweep import temporary_folder
-from core.networks.presets import default_space
+from core.networks.presets import pooled_preset
 from search.engines import open_engine
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
@@ -61,7 +61,7 @@ def main(
         rows += _rows(sampler, _in_process(sampler, trials, epoch_s), trials)
     remarks = [
         f"{trials:,} trials of {N_EPOCHS} epochs that sleep {1000 * epoch_s:.0f} ms each, one worker, "
-        f"{len(default_space().dimensions)} dimensions, everything tracked on SQLite",
+        f"{len(pooled_preset().space.dimensions)} dimensions, everything tracked on SQLite",
         f"first and last: medians of {max(1, trials // 10)} trials; aim: growth of at most {AIM_GROWTH - 1:.0%}",
         "`a trial, asks apart`: from one trial's end to the next, without the time for which the engine was asked; "
         "processor time: of the driver's loop, its record in MLflow and the engine together",
@@ -148,7 +148,7 @@ def run_long_sweep(folder: Path, sampler: str, n_trials: int, epoch_s: float) ->
     name, started = f"long-{sampler}", time.perf_counter()
     engine = open_engine(
         OptunaSettings.model_validate({"sampler": sampler}),
-        EngineSettings(default_space(), (), 1, METRIC, "minimize", N_EPOCHS, name),
+        EngineSettings(pooled_preset().space, (), 1, METRIC, "minimize", N_EPOCHS, name),
     )
     plan = SweepPlan(
         objective=CHEAP,

@@ -1,7 +1,10 @@
 """The points and spaces that have a name."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
 from core.networks.hyperparameters import Hyperparameters
-from core.space import Categorical, Condition, Integer, Real, SearchSpace
+from core.space import Categorical, Condition, Dimension, Integer, Real, SearchSpace
 
 
 def seed_recipe() -> Hyperparameters:
@@ -36,109 +39,142 @@ def seed_recipe() -> Hyperparameters:
     )
 
 
-def default_space() -> SearchSpace:
-    """The space that a sweep searches if its file names none; it holds the seed recipe and the
-    defaults.
+@dataclass(frozen=True)
+class Preset:
+    """A space with a name.
 
-    Every point of it can be built for patches of 113 px. One forward pass of a patch costs at most
-    50 times the seed recipe's arithmetic, half of the points less than 3 times (`plan_layers`
-    counts it).
+    Attributes:
+        space: what is searched.
+        middle: its usual point; a point that leaves a hyperparameter out has this one's value.
     """
-    return SearchSpace(
-        (
-            Categorical("input_px", (56, 113)),
-            Integer("n_blocks", 3, 4),
-            Categorical("filters", (16, 24, 32, 48)),
-            Categorical("filters_growth", (1.0, 1.5, 2.0)),
-            Integer("convolutions_per_block", 1, 2),
-            Categorical("stem_kernel_size", (3, 5, 7)),
-            # at 113 px the default stride of 2 stays: with 1, a patch would cost four times as much
-            Integer("stem_stride", 1, 2, when=Condition("input_px", (56,))),
-            Categorical("pooling", ("max", "average")),
-            Categorical("batch_norm", (True, False)),
-            Categorical("head", ("global_average", "global_average_max", "flatten")),
-            Integer("n_dense", 0, 2),
-            Integer("dense_1", 128, 512, 128, when=Condition("n_dense", (1, 2))),
-            Integer("dense_2", 128, 512, 128, when=Condition("n_dense", (2,))),
-            Real("dropout", 0.0, 0.5, step=0.1),
-            Categorical("optimizer", ("adamw", "adam")),
-            Real("learning_rate", 3e-4, 1e-2, log=True),
-            Categorical("schedule", ("cosine", "constant")),
-            Real("weight_decay", 1e-3, 0.3, log=True, when=Condition("optimizer", ("adamw",))),
-            Real("label_smoothing", 0.0, 0.2, step=0.05),
-            Categorical("batch_size", (32, 64, 128)),
-            Real("augmentation", 0.0, 1.0, step=0.1),
-        )
-    )
+
+    space: SearchSpace
+    middle: Hyperparameters
 
 
-def recipe_space() -> SearchSpace:
+def find_preset(name: str) -> Preset:
+    """The preset of that name, one of `PRESETS`."""
+    return PRESETS[name]()
+
+
+def recipe_preset() -> Preset:
     """The published recipe with its numbers free: three blocks of a convolution and a max-pooling,
     one or two dense layers, ReLU, Adam; filters, dense units, dropout, learning rate and batch size
     are searched.
     """
-    return SearchSpace(
-        (
-            Categorical("filters", (16, 24, 32, 48, 64)),
-            Categorical("filters_growth", (1.0, 1.5, 2.0)),
-            Categorical("stem_kernel_size", (3, 5, 7)),
-            Integer("n_dense", 1, 2),
-            Integer("dense_1", 128, 1024, 128),
-            Integer("dense_2", 128, 512, 128, when=Condition("n_dense", (2,))),
-            Real("dropout", 0.0, 0.5, step=0.1),
-            Real("learning_rate", 1e-4, 1e-2, log=True),
-            Categorical("batch_size", (32, 64, 128)),
-        )
-    ).with_fixed({name: value for name, value in seed_recipe().as_dict().items() if name in _FIXED_IN_RECIPE})
-
-
-def small_space() -> SearchSpace:
-    """Networks of two early strides for sweeps of some minutes on two cores."""
-    return _early_space((8, 12, 16), (4, 8), (1, 2))
-
-
-def standard_space() -> SearchSpace:
-    """Networks of two early strides for sweeps of half an hour on two cores."""
-    return _early_space((16, 24, 32), (8, 16), (2,))
-
-
-def large_space() -> SearchSpace:
-    """Networks of two early strides for sweeps of many hours, or of many cores."""
-    return _early_space((32, 48, 64), (16, 32), (2, 3))
-
-
-_FIXED_IN_RECIPE = {
-    *("input_px", "n_blocks", "convolutions_per_block", "kernel_size", "stem_stride", "pooling", "batch_norm"),
-    *("head", "optimizer", "schedule", "label_smoothing", "augmentation"),
-}
-
-
-def _early_space(filters: tuple[int, ...], early: tuple[int, ...], convolutions: tuple[int, ...]) -> SearchSpace:
-    """A space whose networks see the whole patch, and halve it by two strides before they pool."""
-    return SearchSpace(
-        (
-            Categorical("early_filters", early),
-            Categorical("stem_kernel_size", (3, 5, 7)),
-            Categorical("filters", filters),
-            Categorical("filters_growth", (1.5, 2.0)),
-            Categorical("convolutions_per_block", convolutions),
-            Categorical("head", ("global_average", "global_average_max")),
-            Real("dropout", 0.0, 0.4, step=0.1),
-            Real("learning_rate", 1e-3, 1e-2, log=True),
-            Real("weight_decay", 1e-3, 0.3, log=True),
-            Real("label_smoothing", 0.0, 0.1, step=0.05),
-            Categorical("batch_size", (32, 64)),
-            Real("augmentation", 0.0, 0.6, step=0.1),
-        )
-    ).with_fixed(
-        {
-            "input_px": 113,
-            "n_blocks": 3,
-            "stem_stride": 2,
-            "pooling": "max",
-            "batch_norm": True,
-            "n_dense": 0,
-            "optimizer": "adamw",
-            "schedule": "cosine",
-        }
+    dimensions = (
+        Categorical("filters", (16, 24, 32, 48, 64)),
+        Categorical("filters_growth", (1.0, 1.5, 2.0)),
+        Categorical("stem_kernel_size", (3, 5, 7)),
+        Integer("n_dense", 1, 2),
+        Integer("dense_1", 128, 1024, 128),
+        Integer("dense_2", 128, 512, 128, when=Condition("n_dense", (2,))),
+        Real("dropout", 0.0, 0.5, step=0.1),
+        Real("learning_rate", 1e-4, 1e-2, log=True),
+        Categorical("batch_size", (32, 64, 128)),
     )
+    return _preset(seed_recipe(), dimensions)
+
+
+def small_preset() -> Preset:
+    """As `standard`, with networks of at most twice the seed recipe's arithmetic: for sweeps of
+    some minutes on two cores.
+    """
+    return _early_preset(_EARLY, Categorical("early_filters", (4, 8)), Categorical("filters", (8, 12, 16, 24)))
+
+
+def standard_preset() -> Preset:
+    """The space that a sweep searches if its file names none: networks that see the whole patch of
+    113 px and halve it by two strides before they pool, so that the costly full resolution is left
+    early.
+
+    Every point can be built for patches of 113 px. A forward pass of a patch costs 1 to 9 times the
+    seed recipe's arithmetic (`plan_layers` counts it), its middle 4 times: some half an hour of two
+    cores for a sweep.
+    """
+    middle = replace(_EARLY, early_filters=16, filters=32)
+    return _early_preset(middle, Categorical("early_filters", (8, 16)), Categorical("filters", (16, 24, 32, 48)))
+
+
+def large_preset() -> Preset:
+    """As `standard`, with networks of 9 to 35 times the seed recipe's arithmetic: for sweeps of
+    many hours, or of many cores.
+    """
+    middle = replace(_EARLY, early_filters=32, filters=64)
+    return _early_preset(middle, Categorical("early_filters", (16, 32)), Categorical("filters", (48, 64, 96)))
+
+
+def pooled_preset() -> Preset:
+    """The default space of version 0.1: networks that pool the patch to 56 px or have one stride.
+
+    It holds the seed recipe and the defaults. One forward pass of a patch costs at most 50 times
+    the seed recipe's arithmetic, half of the points less than 3 times.
+    """
+    dimensions = (
+        Categorical("input_px", (56, 113)),
+        Integer("n_blocks", 3, 4),
+        Categorical("filters", (16, 24, 32, 48)),
+        Categorical("filters_growth", (1.0, 1.5, 2.0)),
+        Integer("convolutions_per_block", 1, 2),
+        Categorical("stem_kernel_size", (3, 5, 7)),
+        # at 113 px the default stride of 2 stays: with 1, a patch would cost four times as much
+        Integer("stem_stride", 1, 2, when=Condition("input_px", (56,))),
+        Categorical("pooling", ("max", "average")),
+        Categorical("batch_norm", (True, False)),
+        Categorical("head", ("global_average", "global_average_max", "flatten")),
+        Integer("n_dense", 0, 2),
+        Integer("dense_1", 128, 512, 128, when=Condition("n_dense", (1, 2))),
+        Integer("dense_2", 128, 512, 128, when=Condition("n_dense", (2,))),
+        Real("dropout", 0.0, 0.5, step=0.1),
+        Categorical("optimizer", ("adamw", "adam")),
+        Real("learning_rate", 3e-4, 1e-2, log=True),
+        Categorical("schedule", ("cosine", "constant")),
+        Real("weight_decay", 1e-3, 0.3, log=True, when=Condition("optimizer", ("adamw",))),
+        Real("label_smoothing", 0.0, 0.2, step=0.05),
+        Categorical("batch_size", (32, 64, 128)),
+        Real("augmentation", 0.0, 1.0, step=0.1),
+    )
+    return Preset(SearchSpace(dimensions), Hyperparameters())
+
+
+PRESETS: Mapping[str, Callable[[], Preset]] = {
+    "recipe": recipe_preset,
+    "small": small_preset,
+    "standard": standard_preset,
+    "large": large_preset,
+    "pooled": pooled_preset,
+}
+"""Each preset by its name."""
+_EARLY = Hyperparameters(
+    input_px=113,
+    early_filters=8,
+    n_blocks=3,
+    filters=16,
+    stem_kernel_size=5,
+    stem_stride=2,
+    dropout=0.2,
+)
+
+
+def _early_preset(middle: Hyperparameters, *widths: Dimension) -> Preset:
+    dimensions = (
+        *widths,
+        Categorical("stem_kernel_size", (3, 5, 7)),
+        Categorical("filters_growth", (1.5, 2.0)),
+        Categorical("head", ("global_average", "global_average_max")),
+        Real("dropout", 0.0, 0.4, step=0.1),
+        Real("learning_rate", 1e-3, 1e-2, log=True),
+        Real("weight_decay", 1e-3, 0.3, log=True),
+        Real("label_smoothing", 0.0, 0.1, step=0.05),
+        Categorical("batch_size", (32, 64)),
+        Real("augmentation", 0.0, 0.6, step=0.1),
+    )
+    return _preset(middle, dimensions)
+
+
+def _preset(middle: Hyperparameters, dimensions: tuple[Dimension, ...]) -> Preset:
+    """The dimensions, and everything else fixed as in the middle."""
+    searched = {dimension.name for dimension in dimensions}
+    fixed = {name: value for name, value in middle.as_identity().items() if name not in searched}
+    unused = {f"dense_{place}" for place in range(middle.n_dense + 1, 4)}
+    return Preset(SearchSpace(dimensions).with_fixed({k: v for k, v in fixed.items() if k not in unused}), middle)

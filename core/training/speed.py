@@ -13,10 +13,13 @@ from core.networks.model import build_model
 from core.training.fit import configure_tensorflow
 
 
-def measure_training_speed(patch_px: int, n_writers: int, *, threads: int, precision: str, seconds: float) -> float:
-    """Train the default network on noise for a while.
+def measure_training_speed(
+    hyperparameters: Hyperparameters, patch_px: int, n_writers: int, *, threads: int, precision: str, seconds: float
+) -> float:
+    """Train a network on noise for a while.
 
     Args:
+        hyperparameters: of the network.
         patch_px: side of the square patch.
         n_writers: length of the output.
         threads: to use.
@@ -30,7 +33,6 @@ def measure_training_speed(patch_px: int, n_writers: int, *, threads: int, preci
         TrainingError: if TensorFlow runs already in this process, with another number of threads.
     """
     configure_tensorflow(threads, precision, seed=0)
-    hyperparameters = Hyperparameters()
     model = build_model(hyperparameters, (patch_px, patch_px, 1), n_writers)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy())
     generator = np.random.default_rng(0)

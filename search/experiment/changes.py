@@ -28,6 +28,15 @@ def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
     ]
 
 
+def as_begun(new: Experiment, old_snapshot: Mapping[str, Any]) -> Experiment:
+    """The experiment with the space of a sweep that was begun where its file says nothing of it: a
+    later version may have another default.
+    """
+    old = Experiment.of_ledger(old_snapshot).space
+    kept = {key: getattr(old, key) for key in ("preset", "enqueue") if key not in new.space.model_fields_set}
+    return new.model_copy(update={"space": new.space.model_copy(update=kept)}) if kept else new
+
+
 def _difference(key: str, old: str, new: str) -> str:
     if key.startswith("code.") and key.endswith(".sha256"):
         return f"the source of {key.removeprefix('code.').removesuffix('.sha256')}: {old[:13]}... -> {new[:13]}..."

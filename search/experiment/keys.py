@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from core.networks.hyperparameters import CHOICES, RANGES, Hyperparameters
-from core.networks.presets import default_space
+from core.networks.presets import standard_preset
 from core.settings import Settings
 from core.space import in_words
 from search.experiment.experiment import Experiment
@@ -63,7 +63,10 @@ class HyperparameterKey:
 
 def hyperparameter_keys() -> tuple[HyperparameterKey, ...]:
     """All hyperparameters, in the order of a network from input to training."""
-    searched = {dimension.name: in_words(dimension) for dimension in default_space().dimensions}
+    searched = {
+        dimension.name: in_words(dimension) if dimension.n_values != 1 else ""
+        for dimension in standard_preset().space.dimensions
+    }
     meanings = _meanings()
     return tuple(
         HyperparameterKey(
@@ -80,7 +83,7 @@ def hyperparameter_keys() -> tuple[HyperparameterKey, ...]:
 
 def hyperparameter_table() -> str:
     """The table of `docs/hyperparameters.md`, in Markdown."""
-    header = ("hyperparameter", "type", "allowed", "default", "default space searches", "meaning")
+    header = ("hyperparameter", "type", "allowed", "default", "preset `standard` searches", "meaning")
     rows = [
         (f"`{key.name}`", key.kind, key.allowed, key.default, key.searched or "not searched", key.meaning)
         for key in hyperparameter_keys()

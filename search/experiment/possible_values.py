@@ -47,6 +47,7 @@ def impossible_networks(patches: PatchSettings, space: SearchSpace, fixed: Mappi
         "input_px": max(usable),
         "n_blocks": min(_values(space, "n_blocks")),
         "stem_stride": min(_values(space, "stem_stride")),
+        "early_filters": min(_values(space, "early_filters")),
     }
     try:
         plan_layers(Hyperparameters.from_point(easiest), patches.size_px, 2)

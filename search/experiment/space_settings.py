@@ -12,13 +12,15 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from core.errors import SpaceError
 from core.mistakes import WrongKeysError
 from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
-from core.networks.presets import default_space, seed_recipe
+from core.networks.presets import find_preset, seed_recipe
 from core.settings import Settings
 from core.space import Categorical, Dimension, SearchSpace, Value
 from core.space.dimensions import dimension_from_plain, dimension_to_plain
 from search.experiment.mlflow_names import check_param
+from search.experiment.settings import is_recorded
 
 HYPERPARAMETERS = tuple(field.name for field in fields(Hyperparameters))
+PresetName = Literal["recipe", "small", "standard", "large", "pooled"]
 OURS_ALONE = "ours alone"
 """Key of the validation context: whether names must be hyperparameters of whosehand's."""
 Entry = Literal["seed_recipe"] | dict[str, Value]
@@ -33,8 +35,14 @@ class SpaceSettings(Settings):
     default in every trial.
     """
 
+    preset: PresetName = "standard"
+    """Which space: `recipe` (the published recipe with its numbers free), or networks with two
+    early strides, `small` for sweeps of some minutes on two cores, `standard` for half an hour,
+    `large` for many hours or many cores; or `pooled`, the default space of version 0.1, which is
+    meant by a file that says something of the space and names no preset."""
+
     base: Literal["default", "training", "none"] = "default"
-    """Start from the default space, from its part that concerns the training alone, or from an
+    """Start from the preset's space, from its part that concerns the training alone, or from an
     empty one. With a `model` of your own it is `training`, with an `objective` of your own `none`,
     if nothing is said."""
 
@@ -49,8 +57,9 @@ class SpaceSettings(Settings):
 
     enqueue: tuple[Entry, ...] = ("seed_recipe",)
     """Points to try first, in this order: `seed_recipe`, or some hyperparameters by name (the
-    others have their fixed value or their default). A point may lie outside of the space: it is
-    trained and ranked, but teaches the search nothing."""
+    others have their fixed value or the preset's, so that `{}` is the preset's middle). If nothing
+    is said, `small`, `standard` and `large` begin with the recipe and their middle. A point may lie
+    outside of the space: it is trained and ranked, but teaches the search nothing."""
 
     @field_validator("dimensions", mode="before")
     @classmethod
@@ -90,6 +99,23 @@ class SpaceSettings(Settings):
             raise WrongKeysError(complaints)
         return tuple(entries) if isinstance(entries, list) else entries  # strict validation wants the very type
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_old_ledger(cls, values: Any, info: ValidationInfo) -> Any:
+        """Version 0.1 had no presets: what it recorded is its own space."""
+        return {"preset": "pooled", **values} if is_recorded(info) and isinstance(values, Mapping) else values
+
+    @model_validator(mode="after")
+    def _say_what_is_unsaid(self, info: ValidationInfo) -> Self:
+        said = self.model_fields_set
+        if is_recorded(info):
+            return self
+        if said and "preset" not in said:
+            object.__setattr__(self, "preset", "pooled")
+        if "enqueue" not in said and self.base == "default" and self.preset in ("small", "standard", "large"):
+            object.__setattr__(self, "enqueue", ("seed_recipe", {}))
+        return self
+
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
         try:
@@ -105,7 +131,7 @@ class SpaceSettings(Settings):
         Raises:
             SpaceError: if the dimensions do not make a space.
         """
-        plain = _BASES[self.base]() | self.dimensions
+        plain = self._base() | self.dimensions
         if not plain and self.fixed:
             return SearchSpace(tuple(Categorical(name, (value,)) for name, value in self.fixed.items()))
         return SearchSpace.from_dict(plain).with_fixed(self.fixed)
@@ -131,7 +157,8 @@ class SpaceSettings(Settings):
         Raises:
             SpaceError: if a value is none that its hyperparameter can have.
         """
-        return Hyperparameters.from_point({**self.fixed, **point}).as_dict()
+        usual = find_preset(self.preset).middle.as_dict() if self.base == "default" else {}
+        return Hyperparameters.from_point({**usual, **self.fixed, **point}).as_dict()
 
     def complete_training(self, point: Mapping[str, Value]) -> dict[str, Value]:
         """The same for a network of the user's own: our defaults are those of the training
@@ -139,6 +166,12 @@ class SpaceSettings(Settings):
         """
         defaults = Hyperparameters().as_dict()
         return {**{name: defaults[name] for name in TRAINING_HYPERPARAMETERS}, **self.fixed, **point}
+
+    def _base(self) -> dict[str, Any]:
+        if self.base == "none":
+            return {}
+        plain = find_preset(self.preset).space.to_dict()
+        return plain if self.base == "default" else {k: v for k, v in plain.items() if k in TRAINING_HYPERPARAMETERS}
 
     def own_names(self) -> dict[Keys, str]:
         """Where names stand that are no hyperparameters of whosehand's, and what is said of
@@ -151,17 +184,6 @@ class SpaceSettings(Settings):
         return {
             (*keys, name): _not_ours(name) for keys, group in groups for name in group if name not in HYPERPARAMETERS
         }
-
-
-def _training_dimensions() -> dict[str, Any]:
-    return {name: plain for name, plain in default_space().to_dict().items() if name in TRAINING_HYPERPARAMETERS}
-
-
-_BASES: Mapping[str, Callable[[], dict[str, Any]]] = {
-    "default": lambda: default_space().to_dict(),
-    "training": _training_dimensions,
-    "none": dict,
-}
 
 
 def _place(full: dict[str, Value], space: SearchSpace, complete: Complete) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from core.errors import ConfigError, LedgerError
 from core.mistakes import explain
-from search.experiment.changes import differences
+from search.experiment.changes import as_begun, differences
 from search.experiment.experiment import Experiment
 from search.experiment.settings import TrackingSettings
 from search.experiment.workspace import Workspace
@@ -110,7 +110,8 @@ def forked(experiment: Experiment, name: str, workspace: Workspace) -> Experimen
         LedgerError: if there is no old sweep, or nothing has changed that keeps it from going on.
     """
     old = read_sweep(experiment.name, workspace)
-    changes = differences(old.created.config, with_code(experiment, workspace.root)[0])
+    changed = as_begun(with_code(experiment, workspace.root)[0], old.created.config)
+    changes = differences(old.created.config, changed)
     if not changes:
         raise LedgerError(
             f"A fork is for an experiment that has changed, but nothing that decides a score has changed since "

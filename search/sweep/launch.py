@@ -14,7 +14,7 @@ from search.engines import open_engine
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
-from search.experiment.changes import differences, free_changes
+from search.experiment.changes import as_begun, differences, free_changes
 from search.experiment.experiment import Experiment
 from search.experiment.secret_address import advice
 from search.experiment.settings import BudgetSettings
@@ -82,8 +82,9 @@ def launch_sweep(experiment: Experiment, workspace: Workspace, progress: Progres
         config=experiment.snapshot(),
         version=whosehand_version(),
         git_commit=git_commit(workspace.root),
-        differences=lambda earlier: differences(earlier, experiment),
+        differences=lambda earlier: differences(earlier, as_begun(experiment, earlier)),
     ) as ledger:
+        experiment = as_begun(experiment, ledger.created.config)
         changes = free_changes(ledger.created.config, experiment) if ledger.state.launches else []
         if changes:
             progress.say(f"Changed since the sweep was begun, as it may: {'; '.join(changes)}.")
@@ -155,10 +156,12 @@ def _advise(experiment: Experiment, progress: Progress) -> None:
 
 
 def _say_what_is_searched(experiment: Experiment, progress: Progress) -> None:
-    if "space" not in experiment.model_fields_set and experiment.space.base == "default":
-        progress.say("The experiment names no `space`, so the default one is searched:")
-        for dimension in experiment.space.search_space().dimensions:
-            progress.say(f"  {dimension.name}: {in_words(dimension)}")
+    space = experiment.space
+    if "space" not in experiment.model_fields_set and space.base == "default":
+        progress.say(f"The experiment names no `space`, so the preset `{space.preset}` is searched:")
+        for dimension in space.search_space().dimensions:
+            if dimension.n_values != 1:
+                progress.say(f"  {dimension.name}: {in_words(dimension)}")
 
 
 def check_can_train(experiment: Experiment) -> None:

@@ -16,15 +16,18 @@ from core.corpora.catalogue import open_corpus
 from core.corpora.index import CorpusIndex
 from core.corpora.resemblance import Resemblance, found_below, resembling_layout
 from core.errors import CorpusError
+from core.networks.presets import find_preset
 from core.training.plan import choose_precision
 from search.executors.machine import count_cores
 from search.experiment.experiment import Experiment
+from search.experiment.space_settings import PresetName
 
 _FEWEST_PAGES = 3  # of a writer: one to train on, one for validation, one for the test
 _EPOCHS, _PATCHES_PER_EPOCH = 8, 10_000
 _WITH_VALIDATION = 1.3  # a trial's time beside that of its training alone
 _TRIALS, _LONGEST_MINUTES = 20, 120
 _MEASURE_S = 3.0
+_LONGEST_TRIAL_MINUTES = 6.0
 
 
 @dataclass(frozen=True)
@@ -113,35 +116,14 @@ _COMMENTS = {
     "writers": "{excluded} fewer than {least} {item}s: too few to train, validate and test on.",
     "split": "Shares of whole {item}s, for each writer alike. The test share stays sealed until `promote`.",
     "patches": "An epoch is this many patches, whatever the size of the corpus.",
-    "space": "What is searched, and what is fixed: small inputs, which two cores train in minutes.\n"
-    "Tried first: the published seed recipe, then the point of the defaults, {{}}.",
+    "space": "What is searched: networks with two early strides (`small` is quicker, `large` takes many hours).\n"
+    "Tried first: the published seed recipe, then the middle of the preset.",
     "engine": "The search learns from finished trials, and ends those that are worse than the median.",
     "training": "Epochs of a trial; promotion trains longer.",
     "budget": "The sweep ends at the first of these. {speed}",
     "promotion": "Epochs of the promoted model.",
 }
-_SPACE: Mapping[str, Any] = {
-    "fixed": {
-        "input_px": 56,
-        "stem_stride": 2,
-        "batch_norm": True,
-        "pooling": "max",
-        "n_dense": 0,
-        "optimizer": "adamw",
-        "schedule": "cosine",
-    },
-    "dimensions": {
-        "n_blocks": {"type": "integer", "low": 3, "high": 4},
-        "filters": {"type": "categorical", "choices": [16, 24, 32]},
-        "learning_rate": {"type": "real", "low": 1e-3, "high": 1e-2, "log": True},
-        "dropout": {"type": "real", "low": 0.0, "high": 0.4, "step": 0.1},
-        "augmentation": {"type": "real", "low": 0.0, "high": 0.6, "step": 0.1},
-    },
-    "enqueue": ["seed_recipe", {}],
-}
 _HOW: dict[str, Any] = {
-    "patches": {"patches_per_epoch": _PATCHES_PER_EPOCH, "per_image_at_validation": 6},
-    "space": _SPACE,
     "engine": {"name": "optuna", "n_startup_trials": 8, "pruner": "median", "pruner_warmup_epochs": 2},
     "training": {"epochs": _EPOCHS},
     "promotion": {"epochs": 3 * _EPOCHS},
@@ -174,7 +156,7 @@ def propose_experiment(folder: Path, name: str | None = None, *, measures_speed:
     counts = _groups_by_writer(index)
     item = "page" if index.has_pages else "image"
     kept = _with_enough_pages(counts, item, folder)
-    speed = _measure(len(kept)) if measures_speed else None
+    preset, speed = _choose_preset(len(kept)) if measures_speed else ("standard", None)
     stated = {
         "name": named,
         "description": f"{len(kept)} writers, {sum(kept.values()):,} {item}s: {like.title}.",
@@ -182,6 +164,8 @@ def propose_experiment(folder: Path, name: str | None = None, *, measures_speed:
         "corpus": corpus,
         **({"writers": {"min_pages": _FEWEST_PAGES}} if len(kept) < len(counts) else {}),
         "split": {"validation": 0.2} if _has_official_test(index) else {"validation": 0.2, "test": 0.2},
+        "patches": {"patches_per_epoch": _PATCHES_PER_EPOCH, "per_image_at_validation": 6},
+        "space": {"preset": preset},
         **_HOW,
         "budget": _budget(speed),
     }
@@ -225,14 +209,29 @@ def _name_of(root: Path) -> str:
     return words[:60].strip("-") or "scans"
 
 
-def _measure(n_writers: int) -> float:
+def _choose_preset(n_writers: int) -> tuple[PresetName, float]:
+    """The standard networks where a trial of them takes some minutes, else the small ones; and how
+    fast they train.
+    """
+    speed = _measure("standard", n_writers)
+    if _trial_min(speed) <= _LONGEST_TRIAL_MINUTES:
+        return "standard", speed
+    return "small", _measure("small", n_writers)
+
+
+def _measure(preset: PresetName, n_writers: int) -> float:
     # Imported here, because TensorFlow takes seconds, and without the measurement nothing needs it.
     from core.networks.quiet_tensorflow import quiet_stderr
     from core.training.speed import measure_training_speed
 
     with quiet_stderr():
         return measure_training_speed(
-            113, n_writers, threads=count_cores(), precision=choose_precision("auto"), seconds=_MEASURE_S
+            find_preset(preset).middle,
+            113,
+            n_writers,
+            threads=count_cores(),
+            precision=choose_precision("auto"),
+            seconds=_MEASURE_S,
         )
 
 
@@ -240,5 +239,9 @@ def _budget(patches_per_s: float | None) -> dict[str, int]:
     """Time for the trials at the measured speed, but not more than an evening."""
     if patches_per_s is None:
         return {"trials": _TRIALS}
-    trial_min = _EPOCHS * _PATCHES_PER_EPOCH * _WITH_VALIDATION / patches_per_s / 60
-    return {"trials": _TRIALS, "minutes": min(_LONGEST_MINUTES, max(5, math.ceil(_TRIALS * trial_min)))}
+    minutes = math.ceil(_TRIALS * _trial_min(patches_per_s))
+    return {"trials": _TRIALS, "minutes": min(_LONGEST_MINUTES, max(5, minutes))}
+
+
+def _trial_min(patches_per_s: float) -> float:
+    return _EPOCHS * _PATCHES_PER_EPOCH * _WITH_VALIDATION / patches_per_s / 60

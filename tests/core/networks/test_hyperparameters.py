@@ -8,19 +8,19 @@ import pytest
 from core.errors import SpaceError
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.layer_plan import plan_layers
-from core.networks.presets import default_space, seed_recipe
+from core.networks.presets import PRESETS, find_preset, pooled_preset, seed_recipe
 from core.space import SearchSpace, Value
 
 
-def test_the_default_space_holds_the_seed_recipe_and_the_defaults() -> None:
-    space = default_space()
+def test_the_pooled_preset_holds_the_seed_recipe_and_the_defaults() -> None:
+    space = pooled_preset().space
     for hyperparameters in (seed_recipe(), Hyperparameters()):
         assert Hyperparameters.from_point(space.restrict(hyperparameters.as_dict())) == hyperparameters
 
 
-def test_every_point_of_the_default_space_can_be_built_and_afforded() -> None:
+def test_every_point_of_the_pooled_preset_can_be_built_and_afforded() -> None:
     generator = np.random.default_rng(0)
-    points = [default_space().sample(generator) for _ in range(2000)]
+    points = [pooled_preset().space.sample(generator) for _ in range(2000)]
     costs = [plan_layers(Hyperparameters.from_point(point), 113, 50).n_multiplications for point in points]
     seed_cost = plan_layers(seed_recipe(), 113, 50).n_multiplications
     assert max(costs) < 50 * seed_cost
@@ -29,13 +29,26 @@ def test_every_point_of_the_default_space_can_be_built_and_afforded() -> None:
 
 def test_the_space_holds_the_net_that_costs_ten_times_the_seed_recipe() -> None:
     net = Hyperparameters(stem_stride=1, filters=32, filters_growth=1.5, n_blocks=4)
-    assert default_space().contains(default_space().restrict(net.as_dict()))
+    assert pooled_preset().space.contains(pooled_preset().space.restrict(net.as_dict()))
     cost = plan_layers(net, 113, 50).n_multiplications / plan_layers(seed_recipe(), 113, 50).n_multiplications
     assert 9 < cost < 11
 
 
-def test_the_default_space_survives_yaml() -> None:
-    assert SearchSpace.from_dict(json.loads(json.dumps(default_space().to_dict()))) == default_space()
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_survives_yaml_and_holds_its_middle(name: str) -> None:
+    preset = find_preset(name)
+    assert SearchSpace.from_dict(json.loads(json.dumps(preset.space.to_dict()))) == preset.space
+    assert Hyperparameters.from_point(preset.space.restrict(preset.middle.as_dict())) == preset.middle
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("small", 0.1, 2.3), ("standard", 0.5, 9.5), ("large", 4, 36)])
+def test_every_point_of_an_early_preset_can_be_built_and_afforded(name: str, least: float, most: float) -> None:
+    generator = np.random.default_rng(0)
+    points = [find_preset(name).space.sample(generator) for _ in range(500)]
+    costs = [plan_layers(Hyperparameters.from_point(point), 113, 50).n_multiplications for point in points]
+    seed_cost = plan_layers(seed_recipe(), 113, 50).n_multiplications
+    assert least * seed_cost < min(costs)
+    assert max(costs) < most * seed_cost
 
 
 def test_missing_names_get_the_defaults_and_json_gives_the_same_back() -> None:

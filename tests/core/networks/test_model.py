@@ -10,7 +10,7 @@ from core.errors import ModelError
 from core.networks.hyperparameters import CHOICES, Hyperparameters
 from core.networks.layer_plan import plan_layers
 from core.networks.model import build_model, build_optimizer
-from core.networks.presets import default_space, seed_recipe
+from core.networks.presets import pooled_preset, seed_recipe
 
 SMALL = Hyperparameters(input_px=16, n_blocks=2, filters=4, n_dense=1, dense_1=8)
 SHAPE = (32, 32, 1)
@@ -29,7 +29,7 @@ def test_the_seed_recipe_has_827698_weights_for_50_writers() -> None:
 
 
 def test_the_plan_counts_the_weights_that_are_built() -> None:
-    points = default_space().with_fixed({"filters": 16}).spread(6, seed=1)
+    points = pooled_preset().space.with_fixed({"filters": 16}).spread(6, seed=1)
     heads = [replace(SMALL, input_px=56, head=head) for head in ("flatten", "global_max", "global_average_max")]
     early = replace(SMALL, input_px=113, early_filters=3, stem_kernel_size=5, convolutions_per_block=2)
     kinds = [replace(early, block=block) for block in CHOICES["block"]]

@@ -7,13 +7,13 @@ import optuna
 import pytest
 
 from core.networks.hyperparameters import Hyperparameters
-from core.networks.presets import default_space
+from core.networks.presets import pooled_preset
 from core.space import Categorical, Condition, Integer, Real, SearchSpace, Value
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 SPACES: Mapping[str, SearchSpace] = {
-    "of the project": default_space(),
+    "of the project": pooled_preset().space,
     "awkward": SearchSpace(
         (
             Categorical("kind", ("flat", "deep", 3, 3.5, True)),
@@ -82,11 +82,11 @@ def test_every_choice_comes_up_also_behind_conditions(draw: object) -> None:
 def test_optuna_s_own_parameters_are_the_space_s_values() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     trial = study.ask()
-    point = default_space().suggest(trial)
+    point = pooled_preset().space.suggest(trial)
     assert trial.params == pytest.approx(point)
-    assert default_space().suggest(optuna.trial.FixedTrial(point)) == point
+    assert pooled_preset().space.suggest(optuna.trial.FixedTrial(point)) == point
 
 
 def test_a_point_makes_hyperparameters() -> None:
-    for point in (*by_optuna(default_space(), 3), *by_keras_tuner(default_space(), 3)):
+    for point in (*by_optuna(pooled_preset().space, 3), *by_keras_tuner(pooled_preset().space, 3)):
         assert isinstance(Hyperparameters.from_point(point), Hyperparameters)

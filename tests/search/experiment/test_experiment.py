@@ -13,9 +13,9 @@ from core.corpora.dhsd import DhsdCorpus
 from core.corpora.folder import FolderCorpus
 from core.corpora.hands import HandsCorpus
 from core.errors import ConfigError
-from core.networks.presets import default_space, seed_recipe
+from core.networks.presets import PRESETS, find_preset, pooled_preset, seed_recipe, standard_preset
 from core.space import Categorical
-from search.experiment.changes import differences
+from search.experiment.changes import as_begun, differences
 from search.experiment.experiment import Experiment, load_experiment
 
 SMALL = """\
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def test_three_keys_are_enough() -> None:
     experiment = load(SMALL)
     assert experiment.name == "small"
-    assert experiment.space.search_space() == default_space()
+    assert experiment.space.search_space() == standard_preset().space
     assert experiment.objective.resolved_direction == "minimize"
     assert experiment.model_name == "whosehand-small"
 
@@ -95,11 +95,38 @@ def test_reading_an_experiment_imports_neither_tensorflow_nor_optuna_nor_mlflow(
 
 
 # The space
-def test_the_seed_recipe_is_the_first_enqueued_point_and_lies_in_the_default_space() -> None:
-    space = load(SMALL).space
-    (point,) = space.enqueued_points()
-    assert space.search_space().contains(point)
-    assert {**seed_recipe().as_dict(), **point} == seed_recipe().as_dict()
+def test_the_seed_recipe_and_the_middle_of_the_preset_are_tried_first() -> None:
+    settings = load(SMALL).space
+    recipe, middle = settings.enqueued_points()
+    assert recipe == seed_recipe().as_dict(), "it lies outside: it has no early stride"
+    assert settings.search_space().contains(middle)
+    assert settings.complete(middle) == standard_preset().middle.as_dict()
+
+
+def test_a_file_that_says_something_of_the_space_and_names_no_preset_means_that_of_the_first_version() -> None:
+    settings = load(SMALL + "space: {fixed: {batch_norm: false}}\n").space
+    assert settings.search_space() == pooled_preset().space.with_fixed({"batch_norm": False})
+    (recipe,) = settings.enqueued_points()
+    assert settings.search_space().contains(recipe)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_named_and_changed(preset: str) -> None:
+    text = SMALL + f"space: {{preset: {preset}, fixed: {{dropout: 0.1}}}}\n"
+    settings = load(text).space
+    assert settings.search_space() == find_preset(preset).space.with_fixed({"dropout": 0.1})
+    assert settings.complete({})["filters"] == find_preset(preset).middle.filters
+
+
+def test_what_the_first_version_recorded_is_read_with_its_own_space() -> None:
+    snapshot = load(SMALL).snapshot()
+    del snapshot["space"]["preset"]
+    snapshot["space"]["enqueue"] = ["seed_recipe"]
+    begun = Experiment.of_ledger(snapshot)
+    assert begun.space.search_space() == pooled_preset().space
+    assert differences(snapshot, load(SMALL)) != []
+    assert differences(snapshot, as_begun(load(SMALL), snapshot)) == []
+    assert differences(snapshot, as_begun(load(SMALL + "space: {preset: small}\n"), snapshot)) != []
 
 
 def test_a_fixed_value_leaves_one_choice() -> None:
@@ -194,6 +221,8 @@ def test_what_decides_a_score_must_not_change_and_is_named() -> None:
         "patches.fraction: 0.3 -> 0.25",
         'engine.sampler: "tpe" -> "random"',
         "space.fixed.batch_norm: (not there) -> true",
+        'space.preset: "standard" -> "pooled"',
+        'space.enqueue: ["seed_recipe", {}] -> ["seed_recipe"]',
     }
 
 
@@ -218,7 +247,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "inputs that no patch gives": (
         SMALL + "patches: {size_px: 64}\n",
-        "space.fixed.input_px: must be one of 64, 32, 21, .* but every trial would have 56 or 113",
+        "space.fixed.input_px: must be one of 64, 32, 21, .* but every trial would have 113",
     ),
     "blocks that pool every input away": (
         SMALL + "space: {fixed: {input_px: 56, n_blocks: 6, stem_stride: 2}}\n",

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from keras_tuner.engine.hyperparameters import Choice, Fixed, Int
 
-from core.networks.presets import default_space
+from core.networks.presets import pooled_preset
 from core.space import Categorical, Condition, Integer, Real, SearchSpace
 from search.engines.keras_tuner.space import KerasTunerSpace
 from search.testing.engines import SPACES
 
-ALL_SPACES = {**SPACES, "default": default_space()}
+ALL_SPACES = {**SPACES, "default": pooled_preset().space}
 
 
 def types_of(point: dict[str, object]) -> dict[str, type]:

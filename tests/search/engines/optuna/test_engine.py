@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from core.errors import EngineError
-from core.networks.presets import default_space
+from core.networks.presets import pooled_preset
 from core.space import Integer, Real, SearchSpace
 from search.engines import open_engine
 from search.engines.base import Engine, EngineSettings
@@ -333,6 +333,6 @@ def test_optuna_is_quiet(
     with warnings.catch_warnings(), caplog.at_level(logging.INFO):
         warnings.simplefilter("error")
         choice = OptunaSettings.model_validate({"sampler": sampler, "pruner": pruner, "n_startup_trials": 2})
-        make(choice, default_space()).run(4)
+        make(choice, pooled_preset().space).run(4)
     assert caplog.text == ""
     assert capfd.readouterr().err == ""
