@@ -131,7 +131,7 @@ def promote(
         trial: its number, if not the best finalist or the best trial.
         model: name in the registry, if not the experiment's.
         epochs: length of the refit, if not the experiment's.
-        minutes: the same by the trial's speed in the sweep; not together with `epochs`.
+        minutes: as long as it pays, at most so long by the trial's speed; not with `epochs`.
         accept: make it champion also where too few test pages can tell whether it is better than
             guessing.
         project: of a name; a handle knows its own.

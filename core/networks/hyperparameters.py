@@ -27,8 +27,7 @@ TRAINING_HYPERPARAMETERS = (
 )
 """Those that count whoever has built the network."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "block": ("plain", "residual", "separable", "squeeze_excite"),
-    "pooling": ("max", "average", "stride"),
+    "pooling": ("max", "average"),
     "head": ("flatten", "global_average", "global_max", "global_average_max"),
     "optimizer": ("adam", "adamw", "sgd", "rmsprop"),
     "schedule": ("constant", "cosine"),
@@ -66,7 +65,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 """Between which numbers a hyperparameter must lie, both included."""
 _PART = "augment_"
-_LATER = ("early_filters", "block", "weight_average", *(name for name in RANGES if name.startswith(_PART)))
+_LATER = ("early_filters", "weight_average", *(name for name in RANGES if name.startswith(_PART)))
 
 
 @dataclass(frozen=True)
@@ -79,17 +78,13 @@ class Hyperparameters:
         early_filters: filters of a convolution before the first block, at the input's full
             resolution, with `stem_kernel_size` and a stride of 2 px; 0 for none.
         n_blocks: blocks of convolutions, each at half the resolution of the one before.
-        block: kind of the blocks: `plain` convolutions, `residual` (a sum with what came in),
-            `separable` (a filter for each channel, then a mix of channels), `squeeze_excite`
-            (plain, then each channel weighted by the whole map).
         filters: number of filters of the first block's convolutions.
         filters_growth: factor from one block's filters to the next one's, rounded to whole filters.
         convolutions_per_block: convolutions of each block.
         kernel_size: side of the kernels in px, but for the very first convolution.
         stem_kernel_size: side of the first convolution's kernel in px.
         stem_stride: stride of the first block's first convolution in px.
-        pooling: how a block's map is halved: `max` or `average` of 2x2 at its end, or `stride`: the
-            next block begins with a stride of 2 px instead.
+        pooling: `max` or `average`, 2x2 at the end of each block.
         batch_norm: normalise after each convolution; the convolutions then have no bias.
         head: how the last feature map becomes a vector: `flatten`, `global_average`, `global_max`,
             or `global_average_max` (both, one after the other).
@@ -127,7 +122,6 @@ class Hyperparameters:
     input_px: int = 56
     early_filters: int = 0
     n_blocks: int = 3
-    block: str = "plain"
     filters: int = 24
     filters_growth: float = 2.0
     convolutions_per_block: int = 2

@@ -13,8 +13,6 @@ from core.networks.hyperparameters import Hyperparameters
 
 MAX_WEIGHTS = 50_000_000  # 200 MB in float32, and as much again for each of Adam's two moments
 EARLY_STRIDE = 2
-SQUEEZE = 4
-"""Channels for each unit of the small dense layer of squeeze and excite."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +58,12 @@ def plan_layers(hyperparameters: Hyperparameters, patch_px: int, n_writers: int)
         n_weights += channels * per_filter
     block_sizes = []
     for block, filters in enumerate(hyperparameters.block_filters):
-        before, size_before = channels, size
         for kernel, stride in convolutions_of(hyperparameters, block):
             size = -(-size // stride)
             kernel_weights = kernel * kernel * channels * filters
-            if is_separable(hyperparameters, channels):
-                kernel_weights = kernel * kernel * channels + channels * filters
             n_weights += kernel_weights + filters * per_filter
             n_multiplications += kernel_weights * size * size
             channels = filters
-        if hyperparameters.block == "residual" and (before != channels or size_before != size):
-            n_weights += before * channels + channels * per_filter
-            n_multiplications += before * channels * size * size
-        if hyperparameters.block == "squeeze_excite":
-            squeezed = max(1, channels // SQUEEZE)
-            n_weights += 2 * channels * squeezed + squeezed + channels
-            n_multiplications += 2 * channels * squeezed
         size = _pooled(size, block, hyperparameters)
         block_sizes.append(size)
     head_size = channels * {"flatten": size * size, "global_average_max": 2}.get(hyperparameters.head, 1)
@@ -110,16 +98,7 @@ def convolutions_of(hyperparameters: Hyperparameters, block: int) -> Iterator[tu
         if place == 0 and block == 0:
             kernel = kernel if hyperparameters.early_filters else hyperparameters.stem_kernel_size
             stride = hyperparameters.stem_stride
-        elif place == 0 and hyperparameters.pooling == "stride":
-            stride = 2
         yield kernel, stride
-
-
-def is_separable(hyperparameters: Hyperparameters, channels: int) -> bool:
-    """Whether a convolution of so many channels is one filter for each channel and then a mix of
-    channels.
-    """
-    return hyperparameters.block == "separable" and channels > 1
 
 
 def _shrink(patch_px: int, input_px: int) -> int:
@@ -134,8 +113,6 @@ def _shrink(patch_px: int, input_px: int) -> int:
 
 
 def _pooled(size: int, block: int, hyperparameters: Hyperparameters) -> int:
-    if hyperparameters.pooling == "stride":
-        return size
     if size < 2:
         raise ModelError(
             f"A block must have 2 px or more to pool, but block {block + 1} of {hyperparameters.n_blocks} has a "

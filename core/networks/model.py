@@ -8,7 +8,7 @@ import keras
 from core.errors import ModelError
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.inference import LOGITS_LAYER, NETWORK_NAME
-from core.networks.layer_plan import EARLY_STRIDE, SQUEEZE, convolutions_of, is_separable, plan_layers
+from core.networks.layer_plan import EARLY_STRIDE, convolutions_of, plan_layers
 
 WARM_UP_SHARE = 0.05  # of the horizon's steps
 _MOMENTUM = 0.9
@@ -110,24 +110,12 @@ def _he_normal(seeds: _Seeds) -> keras.initializers.Initializer:
 def _block(
     x: keras.KerasTensor, hyperparameters: Hyperparameters, block: int, filters: int, seeds: _Seeds
 ) -> keras.KerasTensor:
-    before, is_residual = x, hyperparameters.block == "residual"
     for place, size in enumerate(convolutions_of(hyperparameters, block), start=1):
         name = f"block_{block + 1}_{{}}_{place}"
         x = _convolution(x, hyperparameters, filters, size, name, seeds)
-        if not is_residual or place < hyperparameters.convolutions_per_block:
-            x = keras.layers.ReLU(name=name.format("relu"))(x)
-    name = f"block_{block + 1}_{{}}"
-    if is_residual:
-        if before.shape != x.shape:
-            stride = -(-before.shape[1] // x.shape[1])
-            before = _convolution(before, hyperparameters, filters, (1, stride), f"{name}_shortcut", seeds)
-        x = keras.layers.ReLU(name=name.format("relu"))(keras.layers.Add(name=name.format("sum"))([x, before]))
-    if hyperparameters.block == "squeeze_excite":
-        x = _weigh_channels(x, filters, name, seeds)
-    if hyperparameters.pooling == "stride":
-        return x
+        x = keras.layers.ReLU(name=name.format("relu"))(x)
     pooling = keras.layers.MaxPooling2D if hyperparameters.pooling == "max" else keras.layers.AveragePooling2D
-    return pooling(2, name=name.format("pooling"))(x)
+    return pooling(2, name=f"block_{block + 1}_pooling")(x)
 
 
 def _convolution(
@@ -140,16 +128,6 @@ def _convolution(
 ) -> keras.KerasTensor:
     """A convolution of (kernel, stride) and its batch norm."""
     kernel, stride = size
-    if kernel > 1 and is_separable(hyperparameters, x.shape[-1]):
-        x = keras.layers.DepthwiseConv2D(
-            kernel,
-            strides=stride,
-            padding="same",
-            use_bias=False,
-            depthwise_initializer=_he_normal(seeds),
-            name=name.format("depthwise"),
-        )(x)
-        kernel, stride = 1, 1
     x = keras.layers.Conv2D(
         filters,
         kernel,
@@ -162,16 +140,6 @@ def _convolution(
     if hyperparameters.batch_norm:
         x = keras.layers.BatchNormalization(momentum=0.95, name=name.format("batch_norm"))(x)
     return x
-
-
-def _weigh_channels(x: keras.KerasTensor, filters: int, name: str, seeds: _Seeds) -> keras.KerasTensor:
-    """Squeeze and excite (Hu et al. 2018)."""
-    means = keras.layers.GlobalAveragePooling2D(keepdims=True, name=name.format("squeeze"))(x)
-    for place, (units, activation) in enumerate([(max(1, filters // SQUEEZE), "relu"), (filters, "sigmoid")], start=1):
-        means = keras.layers.Dense(
-            units, activation, kernel_initializer=_he_normal(seeds), name=name.format(f"excite_{place}")
-        )(means)
-    return keras.layers.Multiply(name=name.format("weighted"))([x, means])
 
 
 def _head(x: keras.KerasTensor, head: str) -> keras.KerasTensor:

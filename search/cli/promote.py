@@ -45,7 +45,9 @@ def promote(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Length of the refit in minutes, by the trial's speed.", show_default=False),
+        typer.Option(
+            min=0.01, help="Longest refit in minutes; it ends earlier if more pays no more.", show_default=False
+        ),
     ] = None,
     accept: Annotated[
         bool, typer.Option("--accept", help="Make it champion where too few test pages can tell if it only guesses.")

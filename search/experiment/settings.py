@@ -245,8 +245,10 @@ class PromotionSettings(Settings):
     """
 
     minutes: float | None = Field(default=None, gt=0, le=100_000)
-    """Length of the refit in minutes, instead of `epochs`: as many epochs as take so long at the
-    speed that the trial had in the sweep. Length pays; an hour is a normal answer.
+    """Longest refit in minutes, instead of `epochs`: as long as a further minute lowers the
+    predicted validation log-loss by 0.001 nats, at most so many minutes at the trial's speed. What
+    a longer fit gains is measured on a quarter and a half of the trial's epochs. Length pays; an
+    hour is a normal answer.
     """
 
     false_accept_rate: float = Field(default=0.05, gt=0, lt=1)

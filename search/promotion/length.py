@@ -1,8 +1,18 @@
-"""How long a refit trains: the epochs asked for, or those that fit into so many minutes."""
+"""How long a refit trains: the epochs asked for, or as long as it pays within so many minutes.
+
+What a longer fit gains is measured before: the trial's point is fitted over a quarter and a half of
+the trial's epochs. Log-loss falls about as a power of the length (Hestness et al. 2017, "Deep
+learning scaling is predictable, empirically"), and the line through the measured lengths says where
+a further minute is not worth it.
+"""
 
 import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from core.wording import counted
 
 from core.errors import RegistryError
 from search.experiment.experiment import Experiment
@@ -10,6 +20,9 @@ from search.ledger.state import TrialRecord
 
 SHOWN_MINUTES = (5, 20, 60)
 """For which lengths a promotion says what to expect before it starts."""
+LEAST_GAIN = 0.001
+"""A further minute pays if it lowers the predicted validation log-loss by so many nats."""
+LOG_LOSS = "val/image_logloss"
 _REFIT_FACTOR = 3  # of a trial's epochs
 
 
@@ -18,17 +31,23 @@ class RefitLength:
     """The length of a refit, and what it will cost.
 
     Attributes:
-        epochs: the horizon; the learning-rate schedule runs over all of it.
+        epochs: the horizon; the learning-rate schedule runs over all of it. Where lengths are still
+            to be measured: the most that it may become.
         rule: why so many, in words.
         epoch_s: median seconds of an epoch of the trial in the sweep, its validation among them;
             `None` where the trial has none.
         patches_per_epoch: that the trial trained on.
+        to_measure: epochs of the fits that are needed before the length is settled; empty if it is.
+        curve: factor and exponent of the log-loss that is predicted for so many epochs; `None` if
+            nothing is.
     """
 
     epochs: int
     rule: str
     epoch_s: float | None
     patches_per_epoch: int
+    to_measure: tuple[int, ...] = ()
+    curve: tuple[float, float] | None = None
 
     @property
     def minutes(self) -> float | None:
@@ -37,12 +56,17 @@ class RefitLength:
 
     def in_words(self) -> str:
         """How long, why, and what to expect, as a part of a sentence."""
-        text = f"{self.epochs} epochs ({self.epochs * self.patches_per_epoch:,} patches), {self.rule}"
+        text = f"{counted(self.epochs, 'epoch')} ({self.epochs * self.patches_per_epoch:,} patches), {self.rule}"
         if self.epoch_s is None or self.minutes is None:
             return text
         duration = f"about {self.minutes:.0f} min" if self.minutes >= 1 else "less than a minute"
-        others = ", ".join(f"{minutes} min: {epochs_within(minutes, self.epoch_s)}" for minutes in SHOWN_MINUTES)
-        return f"{text}; {duration} at the sweep's {self.epoch_s:.1f} s an epoch (epochs by minutes: {others})"
+        others = ", ".join(f"{minutes} min: {self._expected(minutes)}" for minutes in SHOWN_MINUTES)
+        kind = "epochs and predicted log-loss" if self.curve else "epochs"
+        return f"{text}; {duration} at the sweep's {self.epoch_s:.1f} s an epoch ({kind} by minutes: {others})"
+
+    def _expected(self, minutes: float) -> str:
+        epochs = epochs_within(minutes, self.epoch_s or 1.0)
+        return f"{epochs}" if self.curve is None else f"{epochs}, {self.curve[0] * epochs ** self.curve[1]:.3f}"
 
 
 def refit_length(
@@ -61,6 +85,10 @@ def refit_length(
         epochs: asked for by the caller.
         minutes: asked for by the caller.
 
+    Returns:
+        The length, or the most that it may be and which lengths to measure for it; see
+        `settled_length`.
+
     Raises:
         RegistryError: if minutes are given and the trial has no epoch whose duration is known.
     """
@@ -78,7 +106,38 @@ def refit_length(
             f"Minutes become epochs by the speed of the trial, but trial {trial.number} has no epoch with a duration. "
             "Give --epochs instead."
         )
-    return RefitLength(epochs_within(minutes, epoch_s), f"as many as fit into {minutes:g} min", epoch_s, patches)
+    most = RefitLength(epochs_within(minutes, epoch_s), f"as many as fit into {minutes:g} min", epoch_s, patches)
+    measured = (trial.n_epochs // 4, trial.n_epochs // 2)
+    if most.epochs <= trial.n_epochs or measured[0] < 1 or LOG_LOSS not in trial.metrics:
+        return most
+    return replace(most, rule=f"at most, as long as it pays within {minutes:g} min", to_measure=measured)
+
+
+def settled_length(length: RefitLength, trial: TrialRecord, measured: Mapping[int, float]) -> RefitLength:
+    """Settle a length by what shorter fits reached.
+
+    Args:
+        length: with lengths to measure.
+        trial: whose refit it is; its own length and log-loss count as well.
+        measured: validation log-loss by epochs of the fits that were to be measured.
+
+    Returns:
+        The number of epochs from which on a further minute would lower the predicted log-loss by
+        less than `LEAST_GAIN`; at least the trial's, at most what fits into the minutes.
+    """
+    losses = {**measured, trial.n_epochs: trial.metrics[LOG_LOSS]}
+    known = {epochs: max(loss, 1e-6) for epochs, loss in losses.items() if math.isfinite(loss)}
+    least, epoch_min = trial.n_epochs, (length.epoch_s or 1.0) / 60
+    seen = ", ".join(f"{loss:.3f} after {counted(epochs, 'epoch')}" for epochs, loss in sorted(known.items()))
+    slope, factor = np.polyfit(np.log(list(known)), np.log(list(known.values())), 1) if len(known) > 1 else (0.0, 0.0)
+    if slope >= 0:
+        return replace(length, epochs=least, rule=f"longer fits were no better (log-loss {seen})", to_measure=())
+    # loss = f n^s; a minute more gains -s f n^(s - 1) / epoch_min
+    pays = math.floor((-slope * math.exp(factor) / (LEAST_GAIN * epoch_min)) ** (1 / (1 - slope)))
+    epochs = min(max(pays, least), length.epochs)
+    why = "as many as fit" if pays > length.epochs else f"a further minute would gain less than {LEAST_GAIN} nats"
+    curve = (math.exp(factor), float(slope))
+    return replace(length, epochs=epochs, rule=f"{why} (log-loss {seen})", to_measure=(), curve=curve)
 
 
 def epochs_within(minutes: float, epoch_s: float) -> int:

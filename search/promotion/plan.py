@@ -199,6 +199,9 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     manifest, opened = job.corpus.manifest, job.test_set().count()
     is_there = (folder / "identifier.json").exists()
     fit = "its refit is there already" if is_there else f"its refit would train {job.length.in_words()}"
+    if job.length.to_measure:
+        shorter = " and ".join(map(str, job.length.to_measure))
+        fit += f"; to find out how long it pays, {shorter} epochs would be trained first"
     tested = (
         "their scores are kept from before and they are not opened again"
         if kept_scores(folder)

@@ -26,6 +26,7 @@ from search.promotion.examination import (
     score_test_set,
 )
 from search.promotion.gate import Comparison, GateResult, corpus_key, judge
+from search.promotion.length import LOG_LOSS, settled_length
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.outcome import Became, Promotion
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
@@ -72,6 +73,7 @@ def promote(
     with progress.working(PREPARING) as advance:
         job = prepare_promotion(sweep_name, workspace, choice, advance)
     progress.say(job.rule)
+    job = _settle_length(job, progress)
     fitted = _fit(job, progress)
     with fit_lock(fitted.refit.folder, progress.say), promotion_lock(job.store, job.name, progress.say):
         return _promote(job, fitted, progress)
@@ -139,7 +141,22 @@ def _promote(job: PromotionJob, fitted: _Fitted, progress: Progress) -> Promotio
     )
 
 
-def _fit(job: PromotionJob, progress: Progress) -> _Fitted:
+def _settle_length(job: PromotionJob, progress: Progress) -> PromotionJob:
+    """Measure shorter fits where the length depends on what a longer one gains; what was measured
+    before is taken as it is.
+    """
+    length = job.length
+    if not length.to_measure:
+        return job
+    losses = {}
+    for epochs in length.to_measure:
+        rule = f"to measure what a longer fit gains, before one of {length.epochs} at most"
+        shorter = replace(length, epochs=epochs, rule=rule, to_measure=())
+        losses[epochs] = _fit(replace(job, length=shorter), progress, "Shorter fit").refit.metrics[LOG_LOSS]
+    return replace(job, length=settled_length(length, job.trial, losses))
+
+
+def _fit(job: PromotionJob, progress: Progress, title: str = "Refit") -> _Fitted:
     experiment, corpus, created = job.experiment, job.corpus, job.sweep.created
     # The refit's model is what a promotion is for, also where the sweep keeps none.
     task = replace(patch_task(experiment, corpus, job.workspace.sweep(experiment.name)), keeps_model=True)
@@ -154,7 +171,7 @@ def _fit(job: PromotionJob, progress: Progress) -> _Fitted:
         ),
         command="whosehand promote",
     )
-    refit = run_refit(experiment, job.workspace, created, job.trial, job.length, own_or_not, tracker, progress)
+    refit = run_refit(experiment, job.workspace, created, job.trial, job.length, own_or_not, tracker, progress, title)
     crash_point("refit-done")
     return _Fitted(task, tracker, refit)
 

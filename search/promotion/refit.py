@@ -58,12 +58,14 @@ class Refit:
         trial: number of the sweep's trial.
         network: folder of its saved network.
         duration_s: of all its epochs.
+        metrics: of the last epoch, on validation pages.
     """
 
     folder: Path
     trial: int
     network: Path
     duration_s: float
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def run_refit(
     task: PatchTask | OwnTask,
     tracker: MlflowTracker,
     progress: Progress,
+    title: str = "Refit",
 ) -> Refit:
     """Fit the trial's point for so long, or return the fit that is already there.
 
@@ -129,6 +132,7 @@ def run_refit(
         task: corpus and settings.
         tracker: records beside the trial.
         progress: shows the fit.
+        title: what it is called there.
 
     Raises:
         RegistryError: if the refit fails or is interrupted.
@@ -139,8 +143,8 @@ def run_refit(
         config={"sweep_id": sweep.sweep_id, "trial": trial.number, "epochs": length.epochs},
         points=[trial.proposed.hyperparameters],
         epochs=length.epochs,
-        title="Refit",
-        announcement=f"Refit of trial {trial.number}, trial 0 of a record of its own: {length.in_words()}.",
+        title=title,
+        announcement=f"{title} of trial {trial.number}, trial 0 of a record of its own: {length.in_words()}.",
     )
     fitted = fit_given_points(given, experiment, workspace, task, progress, tracker)
     record = fitted.state.trials.get(0)
@@ -151,7 +155,7 @@ def run_refit(
         raise RegistryError(f"The refit of trial {trial.number} must complete, but it {record.state}: {reason}")
     if record.result.model is None:
         raise RegistryError(f"The refit must save its model, but {experiment.objective.run} saved none.")
-    return Refit(given.folder, trial.number, record.result.model.path, record.duration_s)
+    return Refit(given.folder, trial.number, record.result.model.path, record.duration_s, record.metrics)
 
 
 def refit_folder(workspace: Workspace, experiment: Experiment, trial: int, epochs: int) -> Path:

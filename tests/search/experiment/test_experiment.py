@@ -341,7 +341,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "choice that cannot be": (
         SMALL + "space: {dimensions: {pooling: {type: categorical, choices: [max, min]}}}\n",
-        "space.dimensions.pooling: must be one of max, average, stride, but got 'min'",
+        "space.dimensions.pooling: must be one of max, average, but got 'min'",
     ),
     "unknown dimension type": (
         SMALL + "space: {dimensions: {dropout: {type: float}}}\n",

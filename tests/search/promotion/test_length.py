@@ -1,5 +1,7 @@
 """How long a refit trains."""
 
+import math
+
 import pytest
 
 from core.errors import ConfigError, RegistryError
@@ -7,7 +9,7 @@ from search.experiment.experiment import Experiment
 from search.ledger.events import EpochReported, TrialProposed
 from search.ledger.state import TrialRecord
 from search.ledger.trial import EpochReport, PruningDecision
-from search.promotion.length import refit_length
+from search.promotion.length import LEAST_GAIN, LOG_LOSS, RefitLength, refit_length, settled_length
 
 
 def experiment(**promotion: object) -> Experiment:
@@ -16,9 +18,10 @@ def experiment(**promotion: object) -> Experiment:
     )
 
 
-def trial(*durations_s: float) -> TrialRecord:
+def trial(*durations_s: float, log_loss: float = 1.0) -> TrialRecord:
+    scores = {LOG_LOSS: log_loss}
     reports = [
-        EpochReported(0, 3, 1, EpochReport(epoch, {}, 1000, duration_s), PruningDecision.GO)
+        EpochReported(0, 3, 1, EpochReport(epoch, scores, 1000, duration_s), PruningDecision.GO)
         for epoch, duration_s in enumerate(durations_s, start=1)
     ]
     return TrialRecord(TrialProposed(0, 3, {}, {}, 0, None, 4), None, reports=tuple(reports))
@@ -34,8 +37,38 @@ def test_nothing_said_is_three_times_the_trials() -> None:
 
 
 def test_minutes_become_epochs_by_the_median_speed_of_the_trial() -> None:
-    assert refit_length(experiment(minutes=20), RECORD).epochs == 39
-    assert refit_length(experiment(minutes=0.1), RECORD).epochs == 1
+    length = refit_length(experiment(minutes=20), RECORD)
+    assert (length.epochs, length.to_measure) == (39, (1, 2)), "the most that fits, and what to measure first"
+    assert refit_length(experiment(minutes=0.1), RECORD) == RefitLength(1, "as many as fit into 0.1 min", 30.5, 1000)
+
+
+@pytest.mark.parametrize(
+    ("losses", "epochs", "why"),
+    [
+        ({1: 2.0, 2: 1.4}, 39, "as many as fit"),
+        ({1: 1.0e-2, 2: 0.7e-2}, 4, "a further minute would gain less than 0.001 nats"),
+        ({1: 0.9, 2: 0.9}, 4, "longer fits were no better"),
+        ({1: math.nan, 2: math.inf}, 4, "longer fits were no better"),
+    ],
+)
+def test_a_refit_is_as_long_as_it_pays(losses: dict[int, float], epochs: int, why: str) -> None:
+    last = {39: 1.0, 4: 0.5e-2 if losses[1] < 0.1 else 1.0}[epochs]
+    record = trial(*[30.5] * 4, log_loss=last)
+    length = settled_length(refit_length(experiment(minutes=20), record), record, losses)
+    assert (length.epochs, length.to_measure) == (epochs, ())
+    assert length.rule.startswith(why)
+
+
+def test_a_power_law_is_found_again() -> None:
+    def log_loss(epochs: int) -> float:
+        return 0.2 * epochs**-0.5
+
+    record = trial(*[60.0] * 8, log_loss=log_loss(8))
+    length = refit_length(experiment(minutes=600), record)
+    settled = settled_length(length, record, {epochs: log_loss(epochs) for epochs in length.to_measure})
+    gain = log_loss(settled.epochs) - log_loss(settled.epochs + 1)
+    assert gain == pytest.approx(LEAST_GAIN, rel=0.05), "an epoch takes a minute"
+    assert f"20 min: 20, {log_loss(20):.3f}" in settled.in_words()
 
 
 def test_what_the_caller_says_counts_before_what_the_experiment_says() -> None:
@@ -46,7 +79,7 @@ def test_what_the_caller_says_counts_before_what_the_experiment_says() -> None:
 
 def test_what_to_expect_is_part_of_a_line() -> None:
     assert refit_length(experiment(minutes=20), RECORD).in_words() == (
-        "39 epochs (39,000 patches), as many as fit into 20 min; about 20 min at the sweep's 30.5 s "
+        "39 epochs (39,000 patches), at most, as long as it pays within 20 min; about 20 min at the sweep's 30.5 s "
         "an epoch (epochs by minutes: 5 min: 9, 20 min: 39, 60 min: 118)"
     )
 
