@@ -316,8 +316,9 @@ def _close(sweep: RunningSweep) -> SweepOutcome:
 
 def _status(sweep: RunningSweep) -> tuple[SweepStatus, str]:
     if sweep.stop.is_made:
-        unfinished = counted(sweep.state.count(TrialState.RUNNING), "unfinished trial")
-        return "interrupted", f"stopped by the user; {unfinished} can go on"
+        unfinished = sweep.state.count(TrialState.RUNNING)
+        going_on = f"; {counted(unfinished, 'unfinished trial')} can go on" if unfinished else ""
+        return "interrupted", f"stopped by the user{going_on}"
     if sweep.why_giving_up:
         return "failed", sweep.why_giving_up
     if sweep.is_exhausted:
