@@ -15,6 +15,7 @@ from core.corpora.index import CorpusIndex, Excluded, OfficialSplit, TextImage
 from core.corpora.resemblance import layout_error
 from core.corpora.settings import DhsdSettings
 from core.errors import CorpusError
+from core.wording import counted
 
 _COLUMNS = ("file_name", "text", "writer_id")
 _PARTS: tuple[OfficialSplit, ...] = ("train", "test")
@@ -98,7 +99,7 @@ class DhsdCorpus:
     def _check_writers(self, images: Mapping[str, TextImage], unusable: Sequence[Excluded]) -> None:
         n_writers = len({image.writer_id for image in images.values()})
         if n_writers < 2:
-            lost = f"; {len(unusable)} rows are unusable, such as: {unusable[0].reason}" if unusable else ""
+            lost = f"; {counted(len(unusable), 'unusable row')}, such as: {unusable[0].reason}" if unusable else ""
             raise CorpusError(
                 f"There must be images of two writers or more, but of those that the tables of {self._root} name "
                 f"there are {n_writers}{lost}. {_FIX}"

@@ -219,15 +219,6 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
             yield advance
 
 
-def counted(number: int, what: str, several: str = "") -> str:
-    """A number with its noun.
-
-    >>> counted(1, "image"), counted(2, "image"), counted(0, "copy", "copies")
-    ('1 image', '2 images', 'no copies')
-    """
-    return f"{f'{number:,}' if number else 'no'} {what if number == 1 else several or what + 's'}"
-
-
 def complete_sweeps(incomplete: str) -> list[str]:
     """The project's sweeps that begin so, for the shell's completion."""
     folders = Workspace(Path.cwd()).sweep("any").parent.glob("*/ledger.jsonl")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import ComparisonError
+from core.wording import counted
 from search.cli.common import (
     complete_sweeps,
-    counted,
     current_workspace,
     notes,
     output,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import ConfigError, CorpusError, ImageError
+from core.wording import counted
 from search.cli.common import (
     ImageUnit,
     Overrides,
-    counted,
     current_workspace,
     notes,
     output,

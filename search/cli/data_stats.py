@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import CorpusError, SplitError
+from core.wording import counted
 from search.cli.common import (
     ExperimentFile,
     Overrides,
-    counted,
     current_workspace,
     notes,
     output,

@@ -11,9 +11,9 @@ import click
 import typer
 from rich.text import Text
 
+from core.wording import counted
 from search.cli.common import (
     Overrides,
-    counted,
     current_workspace,
     notes,
     output,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import CorpusError, ImageError
+from core.wording import counted
 from search.cli.asked_model import AskedModel, ModelOption, TrustOption, find_asked_model
 from search.cli.common import (
     StoreOption,
-    counted,
     current_workspace,
     labelled,
     notes,

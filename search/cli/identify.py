@@ -8,11 +8,11 @@ import typer
 
 from core.corpora.image_walk import expand_folders
 from core.errors import ImageError
+from core.wording import counted
 from search.cli.asked_model import AskedModel, ModelOption, TrustOption, find_asked_model
 from search.cli.common import (
     ImageUnit,
     StoreOption,
-    counted,
     labelled,
     notes,
     output,

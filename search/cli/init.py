@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import ConfigError
-from search.cli.common import counted, notes, output
+from core.wording import counted
+from search.cli.common import notes, output
 
 if TYPE_CHECKING:
     from search.sweep.proposal import Proposal

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.common import complete_sweeps, counted, current_workspace, labelled, output, print_note, print_table
+from core.wording import counted
+from search.cli.common import complete_sweeps, current_workspace, labelled, output, print_note, print_table
 
 if TYPE_CHECKING:
     from search.upkeep.reconcile import Difference, Reconciliation

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.wording import counted
 from search.cli.asked_model import ModelOption, TrustOption, find_asked_model
 from search.cli.common import (
     Overrides,
     StoreOption,
     complete_experiments,
-    counted,
     current_workspace,
     notes,
     output,

@@ -17,6 +17,7 @@ from core.lines.reading import ProgressCallback
 from core.passwords import without_passwords
 from core.scoring.intervals import PairedTest
 from core.splits.manifest import SplitManifest
+from core.wording import counted
 from search.comparison.leaderboard import Leaderboard, read_leaderboard
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
@@ -305,7 +306,9 @@ def _status(sweep: KnownSweep) -> tuple[str, bool]:
     n_open = sum(not trial.state.is_final for trial in state.trials.values())
     if state.closed.status == "completed":
         return f"finished: {state.closed.reason}", False
-    return f"{state.closed.status}: {state.closed.reason}" + (f"; {n_open} trials can go on" if n_open else ""), True
+    return f"{state.closed.status}: {state.closed.reason}" + (
+        f"; {counted(n_open, 'trial')} can go on" if n_open else ""
+    ), True
 
 
 def _data_warnings(manifest: SplitManifest | None, corpus: PreparedCorpus | None, gap: str) -> list[str]:
@@ -333,7 +336,7 @@ def _trial_warnings(sweep: KnownSweep) -> list[str]:
     n_lost = sum(trial.n_lost for trial in sweep.state.trials.values())
     if n_lost:
         warnings.append(
-            f"Workers were lost {n_lost} times (killed, or out of memory); their trials were started again."
+            f"Workers were lost {counted(n_lost, 'time')} (killed, or out of memory); their trials were started again."
         )
     return warnings
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.errors import RegistryError
 from core.lines.reading import ProgressCallback
+from core.wording import counted, ordinal
 from search.experiment.experiment import Experiment
 from search.experiment.mlflow_names import check_model_name
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
@@ -228,21 +229,6 @@ def _too_few(job: PromotionJob) -> tuple[str, ...]:
     pages = {page_of(image) for image in job.corpus.index.images if image.image_id in test}
     said = too_few_to_tell([writer_id for writer_id, _ in pages], job.corpus.manifest.unit)
     return (f"it would become challenger, unless --accept is given: {said}",) if said else ()
-
-
-def ordinal(n: int) -> str:
-    """The number as an ordinal.
-
-    >>> [ordinal(n) for n in (1, 2, 3, 4, 11, 22)]
-    ['1st', '2nd', '3rd', '4th', '11th', '22nd']
-    """
-    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
-    return f"{n}{ending}"
-
-
-def counted(n: int, noun: str) -> str:
-    """A number with its noun: `1 test image`, `2 test images`."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _champion(job: PromotionJob) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from core.crash_points import crash_point
 from core.errors import EngineError
+from core.wording import counted
 from search.engines.base import Continue, Engine, Exhausted, Start, Wait
 from search.executors.base import Executor, WorkerReported
 from search.executors.machine import ActiveTimeClock
@@ -136,7 +137,7 @@ def _take_up_trials(sweep: RunningSweep) -> None:
         if trial.state is TrialState.RUNNING:
             take_up(sweep, trial)
     if trials:
-        say(f"Going on with a sweep of {len(trials)} trials, {len(sweep.to_resume)} of them unfinished.")
+        say(f"Going on with a sweep of {counted(len(trials), 'trial')}, {len(sweep.to_resume)} of them unfinished.")
 
 
 # One turn.
@@ -315,8 +316,9 @@ def _close(sweep: RunningSweep) -> SweepOutcome:
 
 def _status(sweep: RunningSweep) -> tuple[SweepStatus, str]:
     if sweep.stop.is_made:
-        n_unfinished = sweep.state.count(TrialState.RUNNING)
-        return "interrupted", f"stopped by the user; {n_unfinished} unfinished trials can go on"
+        unfinished = sweep.state.count(TrialState.RUNNING)
+        going_on = f"; {counted(unfinished, 'unfinished trial')} can go on" if unfinished else ""
+        return "interrupted", f"stopped by the user{going_on}"
     if sweep.why_giving_up:
         return "failed", sweep.why_giving_up
     if sweep.is_exhausted:

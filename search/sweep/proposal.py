@@ -18,6 +18,7 @@ from core.corpora.resemblance import Resemblance, found_below, resembling_layout
 from core.errors import CorpusError
 from core.networks.presets import find_preset
 from core.training.plan import choose_precision
+from core.wording import counted
 from search.executors.machine import count_cores
 from search.experiment.experiment import Experiment
 from search.experiment.space_settings import PresetName
@@ -159,7 +160,7 @@ def propose_experiment(folder: Path, name: str | None = None, *, measures_speed:
     preset, speed = _choose_preset(len(kept)) if measures_speed else ("standard", None)
     stated = {
         "name": named,
-        "description": f"{len(kept)} writers, {sum(kept.values()):,} {item}s: {like.title}.",
+        "description": f"{counted(len(kept), 'writer')}, {counted(sum(kept.values()), item)}: {like.title}.",
         "seed": 1,
         "corpus": corpus,
         **({"writers": {"min_pages": _FEWEST_PAGES}} if len(kept) < len(counts) else {}),
