@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from core.wording import counted
 
 from core.errors import RegistryError
+from core.wording import counted
 from search.experiment.experiment import Experiment
 from search.ledger.state import TrialRecord
 
