@@ -54,7 +54,9 @@ def keys(
 
 def _print_hyperparameter(key: "HyperparameterKey") -> None:
     output.print(Text.assemble((key.name, "bold"), f"  {key.kind}: {key.allowed}  ", (key.default, "cyan")))
-    searched = f"The default space searches {key.searched}." if key.searched else "The default space has it fixed."
+    searched = (
+        f"The preset `standard` searches {key.searched}." if key.searched else "The preset `standard` has it fixed."
+    )
     _print_indented(f"{key.meaning} {searched}")
 
 

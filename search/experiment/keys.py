@@ -49,7 +49,7 @@ class HyperparameterKey:
         kind: `integer`, `real`, `true or false` or `word`.
         allowed: which values it may have.
         default: what it is where nothing is said and nothing searched.
-        searched: where the default space searches it; empty if it does not.
+        searched: where the preset `standard` searches it; empty if it does not.
         meaning: what it does, in which unit.
     """
 

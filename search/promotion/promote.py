@@ -151,7 +151,7 @@ def _settle_length(job: PromotionJob, progress: Progress) -> PromotionJob:
     losses = {}
     for epochs in length.to_measure:
         rule = f"to measure what a longer fit gains, before one of {length.epochs} at most"
-        shorter = replace(length, epochs=epochs, rule=rule, to_measure=())
+        shorter = replace(length, epochs=epochs, rule=rule, epoch_s=None, to_measure=())
         losses[epochs] = _fit(replace(job, length=shorter), progress, "Shorter fit").refit.metrics[LOG_LOSS]
     return replace(job, length=settled_length(length, job.trial, losses))
 

@@ -71,7 +71,7 @@ def test_filters_grow_from_block_to_block_and_unused_dense_layers_are_left_out()
     ("point", "message"),
     [
         ({"learning_rat": 0.1}, r"must be one of input_px, .*, but got 'learning_rat'"),
-        ({"pooling": "median"}, r"pooling must be one of max, average, stride, but got 'median'"),
+        ({"pooling": "median"}, r"pooling must be one of max, average, but got 'median'"),
         ({"n_blocks": 0}, r"n_blocks must lie in \[1, 8\], but got 0"),
         ({"n_blocks": 2.0}, r"n_blocks must be of type int, but got 2.0"),
         ({"n_blocks": True}, r"n_blocks must be of type int, but got True"),
