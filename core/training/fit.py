@@ -21,6 +21,7 @@ from core.errors import CheckpointError, TrainingError
 from core.networks.inference import OwnNetwork, copy_variables, network_to_train
 from core.networks.model import build_optimizer
 from core.training.checkpoint import CheckpointFile, FitState, fit_identity, load_checkpoint, save_checkpoint
+from core.training.part_times import PartTimes
 from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor
 
 Validate = Callable[[keras.Model], Mapping[str, float]]
@@ -92,6 +93,7 @@ def fit(
     optimizer = build_optimizer(plan.hyperparameters, plan.horizon_epochs * feed.n_batches(0))
     optimizer.build(twin.trainable_variables)
     step = TrainingStep(twin, optimizer, plan.hyperparameters.label_smoothing)
+    step.trace()
     state = _first_state(plan, feed, twin)
     if plan.checkpoint is not None:
         state = _restore(plan.checkpoint, plan, state, twin, optimizer)
@@ -99,16 +101,19 @@ def fit(
     until = min(plan.until_epoch or plan.horizon_epochs, plan.horizon_epochs)
     end = _end_before(state, plan, until)
     while end is None:
-        started = time.perf_counter()
+        times = PartTimes()
         metrics, n_patches = _train_epoch(step, feed, state.epoch)
+        times.end("steps")
         copy_variables(twin, model)
         metrics |= validate(model)
+        times.end("validation")
         state = _next_state(state, plan.monitor, metrics, twin, optimizer)
         if plan.checkpoint_dir is not None:
             written = save_checkpoint(state, plan.checkpoint_dir)
+        times.end("checkpoint")
         is_best = state.best_epoch == state.epoch
-        duration_s = time.perf_counter() - started
-        goes_on = on_epoch(EpochRecord(state.epoch, metrics, n_patches, duration_s, is_best, written))
+        record = EpochRecord(state.epoch, metrics, n_patches, times.total_s, is_best, written, times.seconds)
+        goes_on = on_epoch(record)
         end = _end_before(state, plan, until) or (None if goes_on else FitEnd.HALTED)
     if end.is_complete:
         _assign(model.variables, state.best)
@@ -125,7 +130,7 @@ class TrainingStep:
     def __init__(
         self, network: keras.Model | OwnNetwork, optimizer: keras.optimizers.Optimizer, label_smoothing: float
     ) -> None:
-        """Prepare; the graph is traced at the first call.
+        """Prepare; the graph is traced by `trace`, or else at the first call.
 
         Args:
             network: from patches to logits.
@@ -139,6 +144,10 @@ class TrainingStep:
         signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8), tf.TensorSpec((None,), tf.int32)]
         # XLA (`jit_compile`) was 3 to 5 times slower on a CPU
         self._graph = tf.function(self._descend, signature, autograph=False, jit_compile=False)
+
+    def trace(self) -> None:
+        """Make the graph, which else the first call does; changes nothing."""
+        self._graph.get_concrete_function()
 
     def __call__(self, patches: NDArray[np.uint8], labels: NDArray[np.int32]) -> None:
         """Train on patches (n, height, width, 1), 0 ink to 255 paper, and labels (n,)."""

@@ -79,6 +79,8 @@ def test_a_fit_learns_and_reports_every_epoch() -> None:
         "val/score",
         "val/image_top1",
     }
+    assert [list(record.seconds) for record in records] == 4 * [["steps", "validation", "checkpoint"]]
+    assert all(sum(record.seconds.values()) == record.duration_s for record in records)
     assert records[-1].metrics["train/loss"] < records[0].metrics["train/loss"]
     assert records[-1].metrics["train/top1"] > 0.5
     assert (result.end, result.n_epochs, result.best_epoch) == (FitEnd.HORIZON, 4, 4)
