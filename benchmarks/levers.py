@@ -36,7 +36,6 @@ LEVERS: Mapping[str, Hyperparameters] = {
     "defaults of 0.1": Hyperparameters(),
     "twice the filters": replace(BASE, early_filters=16, filters=32),
     "56 px": replace(BASE, input_px=56, early_filters=0, stem_kernel_size=3, stem_stride=1),
-    "mean of weights": replace(BASE, weight_average=0.99),
     "label smoothing 0.1": replace(BASE, label_smoothing=0.1),
     "no augmentation": replace(BASE, augmentation=0.0),
     "augmentation 0.5": replace(BASE, augmentation=0.5),

@@ -23,7 +23,6 @@ TRAINING_HYPERPARAMETERS = (
     "augment_noise",
     "augment_gaps",
     "augment_splice",
-    "weight_average",
 )
 """Those that count whoever has built the network."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -61,11 +60,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "augment_noise": (0.0, 3.0),
     "augment_gaps": (0.0, 3.0),
     "augment_splice": (0.0, 3.0),
-    "weight_average": (0.0, 0.9999),
 }
 """Between which numbers a hyperparameter must lie, both included."""
 _PART = "augment_"
-_LATER = ("early_filters", "weight_average", *(name for name in RANGES if name.startswith(_PART)))
+_LATER = ("early_filters", *(name for name in RANGES if name.startswith(_PART)))
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,6 @@ class Hyperparameters:
         augment_noise: of the paper's grain and shading.
         augment_gaps: of white gaps in the text.
         augment_splice: of patches that are joined from two lines of one writer.
-        weight_average: how slowly an exponential mean of the weights follows them, per step; the
-            mean is what is validated and kept; 0 for the weights themselves.
 
     Raises:
         SpaceError: names the field, the rule and the value.
@@ -151,7 +147,6 @@ class Hyperparameters:
     augment_noise: float = 0.0
     augment_gaps: float = 0.0
     augment_splice: float = 0.0
-    weight_average: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the rules."""

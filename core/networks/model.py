@@ -1,7 +1,6 @@
 """Hyperparameters to a Keras network and its optimizer."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -75,19 +74,16 @@ def build_optimizer(hyperparameters: Hyperparameters, n_steps: int) -> keras.opt
     """
     rate = _learning_rate(hyperparameters, n_steps)
     optimizer: keras.optimizers.Optimizer
-    mean: dict[str, Any] = {}
-    if hyperparameters.weight_average:
-        mean = {"use_ema": True, "ema_momentum": hyperparameters.weight_average}
     match hyperparameters.optimizer:
         case "adam":
-            return keras.optimizers.Adam(rate, **mean)
+            return keras.optimizers.Adam(rate)
         case "rmsprop":
-            return keras.optimizers.RMSprop(rate, **mean)
+            return keras.optimizers.RMSprop(rate)
         case "adamw":
-            optimizer = keras.optimizers.AdamW(rate, weight_decay=hyperparameters.weight_decay, **mean)
+            optimizer = keras.optimizers.AdamW(rate, weight_decay=hyperparameters.weight_decay)
         case _:
             decay = hyperparameters.weight_decay
-            optimizer = keras.optimizers.SGD(rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay, **mean)
+            optimizer = keras.optimizers.SGD(rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

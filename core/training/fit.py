@@ -21,6 +21,7 @@ from core.errors import CheckpointError, TrainingError
 from core.networks.inference import OwnNetwork, copy_variables, network_to_train
 from core.networks.model import build_optimizer
 from core.training.checkpoint import CheckpointFile, FitState, fit_identity, load_checkpoint, save_checkpoint
+from core.training.part_times import PartTimes
 from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor
 
 Validate = Callable[[keras.Model], Mapping[str, float]]
@@ -92,6 +93,7 @@ def fit(
     optimizer = build_optimizer(plan.hyperparameters, plan.horizon_epochs * feed.n_batches(0))
     optimizer.build(twin.trainable_variables)
     step = TrainingStep(twin, optimizer, plan.hyperparameters.label_smoothing)
+    step.trace()
     state = _first_state(plan, feed, twin)
     if plan.checkpoint is not None:
         state = _restore(plan.checkpoint, plan, state, twin, optimizer)
@@ -99,21 +101,20 @@ def fit(
     until = min(plan.until_epoch or plan.horizon_epochs, plan.horizon_epochs)
     end = _end_before(state, plan, until)
     while end is None:
-        started = time.perf_counter()
+        times = PartTimes()
         metrics, n_patches = _train_epoch(step, feed, state.epoch)
-        trained = _values(twin)
+        times.end("steps")
         copy_variables(twin, model)
-        _take_averages(optimizer, model)
         metrics |= validate(model)
-        state = _next_state(state, plan.monitor, metrics, trained, _values(model), _values(optimizer))
+        times.end("validation")
+        state = _next_state(state, plan.monitor, metrics, twin, optimizer)
         if plan.checkpoint_dir is not None:
             written = save_checkpoint(state, plan.checkpoint_dir)
+        times.end("checkpoint")
         is_best = state.best_epoch == state.epoch
-        duration_s = time.perf_counter() - started
-        goes_on = on_epoch(EpochRecord(state.epoch, metrics, n_patches, duration_s, is_best, written))
+        record = EpochRecord(state.epoch, metrics, n_patches, times.total_s, is_best, written, times.seconds)
+        goes_on = on_epoch(record)
         end = _end_before(state, plan, until) or (None if goes_on else FitEnd.HALTED)
-        if optimizer.use_ema:
-            _assign(twin.variables, trained)  # a network of the user's own is its own twin
     if end.is_complete:
         _assign(model.variables, state.best)
     return FitResult(end, state.epoch, state.best_epoch, state.best_metrics, written)
@@ -129,7 +130,7 @@ class TrainingStep:
     def __init__(
         self, network: keras.Model | OwnNetwork, optimizer: keras.optimizers.Optimizer, label_smoothing: float
     ) -> None:
-        """Prepare; the graph is traced at the first call.
+        """Prepare; the graph is traced by `trace`, or else at the first call.
 
         Args:
             network: from patches to logits.
@@ -143,6 +144,10 @@ class TrainingStep:
         signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8), tf.TensorSpec((None,), tf.int32)]
         # XLA (`jit_compile`) was 3 to 5 times slower on a CPU
         self._graph = tf.function(self._descend, signature, autograph=False, jit_compile=False)
+
+    def trace(self) -> None:
+        """Make the graph, which else the first call does; changes nothing."""
+        self._graph.get_concrete_function()
 
     def __call__(self, patches: NDArray[np.uint8], labels: NDArray[np.int32]) -> None:
         """Train on patches (n, height, width, 1), 0 ink to 255 paper, and labels (n,)."""
@@ -195,7 +200,7 @@ class TrainingStep:
 
 def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model | OwnNetwork) -> FitState:
     definition = {
-        "hyperparameters": plan.hyperparameters.as_identity(),
+        "hyperparameters": plan.hyperparameters.as_dict(),
         "monitor": [plan.monitor.metric, plan.monitor.direction, plan.monitor.patience],
         "horizon_epochs": plan.horizon_epochs,
         "n_batches": feed.n_batches(0),
@@ -272,9 +277,8 @@ def _next_state(
     state: FitState,
     monitor: Monitor,
     metrics: Mapping[str, float],
-    trained: list[NDArray[np.generic]],
-    validated: list[NDArray[np.generic]],
-    optimizer: list[NDArray[np.generic]],
+    twin: keras.Model | OwnNetwork,
+    optimizer: keras.optimizers.Optimizer,
 ) -> FitState:
     """The state after one more epoch."""
     if monitor.metric not in metrics:
@@ -282,18 +286,13 @@ def _next_state(
     value = metrics[monitor.metric]
     if not math.isfinite(value):
         raise TrainingError(f"{monitor.metric} must be finite, but it is {value} after epoch {state.epoch + 1}.")
+    weights = _values(twin)
     # without the speed two equal fits write equal bytes
     scores = {name: score for name, score in metrics.items() if name != SPEED}
-    now = replace(state, epoch=state.epoch + 1, model=trained, optimizer=optimizer)
+    now = replace(state, epoch=state.epoch + 1, model=weights, optimizer=_values(optimizer))
     if state.best_epoch and not monitor.is_better(value, state.best_metrics[monitor.metric]):
         return replace(now, n_epochs_without_better=state.n_epochs_without_better + 1)
-    return replace(now, best=validated, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
-
-
-def _take_averages(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
-    """Give the model the exponential mean of the weights, where the optimizer keeps one."""
-    if optimizer.use_ema:
-        optimizer.finalize_variable_values(model.trainable_variables)
+    return replace(now, best=weights, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
 
 
 def _values(holder: keras.Model | OwnNetwork | keras.optimizers.Optimizer) -> list[NDArray[np.generic]]:

@@ -75,6 +75,7 @@ class EpochRecord:
         duration_s: of training, validation and checkpoint.
         is_best: whether it is the best so far.
         checkpoint: the state after this epoch.
+        seconds: `duration_s` by what it went into: `steps`, `validation`, `checkpoint`.
     """
 
     epoch: int
@@ -83,6 +84,7 @@ class EpochRecord:
     duration_s: float
     is_best: bool
     checkpoint: CheckpointFile | None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class FitEnd(StrEnum):

@@ -106,11 +106,14 @@ def _list_trials(
     name: str, sort: str | None, top: int | None, csv_file: Path | None, is_raw: bool, as_json: bool
 ) -> None:
     from search.comparison.leaderboard import leaderboard_json, read_leaderboard, write_leaderboard
+    from search.ledger.time_use import read_time_use
     from search.sweep.known_sweeps import read_sweep
 
-    board = read_leaderboard(read_sweep(name, current_workspace()), sort, top)
+    sweep = read_sweep(name, current_workspace())
+    board = read_leaderboard(sweep, sort, top)
     if as_json:
-        output.print_json(json.dumps({"sweep": name, **leaderboard_json(board)}))
+        time_use = read_time_use(sweep.state).as_json()
+        output.print_json(json.dumps({"sweep": name, **leaderboard_json(board), "worker_time": time_use}))
     if csv_file == Path("-"):
         write_leaderboard(board, sys.stdout, is_raw)
     elif csv_file is not None:
@@ -167,6 +170,7 @@ def _print_report(report: "SweepReport", board: "Leaderboard") -> None:
     from search.comparison.leaderboard import terminal_table
     from search.comparison.report_page import flattery_text
     from search.comparison.tables import finalists_table
+    from search.ledger.time_use import read_time_use
 
     for warning in report.warnings:
         print_note(warning)
@@ -183,6 +187,8 @@ def _print_report(report: "SweepReport", board: "Leaderboard") -> None:
     if report.finalists:
         _print(finalists_table(report.finalists))
         output.print(flattery_text(report))
+    if time_use := str(read_time_use(report.sweep.state)):
+        output.print(f"worker time: {time_use}")
     if report.chosen:
         output.print(f"a promotion takes trial {report.chosen.trial.number}: {report.chosen.rule}")
 

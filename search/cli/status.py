@@ -150,6 +150,7 @@ def _running_table(overview: "SweepOverview") -> Table:
 
 def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
     from search.ledger.ranking import readable_duration
+    from search.ledger.time_use import trial_time
 
     metric = known.experiment.objective.metric
     output.print(f"trial {record.number} of {known.created.name}: {record.state}")
@@ -167,6 +168,8 @@ def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
         f"{readable_duration(record.duration_s)}"
     )
     output.print(f"  workers    {attempts}; seed {record.seed}")
+    if time_use := str(trial_time(record)):
+        output.print(f"  time       {time_use}")
     searched = set(record.proposed.point) - set(known.experiment.space.fixed)
     rows = [
         (name, str(value), "searched" if name in searched else "") for name, value in record.hyperparameters.items()

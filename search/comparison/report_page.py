@@ -37,7 +37,9 @@ from search.comparison.tables import (
     score_text,
     trials_table,
 )
+from search.comparison.time_figures import draw_time_use, time_table
 from search.ledger.ranking import readable_duration, score_name
+from search.ledger.time_use import read_time_use
 from search.sweep.known_sweeps import KnownSweep
 from search.tracking.runs import find_sweep_run
 from search.tracking.store import TrackingStore, tracking_errors
@@ -62,6 +64,7 @@ class Pictures:
         confusion: of writers.
         accuracy: by the amount of writing.
         reliability: of the probabilities.
+        time_use: what worker time went into.
     """
 
     history: Picture | None
@@ -75,6 +78,7 @@ class Pictures:
     confusion: Picture | None
     accuracy: Picture | None
     reliability: Picture | None
+    time_use: Picture | None
 
 
 def write_report(report: SweepReport, folder: Path) -> Path:
@@ -128,6 +132,7 @@ def draw_pictures(report: SweepReport) -> Pictures:
         else None,
         accuracy=draw_accuracy(mistakes.amounts, len(mistakes.writer_ids)) if mistakes and mistakes.amounts else None,
         reliability=draw_reliability(mistakes.reliability) if mistakes and mistakes.reliability else None,
+        time_use=draw_time_use(read_time_use(report.sweep.state)),
     )
 
 
@@ -161,6 +166,7 @@ def _tables(report: SweepReport) -> dict[str, Table | None]:
         "baseline": against_baseline_table(best, baseline, report.metric) if best and baseline and has_both else None,
         "hyperparameters": hyperparameters_table(best, baseline) if best and baseline and has_both else None,
         "costs": costs_table(report.sweep, report.finalists, report.finalist_costs),
+        "time": time_table(read_time_use(report.sweep.state)),
         "data": data_table(report.corpus) if report.corpus else None,
     }
 

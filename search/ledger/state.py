@@ -52,6 +52,9 @@ class TrialRecord:
         is_stop_requested: the user asked that it should stop.
         note: the user's; `None` if there never was one, empty if it was taken away.
         set_tags: all that the user ever set; one with an empty text was taken away.
+        worker_s: seconds in which a worker was on it, of all attempts that have ended; one that a
+            killed launch left behind counts up to its last report.
+        end_s: seconds after the last epochs of its segments, by what they went into.
     """
 
     proposed: TrialProposed
@@ -68,6 +71,8 @@ class TrialRecord:
     is_stop_requested: bool = False
     note: str | None = None
     set_tags: Mapping[str, str] = field(default_factory=dict)
+    worker_s: float = 0.0
+    end_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_annotated(self) -> bool:
@@ -103,6 +108,14 @@ class TrialRecord:
     def duration_s(self) -> float:
         """Seconds of all epochs together."""
         return sum(event.report.duration_s for event in self.reports)
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """By what they went into, of all epochs and ends together; see `EpochReport.seconds`."""
+        total = Counter(self.end_s)
+        for event in self.reports:
+            total.update(event.report.seconds)
+        return total
 
     @property
     def segment_until_epoch(self) -> int:
@@ -344,7 +357,9 @@ class SweepState:
                     ask_s=trial.ask_s + event.ask_s,
                 )
             case AttemptStarted():
-                return replace(trial, starts=(*trial.starts, event), has_worker=True)
+                # A killed launch says nothing of its workers' end.
+                last_ms = trial.reports[-1].at_ms if trial.reports else 0
+                return replace(_left_by_worker(trial, last_ms), starts=(*trial.starts, event), has_worker=True)
             case EpochReported():
                 self._require(event.report.epoch > trial.n_epochs, event, "epochs count up")
                 self.history.append(event)
@@ -353,11 +368,12 @@ class SweepState:
             case SegmentEnded(result=result):
                 self._require(trial.state is TrialState.RUNNING, event, "only a running trial ends")
                 self.history.append(event)
-                return replace(trial, state=result.state, ended=event, has_worker=False)
+                end_s = dict(Counter(trial.end_s) + Counter(result.seconds))
+                return replace(_left_by_worker(trial, event.at_ms), state=result.state, ended=event, end_s=end_s)
             case AttemptLost():
-                return replace(trial, n_lost=trial.n_lost + 1, has_worker=False)
+                return replace(_left_by_worker(trial, event.at_ms), n_lost=trial.n_lost + 1)
             case AttemptInterrupted():
-                return replace(trial, has_worker=False)
+                return _left_by_worker(trial, event.at_ms)
             case TrialTracked():
                 return replace(trial, is_tracked=True)
 
@@ -365,6 +381,14 @@ class SweepState:
     def _require(holds: bool, event: LedgerEvent, rule: str) -> None:
         if not holds:
             raise LedgerError(f"The ledger's rule `{rule}` must hold, but got {event}.")
+
+
+def _left_by_worker(trial: TrialRecord, at_ms: int) -> TrialRecord:
+    """The trial when its worker, if it has one, is gone."""
+    if not trial.has_worker:
+        return trial
+    worked_s = max(0, at_ms - trial.starts[-1].at_ms) / 1000
+    return replace(trial, has_worker=False, worker_s=trial.worker_s + worked_s)
 
 
 def _value_of(trial: TrialRecord) -> float:

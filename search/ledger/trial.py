@@ -78,6 +78,9 @@ class EpochReport:
         n_patches: trained in this epoch.
         duration_s: of training and validation of this epoch.
         checkpoint: the exact state after this epoch; `None` for objectives that have none.
+        seconds: by what they went into: `steps`, `validation` and `checkpoint`, as far as the
+            objective divides its epoch; `start` before an attempt's first epoch; `waiting` for the
+            answer to the epoch before. Empty in ledgers of version 0.1.
     """
 
     epoch: int
@@ -85,6 +88,7 @@ class EpochReport:
     n_patches: int
     duration_s: float
     checkpoint: FileReference | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,8 @@ class TrialResult:
         reason: for FAILED, one line; for COMPLETED before the horizon, why.
         traceback: for FAILED, where there is one.
         failure: for FAILED, of what kind.
+        seconds: after the last epoch, by what they went into: `scores`, `pictures`, `saving`, and
+            `waiting` for the last answer.
     """
 
     state: TrialState
@@ -178,6 +184,7 @@ class TrialResult:
     reason: str = ""
     traceback: str = ""
     failure: FailureKind | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 ReportEpoch = Callable[[EpochReport], PruningDecision]

@@ -33,6 +33,7 @@ from core.scoring.pictures import confusion_picture, learning_curves, patch_coll
 from core.scoring.scorer import Scorer
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow, fit
+from core.training.part_times import PartTimes
 from core.training.plan import EpochRecord, FitEnd, FitPlan
 from search.executors.base import task_progress
 from search.experiment.workspace import whosehand_version
@@ -85,20 +86,27 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     if not result.end.is_complete:
         state = TrialState.PRUNED if record.decision is PruningDecision.STOP else TrialState.PAUSED
         return TrialResult(state, metrics=record.history[-1] if record.history else {})
+    times = PartTimes()
     scores = scorer.score()
     metrics = _named("val", scores)
-    example = read_patches(store, sampler.plan_epoch(0)[:1])[..., None]
+    times.end("scores")
+    plan = sampler.plan_epoch(0)
     artifacts = write_score_files(scores, spec.work_dir) | write_fit_files(
-        model, record.history, store, sampler.plan_epoch(0), manifest.writer_ids, spec.work_dir
+        model, record.history, store, plan, manifest.writer_ids, spec.work_dir
     )
+    times.end("pictures")
+    example = read_patches(store, plan[:1])[..., None]
+    saved = save_network(model, spec, task, manifest, metrics, example) if task.keeps_model else None
+    times.end("saving")
     return TrialResult(
         TrialState.COMPLETED,
         value=result.best_metrics[task.monitor.metric],
         metrics=metrics | {"best_epoch": float(result.best_epoch)},
         artifacts=artifacts,
-        model=save_network(model, spec, task, manifest, metrics, example) if task.keeps_model else None,
+        model=saved,
         n_parameters=model.count_params(),
         reason=f"no better epoch since {result.best_epoch}" if result.end is FitEnd.EARLY_STOP else "",
+        seconds=times.seconds,
     )
 
 
@@ -223,7 +231,8 @@ class _FitRecord:
             write_atomically(self.folder / _HISTORY_FILE, json.dumps(self.history).encode())
         file = epoch.checkpoint
         checkpoint = FileReference(file.path, file.sha256, file.size_bytes) if file else None
-        report = EpochReport(epoch.epoch, epoch.metrics, epoch.n_patches, epoch.duration_s, checkpoint)
+        costs = epoch.n_patches, epoch.duration_s
+        report = EpochReport(epoch.epoch, epoch.metrics, *costs, checkpoint, epoch.seconds)
         self.decision = self.report_epoch(report)
         return self.decision is PruningDecision.GO
 

@@ -14,6 +14,7 @@ from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.lock import LOCK_NAME, look_at_lock
 from search.ledger.ranking import Direction
 from search.ledger.state import SweepState, TrialRecord
+from search.ledger.time_use import parts_of
 from search.ledger.trial import TrialState
 from search.sweep.plan import BudgetUse, budget_by_ledger
 
@@ -124,6 +125,7 @@ def trial_as_json(trial: TrialRecord) -> dict[str, Any]:
                 "metrics": dict(event.report.metrics),
                 "n_patches": event.report.n_patches,
                 "duration_s": event.report.duration_s,
+                "seconds": dict(event.report.seconds),
                 "decision": str(event.decision),
             }
             for event in trial.reports
@@ -132,6 +134,7 @@ def trial_as_json(trial: TrialRecord) -> dict[str, Any]:
         "files": {} if result is None else {name: str(file.path) for name, file in result.artifacts.items()},
         "model": None if result is None or result.model is None else str(result.model.path),
         "attempts": trial.n_attempts,
+        "worker_time_s": parts_of(trial),
         "workers_lost": trial.n_lost,
         "is_tracked": trial.is_tracked,
         "note": trial.note or "",

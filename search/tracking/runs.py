@@ -265,6 +265,11 @@ def metrics_at(
     ]
 
 
+def seconds_metrics(parts: Mapping[str, float], without: Sequence[str] = ()) -> dict[str, float]:
+    """What an epoch's or an end's seconds are called in MLflow, such as `seconds/steps`."""
+    return {f"seconds/{part}": round(seconds, 3) for part, seconds in parts.items() if part not in without}
+
+
 def _find_or_create_experiment(client: MlflowClient, name: str, location: str | None, tags: Mapping[str, str]) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:

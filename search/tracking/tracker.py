@@ -23,7 +23,15 @@ from search.ledger.ranking import plain_scores, rank, score_name, trial_name
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
 from search.tracking.models import LoggedModels, ModelOwner, remove_model
-from search.tracking.runs import BesideTrial, RunEnd, SearchFacts, TrackedDataset, TrackedRuns, metrics_at
+from search.tracking.runs import (
+    BesideTrial,
+    RunEnd,
+    SearchFacts,
+    TrackedDataset,
+    TrackedRuns,
+    metrics_at,
+    seconds_metrics,
+)
 from search.tracking.store import TrackingStore, tracking_errors
 from search.tracking.sweep_page import NOTE_TAG, TRACEBACK_FILE, SweepPage, annotations, warning_note
 
@@ -142,6 +150,7 @@ class MlflowTracker:
             metrics = dict(report.metrics)
             if report.n_patches and report.duration_s > 0:
                 metrics["train/patches_per_s"] = report.n_patches / report.duration_s
+            metrics |= seconds_metrics(report.seconds)
             self._log_metrics(trial.number, metrics_at(metrics, report.epoch, event.at_ms))
             crash_point("epoch-tracked")
             # Told again after a crash, an epoch may be followed by a later attempt.
@@ -394,6 +403,7 @@ class MlflowTracker:
         scores |= {"duration_s": round(trial.duration_s, 3), "epochs": float(trial.n_epochs)}
         if trial.n_patches and trial.duration_s > 0:
             scores["patches_per_s"] = round(trial.n_patches / trial.duration_s, 1)
+        scores |= seconds_metrics(result.seconds, without=("waiting",))  # which the last epoch has, at this step
         if result.n_parameters:
             scores["n_weights"] = float(result.n_parameters)
         return scores

@@ -111,6 +111,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     driver. When the connection closes because the driver died or gave the trial up, the process
     exits at once, so that no orphan trains beside a resumed sweep.
     """
+    began_s = time.monotonic()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -125,19 +126,13 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     arm_worker(setup.crash_at, spec.attempt)
     crash_point("worker-ready")
     with LoadSampler() as sampler:
-
-        def report_epoch(report: EpochReport) -> PruningDecision:
-            metrics = {name: float(value) for name, value in report.metrics.items()}
-            connection.send(replace(report, metrics=metrics | sampler.read()))
-            crash_point("report-sent")
-            decision = PruningDecision(str(messages.get()))
-            crash_point("verdict-heard")
-            return decision
-
+        report_epoch = _Reports(connection, messages, sampler, began_s)
         result = _train(spec, report_epoch)
     crash_point("result-made")
+    value = None if result.value is None else float(result.value)
     metrics = {name: float(value) for name, value in result.metrics.items()}
-    connection.send(replace(result, metrics=metrics, value=None if result.value is None else float(result.value)))
+    seconds = {**result.seconds, **report_epoch.unsaid_s}
+    connection.send(replace(result, metrics=metrics, value=value, seconds=seconds))
     crash_point("result-sent")
     with contextlib.suppress(OSError):  # a full disk
         sys.stdout.flush()
@@ -145,6 +140,35 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     # Frameworks may leave threads behind, or take seconds to tear down what the system frees at
     # once.
     os._exit(0)
+
+
+class _Reports:
+    """Sends an epoch's report, with what it cost the machine, and hears the answer.
+
+    Attributes:
+        unsaid_s: seconds by what they went into, that no message has said yet.
+    """
+
+    def __init__(
+        self, connection: Connection, messages: "queue.SimpleQueue[object]", sampler: LoadSampler, began_s: float
+    ) -> None:
+        self._connection, self._messages, self._sampler = connection, messages, sampler
+        self._began_s, self._has_started = began_s, False
+        self.unsaid_s: dict[str, float] = {}
+
+    def __call__(self, report: EpochReport) -> PruningDecision:
+        sent_s = time.monotonic()
+        if not self._has_started:
+            self._has_started = True
+            self.unsaid_s["start"] = max(0.0, sent_s - self._began_s - report.duration_s)
+        metrics = {name: float(value) for name, value in report.metrics.items()}
+        load, seconds = self._sampler.read(), {**report.seconds, **self.unsaid_s}
+        self._connection.send(replace(report, metrics=metrics | load, seconds=seconds))
+        crash_point("report-sent")
+        decision = PruningDecision(str(self._messages.get()))
+        self.unsaid_s = {"waiting": time.monotonic() - sent_s}
+        crash_point("verdict-heard")
+        return decision
 
 
 def load_objective(import_path: str) -> Objective:

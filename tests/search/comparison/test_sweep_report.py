@@ -25,6 +25,7 @@ from search.comparison.report_page import REPORT_FILE, render_report
 from search.comparison.sweep_report import REPORT_FOLDER, SweepReport, read_report
 from search.comparison.trial_table import read_rows
 from search.experiment.workspace import Workspace
+from search.ledger.time_use import PARTS, UNDIVIDED, read_time_use
 from search.ledger.trial import TrialState
 from search.sweep.finalists import read_finalists
 from search.sweep.known_sweeps import read_sweep
@@ -120,6 +121,7 @@ def test_the_command_prints_the_leaderboard(reported_project: Project, report: S
     assert f"{best.score.value:.4g}" in out
     assert "a promotion takes trial" in out
     assert "fresh fits of the same point gave" in out
+    assert "worker time: " in out
 
 
 def test_the_finalists_section_says_how_flattered_the_search_was(report: SweepReport, page: str) -> None:
@@ -197,6 +199,10 @@ def test_the_page_says_how_it_was_made_and_what_it_cost(report: SweepReport, pag
     assert f"{n_patches:,}" in sections["cost"]
     assert f"finalists {len(report.finalist_costs)}" in sections["cost"]
     assert "on the disk" in sections["cost"]
+    for part, what in PARTS.items():
+        assert (what in sections["cost"]) is (part != UNDIVIDED), part
+    trials = read_time_use(report.sweep.state).trials
+    assert all({"start", "steps", "validation", "checkpoint"} <= set(parts) for parts in trials.values())
     assert "No completed trial has the values of the seed recipe" in sections["seed"]
 
 

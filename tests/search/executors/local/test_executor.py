@@ -42,6 +42,24 @@ def test_every_trial_has_a_fresh_process(spec: TrialSpec) -> None:
         assert len(pids) == 3
 
 
+def test_a_worker_says_what_it_took_to_start_and_how_long_it_waited(spec: TrialSpec) -> None:
+    with LocalExecutor(1, 1) as executor:
+        executor.start(spec)
+        first = next_message(executor)
+        time.sleep(0.05)
+        executor.answer(0, PruningDecision.GO)
+        second = next_message(executor)
+        executor.answer(0, PruningDecision.GO)
+        end = next_message(executor)
+    assert isinstance(first, WorkerReported)
+    assert isinstance(second, WorkerReported)
+    assert isinstance(end, WorkerEnded)
+    assert 0 < first.report.seconds["start"] < 60
+    assert set(first.report.seconds) == {"start"}
+    assert 0.05 <= second.report.seconds["waiting"] < 60
+    assert set(second.report.seconds) == set(end.result.seconds) == {"waiting"}
+
+
 def test_a_killed_worker_is_lost_with_its_signal_and_the_end_of_its_log(spec: TrialSpec) -> None:
     with LocalExecutor(1, 1) as executor:
         executor.start(replace(spec, settings=CheapSettings(dying=frozenset({0}))))
