@@ -119,6 +119,7 @@ def promote(
     model: str | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
+    members: int | None = None,
     accept: bool = False,
     project: Project = None,
     progress: bool = True,
@@ -132,6 +133,7 @@ def promote(
         model: name in the registry, if not the experiment's.
         epochs: length of the refit, if not the experiment's.
         minutes: as long as it pays, at most so long by the trial's speed; not with `epochs`.
+        members: refits that answer together as one model, if not the experiment's number.
         accept: make it champion also where too few test pages can tell whether it is better than
             guessing.
         project: of a name; a handle knows its own.
@@ -147,7 +149,7 @@ def promote(
     from search.promotion.promote import promote as promote_sweep
 
     handle = _handle(sweep, project)
-    choice = PromotionChoice(trial, model, epochs, minutes, accept)
+    choice = PromotionChoice(trial, model, epochs, minutes, accept, members)
     return promote_sweep(handle.name, Workspace(handle.project), choice, shown(progress))
 
 

@@ -49,6 +49,10 @@ def promote(
             min=0.01, help="Longest refit in minutes; it ends earlier if more pays no more.", show_default=False
         ),
     ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(min=1, max=9, help="Refits that answer together as one model.", show_default="the experiment's"),
+    ] = None,
     accept: Annotated[
         bool, typer.Option("--accept", help="Make it champion where too few test pages can tell if it only guesses.")
     ] = False,
@@ -78,7 +82,7 @@ def promote(
         raise RegistryError("A refit has one length: give --epochs or --minutes.")
     if sweep is None:
         raise RegistryError("Which sweep? `whosehand promote SWEEP`, or `whosehand promote --history --model NAME`.")
-    choice = PromotionChoice(trial, model, epochs, minutes, accept)
+    choice = PromotionChoice(trial, model, epochs, minutes, accept, members)
     (_print_plan if dry_run else _promote)(sweep, choice)
 
 

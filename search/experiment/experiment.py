@@ -154,11 +154,18 @@ class Experiment(Settings):
             **impossible_patches(self.ink, self.patches),
             **impossible_subsets(self.corpus, self.writers, self.split),
         }
-        if not mistakes and self.model is None and self.objective.run == TRAIN_PATCH_CNN:
+        if self.promotion.members > 1 and not self.trains_our_networks:
+            mistakes["promotion", "members"] = "must be 1 with a network or an objective of your own"
+        if not mistakes and self.trains_our_networks:
             mistakes |= impossible_networks(self.patches, self.space.search_space(), self.space.fixed)
         if mistakes:
             raise WrongKeysError(mistakes)
         return self
+
+    @property
+    def trains_our_networks(self) -> bool:
+        """Whether the networks are whosehand's, and not the user's."""
+        return self.model is None and self.objective.run == TRAIN_PATCH_CNN
 
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
         """All hyperparameters of a trial: those of the point, the fixed ones, and the defaults

@@ -251,6 +251,12 @@ class PromotionSettings(Settings):
     hour is a normal answer.
     """
 
+    members: int = Field(default=1, ge=1, le=9)
+    """Refits under seeds of their own, which become one model: it answers by the mean of their
+    log-probabilities, and costs as many times as much to train and to ask. Of whosehand's own
+    networks only.
+    """
+
     false_accept_rate: float = Field(default=0.05, gt=0, lt=1)
     """Share of pages by unknown writers (those that training never saw) that may be given a known
     writer's name.

@@ -21,6 +21,7 @@ from core.corpora.csv_cells import harmless_cell, harmless_row
 from core.durable_files import write_atomically
 from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
 from core.lines.store import LineStore
+from core.networks.committee import join_networks
 from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
 from core.networks.inference import Predictor
 from core.networks.model import build_model
@@ -50,7 +51,7 @@ from search.ledger.trial import (
 )
 from search.objectives.own_function import build_own, load_function
 from search.objectives.saved_model import load_model, save_model
-from search.objectives.tasks import AnsweringTask, PatchTask, ScoringTask
+from search.objectives.tasks import AnsweringTask, JoiningTask, PatchTask, ScoringTask
 
 PRELOAD = ("tensorflow", "keras", "mlflow.tensorflow", "matplotlib.figure", "pandas", "sklearn.metrics")
 """Imported once by the server that workers are forked from."""
@@ -133,6 +134,27 @@ def score_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
         artifacts={f"{scoring.subset}/{name}": reference for name, reference in files.items()},
         n_parameters=model.count_params(),
     )
+
+
+def join_patch_cnns(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
+    """Make one network of several, score it on the validation pages and save it; `spec.settings` is
+    a `JoiningTask`.
+
+    Raises:
+        WhosehandError: if a model cannot be loaded, or the line store is damaged.
+    """
+    joining: JoiningTask = spec.settings
+    task = joining.task
+    configure_tensorflow(spec.threads, spec.precision, spec.seed)
+    store, manifest = LineStore.open(task.line_store), SplitManifest.load(task.split)
+    model = join_networks([load_model(folder) for folder in joining.models])
+    leak, per_image = manifest.leak("validation"), task.patches.per_image_at_validation
+    scorer = Scorer(model, store, manifest.validation, manifest.writer_ids, task.patches, per_image, leak)
+    metrics = _named("val", scorer.score(on_progress=task_progress(report_epoch)))
+    sampler = PatchSampler(store, manifest.train, manifest.writer_ids, task.patches, spec.seed, manifest.leak("train"))
+    example = read_patches(store, sampler.plan_epoch(0)[:1])[..., None]
+    saved = save_network(model, spec, task, manifest, metrics, example)
+    return TrialResult(TrialState.COMPLETED, metrics=metrics, model=saved, n_parameters=model.count_params())
 
 
 def answer_validation_patches(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:

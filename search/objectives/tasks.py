@@ -110,6 +110,22 @@ class ScoringTask:
     subset: Literal["validation", "test"]
 
 
+JOIN_NETWORKS = "search.objectives.patch_cnn:join_patch_cnns"
+
+
+@dataclass(frozen=True)
+class JoiningTask:
+    """Saved models of one point that become one.
+
+    Attributes:
+        models: the models' folders.
+        task: of the trials that trained them.
+    """
+
+    models: tuple[Path, ...]
+    task: PatchTask
+
+
 ANSWER_PATCHES = "search.objectives.patch_cnn:answer_validation_patches"
 
 

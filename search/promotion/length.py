@@ -40,6 +40,7 @@ class RefitLength:
         to_measure: epochs of the fits that are needed before the length is settled; empty if it is.
         curve: factor and exponent of the log-loss that is predicted for so many epochs; `None` if
             nothing is.
+        members: fits under seeds of their own, which answer together.
     """
 
     epochs: int
@@ -48,15 +49,27 @@ class RefitLength:
     patches_per_epoch: int
     to_measure: tuple[int, ...] = ()
     curve: tuple[float, float] | None = None
+    members: int = 1
 
     @property
     def minutes(self) -> float | None:
         """Expected for the whole refit, on a machine as busy as it was in the sweep."""
-        return None if self.epoch_s is None else self.epochs * self.epoch_s / 60
+        return None if self.epoch_s is None else self.members * self.epochs * self.epoch_s / 60
+
+    def size(self) -> str:
+        """Epochs and members, in words."""
+        of_each = counted(self.epochs, "epoch")
+        return of_each if self.members == 1 else f"{self.members} members of {of_each}"
+
+    def kinds(self) -> tuple[str, ...]:
+        """Under what the fits are recorded beside the trial."""
+        kind = f"refit-{self.epochs}"
+        return (kind,) if self.members == 1 else tuple(f"{kind}-member-{n + 1}" for n in range(self.members))
 
     def in_words(self) -> str:
         """How long, why, and what to expect, as a part of a sentence."""
-        text = f"{counted(self.epochs, 'epoch')} ({self.epochs * self.patches_per_epoch:,} patches), {self.rule}"
+        each = " each" if self.members > 1 else ""
+        text = f"{self.size()} ({self.epochs * self.patches_per_epoch:,} patches{each}), {self.rule}"
         if self.epoch_s is None or self.minutes is None:
             return text
         duration = f"about {self.minutes:.0f} min" if self.minutes >= 1 else "less than a minute"
@@ -65,12 +78,16 @@ class RefitLength:
         return f"{text}; {duration} at the sweep's {self.epoch_s:.1f} s an epoch ({kind} by minutes: {others})"
 
     def _expected(self, minutes: float) -> str:
-        epochs = epochs_within(minutes, self.epoch_s or 1.0)
+        epochs = epochs_within(minutes / self.members, self.epoch_s or 1.0)
         return f"{epochs}" if self.curve is None else f"{epochs}, {self.curve[0] * epochs ** self.curve[1]:.3f}"
 
 
 def refit_length(
-    experiment: Experiment, trial: TrialRecord, epochs: int | None = None, minutes: float | None = None
+    experiment: Experiment,
+    trial: TrialRecord,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    members: int | None = None,
 ) -> RefitLength:
     """Choose the length of a trial's refit.
 
@@ -83,7 +100,8 @@ def refit_length(
             `training.epochs`.
         trial: whose refit it is.
         epochs: asked for by the caller.
-        minutes: asked for by the caller.
+        minutes: asked for by the caller, for all members together.
+        members: asked for by the caller; without it those of the experiment.
 
     Returns:
         The length, or the most that it may be and which lengths to measure for it; see
@@ -95,18 +113,26 @@ def refit_length(
     durations = [event.report.duration_s for event in trial.reports if event.report.duration_s > 0]
     epoch_s = statistics.median(durations) if durations else None
     patches = round(trial.n_patches / len(trial.reports)) if trial.reports else 0
+    members = members or experiment.promotion.members
+    if members > 1 and not experiment.trains_our_networks:
+        raise RegistryError(
+            f"Several refits become one model where the networks are whosehand's own, but {experiment.name!r} trains "
+            f"{experiment.model or experiment.objective.run}. Promote it with one member."
+        )
     if epochs is None and minutes is None:
         epochs, minutes = experiment.promotion.epochs, experiment.promotion.minutes
     if epochs is not None:
-        return RefitLength(epochs, "so many were asked for", epoch_s, patches)
+        return RefitLength(epochs, "so many were asked for", epoch_s, patches, members=members)
     if minutes is None:
-        return RefitLength(_REFIT_FACTOR * experiment.training.epochs, "three times training.epochs", epoch_s, patches)
+        epochs, rule = _REFIT_FACTOR * experiment.training.epochs, "three times training.epochs"
+        return RefitLength(epochs, rule, epoch_s, patches, members=members)
     if epoch_s is None:
         raise RegistryError(
             f"Minutes become epochs by the speed of the trial, but trial {trial.number} has no epoch with a duration. "
             "Give --epochs instead."
         )
-    most = RefitLength(epochs_within(minutes, epoch_s), f"as many as fit into {minutes:g} min", epoch_s, patches)
+    fit, rule = epochs_within(minutes / members, epoch_s), f"as many as fit into {minutes:g} min"
+    most = RefitLength(fit, rule, epoch_s, patches, members=members)
     measured = (trial.n_epochs // 4, trial.n_epochs // 2)
     if most.epochs <= trial.n_epochs or measured[0] < 1 or LOG_LOSS not in trial.metrics:
         return most
@@ -133,7 +159,7 @@ def settled_length(length: RefitLength, trial: TrialRecord, measured: Mapping[in
     if slope >= 0:
         return replace(length, epochs=least, rule=f"longer fits were no better (log-loss {seen})", to_measure=())
     # loss = f n^s; a minute more gains -s f n^(s - 1) / epoch_min
-    pays = math.floor((-slope * math.exp(factor) / (LEAST_GAIN * epoch_min)) ** (1 / (1 - slope)))
+    pays = math.floor((-slope * math.exp(factor) / (LEAST_GAIN * epoch_min * length.members)) ** (1 / (1 - slope)))
     epochs = min(max(pays, least), length.epochs)
     why = "as many as fit" if pays > length.epochs else f"a further minute would gain less than {LEAST_GAIN} nats"
     curve = (math.exp(factor), float(slope))

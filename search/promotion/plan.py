@@ -35,6 +35,7 @@ class PromotionChoice:
         model: registered name; `None` for the experiment's.
         epochs: of the refit; `None` for the experiment's.
         minutes: of the refit, instead of epochs; `None` for the experiment's.
+        members: of the refit, each under a seed of its own; `None` for the experiment's.
         accept: make it champion where the test pages are too few to tell whether it is better than
             guessing.
     """
@@ -44,6 +45,7 @@ class PromotionChoice:
     epochs: int | None = None
     minutes: float | None = None
     accept: bool = False
+    members: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class PromotionJob:
         return SealedTestSet(
             self.workspace.access_log,
             self.corpus.manifest.test_hash,
-            f"promote {self.experiment.name} trial {self.trial.number}, {self.epochs} epochs",
+            f"promote {self.experiment.name} trial {self.trial.number}, {self.length.size()}",
             git_commit(self.workspace.root),
             planned_ms,
         )
@@ -100,6 +102,7 @@ class PromotionJob:
             "sweep_id": self.sweep.created.sweep_id,
             "trial": self.trial.number,
             "refit_epochs": self.epochs,
+            **({"members": self.length.members} if self.length.members > 1 else {}),
             "seed": self.experiment.seed,
             "split_hash": manifest.hash,
             "test_hash": manifest.test_hash,
@@ -129,7 +132,7 @@ def prepare_promotion(
     refuse_shared(workspace.root, sweep_name)
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_progress)
-    length = refit_length(experiment, trial, choice.epochs, choice.minutes)
+    length = refit_length(experiment, trial, choice.epochs, choice.minutes, choice.members)
     return PromotionJob(sweep, trial, rule, length, name, store, corpus, workspace, choice.accept)
 
 
@@ -196,7 +199,7 @@ def _choose_trial(sweep: KnownSweep, number: int | None) -> tuple[TrialRecord, s
 
 def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     """Say what would be done, a line for each step."""
-    folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs)
+    folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs, job.length.members)
     manifest, opened = job.corpus.manifest, job.test_set().count()
     is_there = (folder / "identifier.json").exists()
     fit = "its refit is there already" if is_there else f"its refit would train {job.length.in_words()}"

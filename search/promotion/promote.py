@@ -151,7 +151,7 @@ def _settle_length(job: PromotionJob, progress: Progress) -> PromotionJob:
     losses = {}
     for epochs in length.to_measure:
         rule = f"to measure what a longer fit gains, before one of {length.epochs} at most"
-        shorter = replace(length, epochs=epochs, rule=rule, epoch_s=None, to_measure=())
+        shorter = replace(length, epochs=epochs, rule=rule, epoch_s=None, to_measure=(), members=1)
         losses[epochs] = _fit(replace(job, length=shorter), progress, "Shorter fit").refit.metrics[LOG_LOSS]
     return replace(job, length=settled_length(length, job.trial, losses))
 
@@ -166,9 +166,7 @@ def _fit(job: PromotionJob, progress: Progress, title: str = "Refit") -> _Fitted
         experiment.name,
         replace(search_facts(experiment), engine="none"),
         datasets=tracked_datasets(corpus, with_test=bool(corpus.manifest.test)),
-        beside=BesideTrial(
-            job.sweep.created.sweep_id, job.sweep.created.name, job.trial.number, (f"refit-{job.epochs}",)
-        ),
+        beside=BesideTrial(job.sweep.created.sweep_id, job.sweep.created.name, job.trial.number, job.length.kinds()),
         command="whosehand promote",
     )
     refit = run_refit(experiment, job.workspace, created, job.trial, job.length, own_or_not, tracker, progress, title)

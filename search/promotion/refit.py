@@ -30,6 +30,7 @@ from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import OwnTask, PatchTask
+from search.promotion.committee import join_refits
 from search.promotion.length import RefitLength
 from search.sweep.given_points import GivenPoints, fit_given_points
 from search.sweep.launch import local_executor
@@ -137,30 +138,43 @@ def run_refit(
     Raises:
         RegistryError: if the refit fails or is interrupted.
     """
+    members = {"members": length.members} if length.members > 1 else {}
     given = GivenPoints(
-        refit_folder(workspace, experiment, trial.number, length.epochs),
+        refit_folder(workspace, experiment, trial.number, length.epochs, length.members),
         name=f"{experiment.name} refit of trial {trial.number}",
-        config={"sweep_id": sweep.sweep_id, "trial": trial.number, "epochs": length.epochs},
-        points=[trial.proposed.hyperparameters],
+        config={"sweep_id": sweep.sweep_id, "trial": trial.number, "epochs": length.epochs, **members},
+        points=[trial.proposed.hyperparameters] * length.members,
         epochs=length.epochs,
         title=title,
         announcement=f"{title} of trial {trial.number}, trial 0 of a record of its own: {length.in_words()}.",
     )
     fitted = fit_given_points(given, experiment, workspace, task, progress, tracker)
-    record = fitted.state.trials.get(0)
-    if fitted.is_interrupted or record is None:
+    records = [fitted.state.trials[number] for number in sorted(fitted.state.trials)]
+    if fitted.is_interrupted or len(records) < length.members:
         raise RegistryError(f"The refit of trial {trial.number} was interrupted; the same command resumes it.")
+    networks = [_network_of(record, trial, fitted.reason, experiment) for record in records]
+    duration_s = sum(record.duration_s for record in records)
+    if length.members == 1 or not isinstance(task, PatchTask):
+        return Refit(given.folder, trial.number, networks[0], duration_s, records[0].metrics)
+    progress.say(f"joining {length.members} members to one model ...")
+    joined = join_refits(networks, given.folder, task, experiment)
+    network = joined.model.path if joined.model is not None else networks[0]
+    return Refit(given.folder, trial.number, network, duration_s, joined.metrics)
+
+
+def refit_folder(workspace: Workspace, experiment: Experiment, trial: int, epochs: int, members: int = 1) -> Path:
+    """Where the refit of a trial over so many epochs, and by so many members, is kept."""
+    several = f"-{members}-members" if members > 1 else ""
+    return workspace.sweep(experiment.name) / "refits" / f"trial-{trial:03d}-{epochs}-epochs{several}"
+
+
+def _network_of(record: TrialRecord, trial: TrialRecord, reason: str, experiment: Experiment) -> Path:
     if record.result is None or record.state is not TrialState.COMPLETED:
-        reason = record.result.reason if record.result else fitted.reason
+        reason = record.result.reason if record.result else reason
         raise RegistryError(f"The refit of trial {trial.number} must complete, but it {record.state}: {reason}")
     if record.result.model is None:
         raise RegistryError(f"The refit must save its model, but {experiment.objective.run} saved none.")
-    return Refit(given.folder, trial.number, record.result.model.path, record.duration_s, record.metrics)
-
-
-def refit_folder(workspace: Workspace, experiment: Experiment, trial: int, epochs: int) -> Path:
-    """Where the refit of a trial over so many epochs is kept."""
-    return workspace.sweep(experiment.name) / "refits" / f"trial-{trial:03d}-{epochs}-epochs"
+    return record.result.model.path
 
 
 def package_refit(
