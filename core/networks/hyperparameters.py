@@ -19,10 +19,7 @@ TRAINING_HYPERPARAMETERS = (
     "augment_scale",
     "augment_stroke",
     "augment_tone",
-    "augment_elastic",
     "augment_noise",
-    "augment_gaps",
-    "augment_splice",
 )
 """Those that count whoever has built the network."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -56,10 +53,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "augment_scale": (0.0, 3.0),
     "augment_stroke": (0.0, 3.0),
     "augment_tone": (0.0, 3.0),
-    "augment_elastic": (0.0, 3.0),
     "augment_noise": (0.0, 3.0),
-    "augment_gaps": (0.0, 3.0),
-    "augment_splice": (0.0, 3.0),
 }
 """Between which numbers a hyperparameter must lie, both included."""
 _PART = "augment_"
@@ -106,10 +100,7 @@ class Hyperparameters:
         augment_scale: of width, height and place.
         augment_stroke: of the stroke's width.
         augment_tone: of the ink's darkness.
-        augment_elastic: of smooth local shifts.
         augment_noise: of the paper's grain and shading.
-        augment_gaps: of white gaps in the text.
-        augment_splice: of patches that are joined from two lines of one writer.
 
     Raises:
         SpaceError: names the field, the rule and the value.
@@ -143,10 +134,7 @@ class Hyperparameters:
     augment_scale: float = 1.0
     augment_stroke: float = 1.0
     augment_tone: float = 1.0
-    augment_elastic: float = 0.0
     augment_noise: float = 0.0
-    augment_gaps: float = 0.0
-    augment_splice: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the rules."""

@@ -1,15 +1,13 @@
 """Small changes that a writer's hand could have made on another day, or another scanner to its
 image.
 
-Each part has a strength of its own: slant, scale and place, smooth local shifts (all three in one
-warp), stroke width, ink tone, paper, gaps in the text, and patches joined from two lines of one
-writer. The ranges are narrow on purpose: slant and proportions tell writers apart, and must not be
-washed out.
+Each part has a strength of its own: slant, scale and place (both in one warp), stroke width, ink
+tone, paper. The ranges are narrow on purpose: slant and proportions tell writers apart, and must
+not be washed out.
 
 NumPy and OpenCV only.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import cv2
@@ -29,18 +27,11 @@ MAX_FADE = 0.35
 """Most of the ink's blackness that may be lost."""
 MAX_GAMMA = 0.35
 """Greatest change of the grey levels between ink and paper, as the logarithm of the exponent."""
-MAX_WOBBLE = 0.035
-"""Standard deviation of the local shifts, as a share of the patch's side."""
-WOBBLE_CELLS = 4
-"""Local shifts are drawn on a grid of so many cells a side, and bent smoothly in between."""
 MAX_GRAIN = 14.0
 """Greatest standard deviation of the paper's grain, in grey levels."""
 MAX_SHADE = 30.0
 """Most grey levels by which one side of the paper is darker than the other."""
-MAX_GAP = 0.35
-"""Widest gap, as a share of the patch's side."""
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-_SHORTEST_SPLICE = 0.3  # of the patch's width, on either side
 _N_GRAINS = 16
 
 Patches = NDArray[np.uint8]
@@ -55,10 +46,7 @@ class Augmentation:
         scale: of width, height and place.
         stroke: of the stroke's width, by morphology.
         tone: of the ink's darkness.
-        elastic: of smooth local shifts.
         noise: of the paper's grain and of a shade across it.
-        gaps: share of the patches with a white gap from top to bottom.
-        splice: share of the patches whose one side comes from another patch of the same writer.
 
     Raises:
         ValueError: if a strength is not between 0 and 1.
@@ -68,10 +56,7 @@ class Augmentation:
     scale: float = 0.0
     stroke: float = 0.0
     tone: float = 0.0
-    elastic: float = 0.0
     noise: float = 0.0
-    gaps: float = 0.0
-    splice: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the strengths."""
@@ -91,7 +76,7 @@ class Augmentation:
 
 
 def augment_patches(patches: Patches, strengths: Augmentation, generator: np.random.Generator) -> Patches:
-    """Change each patch at random, by itself; `splice` is not applied here (`splice_patches`).
+    """Change each patch at random, by itself.
 
     Every change is drawn on its own from a range that grows in proportion to its strength. What a
     warp brings in from outside a patch is paper.
@@ -114,32 +99,11 @@ def augment_patches(patches: Patches, strengths: Augmentation, generator: np.ran
     strokes = MAX_STROKE * strengths.stroke
     widths = generator.uniform(-strokes, strokes, (n,))
     tones = _draw_tones(n, strengths.tone, generator)
-    warp = _elastic(patches, maps, strengths.elastic, generator) if strengths.elastic else _affine(patches, maps)
     changed = np.empty_like(patches)
-    for place, (stroke, tone, target) in enumerate(zip(widths.tolist(), tones, changed, strict=True)):
-        cv2.LUT(_change_stroke(warp(place), stroke), tone, dst=target)
-    if strengths.gaps:
-        _cut_gaps(changed, strengths.gaps, generator)
+    for patch, affine, stroke, tone, target in zip(patches, maps, widths.tolist(), tones, changed, strict=True):
+        moved = cv2.warpAffine(patch, affine, (width, height), flags=cv2.INTER_LINEAR, borderValue=PAPER)
+        cv2.LUT(_change_stroke(moved, stroke), tone, dst=target)
     return _on_paper(changed, strengths.noise, generator) if strengths.noise else changed
-
-
-def splice_patches(patches: Patches, partners: Patches, share: float, generator: np.random.Generator) -> Patches:
-    """Join the left side of a patch to the right side of its partner, at a random column.
-
-    Args:
-        patches: (n, height, width).
-        partners: of the same shape, each by the same writer as the patch.
-        share: of the patches that are joined, from 0 to 1.
-        generator: source of all random numbers.
-
-    Returns:
-        New patches of the same shape.
-    """
-    n, _, width = patches.shape
-    columns = np.rint(generator.uniform(_SHORTEST_SPLICE, 1 - _SHORTEST_SPLICE, (n,)) * width).astype(int)
-    columns[generator.random(n) >= share] = width
-    is_right = np.arange(width) >= columns[:, np.newaxis]
-    return np.where(is_right[:, np.newaxis, :], partners, patches)
 
 
 def _draw_maps(
@@ -158,36 +122,6 @@ def _draw_maps(
     return maps
 
 
-def _affine(patches: Patches, maps: NDArray[np.float64]) -> Callable[[int], Patches]:
-    size = (patches.shape[2], patches.shape[1])
-
-    def warp(place: int) -> Patches:
-        return cv2.warpAffine(patches[place], maps[place], size, flags=cv2.INTER_LINEAR, borderValue=PAPER)
-
-    return warp
-
-
-def _elastic(
-    patches: Patches, maps: NDArray[np.float64], strength: float, generator: np.random.Generator
-) -> Callable[[int], Patches]:
-    """The affine map and smooth local shifts in one warp (after Simard et al. 2003, with a bent
-    grid instead of a blurred field).
-    """
-    n, height, width = patches.shape
-    spread = MAX_WOBBLE * strength * width
-    knots = generator.normal(0, spread, (n, 2, WOBBLE_CELLS, WOBBLE_CELLS)).astype(np.float32)
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-
-    def warp(place: int) -> Patches:
-        inverse = cv2.invertAffineTransform(maps[place]).astype(np.float32)
-        shifts = [cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in knots[place]]
-        x = inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2] + shifts[0]
-        y = inverse[1, 0] * columns + inverse[1, 1] * rows + inverse[1, 2] + shifts[1]
-        return cv2.remap(patches[place], x, y, cv2.INTER_LINEAR, borderValue=PAPER)
-
-    return warp
-
-
 def _draw_tones(n: int, strength: float, generator: np.random.Generator) -> Patches:
     """Draw tables from old to new grey level, paper staying paper: (n, 256)."""
     fade = 1 - generator.uniform(0, MAX_FADE * strength, (n, 1))
@@ -202,15 +136,6 @@ def _change_stroke(patch: Patches, stroke: float) -> Patches:
     """
     spread = cv2.erode(patch, _CROSS) if stroke > 0 else cv2.dilate(patch, _CROSS)
     return cv2.addWeighted(spread, abs(stroke), patch, 1 - abs(stroke), 0).astype(np.uint8, copy=False)
-
-
-def _cut_gaps(patches: Patches, share: float, generator: np.random.Generator) -> None:
-    """Paint a white gap over some patches, in place."""
-    n, _, width = patches.shape
-    widths = np.rint(generator.uniform(0.3, 1.0, (n,)) * MAX_GAP * width).astype(int)
-    lefts = np.rint(generator.random(n) * (width - widths)).astype(int)
-    for place in np.flatnonzero(generator.random(n) < share):
-        patches[place, :, lefts[place] : lefts[place] + widths[place]] = PAPER
 
 
 def _on_paper(patches: Patches, strength: float, generator: np.random.Generator) -> Patches:

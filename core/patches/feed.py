@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.errors import PatchError
 from core.lines.store import LineStore
-from core.patches.augmentation import Augmentation, augment_patches, splice_patches
+from core.patches.augmentation import Augmentation, augment_patches
 from core.patches.plan import PatchPlan, PatchSampler, read_patches
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
@@ -85,10 +85,6 @@ class TrainingFeed:
             numbers = np.random.SeedSequence(self._seed, spawn_key=(_AUGMENTATION_STREAM, epoch, k))
             generator = np.random.default_rng(numbers)
             patches = augment_patches(patches, self.augmentation, generator)
-            if self.augmentation.splice:
-                partners = read_patches(self.sampler.store, plan[_partners(plan, batch, generator)])
-                partners = augment_patches(partners, self.augmentation, generator)
-                patches = splice_patches(patches, partners, self.augmentation.splice, generator)
         return patches[..., np.newaxis], batch.labels
 
 
@@ -125,11 +121,3 @@ def make_ahead(make: Callable[[int], T], numbers: range) -> Iterator[T]:
             yield pending.popleft().result()
     finally:
         maker.shutdown(wait=True, cancel_futures=True)
-
-
-def _partners(plan: PatchPlan, batch: PatchPlan, generator: np.random.Generator) -> NDArray[np.intp]:
-    """Draw, for each patch of a batch, another one of its epoch by the same writer."""
-    by_writer = np.argsort(plan.labels, kind="stable")
-    starts = np.searchsorted(plan.labels[by_writer], batch.labels, side="left")
-    ends = np.searchsorted(plan.labels[by_writer], batch.labels, side="right")
-    return by_writer[starts + (generator.random(len(batch)) * (ends - starts)).astype(np.intp)]

@@ -16,9 +16,10 @@ from statistics import fmean, stdev
 import numpy as np
 from scipy.stats import t as student
 
-from core.errors import ComparisonError
+from core.errors import ComparisonError, SpaceError
+from core.networks.hyperparameters import Hyperparameters
 from core.networks.presets import seed_recipe
-from core.space import Point
+from core.space import Point, Value
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.ranking import Direction, rank, score_name
@@ -300,11 +301,19 @@ def choose_finalists(sweep: KnownSweep, choice: FinalistChoice) -> list[TrialRec
 
 def baseline_trial(sweep: KnownSweep) -> TrialRecord | None:
     """The sweep's completed trial of the published seed recipe, if there is one."""
-    recipe = seed_recipe().as_dict()
+    recipe = seed_recipe().as_identity()
     for trial in sweep.state.trials.values():
-        if trial.state is TrialState.COMPLETED and dict(trial.proposed.hyperparameters) == recipe:
+        if trial.state is TrialState.COMPLETED and _identity(trial.proposed.hyperparameters) == recipe:
             return trial
     return None
+
+
+def _identity(point: Point) -> dict[str, Value]:
+    """What tells the point apart, whatever hyperparameters there were when it was recorded."""
+    try:
+        return Hyperparameters.from_point(point).as_identity()
+    except SpaceError:  # names of the user's own
+        return dict(point)
 
 
 def finalist_seed(sweep_seed: int) -> int:

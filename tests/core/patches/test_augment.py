@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.patches.augmentation import Augmentation, augment_patches, splice_patches
+from core.patches.augmentation import Augmentation, augment_patches
 
 Patches = NDArray[np.uint8]
 
@@ -81,7 +81,7 @@ def test_a_strength_out_of_range_is_refused(strength: float) -> None:
         Augmentation(tone=strength)
 
 
-@pytest.mark.parametrize("part", ["slant", "scale", "stroke", "tone", "elastic", "noise", "gaps"])
+@pytest.mark.parametrize("part", ["slant", "scale", "stroke", "tone", "noise"])
 def test_each_part_changes_patches_by_itself_and_more_with_more_strength(patches: Patches, part: str) -> None:
     def change(strength: float) -> float:
         strengths = Augmentation(**{part: strength})
@@ -90,13 +90,3 @@ def test_each_part_changes_patches_by_itself_and_more_with_more_strength(patches
         return float(np.abs(first - patches.astype(float)).mean())
 
     assert 0 < change(0.3) < change(1.0)
-
-
-def test_a_splice_has_the_left_of_one_patch_and_the_right_of_the_other() -> None:
-    left, right = np.zeros((50, 40, 40), np.uint8), np.full((50, 40, 40), 255, np.uint8)
-    joined = splice_patches(left, right, 0.5, np.random.default_rng(0))
-    n_right = (joined[:, 0] == 255).sum(axis=1)
-    assert 10 < (n_right > 0).sum() < 40
-    assert (np.diff(joined.astype(int), axis=2) >= 0).all()
-    assert n_right[n_right > 0].min() >= 12
-    assert n_right.max() <= 28
