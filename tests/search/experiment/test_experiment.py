@@ -237,6 +237,10 @@ def test_several_mistakes_are_one_line_each_with_file_line_key_value_and_what_is
 
 
 BAD: dict[str, tuple[str, str]] = {
+    "members of an own network": (
+        SMALL + "model: mine:build\npromotion: {members: 3}\n",
+        r"promotion\.members: must be 1 with a network or an objective of your own",
+    ),
     "unknown group": (
         SMALL + "patchs: {}\n",
         "line 4: patchs: .*did you mean patches\\? Allowed here: name, .*promotion",
