@@ -2,8 +2,8 @@
 
     python -m benchmarks [NAME...]
 
-`hands_difficulty`, `ink_shape_forest`, `bench_pages`, `worker_layout` and `driver_scale` take
-longer and are started by themselves, and so are `curves` and `race`, which belong together.
+`hands_difficulty`, `levers`, `ink_shape_forest`, `bench_pages`, `worker_layout` and `driver_scale`
+take longer and are started by themselves, and so are `curves` and `race`, which belong together.
 """
 
 import subprocess
@@ -18,6 +18,7 @@ from benchmarks.report import notes
 SHORT = (
     "feed_speed",
     "fit_speed",
+    "network_speed",
     "tracking_cost",
     "worker_memory",
     "engine_cost",
