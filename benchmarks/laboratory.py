@@ -51,7 +51,11 @@ class Laboratory:
     folder: Path
 
     def prepare(
-        self, name: str, settings: HandsSettings | DhsdSettings, train_images: int | None = None
+        self,
+        name: str,
+        settings: HandsSettings | DhsdSettings,
+        train_images: int | None = None,
+        train_pages: int | None = None,
     ) -> NamedCorpus:
         """Index, split and line store below the current folder.
 
@@ -60,6 +64,8 @@ class Laboratory:
             settings: of the corpus.
             train_images: leave each writer so many images to train on, drawn at random; `None` for
                 all.
+            train_pages: leave each writer so many whole pages to train on, the first ones; `None`
+                for all.
         """
         experiment = Experiment(name="benchmark", corpus=settings, budget=BudgetSettings(trials=1))
         with progress_bar(f"reading text lines of {name}") as advance:
@@ -67,6 +73,8 @@ class Laboratory:
         notes.print(f"{name} is ready")
         if train_images is not None:
             corpus = replace(corpus, manifest=_thinned(corpus, train_images))
+        if train_pages is not None:
+            corpus = replace(corpus, manifest=_with_pages(corpus, train_pages))
         split = save_split(corpus.manifest, self.folder / f"{name}-{corpus.manifest.hash[:12]}")
         # The line store's name is a hash of the images and the ink settings.
         identity = {"corpus": name, "split": corpus.manifest.hash, "store": corpus.store.folder.name}
@@ -107,3 +115,15 @@ def _thinned(corpus: PreparedCorpus, n: int) -> SplitManifest:
             chosen.add(image_id)
     every = set().union(*kept.values())
     return replace(corpus.manifest, train=tuple(image_id for image_id in corpus.manifest.train if image_id in every))
+
+
+def _with_pages(corpus: PreparedCorpus, n: int) -> SplitManifest:
+    """The same division with the first `n` training pages of each writer."""
+    train = set(corpus.manifest.train)
+    pages: dict[str, dict[str, None]] = {}
+    for image in corpus.index.images:
+        if image.image_id in train:
+            pages.setdefault(image.writer_id, {})[image.group_id] = None
+    kept = {(writer_id, page) for writer_id, of_writer in pages.items() for page in list(of_writer)[:n]}
+    chosen = {image.image_id for image in corpus.index.images if (image.writer_id, image.group_id) in kept}
+    return replace(corpus.manifest, train=tuple(image for image in corpus.manifest.train if image in chosen))
