@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from search.cli.promote import NOT_PASSED
 from tests.command_line import Project, records_of, whosehand, write_experiment
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -60,5 +61,5 @@ def test_several_members_become_one_version_that_answers(project: Project) -> No
 
 def _said(project: Project, command: str) -> str:
     answer = project.answers[command]
-    assert answer.code == 0, answer
+    assert answer.code in (0, NOT_PASSED), answer
     return answer.out + answer.err
