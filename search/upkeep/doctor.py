@@ -20,10 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.addresses import read_only
 from core.corpora.resemblance import resembling_layout
-from core.errors import LedgerError, LineStoreError, TrackingError, WhosehandError
+from core.errors import LedgerError, LineStoreError, RetrievalError, TrackingError, WhosehandError
 from core.lines.store import LIST, LineStore
+from core.retrieval.descriptor_index import DescriptorIndex
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
+from search.identification.kept_indexes import kept_indexes, read_origin, why_unused
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.lock import LOCK_NAME, look_at_lock
 from search.ledger.trial import TrialState
@@ -51,7 +53,7 @@ from search.upkeep.machine_checks import (
 from search.upkeep.moved_projects import find_moved_addresses
 
 _GENERATED = "hands"
-_NO_CORPORA = ("lines",)
+_NO_CORPORA = ("lines", "indexes")
 _LOCK_PATIENCE_S = 1.0
 _MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations"
 
@@ -306,6 +308,26 @@ def _check_lines(folder: Path) -> Finding:
     return ok("lines", f"{folder.name}: {len(store):,} lines, all as they were written")
 
 
+def check_indexes(subject: Subject) -> Iterator[Finding]:
+    """Read every index of pages that is kept here, and see whether its folder and model are
+    there.
+    """
+    for path in kept_indexes(subject.workspace.indexes):
+        reason = why_unused(path)
+        if reason is not None:
+            yield note("indexes", f"{path.name} is one of those {reason}", "`whosehand gc --apply` deletes it")
+            continue
+        try:
+            index = DescriptorIndex.open(path)
+            index.verify()
+        except RetrievalError as error:
+            yield problem("indexes", str(error))
+            continue
+        origin = read_origin(path)
+        where = origin.archive if origin is not None else path.name
+        yield ok("indexes", f"{where}: {len(index):,} pages, all as they were written")
+
+
 CHECKS: Mapping[str, Callable[[Subject], Iterable[Finding]]] = {
     "versions": check_versions,
     "processor": check_processor,
@@ -317,6 +339,7 @@ CHECKS: Mapping[str, Callable[[Subject], Iterable[Finding]]] = {
     "sweeps": check_sweeps,
     "test pages": check_access_log,
     "corpora": check_corpora,
+    "indexes": check_indexes,
 }
 """A check for each topic. A new one is a function `check_...` here or in `machine_checks`, and a
 line in this table.
