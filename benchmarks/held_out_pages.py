@@ -237,13 +237,14 @@ class FoldPages:
         return self._embedder
 
     def _train(self, model: Any) -> None:
+        from core.patches.augmentation import Augmentation
         from core.patches.feed import TrainingFeed
         from core.patches.plan import PatchSampler
         from core.training.fit import fit
 
         images = self.corpus.images_of(self.fold.train)
         sampler = PatchSampler(self.corpus.lines, images, self.fold.train, self._patches, self._seed)
-        feed = TrainingFeed(sampler, POINT.batch_size, POINT.augmentation, self._seed)
+        feed = TrainingFeed(sampler, POINT.batch_size, Augmentation(**POINT.augmentation_parts), self._seed)
         epochs: list[EpochRecord] = []
 
         def note(record: EpochRecord) -> bool:
