@@ -231,6 +231,7 @@ class FoldPages:
             model = build_model(POINT, (self._patches.size_px,) * 2 + (1,), len(self.fold.train), self._seed)
             if not path.exists():
                 self._train(model)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 model.save_weights(path)
             model.load_weights(path)
             self._embedder = Embedder(model)

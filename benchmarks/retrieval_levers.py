@@ -73,6 +73,9 @@ def main(
         tuple[int, int, int], typer.Option(help="Generated writers that train, calibrate and are scored.")
     ] = (100, 25, 50),
     pages: Annotated[int, typer.Option(min=2, help="Pages of each generated writer.")] = 4,
+    n_folds: Annotated[
+        int, typer.Option("--folds", min=1, max=_N_FOLDS, help="Only the first folds of DHSD: a first look.")
+    ] = _N_FOLDS,
     has_patterns: Annotated[bool, typer.Option("--lbp/--no-lbp", help="Local binary patterns, too.")] = True,
     has_other: Annotated[bool, typer.Option("--other", help="The other corpus, too.")] = False,
     kept: Annotated[Path, typer.Option(help="Where networks, embeddings and scores are kept.")] = Path(
@@ -83,7 +86,7 @@ def main(
     configure()
     corpora = {name: _read(name, root, sum(writers), pages) for name in Corpus if has_other or name is corpus}
     own = corpora.pop(corpus)
-    folds = rotating_folds(own.writer_ids, _N_FOLDS) if corpus is Corpus.DHSD else hands_folds(*writers)
+    folds = rotating_folds(own.writer_ids, _N_FOLDS)[:n_folds] if corpus is Corpus.DHSD else hands_folds(*writers)
     notes.print(f"retrieval_levers: {counted(len(folds), 'network')} on {patches:,} patches each ...")
     laboratory = Laboratory([FoldPages(own, fold, patches, per_page, kept) for fold in folds], kept / f"{corpus}.json")
     for condition in (*CHANGES, _HALF):

@@ -204,7 +204,7 @@ def decisive_pairs(first: SeenPage, second: SeenPage, common: FloatArray, n: int
 
 def _beyond_common(page: SeenPage, common: FloatArray) -> FloatArray:
     """Of each patch what the mean page has not; their mean is the descriptor without it."""
-    length = max(float(np.linalg.norm(page.embeddings.mean(axis=0))), np.finfo(np.float32).tiny)
+    length = float(np.linalg.norm(page.embeddings.mean(axis=0))) or 1.0
     return np.asarray(page.embeddings / length - common, dtype=np.float64)
 
 

@@ -66,7 +66,7 @@ def test_pages_that_are_adapted_have_no_common_direction_and_when_whitened_no_st
     assert adapted(pages, "as it is") is pages
     spreads = {}
     for archive in ("centred", "whitened"):
-        found = adapted(pages, archive)  # type: ignore[arg-type]
+        found = adapted(pages, archive)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
         values = np.linalg.eigvalsh(np.cov(found.T))
         spreads[archive] = values[-1] / values[0]
