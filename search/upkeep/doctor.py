@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.addresses import read_only
 from core.corpora.resemblance import resembling_layout
-from core.errors import LedgerError, LineStoreError, RetrievalError, TrackingError, WhosehandError
+from core.errors import LedgerError, LineStoreError, RetrievalError, SplitError, TrackingError, WhosehandError
 from core.lines.store import LIST, LineStore
 from core.retrieval.descriptor_index import DescriptorIndex
 from search.experiment.experiment import Experiment
@@ -32,6 +32,7 @@ from search.ledger.trial import TrialState
 from search.sweep.disk import measure_disk
 from search.sweep.known_sweeps import project_tracking
 from search.sweep.preparation import divide_corpus, read_corpus
+from search.sweep.unseen_writers import searched_pages
 from search.tracking.aliases import is_move_unfinished
 from search.tracking.models import artifact_folder, local_folder
 from search.tracking.project_place import find_displacement
@@ -276,7 +277,8 @@ def _check_corpus(subject: Subject, experiment: Experiment) -> Iterator[Finding]
             f"chosen, {report.n_unusable:,} unusable; {len(corpus.store):,} lines, all as they were written"
         )
         yield ok("corpus", what)
-        manifest = divide_corpus(corpus, experiment).manifest
+        divided = divide_corpus(corpus, experiment)
+        manifest = divided.manifest
     except WhosehandError as error:
         yield problem("corpus", str(error))
         return
@@ -284,7 +286,16 @@ def _check_corpus(subject: Subject, experiment: Experiment) -> Iterator[Finding]
         what = f"{report.n_unusable:,} image{'' if report.n_unusable == 1 else 's'} cannot be used"
         yield note("corpus", what, "`whosehand data stats` lists them")
     counts = f"{len(manifest.train):,} + {len(manifest.validation):,} + {len(manifest.test):,} images"
-    yield ok("split", f"{counts} of {len(manifest.writer_ids)} writers, hash {manifest.hash[:12]}")
+    if not manifest.has_unseen_writers:
+        yield ok("split", f"{counts} of {len(manifest.writer_ids)} writers, hash {manifest.hash[:12]}")
+        return
+    try:
+        searched = "; ".join(pages.in_words() for pages in searched_pages(experiment, divided))
+    except SplitError as error:
+        yield problem("split", str(error))
+        return
+    what = f"{counts}, by writer: {len(manifest.writer_ids)} to train on; {searched}; hash {manifest.hash[:12]}"
+    yield ok("split", what)
 
 
 def _check_folder(folder: Path) -> Finding:
