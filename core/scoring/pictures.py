@@ -30,7 +30,7 @@ _TOP1 = {
     "val/patch_top1": ("validation, patches", _SKY),
     "val/image_top1": ("validation, images", _BLUE),
     "val/page_top1": ("validation, pages", _ORANGE),
-    "val/retrieval_top1": ("validation, pages by the same hand", _BLUE),
+    "val/retrieval_top1": ("validation, most similar page", _BLUE),
 }
 _FOUND = {"val/retrieval_map": ("validation, mean average precision", _ORANGE)}
 _MOST_NUMBERED_WRITERS = 40

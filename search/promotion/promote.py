@@ -183,7 +183,8 @@ def _fit(job: PromotionJob, progress: Progress, title: str = "Refit") -> _Fitted
 
 def _pack_and_register(job: PromotionJob, fitted: _Fitted, progress: Progress) -> _Registered:
     experiment, corpus, refit = job.experiment, job.corpus, fitted.refit
-    with progress.working("calibrating on validation pages") as advance:
+    finds = corpus.manifest.has_unseen_writers
+    with progress.working("packing the model" if finds else "calibrating on validation pages") as advance:
         packaged = package_refit(refit, experiment, job.workspace, corpus, fitted.task, advance)
     crash_point("identifier-packed")
     model_id = fitted.tracker.add_model("identifier", packaged.folder, job.epochs)
