@@ -39,7 +39,7 @@ def retrieval_picture(pages: DescribedPages, scores: RetrievalScores, path: Path
 
 def _draw_pairs(axes: Axes, pages: DescribedPages, scores: RetrievalScores) -> None:
     pairs = collect_pairs(pages.similarities, pages.writer_ids, most=_MOST_PAIRS)
-    edges = np.linspace(float(pairs.scores.min()), 1.0, 51)
+    edges = np.linspace(float(pairs.scores.min()), 1.0, 51).tolist()
     kinds = ((pairs.is_same, "one hand", _BLUE), (~pairs.is_same, "two hands", _GREY))
     for chosen, label, colour in kinds:
         shares = np.full(int(chosen.sum()), 1 / max(1, int(chosen.sum())))

@@ -82,6 +82,6 @@ def rankings_in_words(test: PairedRankings) -> str:
     low, high = test.map_interval
     return (
         f"mean average precision {test.map_difference:+.3f} (95 % from {low:+.3f} to {high:+.3f}, a bootstrap over "
-        f"{test.n_writers} writers); pages found better for {test.n_writers_better} writers, worse for "
-        f"{test.n_writers_worse} (sign-flip test over writers, p = {test.p_value:.2g})"
+        f"{test.n_writers} writers); of these {test.n_writers_better} are found better, {test.n_writers_worse} worse "
+        f"(sign-flip test over writers, p = {test.p_value:.2g})"
     )
