@@ -147,6 +147,7 @@ class Identifier:
         *,
         among: str | Path,
         top: int = 10,
+        sheet: str | Path | None = None,
         project: str | Path | None = None,
         progress: bool = True,
     ) -> "list[AlikePage]":
@@ -156,6 +157,7 @@ class Identifier:
             page: the path of the image that is looked for.
             among: a folder of images, which is indexed first, or an index.
             top: how many.
+            sheet: an HTML file that is written, too: the page and those found side by side.
             project: the folder that holds `data`, the current one if not given.
             progress: whether to show how far it is.
 
@@ -163,6 +165,7 @@ class Identifier:
             ImageError: if the page, or all of the folder, cannot be used.
             RetrievalError: if the index was made by another model.
             RegistryError: if the model cannot be loaded.
+            OSError: if the sheet cannot be written.
         """
         from core.retrieval.descriptor_index import DescriptorIndex
         from search.identification.page_index import find_alike, index_folder, is_index, only_page
@@ -173,7 +176,15 @@ class Identifier:
             indexes = _workspace(project).indexes
             with shown_steps(progress) as begin:
                 place, _ = index_folder(place, indexes, self._page_reader, begin("describing pages"))
-        return find_alike(DescriptorIndex.open(place), wanted, self._page_reader, top)
+        archive = DescriptorIndex.open(place)
+        found = find_alike(archive, wanted, self._page_reader, top)
+        if sheet is not None:
+            from search.identification.contact_sheet import write_contact_sheet
+
+            with shown_steps(progress) as begin:
+                drawn = begin("drawing pages")
+                write_contact_sheet(wanted, found, archive, self._page_reader, self.name, Path(sheet), drawn)
+        return found
 
     @cached_property
     def _page_reader(self) -> "PageReader":

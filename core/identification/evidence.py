@@ -133,7 +133,7 @@ def gather_evidence(
         prediction=prediction,
         rival=prediction.ranking[1].writer_id,
         weights=weights,
-        places=_places(identifier, grey, lines, plan),
+        places=place_patches(identifier, grey, lines, plan),
         pixels=pixels,
         speak_for=tuple(look_at(number) for number in decisive_patches(weights, plan, n_decisive)),
         speak_against=tuple(look_at(number) for number in decisive_patches(-weights, plan, n_decisive)),
@@ -209,7 +209,7 @@ def distinct_patches(order: Sequence[int], plan: PatchPlan, n: int) -> list[int]
     for number in order:
         if len(taken) == n:
             break
-        if all(_shared_area(plan, number, other) <= _MOST_SHARED * plan.size_px**2 for other in taken):
+        if all(shared_area(plan, number, other) <= _MOST_SHARED * plan.size_px**2 for other in taken):
             taken.append(number)
     return taken
 
@@ -252,8 +252,34 @@ def occlusion_map(patch: NDArray[np.uint8], weigh: Weigh) -> FloatArray:
     return np.where(has_ink, total / np.maximum(count, 1), 0.0)
 
 
-def _shared_area(plan: PatchPlan, one: int, other: int) -> int:
-    """In pixels of the line store."""
+def place_patches(
+    identifier: WriterIdentifier, grey: NDArray[np.uint8], lines: ImageLines, plan: PatchPlan
+) -> FloatArray:
+    """Where patches lie on the image, which may have been turned and cut before its lines were
+    scaled.
+
+    Args:
+        identifier: that read the lines.
+        grey: (height, width), the image.
+        lines: of the image.
+        plan: of patches on them.
+
+    Returns:
+        (n_patches, 4, 2), corners (x, y) of each patch in pixels of the upright image, clockwise.
+    """
+    ink = identifier.record.ink
+    page = read_page(grey, lines.unit, ink)
+    regions = [place_of_line(page, line, ink) for line in page.lines]
+    corners = []
+    for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):
+        margin = max(0, plan.size_px - lines.lines[line].width_px) // 2
+        corners.append(_corners(regions[line], top, left - margin, plan.size_px, lines.height_px))
+    to_page = page.clean.to_page
+    return np.asarray(np.array(corners) @ to_page[:, :2].T + to_page[:, 2], dtype=np.float64)
+
+
+def shared_area(plan: PatchPlan, one: int, other: int) -> int:
+    """The area that two patches of a plan have in common, in pixels of the line store."""
     if plan.lines[one] != plan.lines[other]:
         return 0
     down, across = abs(int(plan.tops[one] - plan.tops[other])), abs(int(plan.lefts[one] - plan.lefts[other]))
@@ -291,21 +317,6 @@ def _similar(
             number, cosine = gallery.nearest(point, writer)
             found.append(SimilarPatch(writer_id, gallery.image_ids[number], cosine, gallery.pixels[number]))
     return tuple(found)
-
-
-def _places(identifier: WriterIdentifier, grey: NDArray[np.uint8], lines: ImageLines, plan: PatchPlan) -> FloatArray:
-    """Where the patches lie on the image, which may have been turned and cut before its lines were
-    scaled.
-    """
-    ink = identifier.record.ink
-    page = read_page(grey, lines.unit, ink)
-    regions = [place_of_line(page, line, ink) for line in page.lines]
-    corners = []
-    for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):
-        margin = max(0, plan.size_px - lines.lines[line].width_px) // 2
-        corners.append(_corners(regions[line], top, left - margin, plan.size_px, lines.height_px))
-    to_page = page.clean.to_page
-    return np.asarray(np.array(corners) @ to_page[:, :2].T + to_page[:, 2], dtype=np.float64)
 
 
 def _corners(line: Region, top: int, left: int, size_px: int, height_px: int) -> list[tuple[float, float]]:

@@ -68,17 +68,24 @@ class Embedder:
     hand's.
 
     Args:
-        model: a network of `build_model`, whose weights are copied, or the user's own.
+        model: a network of `build_model`, whose weights are copied now and by `refresh`, or the
+            user's own.
 
     Raises:
         ModelError: if a network of the user's own has no embedding.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._body = _body_of_own(model) if is_own(model) else _body(fast_twin(model))
+        self._model = model
+        self._twin = network_to_train(model)  # a network of the user's own shares its variables with the body
+        self._body = _body(self._twin) if isinstance(self._twin, keras.Model) else _body_of_own(model)
         self._n_dimensions = int(self._body.output_shape[-1])
         patches = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
         self._forward = tf.function(self._unit_points, [patches], autograph=False, jit_compile=False)
+
+    def refresh(self) -> None:
+        """Take the network's weights as they are now; it may have been trained since."""
+        copy_variables(self._model, self._twin)
 
     def embed(self, batches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Embed patches.

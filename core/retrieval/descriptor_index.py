@@ -4,11 +4,12 @@ exactly.
     <folder>/index.json        format, dimensions, and what the descriptors were made by
     <folder>/descriptors.f32   rows of float32, little-endian
     <folder>/pages.jsonl       a line for each row that is whole and on the disk: checksum, page,
-                               writer, checksum of the row
+                               writer, checksum of the row, content of the file
 
-Rows are brought to the disk before the lines that name them. So a process that is killed leaves
-rows that nobody names, or a torn last line: readers pass them over, and the next process that adds
-pages cuts them off. What was added before stays as it is.
+A page that has changed gets another row; its latest one counts. Rows are brought to the disk before
+the lines that name them. So a process that is killed leaves rows that nobody names, or a torn last
+line: readers pass them over, and the next process that adds pages cuts them off. What was added
+before stays as it is.
 """
 
 import json
@@ -43,10 +44,12 @@ class IndexedPage:
     Attributes:
         page_id: unique in the index, such as a path.
         writer_id: who wrote it; empty where that is not known.
+        content: tells by which state of its file it was described; empty where that is not known.
     """
 
     page_id: str
     writer_id: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +72,15 @@ class DescriptorIndex:
         folder: where it lies.
         n_dimensions: of a descriptor.
         source: what the descriptors were made by, such as a hash of model and describer.
-        pages: those that were there when it was opened, and what this process has added since.
+        pages: of each row, those that were there when it was opened, and what this process has
+            added since. Where a page has several rows, its latest one counts.
     """
 
     def __init__(self, folder: Path, n_dimensions: int, source: str) -> None:
         self.folder, self.n_dimensions, self.source = folder, n_dimensions, source
         self.pages: list[IndexedPage] = []
         self._places: dict[str, int] = {}
+        self._replaced: list[int] = []
         self._checksums: list[int] = []
         self._n_bytes = 0  # of the lines that were read
 
@@ -123,11 +128,16 @@ class DescriptorIndex:
 
     def __len__(self) -> int:
         """How many pages there are."""
-        return len(self.pages)
+        return len(self._places)
 
     def __contains__(self, page_id: object) -> bool:
         """Whether a page of this id is there."""
         return page_id in self._places
+
+    def page(self, page_id: str) -> IndexedPage | None:
+        """A page as its latest row says it, or `None` if it is not there."""
+        place = self._places.get(page_id)
+        return None if place is None else self.pages[place]
 
     def refresh(self) -> None:
         """Read what other processes have added since.
@@ -147,20 +157,22 @@ class DescriptorIndex:
             self._note(page, row_checksum)
         self._n_bytes += len(whole)
         n_rows = self._n_rows_on_disk()
-        if n_rows < len(self):
+        if n_rows < len(self.pages):
             raise RetrievalError(
-                f"{self.folder / ROWS} must hold a row for each of {len(self)} pages, but holds {n_rows}. {_FIX}"
+                f"{self.folder / ROWS} must hold a row for each of {len(self.pages)} pages, but holds {n_rows}. {_FIX}"
             )
 
-    def add(self, pages: Sequence[IndexedPage], descriptors: NDArray[np.floating]) -> None:
+    def add(self, pages: Sequence[IndexedPage], descriptors: NDArray[np.floating], replaces: bool = False) -> None:
         """Append pages. When this returns they are on the disk; if the process is killed before,
         the first of them may be there, each whole, and the others are not.
 
         Several processes may add to one index, one after the other.
 
         Args:
-            pages: none of them in the index yet.
+            pages: none of them in the index yet, unless they replace what is there.
             descriptors: (n_pages, n_dimensions), finite.
+            replaces: whether a page that is there already is described anew: from then on only the
+                new row counts. The old one stays in the file.
 
         Raises:
             ValueError: if the shape does not fit, a value is not finite, or an id is there twice.
@@ -176,7 +188,7 @@ class DescriptorIndex:
         rows = np.ascontiguousarray(descriptors, dtype=_ROW)
         with _lock(self.folder):
             self.refresh()
-            known = [page.page_id for page in pages if page.page_id in self]
+            known = [] if replaces else [page.page_id for page in pages if page.page_id in self]
             if known:
                 raise RetrievalError(
                     f"A page can be indexed once, but {known[0]!r} is in {self.folder} already"
@@ -184,10 +196,17 @@ class DescriptorIndex:
                 )
             self._append(pages, rows)
 
+    @property
+    def is_current(self) -> NDArray[np.bool_]:
+        """Of each row whether it counts: no later one is of the same page."""
+        counts = np.ones(len(self.pages), dtype=np.bool_)
+        counts[self._replaced] = False
+        return counts
+
     def descriptors(self) -> NDArray[np.float32]:
-        """All descriptors, in the order of `pages`: (n_pages, n_dimensions), mapped read-only."""
-        shape = len(self), self.n_dimensions
-        if len(self) == 0:
+        """All rows, in the order of `pages`: (n_rows, n_dimensions), mapped read-only."""
+        shape = len(self.pages), self.n_dimensions
+        if len(self.pages) == 0:
             return np.empty(shape, np.float32)
         return np.asarray(np.memmap(self.folder / ROWS, dtype=_ROW, mode="r", shape=shape))
 
@@ -206,10 +225,12 @@ class DescriptorIndex:
         if queries.ndim != 2 or queries.shape[1] != self.n_dimensions or n_found < 1:
             raise ValueError(f"Queries are (n, {self.n_dimensions}) and n_found >= 1, got {queries.shape}, {n_found=}.")
         rows, wanted = self.descriptors(), np.asarray(queries, dtype=np.float32)
+        replaced, n_found = np.array(self._replaced, dtype=np.int64), min(n_found, len(self))
         scores: NDArray[np.float32] = np.empty((len(wanted), 0), np.float32)
         places: NDArray[np.int64] = np.empty((len(wanted), 0), np.int64)
         for start, stop in self._blocks(len(wanted)):
             found = wanted @ rows[start:stop].T
+            found[:, replaced[(replaced >= start) & (replaced < stop)] - start] = -np.inf
             best = _best(found, n_found)
             scores = np.hstack([scores, np.take_along_axis(found, best, axis=1)])
             places = np.hstack([places, best + start])
@@ -236,13 +257,13 @@ class DescriptorIndex:
 
     def _blocks(self, n_queries: int) -> Iterator[tuple[int, int]]:
         step = max(1, _BLOCK_CELLS // max(n_queries, self.n_dimensions))
-        for start in range(0, len(self), step):
-            yield start, min(start + step, len(self))
+        for start in range(0, len(self.pages), step):
+            yield start, min(start + step, len(self.pages))
 
     def _append(self, pages: Sequence[IndexedPage], rows: NDArray[np.float32]) -> None:
         checksums = [zlib.crc32(row.tobytes()) for row in rows]
         lines = b"".join(_line(page, row) for page, row in zip(pages, checksums, strict=True))
-        with _opened(self.folder / ROWS, len(self) * self.n_dimensions * _ROW.itemsize) as file:
+        with _opened(self.folder / ROWS, len(self.pages) * self.n_dimensions * _ROW.itemsize) as file:
             content = rows.tobytes()
             crash_point("index-row-half-written", lambda: file.write(content[: len(content) // 2]))
             _write(file, content)
@@ -251,13 +272,15 @@ class DescriptorIndex:
             crash_point("index-line-half-written", lambda: file.write(lines[:-5]))
             _write(file, lines)
         crash_point("index-extended")
-        if len(self) == 0:
+        if len(self.pages) == 0:
             sync_folder(self.folder)
         self._n_bytes += len(lines)
         for page, row_checksum in zip(pages, checksums, strict=True):
             self._note(page, row_checksum)
 
     def _note(self, page: IndexedPage, row_checksum: int) -> None:
+        if (place := self._places.get(page.page_id)) is not None:
+            self._replaced.append(place)
         self._places[page.page_id] = len(self.pages)
         self.pages.append(page)
         self._checksums.append(row_checksum)
@@ -275,7 +298,8 @@ def _best(scores: NDArray[np.float32], n: int) -> NDArray[np.int64]:
 
 
 def _line(page: IndexedPage, row_checksum: int) -> bytes:
-    content = json.dumps([page.page_id, page.writer_id, row_checksum], separators=(",", ":")).encode()
+    told = [page.content] if page.content else []
+    content = json.dumps([page.page_id, page.writer_id, row_checksum, *told], separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(content), content)
 
 
@@ -283,8 +307,8 @@ def _parse(line: bytes, path: Path) -> tuple[IndexedPage, int]:
     try:
         if line[:9] != b"%08x " % zlib.crc32(line[9:]):
             raise ValueError("its checksum is another")
-        page_id, writer_id, row_checksum = json.loads(line[9:])
-        return IndexedPage(page_id, writer_id), row_checksum
+        page_id, writer_id, row_checksum, *told = json.loads(line[9:])
+        return IndexedPage(page_id, writer_id, *told), row_checksum
     except (TypeError, ValueError) as error:
         raise RetrievalError(
             f"{path} must name a page in every line, but this one is damaged: {error}. {_FIX}"

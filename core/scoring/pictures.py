@@ -30,7 +30,9 @@ _TOP1 = {
     "val/patch_top1": ("validation, patches", _SKY),
     "val/image_top1": ("validation, images", _BLUE),
     "val/page_top1": ("validation, pages", _ORANGE),
+    "val/retrieval_top1": ("validation, most similar page", _BLUE),
 }
+_FOUND = {"val/retrieval_map": ("validation, mean average precision", _ORANGE)}
 _MOST_NUMBERED_WRITERS = 40
 _MOST_TICKS = 110
 
@@ -119,11 +121,12 @@ def confusion_picture(confusion: NDArray[np.integer], writer_ids: Sequence[str],
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw loss and top-1 against the epoch.
+    """Draw loss and top-1 against the epoch, and mean average precision beside top-1.
 
     Args:
         history: the metrics of each epoch, the first epoch first; `train/loss`, `train/top1` and
-            `val/{patch,image,page}_{logloss,top1}` are drawn where they are there.
+            `val/{patch,image,page}_{logloss,top1}` are drawn where they are there, and so are
+            `val/retrieval_{map,top1}`.
         path: of the PNG file.
 
     Raises:
@@ -134,10 +137,11 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     figure = Figure(figsize=(11, 4.5), dpi=120, layout="constrained")
     losses, top1 = figure.subplots(1, 2)
     _draw_curves(losses, history, _LOSSES)
-    _draw_curves(top1, history, _TOP1)
+    _draw_curves(top1, history, _TOP1 | _FOUND)
     losses.set_title("loss (nats)", loc="left", fontsize=11)
     losses.set_ylim(bottom=0)
-    top1.set_title("top-1", loc="left", fontsize=11)
+    has_map = any(name in metrics for name in _FOUND for metrics in history)
+    top1.set_title("top-1 and mean average precision" if has_map else "top-1", loc="left", fontsize=11)
     top1.set_ylim(0, 1.02)
     top1.yaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(*top1.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(_TOP1))

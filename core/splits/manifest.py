@@ -35,7 +35,7 @@ class SplitManifest:
     Attributes:
         corpus: the name of the corpus.
         unit: what was not divided: the page, or the image where the corpus has no pages.
-        writer_ids: the writers in the order of a model's classes.
+        writer_ids: the writers in the order of a model's classes; those of training.
         train: image ids, in the order of the corpus.
         validation: likewise.
         test: likewise; sealed until promotion.
@@ -94,6 +94,11 @@ class SplitManifest:
             return f"{self.unit} (fold {folds['fold']} of {folds['n']})"
         kind = self.settings.get("kind", "page")
         return self.unit if kind == "page" else f"{kind} and {self.unit}" if kind == "text" else kind
+
+    @property
+    def has_unseen_writers(self) -> bool:
+        """Whether validation and test are of writers that training has not seen."""
+        return bool(self.settings.get("kind") == "writer")
 
     @property
     def warning(self) -> str:

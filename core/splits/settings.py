@@ -56,13 +56,14 @@ class SplitSettings(Settings):
     """How a corpus is divided."""
 
     kind: Literal["page", "text", "writer"] = "page"
-    """What no two subsets share: a page; a page and a text; or a writer (to hand on; no sweep
-    trains on that)."""
+    """What no two subsets share: a page; a page and a text; or a writer. By writer, a sweep is
+    judged on how well pages by the same hand are found (`val/retrieval_map`)."""
     validation: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """The share of each writer's pages that the search is judged on, at least one page."""
+    """The share of each writer's pages that the search is judged on, at least one page; by writer
+    the share of the writers."""
     test: float = Field(default=0.2, ge=0.0, lt=1.0)
-    """The share of each writer's pages that stay sealed until promotion, at least one page; 0 seals
-    none."""
+    """The share of each writer's pages that stay sealed until promotion, at least one page; by
+    writer the share of the writers; 0 seals none."""
     official: Literal["auto", "use", "ignore"] = "auto"
     """Whether the corpus's own test subset is the test subset: where there is one, always (else
     refuse), or never. Its train subset is then divided into train and validation. Only for `kind:
@@ -70,7 +71,7 @@ class SplitSettings(Settings):
     too_few_pages: Literal["error", "leave_out"] = "error"
     """What to do with a writer who has too few pages for all subsets."""
     seed: int = Field(default=0, ge=0)
-    """Which of a writer's pages go where."""
+    """Which of a writer's pages go where; by writer, which writers."""
     folds: FoldSettings | None = None
     """A rotation of a k-fold instead of the share `validation`; the test subset is the same in all
     of them."""

@@ -15,7 +15,7 @@ from search.cli.common import (
     print_table,
     read_experiment,
 )
-from search.cli.data_stats import Subset, print_corpus_report, print_subsets, read_with_bar
+from search.cli.data_stats import Subset, print_corpus_report, print_searched, print_subsets, read_with_bar
 
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
@@ -35,10 +35,12 @@ def split(
     out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("split.json"),
 ) -> None:
     """Divide the pages into train, validation and test, and write the manifest with its hash."""
-    corpus = _prepare(read_experiment(experiment, overrides, needs_budget=False))
+    settings = read_experiment(experiment, overrides, needs_budget=False)
+    corpus = _prepare(settings)
     corpus.manifest.save(out)
     print_corpus_report(corpus.corpus_report)
     print_subsets(corpus)
+    print_searched(corpus, settings)
     output.print(f"wrote {out}, hash {corpus.manifest.hash[:12]}, split by {corpus.manifest.divided_by}")
 
 

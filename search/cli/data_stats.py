@@ -79,6 +79,7 @@ def stats(
     _print_other_files(index)
     _print_units(index, readings)
     print_subsets(corpus)
+    print_searched(corpus, settings)
     _print_split(corpus, settings)
 
 
@@ -137,6 +138,19 @@ def print_subsets(corpus: "PreparedCorpus") -> None:
             counts.insert(1, len({images[i].page_id for i in ids}))
         rows.append((subset.value, *(f"{count:,}" for count in counts)))
     print_table(("subset", "writers", *pages, "images", "lines"), rows)
+
+
+def print_searched(corpus: "PreparedCorpus", settings: "Experiment") -> None:
+    """Print what is searched for pages by the same hand, or why nothing can be; nothing where the
+    split is not by writer.
+    """
+    from search.sweep.unseen_writers import searched_pages
+
+    try:
+        for pages in searched_pages(settings, corpus):
+            output.print(pages.in_words())
+    except SplitError as error:  # the division is one to hand on all the same
+        print_warning(f"no sweep can be judged on it. {error}")
 
 
 def _lines(corpus: "PreparedCorpus", subset: Subset) -> "list[StoredLine]":

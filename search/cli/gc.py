@@ -18,7 +18,7 @@ def gc(
         typer.Argument(
             metavar="[SWEEP]...",
             help="Names of sweeps.",
-            show_default="all, and unused lines",
+            show_default="all, and unused lines and indexes",
             autocompletion=complete_sweeps,
         ),
     ] = None,
@@ -28,7 +28,7 @@ def gc(
     is_applied: Annotated[bool, typer.Option("--apply", help="Delete. Without it, nothing is changed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with every folder.")] = False,
 ) -> None:
-    """Delete what no sweep needs: weaker models, spent checkpoints, unused lines.
+    """Delete what nobody needs: weaker models, spent checkpoints, unused lines, unused indexes.
 
     Without --apply it only says what would be deleted. Scores, curves and pictures stay in MLflow.
     Never deleted: a registered model, with an alias or without; anything of the best trials but

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import RegistryError
-from core.scoring.score_names import LEVELS, SCORES
+from core.scoring.score_names import LEVELS, RETRIEVAL, SCORES
 from search.cli.common import (
     StoreOption,
     complete_sweeps,
@@ -187,10 +187,10 @@ def _print_scores(promotion: "Promotion") -> None:
         output.print("There is no score on unseen pages: the split has no test pages, or they were not opened.")
         return
     kept = json.loads(scores.result.artifacts["test/scores.json"].path.read_text(encoding="utf-8"))
-    levels = [level for level in LEVELS if f"{level}_top1" in kept["scores"]]
-    unit = f"test {levels[-1]}s"
+    levels = [level for level in (*LEVELS, RETRIEVAL) if f"{level}_top1" in kept["scores"]]
+    unit = "test pages" if levels == [RETRIEVAL] else f"test {levels[-1]}s"
     rows = [(name, *(_cell(name, kept["scores"].get(f"{level}_{name}")) for level in levels)) for name in SCORES]
-    print_table((unit, *levels), rows)
+    print_table((unit, *levels), [row for row in rows if any(row[1:])])
     output.print(f"in brackets: {kept['interval']}")
     times = "once" if promotion.n_openings == 1 else f"{promotion.n_openings} times"
     again = ", not again for this fit" if promotion.was_opened_before else ""

@@ -185,7 +185,8 @@ def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
 def _print_curve(record: "TrialRecord", metric: str) -> None:
     if not record.reports:
         return
-    names = [metric, *(name for name in ("train/loss", "val/image_top1", "val/page_top1") if name != metric)]
+    others = ("train/loss", "val/image_top1", "val/page_top1", "val/retrieval_top1", "val/retrieval_eer")
+    names = [metric, *(name for name in others if name != metric)]
     there = [name for name in names if any(name in event.report.metrics for event in record.reports)]
     rows = [
         (

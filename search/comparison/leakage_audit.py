@@ -157,7 +157,8 @@ def run_audit(
         progress: shows the corpus being read, and each arm.
 
     Raises:
-        SplitError: if the experiment trains something else, or an arm's trial fails.
+        SplitError: if the experiment trains something else, its split is by writer, or an arm's
+            trial fails.
         WhosehandError: if corpus, line store or workers are at fault.
     """
     experiment = _with_budget(experiment, choice)
@@ -212,6 +213,11 @@ def _with_budget(experiment: Experiment, choice: AuditChoice) -> Experiment:
     if experiment.objective.run != TRAIN_PATCH_CNN:
         raise SplitError(
             f"An audit trains patch CNNs ({TRAIN_PATCH_CNN}), but objective.run is {experiment.objective.run}."
+        )
+    if experiment.split.kind == "writer":
+        raise SplitError(
+            "An audit divides each writer's pages in several ways, but `split.kind: writer` seals writers with all "
+            "their pages. Set `split.kind: page` in an experiment of another name."
         )
     n_patches, n_epochs = choice.patches or experiment.patches.patches_per_epoch, choice.epochs
     length = {"epochs": n_epochs or experiment.training.epochs, "early_stopping_patience": None}

@@ -2,6 +2,7 @@
 are inside.
 """
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,14 +39,18 @@ from search.comparison.tables import (
     trials_table,
 )
 from search.comparison.time_figures import draw_time_use, time_table
+from search.comparison.trial_table import trial_file
 from search.ledger.ranking import readable_duration, score_name
+from search.ledger.state import TrialRecord
 from search.ledger.time_use import read_time_use
+from search.objectives.tasks import RETRIEVAL_PICTURE
 from search.sweep.known_sweeps import KnownSweep
 from search.tracking.runs import find_sweep_run
 from search.tracking.store import TrackingStore, tracking_errors
 
 REPORT_FILE = "report.html"
 _TEMPLATE = "report.html.j2"
+_FOUND_WIDTH_PX = 1056  # drawn 1320 wide, sharp also where it is enlarged
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Pictures:
         accuracy: by the amount of writing.
         reliability: of the probabilities.
         time_use: what worker time went into.
+        found: how well pages by unseen writers are found.
     """
 
     history: Picture | None
@@ -79,6 +85,7 @@ class Pictures:
     accuracy: Picture | None
     reliability: Picture | None
     time_use: Picture | None
+    found: Picture | None
 
 
 def write_report(report: SweepReport, folder: Path) -> Path:
@@ -133,7 +140,21 @@ def draw_pictures(report: SweepReport) -> Pictures:
         accuracy=draw_accuracy(mistakes.amounts, len(mistakes.writer_ids)) if mistakes and mistakes.amounts else None,
         reliability=draw_reliability(mistakes.reliability) if mistakes and mistakes.reliability else None,
         time_use=draw_time_use(read_time_use(report.sweep.state)),
+        found=_found_picture(best) if best else None,
     )
+
+
+def _found_picture(trial: TrialRecord) -> Picture | None:
+    """The picture that a trial left of the pages it found; `None` if it left none."""
+    path = trial_file(trial, RETRIEVAL_PICTURE)
+    if path is None:
+        return None
+    source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    caption = (
+        f"Validation pages by writers whom trial {trial.number:03d} was not trained on. Left: how alike two pages are. "
+        "Right: how well the other pages of each page's writer are found, from 0 to 1."
+    )
+    return Picture(source, "How well pages by unseen writers are found", caption, True, _FOUND_WIDTH_PX)
 
 
 def flattery_text(report: SweepReport) -> str:

@@ -15,6 +15,7 @@ import yaml
 from core.errors import ComparisonError, CorpusError, LineStoreError, SplitError
 from core.lines.reading import ProgressCallback
 from core.passwords import without_passwords
+from core.retrieval.rank_tests import PairedRankings
 from core.scoring.intervals import PairedTest
 from core.splits.manifest import SplitManifest
 from core.wording import counted
@@ -22,7 +23,7 @@ from search.comparison.leaderboard import Leaderboard, read_leaderboard
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
 from search.comparison.model_answers import ask_model, find_model, patches_per_line
 from search.comparison.search_figures import measure_importance
-from search.comparison.trial_table import TrialRow, pair_decisions, read_decisions
+from search.comparison.trial_table import TrialRow, pair_trials
 from search.engines.optuna.study import study_from_ledger
 from search.experiment.settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
@@ -47,6 +48,7 @@ from search.tracking.runs import find_sweep_run
 from search.tracking.store import TrackingStore, locate_store
 
 REPORT_FOLDER = "report"
+_NAMES_NOBODY = "The split is by writer: the networks are judged by the pages that are found, and name nobody."
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class SweepReport:
         finalist_costs: epochs, patches and seconds of each repeat.
         chosen: the trial that a promotion would take, and why; `None` without a completed trial.
         baseline: the completed trial of the seed recipe.
-        paired: the chosen trial against the seed recipe on the same pages.
+        paired: the chosen trial against the seed recipe on the same pages; `None` if it is that.
         study: the ledger as Optuna has it.
         importance: shares of the hyperparameters that vary, as far as they can be measured, the
             most important first.
@@ -114,7 +116,7 @@ class SweepReport:
     finalist_costs: tuple[tuple[int, int, float], ...]
     chosen: ChosenTrial | None
     baseline: TrialRecord | None
-    paired: PairedTest | None
+    paired: PairedTest | PairedRankings | None
     study: optuna.Study
     importance: Mapping[str, float]
     mistakes: Mistakes | None
@@ -142,8 +144,10 @@ class SweepReport:
 
     @property
     def item(self) -> str:
-        """What is decided at the highest level."""
-        return "image" if self.manifest is None else self.manifest.unit
+        """What is decided at the highest level; where pages are searched, whose they are."""
+        if self.manifest is None:
+            return "image"
+        return "writer" if self.manifest.has_unseen_writers else self.manifest.unit
 
     @property
     def rows(self) -> tuple[TrialRow, ...]:
@@ -193,7 +197,7 @@ def read_report(
     manifest, corpus, corpus_gap = _read_data(sweep, workspace, on_progress)
     chosen, baseline = choose_trial(sweep), baseline_trial(sweep)
     mistakes, gap = _find_mistakes(sweep, chosen, corpus, corpus_gap, manifest, store)
-    paired, finalists = _pair(chosen, baseline), read_finalists(sweep)
+    finalists = read_finalists(sweep)
     study = _study_of(sweep)
     importance = measure_importance(study)
     return SweepReport(
@@ -205,7 +209,7 @@ def read_report(
         finalist_costs=_finalist_costs(sweep, finalists),
         chosen=chosen,
         baseline=baseline,
-        paired=paired,
+        paired=pair_trials(chosen.trial, baseline) if chosen and baseline else None,
         study=study,
         importance=importance,
         mistakes=mistakes,
@@ -216,15 +220,6 @@ def read_report(
         disk=str(disk_use(sweep, workspace)),
         origin=_origin(sweep, command),
     )
-
-
-def _pair(chosen: ChosenTrial | None, baseline: TrialRecord | None) -> PairedTest | None:
-    """The chosen trial against the seed recipe; `None` if one of them is missing, or both are the
-    same.
-    """
-    if chosen is None or baseline is None or chosen.trial.number == baseline.number:
-        return None
-    return pair_decisions(read_decisions(chosen.trial), read_decisions(baseline))
 
 
 def _study_of(sweep: KnownSweep) -> optuna.Study:
@@ -280,6 +275,8 @@ def _find_mistakes(
     """The chosen model's mistakes, and what of them cannot be told and why."""
     if chosen is None:
         return None, "No trial is completed yet."
+    if manifest is not None and manifest.has_unseen_writers:
+        return None, _NAMES_NOBODY
     item = "image" if manifest is None else manifest.unit
     is_patch_cnn = sweep.experiment.objective.run == TRAIN_PATCH_CNN
     model = find_model(sweep, chosen.trial, store) if is_patch_cnn else None
@@ -313,7 +310,7 @@ def _status(sweep: KnownSweep) -> tuple[str, bool]:
 
 def _data_warnings(manifest: SplitManifest | None, corpus: PreparedCorpus | None, gap: str) -> list[str]:
     warnings = [gap] if gap else []
-    if manifest is not None and manifest.unit == "image":
+    if manifest is not None and manifest.unit == "image" and not manifest.has_unseen_writers:
         warnings.append(
             "This corpus has no pages: the split is by image, and images that were written together may lie in "
             "different parts. Scores on new pages by these writers will be lower."

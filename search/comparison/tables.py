@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from core.retrieval.rank_tests import PairedRankings
 from core.scoring.intervals import PairedTest
 from core.scoring.score_names import SHARES
 from core.splits.manifest import SUBSETS
@@ -135,8 +136,16 @@ def hyperparameters_table(best: TrialRow, baseline: TrialRow) -> Table:
     return Table(("hyperparameter", f"best: {best.number:03d}", f"seed recipe: {baseline.number:03d}"), rows)
 
 
-def paired_text(paired: PairedTest, item: str) -> str:
+def paired_text(paired: PairedTest | PairedRankings, item: str) -> str:
     """The paired comparison in a sentence or two."""
+    if isinstance(paired, PairedRankings):
+        low, high = paired.map_interval
+        return (
+            f"The best finds the pages of {paired.n_writers_better} of {paired.n_writers} validation writers better "
+            f"than the seed recipe, and those of {paired.n_writers_worse} worse (sign-flip test over writers, p = "
+            f"{paired.p_value:.2g}). Its mean average precision is higher by {paired.map_difference:+.3f} (95 % "
+            f"{low:+.3f} to {high:+.3f}). The best was chosen on these pages, the seed recipe was not."
+        )
     gain, loss = paired.top1_interval, paired.logloss_interval
     return (
         f"On the same {paired.n_items} validation {item}s the best identifies {paired.n_only_first} correctly that the "

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,12 @@ from core.space import Point
 from search.ledger.ranking import rank, score_name, trial_name
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
+from search.objectives.tasks import DESCRIPTORS_FILE
 from search.sweep.known_sweeps import KnownSweep
 from search.tracking.sweep_page import telling_columns
+
+if TYPE_CHECKING:
+    from core.retrieval.rank_tests import PairedRankings
 
 SCORES_FILE = "scores.json"
 DECISIONS_FILE = "decisions.csv"
@@ -154,6 +159,21 @@ def read_decisions(trial: TrialRecord) -> tuple[Decided, ...]:
         )
         for row in rows
     )
+
+
+def pair_trials(first: TrialRecord, second: TrialRecord) -> "PairedTest | PairedRankings | None":
+    """Compare what two trials did on the same validation pages; `None` if they are one, have no
+    page in common, or their files are gone.
+    """
+    if first.number == second.number:
+        return None
+    files = trial_file(first, DESCRIPTORS_FILE), trial_file(second, DESCRIPTORS_FILE)
+    if files[0] is None or files[1] is None:
+        return pair_decisions(read_decisions(first), read_decisions(second))
+    # Here, because scikit-learn takes a second, and other trials have no descriptors.
+    from core.retrieval.described_pages import DescribedPages, compare_pages
+
+    return compare_pages(DescribedPages.load(files[0]), DescribedPages.load(files[1]))
 
 
 def pair_decisions(first: Sequence[Decided], second: Sequence[Decided]) -> PairedTest | None:

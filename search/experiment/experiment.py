@@ -22,6 +22,8 @@ from search.experiment.own_code import Function, FunctionPath, OwnCode
 from search.experiment.possible_values import impossible_networks, impossible_patches, impossible_subsets
 from search.experiment.settings import (
     AS_RECORDED,
+    FIND_PAGES,
+    RETRIEVAL_METRICS,
     TRAIN_PATCH_CNN,
     BudgetSettings,
     ExecutorSettings,
@@ -144,6 +146,26 @@ class Experiment(Settings):
                 self.space.search_space()
             except SpaceError as error:
                 raise WrongKeysError({("space",): f"{error}"}) from error
+        return self
+
+    @model_validator(mode="after")
+    def _is_judged_as_it_is_divided(self) -> Self:
+        if self.split.kind != "writer":
+            if self.objective.metric in RETRIEVAL_METRICS and not self.objective.is_own:
+                rule = "is of writers that training has not seen: it needs `split: {kind: writer}`"
+                raise WrongKeysError({("objective", "metric"): rule})
+            return self
+        if self.objective.run != TRAIN_PATCH_CNN:
+            rule = f"is judged by whosehand's own training alone, but objective.run is {self.objective.run}"
+            raise WrongKeysError({("split", "kind"): rule})
+        if "metric" not in self.objective.model_fields_set:
+            object.__setattr__(self, "objective", self.objective.model_copy(update={"metric": FIND_PAGES}))
+        if self.objective.metric not in RETRIEVAL_METRICS:
+            rule = (
+                f"must be one of {', '.join(RETRIEVAL_METRICS)} with `split: {{kind: writer}}`, because no writer in "
+                f"validation is among those that a network can name, but got {self.objective.metric!r}"
+            )
+            raise WrongKeysError({("objective", "metric"): rule})
         return self
 
     @model_validator(mode="after")

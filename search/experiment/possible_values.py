@@ -68,6 +68,9 @@ def impossible_subsets(corpus: CorpusSettings, writers: WriterSettings, split: S
     if writers.min_pages > corpus.n_pages:
         rule = f"must be at most corpus.n_pages ({corpus.n_pages}), but got {writers.min_pages}"
         mistakes["writers", "min_pages"] = rule
+    if split.kind == "writer" and corpus.n_pages < 2:
+        rule = f"must be 2 or more, so that each page has another one by the same hand, but got {corpus.n_pages}"
+        mistakes["corpus", "n_pages"] = rule
     if split.kind == "page" and split.lists is None and split.leaky is None:
         n_least = (split.folds.least_pages if split.folds is not None else 2) + (split.test > 0)
         if corpus.n_pages < n_least:

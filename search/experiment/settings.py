@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, WrapValidator, field_validator, mode
 
 from core.mistakes import WrongKeysError
 from core.passwords import address_without_password
-from core.scoring.score_names import LEVELS, SCORES, SHARES
+from core.scoring.score_names import LEVELS, RETRIEVAL_SCORES, SCORES, SHARES
 from core.settings import Settings
 from search.experiment.mlflow_names import check_metric_name, check_model_name
 from search.experiment.own_code import Function
@@ -40,6 +40,9 @@ class BudgetSettings(Settings):
 VALIDATION_METRICS = tuple(
     f"val/{level}_{name}" for level in LEVELS for name, kind in SCORES.items() if level in kind.levels
 )
+RETRIEVAL_METRICS = tuple(f"val/{name}" for name in RETRIEVAL_SCORES)
+"""Validation scores where the split is by writer."""
+FIND_PAGES = "val/retrieval_map"
 TRAIN_PATCH_CNN = "search.objectives.patch_cnn:train_patch_cnn"
 MOVED_OBJECTIVES = {
     "search.objective:train_patch_cnn": TRAIN_PATCH_CNN,
@@ -47,7 +50,7 @@ MOVED_OBJECTIVES = {
 }
 """Import paths as version 0.1 wrote them into files and ledgers, and what they are called today."""
 OWN_METRIC = "val/loss"
-_LOW_IS_GOOD = ("loss", "error")
+_LOW_IS_GOOD = ("loss", "error", "retrieval_eer")
 _HIGH_IS_GOOD = (*SHARES, "f1", "accuracy")
 _RECORDED = "recorded"
 """Key of the validation context, see `is_recorded`."""
@@ -62,12 +65,19 @@ def is_recorded(info: ValidationInfo) -> bool:
     return bool((info.context or {}).get(_RECORDED))
 
 
+def _auto_or_positive(value: object) -> object:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f"must be `auto` or an integer from 1, but got {value!r}")
+
+
 class ObjectiveSettings(Settings):
     """What the search makes as low or as high as it can."""
 
     metric: str = "val/image_logloss"
     """A validation score of the epochs' reports. Log-loss is the default, because accuracies tie
-    and saturate; of an objective of your own it is what that calls val/loss."""
+    and saturate; with `split.kind: writer` val/retrieval_map; of an objective of your own what that
+    calls val/loss."""
 
     direction: Literal["auto", "minimize", "maximize"] = "auto"
     """Whether low or high values are better; `auto` tells by the metric's name."""
@@ -76,10 +86,20 @@ class ObjectiveSettings(Settings):
     """What runs a trial, `module:function`: whosehand's own training, or a function of your own.
     `objective: module:function` is short for it."""
 
+    images_per_page: int | Literal["auto"] = "auto"
+    """With `split.kind: writer`: so many images of a writer, dealt at random, are searched as one
+    page. `auto` takes pages as they are, and joins 10 images where the corpus has single words or
+    lines only."""
+
     checkpoints: bool = False
     """Whether an objective of your own leaves a checkpoint with each report and goes on from it.
     Without, a trial whose worker is lost starts again, and engines that pause trials are
     refused."""
+
+    @field_validator("images_per_page", mode="before")
+    @classmethod
+    def _images_are_auto_or_positive(cls, value: object) -> object:
+        return _auto_or_positive(value)
 
     @field_validator("run")
     @classmethod
@@ -93,10 +113,11 @@ class ObjectiveSettings(Settings):
         if self.metric.startswith("test"):
             rule = f"must be a validation score, because the search sees no test page, but got {self.metric!r}"
             raise WrongKeysError({("metric",): rule})
-        if self.run == TRAIN_PATCH_CNN and self.metric not in VALIDATION_METRICS:
-            near = get_close_matches(self.metric, VALIDATION_METRICS, n=1)
+        known = (*VALIDATION_METRICS, *RETRIEVAL_METRICS)
+        if self.run == TRAIN_PATCH_CNN and self.metric not in known:
+            near = get_close_matches(self.metric, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            rule = f"must be one of {', '.join(VALIDATION_METRICS)}, but got {self.metric!r}{hint}"
+            rule = f"must be one of {', '.join(known)}, but got {self.metric!r}{hint}"
             raise WrongKeysError({("metric",): rule})
         try:
             check_metric_name(self.metric)
@@ -148,9 +169,7 @@ class ExecutorSettings(Settings):
     @field_validator("workers", "threads", mode="before")
     @classmethod
     def _is_auto_or_positive(cls, value: object) -> object:
-        if value == "auto" or (type(value) is int and value >= 1):
-            return value
-        raise ValueError(f"must be `auto` or an integer from 1, but got {value!r}")
+        return _auto_or_positive(value)
 
 
 KeepModels = Literal["all"] | int
@@ -212,7 +231,7 @@ class GateSettings(Settings):
 
     min_top1: float = Field(default=0.0, ge=0, le=1)
     """Least share of test pages (of test images where there are no pages) that must be identified
-    correctly.
+    correctly; with `split.kind: writer` of those whose most similar page is by the same hand.
     """
 
     max_calibration_error: float = Field(default=0.1, ge=0, le=1)

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from core.pages.frames import Page
 from core.pages.image_files import read_grey
+from core.patches.plan import PatchPlan, evaluation_plan, read_patches
 from core.retrieval.descriptors import DescriptorSettings, PageDescriber
 from core.retrieval.page_embeddings import PatchEmbedder, embed_pages
+from core.scoring.mean_scores import FloatArray
 from search.identification.identifier_folder import ARTIFACTS, is_identifier, read_record
 
 if TYPE_CHECKING:
@@ -25,6 +27,27 @@ if TYPE_CHECKING:
 PER_PAGE = 64
 """Most patches of a page, where nothing else is said."""
 _PROMOTED, _TRIALS = Path(ARTIFACTS) / "model.keras", Path("data") / "model.keras"
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPage:
+    """A page with all that is known of its patches.
+
+    Attributes:
+        grey: (height, width), the image, upright.
+        plan: where its patches are in its lines.
+        places: (n_patches, 4, 2), their corners (x, y) in pixels of the image, clockwise.
+        pixels: (n_patches, size_px, size_px), 0 ink to 255 paper.
+        embeddings: (n_patches, n_features), each row of length 1.
+        descriptor: (n_dimensions,) of the page, of length 1.
+    """
+
+    grey: NDArray[np.uint8]
+    plan: PatchPlan
+    places: FloatArray
+    pixels: NDArray[np.uint8]
+    embeddings: NDArray[np.float32]
+    descriptor: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -37,6 +60,7 @@ class PageReader:
         describer: makes one vector of a page's patches.
         per_page: most patches of a page.
         source: a text that only descriptors share that can be compared.
+        folder: of the model.
     """
 
     identifier: "WriterIdentifier"
@@ -44,6 +68,7 @@ class PageReader:
     describer: PageDescriber
     per_page: int
     source: str
+    folder: Path
 
     @classmethod
     def load(
@@ -67,7 +92,7 @@ class PageReader:
         """
         identifier, embedder = load_embedder(folder, runs_own_code)
         describer = describer or PageDescriber.fit(DescriptorSettings())
-        return cls(identifier, embedder, describer, per_page, source_of(folder, describer, per_page))
+        return cls(identifier, embedder, describer, per_page, source_of(folder, describer, per_page), folder)
 
     def describe(self, page: Page) -> NDArray[np.float32]:
         """Describe a page: (n_dimensions,), of length 1.
@@ -81,6 +106,25 @@ class PageReader:
         patches = self.identifier.record.patches
         (found,) = embed_pages(lines, [name], patches, self.per_page, self.embedder)
         return self.describer.describe(found.embeddings)
+
+    def look_at(self, page: Page) -> SeenPage:
+        """Describe a page, and keep what its description is made of.
+
+        Raises:
+            ImageError: if it cannot be read, or shows no handwriting.
+            PatchError: if no patch can be cut from it.
+        """
+        from core.identification.evidence import place_patches  # its network takes TensorFlow
+        from core.networks.inference import in_batches
+
+        name, settings = str(page.name), self.identifier.record.patches
+        grey = read_grey(page.path, frame=page.frame)
+        lines = self.identifier.read_lines(grey, name)
+        plan = evaluation_plan(lines, [name], None, settings, self.per_page, by="page")
+        pixels = read_patches(lines, plan)
+        embeddings = self.embedder.embed(in_batches(pixels))
+        places = place_patches(self.identifier, grey, lines, plan)
+        return SeenPage(grey, plan, places, pixels, embeddings, self.describer.describe(embeddings))
 
 
 def load_embedder(folder: Path, runs_own_code: bool = False) -> "tuple[WriterIdentifier, PatchEmbedder]":

@@ -12,7 +12,10 @@ from search.ledger.trial import TrialState
 Direction = Literal["minimize", "maximize"]
 SCORE_DIGITS = 5
 COUNTED_STATES = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialState.PAUSED, TrialState.RUNNING)
-SCORE_ORDER = ("page_top1", "image_top1", "patch_top1", "page_logloss", "image_logloss", "patch_logloss")
+SCORE_ORDER = (
+    *("page_top1", "image_top1", "patch_top1", "page_logloss", "image_logloss", "patch_logloss"),
+    *(f"retrieval_{name}" for name in ("map", "top1", "eer", "auroc", "top5", "top10")),
+)
 
 
 def trial_name(number: int, hyperparameters: Point) -> str:

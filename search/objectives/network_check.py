@@ -62,6 +62,8 @@ def check_network(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     _check_model(model, shape, check.network)
     _check_layers(model, check.network)
     remark = _embedding_remark(model)
+    if remark and check.needs_embedding:
+        raise OwnCodeError(f"With `split.kind: writer` pages are found by the network's embedding. {remark}")
     if remark:
         path = spec.work_dir / REMARK_FILE
         path.write_text(remark, encoding="utf-8")

@@ -9,15 +9,13 @@ references to them. Saved models are scored and asked here, too.
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from core.corpora.csv_cells import harmless_cell, harmless_row
 from core.durable_files import write_atomically
 from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
 from core.lines.store import LineStore
@@ -29,9 +27,7 @@ from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed, evaluation_batches
 from core.patches.plan import PatchPlan, PatchSampler, read_patches
 from core.scoring.answers import PatchAnswers, dense_plan
-from core.scoring.evaluation import Evaluation
-from core.scoring.pictures import confusion_picture, learning_curves, patch_collage
-from core.scoring.scorer import Scorer
+from core.scoring.pictures import learning_curves, patch_collage
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow, fit
 from core.training.part_times import PartTimes
@@ -49,6 +45,7 @@ from search.ledger.trial import (
     TrialSpec,
     TrialState,
 )
+from search.objectives.judges import open_judge
 from search.objectives.own_function import build_own, load_function
 from search.objectives.saved_model import load_model, save_model
 from search.objectives.tasks import AnsweringTask, JoiningTask, PatchTask, ScoringTask
@@ -58,6 +55,10 @@ PRELOAD = ("tensorflow", "keras", "mlflow.tensorflow", "matplotlib.figure", "pan
 _HISTORY_FILE = "history.json"
 _MODEL_FOLDER = "model"
 _BATCH_SIZE = 256
+_KNOWS_TRAINING_ALONE = (
+    "This model was made to find pages by hands that it has not seen: `whosehand find`. It names only the writers of "
+    "its training, and its probabilities are not calibrated."
+)
 
 
 def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
@@ -79,20 +80,18 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     feed = TrainingFeed(sampler, hyperparameters.batch_size, augmentation, spec.seed)
     size_px = task.patches.size_px
     model = _build(spec, (size_px, size_px, 1), len(manifest.writer_ids))
-    per_image = task.patches.per_image_at_validation
-    validation = manifest.validation, manifest.writer_ids, task.patches, per_image, manifest.leak("validation")
-    scorer = Scorer(model, store, *validation)
+    judge = open_judge(model, store, manifest, task, "validation", task.patches.per_image_at_validation)
     record = _FitRecord.of(spec, report_epoch)
-    result = fit(model, feed, lambda _: _named("val", scorer.score(n_resamples=0)), _plan(spec, record), record.add)
+    result = fit(model, feed, lambda _: _named("val", judge.metrics()), _plan(spec, record), record.add)
     if not result.end.is_complete:
         state = TrialState.PRUNED if record.decision is PruningDecision.STOP else TrialState.PAUSED
         return TrialResult(state, metrics=record.history[-1] if record.history else {})
     times = PartTimes()
-    scores = scorer.score()
-    metrics = _named("val", scores)
+    judged = judge.judge()
+    metrics = _named("val", judged.metrics)
     times.end("scores")
     plan = sampler.plan_epoch(0)
-    artifacts = write_score_files(scores, spec.work_dir) | write_fit_files(
+    artifacts = judged.write(spec.work_dir) | write_fit_files(
         model, record.history, store, plan, manifest.writer_ids, spec.work_dir
     )
     times.end("pictures")
@@ -119,19 +118,16 @@ def score_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
         WhosehandError: if the model cannot be loaded, or the line store is damaged.
     """
     scoring: ScoringTask = spec.settings
-    patches = scoring.task.patches
     configure_tensorflow(spec.threads, spec.precision, spec.seed)
     store, manifest = LineStore.open(scoring.task.line_store), SplitManifest.load(scoring.task.split)
     model = load_model(scoring.model)
-    image_ids = manifest.image_ids(scoring.subset)
-    per_image, leak = patches.per_image_at_test, manifest.leak(scoring.subset)
-    scorer = Scorer(model, store, image_ids, manifest.writer_ids, patches, per_image, leak)
-    scores = scorer.score(on_progress=task_progress(report_epoch))
-    files = write_score_files(scores, spec.work_dir)
+    per_image = scoring.task.patches.per_image_at_test
+    judge = open_judge(model, store, manifest, scoring.task, scoring.subset, per_image)
+    judged = judge.judge(task_progress(report_epoch))
     return TrialResult(
         TrialState.COMPLETED,
-        metrics=_named(scoring.subset, scores),
-        artifacts={f"{scoring.subset}/{name}": reference for name, reference in files.items()},
+        metrics=_named(scoring.subset, judged.metrics),
+        artifacts={f"{scoring.subset}/{name}": reference for name, reference in judged.write(spec.work_dir).items()},
         n_parameters=model.count_params(),
     )
 
@@ -204,7 +200,7 @@ def save_network(
         test_hash=manifest.test_hash,
         scores=scores,
         version=whosehand_version(),
-        warning=manifest.warning,
+        warning=_KNOWS_TRAINING_ALONE if manifest.has_unseen_writers else manifest.warning,
         own_module=own.path.partition(":")[0] if own else "",
     )
     folder = save_model(model, spec.work_dir / _MODEL_FOLDER, record, example)
@@ -274,38 +270,9 @@ def _plan(spec: TrialSpec, record: _FitRecord) -> FitPlan:
     )
 
 
-def _named(subset: str, scores: Evaluation) -> dict[str, float]:
+def _named(subset: str, scores: Mapping[str, float]) -> dict[str, float]:
     prefix = {"validation": "val"}.get(subset, subset)
-    return {f"{prefix}/{name}": value for name, value in scores.metrics.items()}
-
-
-def write_score_files(scores: Evaluation, folder: Path) -> dict[str, FileReference]:
-    """Write confusion matrix (picture and table), per-writer table, decisions, and scores with
-    intervals.
-
-    Returns:
-        The files by artifact path.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    writer_ids = list(scores.writer_ids)
-    confusion_picture(scores.confusion, writer_ids, folder / "confusion.png")
-    names = harmless_row(writer_ids)
-    confusion = pd.DataFrame(scores.confusion, index=pd.Index(names, name="true writer"), columns=names)
-    confusion.to_csv(folder / "confusion.csv")
-    writers = pd.DataFrame([asdict(row) for row in scores.per_writer])
-    writers.map(harmless_cell).to_csv(folder / "writers.csv", index=False)
-    decisions = scores.page_decisions or scores.image_decisions
-    table = pd.DataFrame([asdict(row) for row in decisions]).dropna(axis="columns", how="all")
-    table.map(harmless_cell).to_csv(folder / "decisions.csv", index=False)
-    content = {
-        "interval": f"95 %, bootstrap over {scores.n_interval_units} {scores.interval_unit}s",
-        "scores": {
-            name: {"value": value, "low": scores.intervals[name][0], "high": scores.intervals[name][1]}
-            for name, value in scores.metrics.items()
-        },
-    }
-    (folder / "scores.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return _references(folder, ("confusion.png", "confusion.csv", "writers.csv", "decisions.csv", "scores.json"))
+    return {f"{prefix}/{name}": value for name, value in scores.items()}
 
 
 def write_fit_files(

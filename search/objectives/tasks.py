@@ -44,6 +44,9 @@ class PatchTask:
         keeps_checkpoints: whether every epoch leaves a checkpoint; without, a lost trial begins
             anew. Only to measure what they cost.
         network: builds a network of the user's own; `None` for whosehand's.
+        images_per_page: so many images of a writer are searched as one page (1: pages as they are),
+            where validation and test are of writers that training has not seen; `None` where they
+            are of those of training.
     """
 
     line_store: Path
@@ -54,8 +57,11 @@ class PatchTask:
     keeps_model: bool = True
     keeps_checkpoints: bool = True
     network: FunctionReference | None = None
+    images_per_page: int | None = None
 
 
+DESCRIPTORS_FILE, RETRIEVAL_PICTURE = "descriptors.npz", "retrieval.png"
+"""What scoring leaves where a subset is of writers that training has not seen."""
 RUN_OWN = "search.objectives.own:run_own"
 
 
@@ -87,11 +93,13 @@ class NetworkCheck:
         network: builds it.
         hyperparameters: a point of the space.
         size_px: side of a patch.
+        needs_embedding: whether it is judged by that.
     """
 
     network: FunctionReference
     hyperparameters: Mapping[str, Value]
     size_px: int
+    needs_embedding: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from search.ledger.access_log import SealedTestSet
 from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import PatchTask, ScoringTask
-from search.promotion.gate import CommonPages, Comparison, SmokeTest, common_pages
+from search.promotion.found_pages import FoundPages
+from search.promotion.gate import CommonPages, Comparison, SmokeTest, common_pages, common_writers
 from search.promotion.model_answers import ask_about, load_answers, save_answers
 from search.promotion.tested_images import ProductScores, TestedImages, compare_models, score_product
 from search.sweep.progress import Progress, SilentProgress
@@ -111,11 +112,14 @@ class Examined:
         smoke: whether it answers as before.
         tested: its answers for its test images; `None` if there are none, or the smoke test failed.
         scores: of them.
+        found: instead of both, the test pages that it found by the same hand, where they are by
+            writers that training has not seen.
     """
 
     smoke: SmokeTest
     tested: TestedImages | None
     scores: ProductScores | None
+    found: FoundPages | None = None
 
 
 _SCORES: TypeAdapter[TestScores] = TypeAdapter(TestScores)
@@ -156,6 +160,8 @@ def examine(
         if smoke.failure or not candidate.test_images:
             return Examined(smoke, None, None)
         score_network()
+        if candidate.manifest.has_unseen_writers:  # whom it cannot name
+            return Examined(smoke, None, None)
         with shown.working("asking about test images") as advance:
             tested = _ask_once(candidate, candidate.version, model, candidate.test_images, test_set, advance)
         crash_point("candidate-asked")
@@ -233,7 +239,8 @@ def pages_to_compare(
     key: str,
     folder: Path,
 ) -> CommonPages:
-    """Find the test pages that a champion has not seen; nothing is opened.
+    """Find the test pages that a champion has not seen, where the split is by writer those by
+    writers whom it has not seen; nothing is opened.
 
     Args:
         champion: registered.
@@ -245,7 +252,8 @@ def pages_to_compare(
     if not manifest.test:
         return CommonPages((), 0, 0, "the candidate's split has no test pages")
     split = read_split(folder) if is_identifier(folder) else None
-    return common_pages(images, manifest, split, champion.tags.get("corpus_key") == key)
+    find = common_writers if manifest.has_unseen_writers else common_pages
+    return find(images, manifest, split, champion.tags.get("corpus_key") == key)
 
 
 def score_test_set(

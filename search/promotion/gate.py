@@ -1,6 +1,7 @@
 """The gate: what a refitted model must keep to become champion, and in words what it does not.
 
-Two models are compared on pages that neither was trained or chosen on.
+Two models are compared on pages that neither was trained or chosen on; two that find pages by
+unseen writers on those by writers of whom neither has seen a page.
 """
 
 import hashlib
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from scipy.stats import binomtest
 
 from core.corpora.index import TextImage
+from core.retrieval.rank_tests import FEWEST_WRITERS, PairedRankings
 from core.scoring.intervals import PairedTest
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.experiment.settings import GateSettings
+from search.promotion.found_pages import FoundPages, check_chance, check_nearest, rankings_in_words, too_few_writers
 from search.promotion.tested_images import ProductScores, guess_rate, page_of
 
 FEWEST_PAGES = 6
@@ -75,7 +78,7 @@ class Comparison:
 
     champion: int
     pages: CommonPages
-    test: PairedTest | None
+    test: PairedTest | PairedRankings | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def judge(
     settings: GateSettings,
     smoke: SmokeTest,
     size_bytes: int,
-    scores: ProductScores | None,
+    scores: ProductScores | FoundPages | None,
     comparison: Comparison | None,
     accept: bool = False,
 ) -> GateResult:
@@ -121,14 +124,20 @@ def judge(
         settings: thresholds.
         smoke: of the registered model.
         size_bytes: of all its files.
-        scores: on the test pages; `None` where the split has none.
+        scores: on the test pages, or of the test pages that it found where they are by writers that
+            training has not seen; `None` where the split has none.
         comparison: with the champion; `None` if there is none yet.
         accept: let it pass where the test pages are too few to tell whether it is better than
             guessing.
     """
     undecided = ""
     checks = [_smoke(smoke), _latency(smoke, settings), _size(size_bytes, settings)]
-    if scores is not None:
+    if isinstance(scores, FoundPages):
+        checks.append(check_nearest(scores, settings))
+        undecided = too_few_writers(scores.pages.writer_ids, GUESSING_ALPHA)
+        if not undecided:
+            checks.append(check_chance(scores, GUESSING_ALPHA))
+    elif scores is not None:
         checks += [_top1(scores, settings), _calibration(scores, settings)]
         undecided = too_few_to_tell(scores.true_writers, scores.unit)
         if not undecided:
@@ -136,7 +145,7 @@ def judge(
     elif not smoke.failure:
         undecided = too_few_to_tell((), "page")
     if comparison is not None:
-        checks.append(_comparison(comparison, scores.unit if scores else "page"))
+        checks.append(_comparison(comparison, scores.unit if isinstance(scores, ProductScores) else "page"))
     reasons = tuple(text for is_kept, text in checks if not is_kept)
     remarks = tuple(text for is_kept, text in checks if is_kept)
     return GateResult(reasons, remarks, undecided, accept and bool(undecided) and not reasons)
@@ -198,6 +207,39 @@ def common_pages(
             f"{FEWEST_PAGES} are needed to tell two models apart"
         )
     return CommonPages(common, n_common, len(pages & seen), refusal)
+
+
+def common_writers(
+    images: Sequence[TextImage],
+    candidate: SplitManifest,
+    champion: SplitManifest | None,
+    same_corpus: bool,
+) -> CommonPages:
+    """Find the candidate's test pages by writers of whom the champion has seen no page.
+
+    Args:
+        images: the candidate's corpus.
+        candidate: its split, by writer.
+        champion: the champion's split; `None` if its model does not say.
+        same_corpus: see `common_pages`.
+    """
+    if champion is None:
+        return _refuse("the champion does not say on which pages it was trained")
+    if not same_corpus:
+        return _refuse("the champion was trained on another corpus, or the same one with other settings")
+    learned, test = {*champion.train, *champion.validation}, set(candidate.test)
+    known = {image.writer_id for image in images if image.image_id in learned}
+    tested = [image for image in images if image.image_id in test]
+    common = tuple(image for image in tested if image.writer_id not in known)
+    n_pages, n_common = (len({page_of(image) for image in own}) for own in (tested, common))
+    writers, n_unseen = {image.writer_id for image in tested}, len({image.writer_id for image in common})
+    refusal = ""
+    if n_unseen < FEWEST_WRITERS:
+        refusal = (
+            f"only {n_unseen} of the candidate's {len(writers)} test writers were unseen by the champion; "
+            f"{FEWEST_WRITERS} are needed to tell two models apart"
+        )
+    return CommonPages(common, n_common, n_pages - n_common, refusal)
 
 
 def corpus_key(experiment: Experiment) -> str:
@@ -271,7 +313,9 @@ def _comparison(comparison: Comparison, unit: str) -> tuple[bool, str]:
     return comparison.test.is_better, f"{how} than {champion}, {where}: {_in_words(comparison.test)}"
 
 
-def _in_words(test: PairedTest) -> str:
+def _in_words(test: PairedTest | PairedRankings) -> str:
+    if isinstance(test, PairedRankings):
+        return rankings_in_words(test)
     low, high = test.logloss_interval
     drawn = f"{test.n_items} images" + ("" if test.n_units == test.n_items else f" in {test.n_units} pages")
     return (

@@ -5,16 +5,16 @@ cannot do.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from core.identification.calibration import Calibration
-from core.scoring.score_names import LEVELS, SCORES
+from core.scoring.score_names import LEVELS, RETRIEVAL, SCORES
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.promotion.examination import TestScores
+from search.promotion.found_pages import FoundPages
 from search.promotion.gate import GateResult
 from search.promotion.tested_images import ProductScores, UnknownWriterRates
 
@@ -22,7 +22,7 @@ CARD_FILE = "model_card.md"
 MOST_CHARACTERS = 5000
 """What MLflow's database has room for in a version's description."""
 
-_TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+_NAMING, _FINDING = "model_card.md.jinja", "finding_card.md.jinja"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class CardFacts:
         calibrations: of images and pages.
         scores: of the network on the test pages; `None` where there are none.
         product: of the registered model on them.
+        found: of them, where they are by writers that training has not seen.
+        images_per_page: so many images made a page there.
         gate_result: of the gate.
     """
 
@@ -58,18 +60,23 @@ class CardFacts:
     scores: TestScores | None
     product: ProductScores | None
     gate_result: GateResult
+    found: FoundPages | None = None
+    images_per_page: int = 1
 
 
 def write_card(facts: CardFacts) -> str:
     """Write the card as Markdown."""
     kept = _kept_scores(facts.scores)
-    levels = [level for level in LEVELS if f"{level}_top1" in kept.get("scores", {})]
     manifest = facts.manifest
     methods = {item.unknown_writers.method for item in facts.calibrations}
     environment = Environment(
-        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_without_markup
+        loader=PackageLoader("search.promotion", "."),
+        undefined=StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+        finalize=_without_markup,
     )
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return environment.get_template(_FINDING if manifest.has_unseen_writers else _NAMING).render(
         name=facts.name,
         version=facts.version,
         n_writers=len(manifest.writer_ids),
@@ -78,7 +85,12 @@ def write_card(facts: CardFacts) -> str:
         unit=manifest.unit,
         scores=facts.scores,
         no_scores="the split has no test pages." if not manifest.test else "it failed before they were opened.",
-        levels=levels,
+        levels=[level for level in LEVELS if f"{level}_top1" in kept.get("scores", {})],
+        level=RETRIEVAL,
+        found=facts.found,
+        n_pages=len(facts.found.pages.page_ids) if facts.found else 0,
+        n_test_writers=len(set(facts.found.pages.writer_ids)) if facts.found else 0,
+        images_per_page=facts.images_per_page,
         rows=[(kind.title, name) for name, kind in SCORES.items()],
         cell=lambda key, level: _cell(key, kept["scores"].get(f"{level}_{key}")),
         interval=kept.get("interval", ""),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+from search.objectives.tasks import RETRIEVAL_PICTURE
 from search.promotion.examination import Examined, TestScores
 from search.promotion.gate import Comparison, GateResult
 from search.promotion.model_card import CARD_FILE
@@ -84,7 +85,10 @@ def _scores_as_html(scores: TestScores) -> str:
         f"<tr><td>{escape(name)}</td><td>{each['value']:.4g}</td><td>{each['low']:.4g} to {each['high']:.4g}</td></tr>"
         for name, each in kept["scores"].items()
     )
-    picture = base64.b64encode(files["test/confusion.png"].path.read_bytes()).decode()
-    shown = f'<img src="data:image/png;base64,{picture}" alt="Confusion matrix of the test images" width="480">'
+    found = f"test/{RETRIEVAL_PICTURE}"
+    is_found = found in files  # writers whom training has not seen are not taken for each other
+    picture = base64.b64encode(files[found if is_found else "test/confusion.png"].path.read_bytes()).decode()
+    text = "How well test pages are found" if is_found else "Confusion matrix of the test images"
+    shown = f'<img src="data:image/png;base64,{picture}" alt="{text}" width="{720 if is_found else 480}">'
     head = f"<tr><th>test score</th><th>value</th><th>{escape(kept['interval'])}</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{shown}"

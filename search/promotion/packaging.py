@@ -57,9 +57,9 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
     job: PackagingTask = spec.settings
     configure_tensorflow(spec.threads, spec.precision, spec.seed)
     store, manifest = LineStore.open(job.task.line_store), SplitManifest.load(job.task.split)
-    units: list[CalibrationUnit] = ["image"]
-    if has_pages_of_images(store, manifest.validation):
-        units.append("page")
+    units: list[CalibrationUnit] = []  # nothing is known of its own writers' new pages: all of theirs were trained on
+    if not manifest.has_unseen_writers:
+        units = ["image", "page"] if has_pages_of_images(store, manifest.validation) else ["image"]
     n_unknown = len(_image_ids(LineStore.open(job.unknown_writers))) if job.unknown_writers else 0
     n_asked = len(units) * (len(manifest.validation) + n_unknown) + len(job.references)
     progress = _ImagesAsked(n_asked, task_progress(report_epoch))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.errors import RegistryError
 from core.lines.reading import ProgressCallback
+from core.retrieval.counted_pages import pages_by_writer
 from core.wording import counted, ordinal
 from search.experiment.experiment import Experiment
 from search.experiment.mlflow_names import check_model_name
@@ -14,13 +15,15 @@ from search.ledger.access_log import SealedTestSet
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.promotion.examination import kept_scores, pages_to_compare
-from search.promotion.gate import corpus_key, too_few_to_tell
+from search.promotion.found_pages import too_few_writers
+from search.promotion.gate import GUESSING_ALPHA, corpus_key, too_few_to_tell
 from search.promotion.length import RefitLength, refit_length
 from search.promotion.refit import refit_folder
 from search.promotion.tested_images import page_of
 from search.sweep.finalists import choose_trial
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
+from search.sweep.unseen_writers import images_per_page
 from search.tracking.project_place import refuse_shared
 from search.tracking.registry import CHAMPION, download_model, find_alias
 from search.tracking.store import TrackingStore, open_store
@@ -229,6 +232,11 @@ def _too_few(job: PromotionJob) -> tuple[str, ...]:
     guesses.
     """
     test = set(job.corpus.manifest.test)
+    n_images = images_per_page(job.experiment, job.corpus)
+    if n_images is not None and test:
+        n_pages = pages_by_writer(job.corpus.store, job.corpus.manifest.test, n_images)
+        said = too_few_writers(list(n_pages.elements()), GUESSING_ALPHA)
+        return (f"it would become challenger, unless --accept is given: {said}",) if said else ()
     pages = {page_of(image) for image in job.corpus.index.images if image.image_id in test}
     said = too_few_to_tell([writer_id for writer_id, _ in pages], job.corpus.manifest.unit)
     return (f"it would become challenger, unless --accept is given: {said}",) if said else ()

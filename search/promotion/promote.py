@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from core.crash_points import crash_point
 from core.durable_files import write_atomically
 from core.errors import RegistryError
+from core.retrieval.rank_tests import PairedRankings
+from core.scoring.intervals import PairedTest
+from core.scoring.score_names import LEVELS, RETRIEVAL
 from core.training.plan import choose_precision
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import folder_checksum, read_record
@@ -25,6 +28,7 @@ from search.promotion.examination import (
     kept_scores,
     score_test_set,
 )
+from search.promotion.finding import compare_finding, found_pages
 from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.length import LOG_LOSS, settled_length
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
@@ -34,6 +38,7 @@ from search.promotion.record import PromotionRecord, fit_lock
 from search.promotion.refit import PackagedModel, Refit, images_of_unknown_writers, package_refit, run_refit
 from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import PREPARING, Progress
+from search.sweep.unseen_writers import images_per_page
 from search.tracking.aliases import ChampionMovedError, challenge, finish_move, promotion_lock, set_champion
 from search.tracking.registry import (
     CHAMPION,
@@ -176,7 +181,8 @@ def _fit(job: PromotionJob, progress: Progress, title: str = "Refit") -> _Fitted
 
 def _pack_and_register(job: PromotionJob, fitted: _Fitted, progress: Progress) -> _Registered:
     experiment, corpus, refit = job.experiment, job.corpus, fitted.refit
-    with progress.working("calibrating on validation pages") as advance:
+    finds = corpus.manifest.has_unseen_writers
+    with progress.working("packing the model" if finds else "calibrating on validation pages") as advance:
         packaged = package_refit(refit, experiment, job.workspace, corpus, fitted.task, advance)
     crash_point("identifier-packed")
     model_id = fitted.tracker.add_model("identifier", packaged.folder, job.epochs)
@@ -216,6 +222,8 @@ def _examine(job: PromotionJob, registered: _Registered, test_set: SealedTestSet
 
     examined = examine(registered.candidate, job.store, test_set, score_network, progress)
     scores = kept_scores(refit.folder)
+    if scores is not None and job.corpus.manifest.has_unseen_writers:
+        examined = replace(examined, found=found_pages(scores))
     if scores is not None:
         files = {name: reference.path for name, reference in scores.result.artifacts.items()}
         opened = {"test_openings": str(scores.n_openings)}
@@ -240,18 +248,32 @@ def _judge_and_move(
     """
     number, gate = registered.version.version, job.experiment.promotion.gate
     candidate = registered.candidate
+    judged = examined.found or examined.scores
     finish_move(job.store, job.name)
     champion = find_alias(job.store, job.name, CHAMPION)
     if champion is not None and champion.version == number:
-        result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, None, job.accept)
+        result = judge(gate, examined.smoke, candidate.size_bytes, judged, None, job.accept)
         describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
         return _Judged(None, result, "unchanged")
-    comparison = compare_with(champion, candidate, examined, job.store, test_set, progress) if champion else None
-    result = judge(gate, examined.smoke, candidate.size_bytes, examined.scores, comparison, job.accept)
+    comparison = _compare(job, champion, candidate, examined, test_set, progress) if champion else None
+    result = judge(gate, examined.smoke, candidate.size_bytes, judged, comparison, job.accept)
     _describe(job, registered, examined, scores, result, comparison, record)
     former = _move(job, number, result, champion)
     describe_version(job.store, job.name, number, {PROMOTION_TAG: PROMOTION_DONE})
     return _Judged(comparison, result, "champion" if result.is_passed else "challenger", former)
+
+
+def _compare(
+    job: PromotionJob,
+    champion: RegisteredVersion,
+    candidate: Candidate,
+    examined: Examined,
+    test_set: SealedTestSet,
+    progress: Progress,
+) -> Comparison:
+    if candidate.manifest.has_unseen_writers:
+        return compare_finding(job, champion, candidate, examined.found, test_set, progress)
+    return compare_with(champion, candidate, examined, job.store, test_set, progress)
 
 
 def _move(
@@ -291,12 +313,15 @@ def _describe(
             calibrations=registered.candidate.record.calibrations,
             scores=scores,
             product=examined.scores,
+            found=examined.found,
+            images_per_page=images_per_page(job.experiment, job.corpus) or 1,
             gate_result=result,
         )
     )
     path = fitted.refit.folder / CARD_FILE
     write_atomically(path, card.encode())
-    product = examined.scores.metrics if examined.scores else {}
+    judged = examined.found or examined.scores
+    product = judged.metrics if judged else {}
     metrics = {**packaged.metrics, "latency_s": examined.smoke.latency_s, **product}
     fitted.tracker.add_scores(metrics, {CARD_FILE: path}, record.reach("described"))
     crash_point("card-written")
@@ -304,7 +329,7 @@ def _describe(
     gate = "accepted" if result.is_accepted else "passed" if result.is_passed else "failed"
     tags |= {"gate": gate, "gate_reasons": "; ".join(result.objections)}
     if comparison is not None and comparison.test is not None:
-        tags |= {"compared_with": comparison.champion, "compared_logloss": comparison.test.logloss_difference}
+        tags |= {"compared_with": comparison.champion, **_difference(comparison.test)}
     describe_version(job.store, job.name, version.version, tags | {PROMOTION_TAG: "described"}, shortened(card))
     crash_point("version-described")
 
@@ -316,5 +341,12 @@ def _score_tags(scores: TestScores | None) -> dict[str, str | int | float]:
     if scores is None:
         return {}
     found = scores.result.metrics
-    level = next(level for level in ("page", "image", "patch") if f"test/{level}_top1" in found)
-    return {f"test/{level}_top1": found[f"test/{level}_top1"], "test_openings": scores.n_openings}
+    names = (f"test/{RETRIEVAL}_map", *(f"test/{level}_top1" for level in reversed(LEVELS)))
+    name = next(name for name in names if name in found)
+    return {name: found[name], "test_openings": scores.n_openings}
+
+
+def _difference(test: PairedTest | PairedRankings) -> dict[str, float]:
+    if isinstance(test, PairedRankings):
+        return {"compared_map": test.map_difference}
+    return {"compared_logloss": test.logloss_difference}

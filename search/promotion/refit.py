@@ -226,8 +226,10 @@ def images_of_unknown_writers(
     Returns:
         Those that the threshold is set on, and those that only report its rates, by other writers;
         at most 400 of each, evenly chosen. Where there are too few for both, all are for the
-        threshold, and none where there are fewer than twenty.
+        threshold, and none where there are fewer than twenty, or the split is by writer.
     """
+    if corpus.manifest.has_unseen_writers:  # those of its test stay sealed
+        return (), ()
     known = set(corpus.manifest.writer_ids)
     unknown = [image for image in index_corpus(experiment, workspace).images if image.writer_id not in known]
     of_test = set(sorted({image.writer_id for image in unknown})[1::2])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.crash_points import crash_point
-from core.errors import ConfigError, SplitError
+from core.errors import ConfigError
 from core.space import in_words
 from core.training.plan import Monitor, choose_precision
 from search.engines import open_engine
@@ -36,6 +36,7 @@ from search.sweep.preparation import (
     save_split,
 )
 from search.sweep.progress import PREPARING, Progress
+from search.sweep.unseen_writers import images_per_page, searched_pages
 from search.tracking.models import artifact_folder
 from search.tracking.project_place import refuse_shared
 from search.tracking.runs import SearchFacts, TrackedDataset
@@ -108,7 +109,6 @@ def _launch(
     ledger: Ledger,
     progress: Progress,
 ) -> LaunchedSweep:
-    check_can_train(experiment)
     check_disk_space(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
     refuse_shared(workspace.root, experiment.name)
     store = open_store(experiment.tracking, workspace.root)
@@ -122,6 +122,7 @@ def _launch(
         for said in (
             f"{corpus.shortcomings}; `whosehand data stats` lists them." if corpus.shortcomings else "",
             warning,
+            *(pages.in_words() for pages in searched_pages(experiment, corpus)),
             check_reader(corpus.index, ledger.folder, is_begun=bool(ledger.state.launches)),
         ):
             if said:
@@ -162,20 +163,6 @@ def _say_what_is_searched(experiment: Experiment, progress: Progress) -> None:
         for dimension in space.search_space().dimensions:
             if dimension.n_values != 1:
                 progress.say(f"  {dimension.name}: {in_words(dimension)}")
-
-
-def check_can_train(experiment: Experiment) -> None:
-    """See that a network that names writers can be judged on the split.
-
-    Raises:
-        SplitError: if it is by writer.
-    """
-    if experiment.split.kind == "writer":
-        raise SplitError(
-            "A sweep trains networks that name the writers they were trained on, but with `split.kind: writer` none of "
-            "those in validation and test is among them: every answer would be wrong. Take `split.kind: page` or "
-            "`text`; `whosehand data split` writes the division by writer for other uses, such as verification."
-        )
 
 
 def engine_settings(experiment: Experiment, sweep_id: str) -> EngineSettings:
@@ -242,6 +229,7 @@ def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> 
         ),
         keeps_model=experiment.tracking.keep_models != 0,
         network=function_reference(experiment, experiment.model, folder) if experiment.model is not None else None,
+        images_per_page=images_per_page(experiment, corpus),
     )
 
 
@@ -299,6 +287,7 @@ def tracked_datasets(corpus: PreparedCorpus, with_test: bool = False) -> tuple[T
     hash.
     """
     manifest = corpus.manifest
+    writer_of = {image.image_id: image.writer_id for image in corpus.index.images}
     return tuple(
         TrackedDataset(
             name=f"{manifest.corpus} {subset}",
@@ -307,7 +296,7 @@ def tracked_datasets(corpus: PreparedCorpus, with_test: bool = False) -> tuple[T
             source=str(corpus.index.root),
             profile={
                 "images": len(manifest.image_ids(subset)),
-                "writers": len(manifest.writer_ids),
+                "writers": len({writer_of[image_id] for image_id in manifest.image_ids(subset)}),
                 "split by": manifest.divided_by,
             },
         )

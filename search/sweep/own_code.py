@@ -115,7 +115,7 @@ def checked_network(experiment: Experiment, sources: Sources, executor: LocalExe
         network = function_reference(experiment, path, folder)
         spec = TrialSpec.of_task(
             CHECK_NETWORK,
-            NetworkCheck(network, point, experiment.patches.size_px),
+            NetworkCheck(network, point, experiment.patches.size_px, experiment.split.kind == "writer"),
             folder / "check",
             precision=choose_precision(experiment.training.precision),
             seed=experiment.seed,

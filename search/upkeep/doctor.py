@@ -20,16 +20,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.addresses import read_only
 from core.corpora.resemblance import resembling_layout
-from core.errors import LedgerError, LineStoreError, TrackingError, WhosehandError
+from core.errors import LedgerError, LineStoreError, RetrievalError, SplitError, TrackingError, WhosehandError
 from core.lines.store import LIST, LineStore
+from core.retrieval.descriptor_index import DescriptorIndex
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
+from search.identification.kept_indexes import kept_indexes, read_origin, why_unused
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.lock import LOCK_NAME, look_at_lock
 from search.ledger.trial import TrialState
 from search.sweep.disk import measure_disk
 from search.sweep.known_sweeps import project_tracking
 from search.sweep.preparation import divide_corpus, read_corpus
+from search.sweep.unseen_writers import searched_pages
 from search.tracking.aliases import is_move_unfinished
 from search.tracking.models import artifact_folder, local_folder
 from search.tracking.project_place import find_displacement
@@ -51,7 +54,7 @@ from search.upkeep.machine_checks import (
 from search.upkeep.moved_projects import find_moved_addresses
 
 _GENERATED = "hands"
-_NO_CORPORA = ("lines",)
+_NO_CORPORA = ("lines", "indexes")
 _LOCK_PATIENCE_S = 1.0
 _MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations"
 
@@ -274,7 +277,8 @@ def _check_corpus(subject: Subject, experiment: Experiment) -> Iterator[Finding]
             f"chosen, {report.n_unusable:,} unusable; {len(corpus.store):,} lines, all as they were written"
         )
         yield ok("corpus", what)
-        manifest = divide_corpus(corpus, experiment).manifest
+        divided = divide_corpus(corpus, experiment)
+        manifest = divided.manifest
     except WhosehandError as error:
         yield problem("corpus", str(error))
         return
@@ -282,7 +286,16 @@ def _check_corpus(subject: Subject, experiment: Experiment) -> Iterator[Finding]
         what = f"{report.n_unusable:,} image{'' if report.n_unusable == 1 else 's'} cannot be used"
         yield note("corpus", what, "`whosehand data stats` lists them")
     counts = f"{len(manifest.train):,} + {len(manifest.validation):,} + {len(manifest.test):,} images"
-    yield ok("split", f"{counts} of {len(manifest.writer_ids)} writers, hash {manifest.hash[:12]}")
+    if not manifest.has_unseen_writers:
+        yield ok("split", f"{counts} of {len(manifest.writer_ids)} writers, hash {manifest.hash[:12]}")
+        return
+    try:
+        searched = "; ".join(pages.in_words() for pages in searched_pages(experiment, divided))
+    except SplitError as error:
+        yield problem("split", str(error))
+        return
+    what = f"{counts}, by writer: {len(manifest.writer_ids)} to train on; {searched}; hash {manifest.hash[:12]}"
+    yield ok("split", what)
 
 
 def _check_folder(folder: Path) -> Finding:
@@ -306,6 +319,26 @@ def _check_lines(folder: Path) -> Finding:
     return ok("lines", f"{folder.name}: {len(store):,} lines, all as they were written")
 
 
+def check_indexes(subject: Subject) -> Iterator[Finding]:
+    """Read every index of pages that is kept here, and see whether its folder and model are
+    there.
+    """
+    for path in kept_indexes(subject.workspace.indexes):
+        reason = why_unused(path)
+        if reason is not None:
+            yield note("indexes", f"{path.name} is one of those {reason}", "`whosehand gc --apply` deletes it")
+            continue
+        try:
+            index = DescriptorIndex.open(path)
+            index.verify()
+        except RetrievalError as error:
+            yield problem("indexes", str(error))
+            continue
+        origin = read_origin(path)
+        where = origin.archive if origin is not None else path.name
+        yield ok("indexes", f"{where}: {len(index):,} pages, all as they were written")
+
+
 CHECKS: Mapping[str, Callable[[Subject], Iterable[Finding]]] = {
     "versions": check_versions,
     "processor": check_processor,
@@ -317,6 +350,7 @@ CHECKS: Mapping[str, Callable[[Subject], Iterable[Finding]]] = {
     "sweeps": check_sweeps,
     "test pages": check_access_log,
     "corpora": check_corpora,
+    "indexes": check_indexes,
 }
 """A check for each topic. A new one is a function `check_...` here or in `machine_checks`, and a
 line in this table.

@@ -1,10 +1,12 @@
-"""Frees the disk: what sweeps keep of trials below their best, and lines that no sweep needs."""
+"""Frees the disk: what sweeps keep of trials below their best, lines that no sweep needs, and
+indexes of pages that nobody can search.
+"""
 
 import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from core.errors import LedgerError, WhosehandError
 from core.lines.pool import Pool
 from core.lines.store import LIST
 from search.experiment.workspace import Workspace
+from search.identification.kept_indexes import kept_indexes, why_unused
 from search.ledger.ledger import LEDGER_NAME
 from search.ledger.lock import LOCK_NAME, SweepLock, hold_refits, refuse_held
 from search.ledger.ranking import rank
@@ -36,9 +39,9 @@ class Freed:
     """What goes, or went, for one reason.
 
     Attributes:
-        sweep: its name; empty for lines.
+        sweep: its name; empty for lines and indexes.
         what: such as `model`.
-        n_trials: of the sweep that it concerns; 0 for lines.
+        n_trials: of the sweep that it concerns; 0 for lines and indexes.
         n_bytes: on the disk.
         paths: the folders.
     """
@@ -77,7 +80,8 @@ def collect_garbage(names: Sequence[str], workspace: Workspace, n_kept: int, is_
     completed.
 
     Args:
-        names: of sweeps; empty for all sweeps of the workspace, and for unused lines.
+        names: of sweeps; empty for all sweeps of the workspace, for unused lines, and for indexes
+            of pages whose model or folder is gone.
         workspace: where.
         n_kept: the best trials of each sweep that keep their model and files.
         is_dry_run: only look.
@@ -105,6 +109,7 @@ def collect_garbage(names: Sequence[str], workspace: Workspace, n_kept: int, is_
             freed += _collect_of_sweep(sweep, workspace, n_kept, is_dry_run)
     if not names:
         freed += _collect_lines(workspace, known, skipped, is_dry_run)
+        freed += _delete(_unused_indexes(workspace), "indexes", is_dry_run)
     return Collection(freed, skipped)
 
 
@@ -197,15 +202,25 @@ def _collect_lines(workspace: Workspace, known: Sequence[str], skipped: list[str
         except WhosehandError as error:
             skipped.append(f"Lines are left alone, because it is not known which ones {name!r} needs: {error}")
             return []
-    unused = _unused_lines(workspace, sweeps)
+    return _delete(_unused_lines(workspace, sweeps), "lines", is_dry_run)
+
+
+def _delete(unused: Mapping[Path, str], what: str, is_dry_run: bool) -> list[Freed]:
+    """Delete folders, each with its reason."""
     counted = FreedBytes()
     freed = []
     for reason in dict.fromkeys(unused.values()):
         paths = [path for path, of_path in unused.items() if of_path == reason]
-        freed.append(Freed("", f"lines {reason}", 0, counted.add(paths), paths))
+        freed.append(Freed("", f"{what} {reason}", 0, counted.add(paths), paths))
     for path in unused if not is_dry_run else ():
         shutil.rmtree(path, ignore_errors=True)
     return freed
+
+
+def _unused_indexes(workspace: Workspace) -> dict[Path, str]:
+    """The indexes that `find` and `index` keep here and nobody can search, each with the reason."""
+    reasons = {path: why_unused(path) for path in kept_indexes(workspace.indexes)}
+    return {path: reason for path, reason in reasons.items() if reason is not None}
 
 
 def _unused_lines(workspace: Workspace, sweeps: Sequence[KnownSweep]) -> dict[Path, str]:

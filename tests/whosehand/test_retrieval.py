@@ -14,8 +14,10 @@ def test_pages_are_described_and_found_in_python(tmp_path: Path) -> None:
         write_line(tmp_path / "archive" / f"{n_strokes}.png", n_strokes)
     model = wh.Identifier("toy", save_toy_model(tmp_path / "model"))
     letter = write_line(tmp_path / "letter.png", 9)
-    found = model.find(letter, among=tmp_path / "archive", top=2, project=tmp_path, progress=False)
+    sheet = tmp_path / "found.html"
+    found = model.find(letter, among=tmp_path / "archive", top=2, sheet=sheet, project=tmp_path, progress=False)
     assert len(found) == 2
+    assert "Described by toy" in sheet.read_text(encoding="utf-8")
     assert Path(found[0].path).name == "9.png"
     assert found[0].similarity == pytest.approx(1, abs=1e-6)
     description = model.describe(str(letter))

@@ -185,3 +185,31 @@ def test_what_is_damaged_is_named(tmp_path: Path) -> None:
     (folder / "index.json").write_text("{")
     with pytest.raises(RetrievalError, match="must describe an index"):
         DescriptorIndex.open(folder)
+
+
+def test_a_page_that_is_described_anew_is_found_by_its_new_row_alone(tmp_path: Path) -> None:
+    index = filled(tmp_path / "index")
+    changed, row = IndexedPage(named(2)[0].page_id, "w2", "another scan"), described(1, seed=3)
+    index.add([changed], row, replaces=True)
+    found = DescriptorIndex.open(tmp_path / "index")
+    found.verify()
+    assert (len(found), len(found.pages)) == (5, 6)
+    assert found.page(changed.page_id) == changed
+    assert found.page("scans/none.png") is None
+    before, now = found.search(np.concatenate([described(5)[2:3], row]), 100).places
+    assert sorted(before) == sorted(now) == [0, 1, 3, 4, 5], "every page once"
+    assert now[0] == 5
+
+
+@pytest.mark.parametrize("point", INDEX_POINTS)
+def test_a_process_that_is_killed_while_it_replaces_a_page_leaves_the_old_one_or_the_new_one(
+    point: str, tmp_path: Path
+) -> None:
+    folder, row = tmp_path / "index", described(1, seed=3)
+    filled(folder)
+    kill_at(point, lambda: DescriptorIndex.open(folder).add(named(2), row, replaces=True))
+    found = DescriptorIndex.open(folder)
+    found.verify()
+    (place,) = found.search(row, 1).places[0]
+    assert len(found) == 5
+    assert (place == 5) == (point == "index-extended")

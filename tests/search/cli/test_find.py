@@ -59,3 +59,40 @@ def test_what_cannot_be_found_is_one_message(command: Command, archive: Path, mo
     assert "--in must name a folder" in command("find", archive / "3.png", "--in", "nothing", "--model", model).error
     (archive.parent / "empty").mkdir()
     assert "must hold some" in command("find", archive / "3.png", "--in", "empty", "--model", model).error
+
+
+def test_an_index_takes_what_is_new_or_changed_and_says_what_is_gone(
+    command: Command, archive: Path, model: Path
+) -> None:
+    command("index", archive, "--out", "kept", "--model", model)
+    write_line(archive / "3.png", 4)
+    write_line(archive / "12.png", 12)
+    (archive / "9.png").unlink()
+    again = command("index", archive, "--out", "kept", "--model", model)
+    assert (again.code, again.out) == (0, "kept: 1 page added, 1 described anew, 1 was there\n")
+    assert "9.png is in the index, but its file is not there any more" in " ".join(again.err.split())
+    content = json.loads(command("find", archive / "12.png", "--in", "kept", "--model", model, "--json").out)
+    assert {Path(each["path"]).name: each["is_gone"] for each in content["found"]} == {
+        "3.png": False,
+        "9.png": True,
+        "10.png": False,
+    }
+
+
+def test_without_a_name_a_folder_is_indexed_where_find_looks(command: Command, archive: Path, model: Path) -> None:
+    made = command("index", archive, "--model", model)
+    (index,) = Path("data/indexes").iterdir()
+    assert made.out.split(":")[0].endswith(str(index))
+    before = (index / "pages.jsonl").read_bytes()
+    assert command("find", archive / "3.png", "--in", archive, "--model", model).code == 0
+    assert (index / "pages.jsonl").read_bytes() == before
+    refused = command("index", archive / "3.png", archive / "9.png", "--model", model)
+    assert "Name the folder of an index by --out" in refused.error
+
+
+def test_the_sheet_shows_the_pages_side_by_side(command: Command, archive: Path, model: Path) -> None:
+    answer = command("find", archive / "9.png", "--in", archive, "--model", model, "--sheet", "out/sheet.html")
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "side by side: out/sheet.html")
+    assert Path("out/sheet.html").read_text(encoding="utf-8").count("<article>") == 2
+    refused = command("find", archive / "9.png", "--in", archive, "--model", model, "--sheet", archive)
+    assert "must be writable" in refused.error

@@ -1,3 +1,6 @@
+import os
+import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +13,8 @@ from core.pages.frames import Page
 from core.retrieval.descriptor_index import DescriptorIndex
 from core.retrieval.descriptors import DescriptorSettings, PageDescriber
 from search.identification import page_index
-from search.identification.page_index import extend_index, find_alike
+from search.identification.kept_indexes import kept_indexes, why_unused
+from search.identification.page_index import extend_index, find_alike, index_folder, is_as_described, state_of
 from search.identification.page_reader import PageReader, source_of
 from tests.search.toy_model import save_toy_model, write_line
 
@@ -88,3 +92,56 @@ def test_what_shows_no_handwriting_is_said_with_its_reason(reader: PageReader, t
     assert not (tmp_path / "index").exists()
     with pytest.raises(ImageError, match=r"note\.png"):
         reader.describe(Page(note))
+
+
+def test_a_page_that_changed_is_described_anew_and_one_that_was_only_touched_is_not(
+    reader: PageReader, tmp_path: Path
+) -> None:
+    files = write_lines(tmp_path / "archive", (3, 5, 8))
+    extend_index(tmp_path / "index", files, reader)
+    write_line(files[0], 11)
+    os.utime(files[1])
+    files[2].unlink()
+    tally = extend_index(tmp_path / "index", files[:2], reader)
+    assert (tally.n_added, tally.n_changed, tally.n_known, tally.gone) == (0, 1, 1, [str(files[2])])
+    index = DescriptorIndex.open(tmp_path / "index")
+    found = find_alike(index, Page(write_line(tmp_path / "as-now.png", 11)), reader, 10)
+    assert [each.path for each in found].count(str(files[0])) == 1
+    assert found[0].path == str(files[0])
+    assert found[0].similarity == pytest.approx(1, abs=1e-6)
+    assert len(found) == 3
+    assert {Path(each.path): each.is_gone for each in found} == {files[0]: False, files[1]: False, files[2]: True}
+
+
+def test_content_is_read_again_only_where_size_or_time_differ(tmp_path: Path) -> None:
+    file = tmp_path / "page.png"
+    file.write_bytes(b"one")
+    assert state_of(file).split()[1] == "0", "it may change again within the same time"
+    an_hour_ago = time.time() - 3600
+    os.utime(file, (an_hour_ago, an_hour_ago))
+    state = state_of(file)
+    assert is_as_described(file, state)
+    assert is_as_described(file, ""), "nothing is known of it"
+    file.write_bytes(b"two")
+    assert not is_as_described(file, state)
+    os.utime(file, (an_hour_ago, an_hour_ago))
+    assert is_as_described(file, state), "size and time are those that were seen"
+    assert not is_as_described(tmp_path / "none.png", state)
+
+
+def test_an_index_that_nobody_can_search_is_told_with_its_reason(model: Path, tmp_path: Path) -> None:
+    own = tmp_path / "model"
+    shutil.copytree(model, own)
+    reader, archive = PageReader.load(own), tmp_path / "archive"
+    write_lines(archive, (3,))
+    index, _ = index_folder(archive, tmp_path / "indexes", reader)
+    assert list(kept_indexes(tmp_path / "indexes")) == [index]
+    assert why_unused(index) is None
+    archive.rename(tmp_path / "elsewhere")
+    assert why_unused(index) == "of a folder that is gone"
+    (tmp_path / "elsewhere").rename(archive)
+    network = own / "data" / "model.keras"
+    network.write_bytes(network.read_bytes() + b" ")
+    assert why_unused(index) == "of a model that has changed since"
+    shutil.rmtree(own)
+    assert why_unused(index) == "of a model that is gone"

@@ -19,10 +19,10 @@ from search.objectives.tasks import CHECK_NETWORK, FunctionReference, NetworkChe
 SHAPE = (32, 32, 1)
 
 
-def check(function: Any, folder: Path, **hyperparameters: Any) -> TrialResult:
+def check(function: Any, folder: Path, needs_embedding: bool = False, **hyperparameters: Any) -> TrialResult:
     pickle = folder / "function.pickle"
     pickle.write_bytes(cloudpickle.dumps(function))
-    task = NetworkCheck(FunctionReference("tests:build", pickle=pickle), hyperparameters, SHAPE[0])
+    task = NetworkCheck(FunctionReference("tests:build", pickle=pickle), hyperparameters, SHAPE[0], needs_embedding)
     spec = TrialSpec.of_task(CHECK_NETWORK, task, folder / "check", precision="float32", seed=0, threads=1)
     return check_network(spec, _no_report)
 
@@ -102,13 +102,15 @@ def test_a_layer_of_a_module_must_be_registered(tmp_path: Path, monkeypatch: pyt
         check_network(spec, _no_report)
 
 
-def test_a_network_without_an_embedding_is_trained_with_a_remark(tmp_path: Path) -> None:
+def test_a_network_without_an_embedding_is_trained_with_a_remark_unless_it_is_judged_by_that(tmp_path: Path) -> None:
     def build(hyperparameters: Any, patch_shape: Any, n_writers: int) -> Any:
         x = patches = keras.Input(patch_shape)
         x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(n_writers, 3)(x))
         return keras.Model(patches, keras.layers.Softmax(dtype="float32")(x))
 
     assert "no similar patches" in check(build, tmp_path).artifacts["remark.txt"].path.read_text()
+    with pytest.raises(OwnCodeError, match="pages are found by the network's embedding"):
+        check(build, tmp_path, needs_embedding=True)
 
 
 class Tuned(keras_tuner.HyperModel):

@@ -16,7 +16,8 @@ from core.settings import PatchSettings
 from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.files import is_intact
-from search.objectives.patch_cnn import write_fit_files, write_score_files
+from search.objectives.judges import write_score_files
+from search.objectives.patch_cnn import write_fit_files
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from tests.command_line import write_experiment
 

@@ -6,14 +6,18 @@ from mlflow.entities import LoggedModel
 
 from core.errors import LedgerError, WhosehandError
 from core.lines.pool import Pool
+from core.retrieval.descriptor_index import DescriptorIndex
 from core.settings import InkSettings
 from search.experiment.workspace import Workspace
+from search.identification.kept_indexes import note_origin
 from search.ledger.ledger import LEDGER_NAME, Ledger, read_ledger
 from search.ledger.trial import TrialState
 from search.tracking.aliases import set_champion
 from search.tracking.registry import register_version
 from search.tracking.store import TrackingStore
+from search.upkeep.doctor import check_indexes
 from search.upkeep.gc import Collection, collect_garbage
+from search.upkeep.machine_checks import Level, Subject
 from search.upkeep.reconcile import reconcile_sweep
 from tests.search.upkeep.kept_project import N_TRIALS, NAME
 
@@ -144,3 +148,17 @@ def test_a_repeated_attempt_is_known_and_the_one_with_the_result_is_kept(workspa
     (freed,) = _apply(workspace, N_TRIALS, NAME).freed
     assert (freed.what, list(freed.paths)) == ("files", [best / "attempt-1-again-1"])
     assert (best / "attempt-1" / "model" / "MLmodel").is_file()
+
+
+def test_indexes_of_pages_whose_folder_or_model_is_gone_go(project: TrackingStore, workspace: Workspace) -> None:
+    archive = workspace.root / "archive"
+    archive.mkdir()
+    for name, described in (("0" * 16, archive), ("1" * 16, workspace.root / "moved-away")):
+        index = DescriptorIndex.open_or_create(workspace.indexes / name, 4, "a model")
+        note_origin(index.folder, described, workspace.root / "no-model")
+    DescriptorIndex.open_or_create(workspace.indexes / "kept by somebody", 4, "a model")
+    assert [finding.level for finding in check_indexes(Subject(workspace, None, project))] == [Level.NOTE] * 2
+    found = _apply(workspace, N_TRIALS)
+    assert {"indexes of a folder that is gone", "indexes of a model that is gone"} <= set(_kinds(found))
+    assert [path.name for path in workspace.indexes.iterdir()] == ["kept by somebody"]
+    assert list(check_indexes(Subject(workspace, None, project))) == []
