@@ -144,9 +144,8 @@ def join_patch_cnns(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     configure_tensorflow(spec.threads, spec.precision, spec.seed)
     store, manifest = LineStore.open(task.line_store), SplitManifest.load(task.split)
     model = join_networks([load_model(folder) for folder in joining.models])
-    leak, per_image = manifest.leak("validation"), task.patches.per_image_at_validation
-    scorer = Scorer(model, store, manifest.validation, manifest.writer_ids, task.patches, per_image, leak)
-    metrics = _named("val", scorer.score(on_progress=task_progress(report_epoch)))
+    judge = open_judge(model, store, manifest, task, "validation", task.patches.per_image_at_validation)
+    metrics = _named("val", judge.judge(task_progress(report_epoch)).metrics)
     sampler = PatchSampler(store, manifest.train, manifest.writer_ids, task.patches, spec.seed, manifest.leak("train"))
     example = read_patches(store, sampler.plan_epoch(0)[:1])[..., None]
     saved = save_network(model, spec, task, manifest, metrics, example)
