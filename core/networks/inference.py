@@ -231,7 +231,29 @@ def _body_of_own(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, found[0])
 
 
+class FastShrink(keras.layers.AveragePooling2D):
+    """Mean of squares of pixels, for (n, height, width, 1), as one product with a matrix.
+
+    TensorFlow's pooling works channel by channel, and here there is one: it took up to a sixth of a
+    training step, and more of a prediction. Of whole grey levels the sums are exact in float32, so
+    that for squares of 2 or 4 pixels the means are the same bit by bit.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Shrink; rows and columns that fill no square are left out."""
+        side, (height, width) = self.pool_size[0], inputs.shape[1:3]
+        n_rows, n_columns = height // side, width // side
+        rows = tf.reshape(
+            inputs[:, : n_rows * side, : n_columns * side, 0], (-1, side * n_columns * side)
+        )  # those of one square one after the other
+        means = np.tile(np.kron(np.eye(n_columns), np.ones((side, 1))), (side, 1)) / side**2
+        shrunk = tf.matmul(tf.cast(rows, tf.float32), tf.constant(means, tf.float32))
+        return tf.cast(tf.reshape(shrunk, (-1, n_rows, n_columns, 1)), self.compute_dtype)
+
+
 def _fast_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if type(layer) is keras.layers.AveragePooling2D and layer.input.shape[-1] == 1 and len(set(layer.pool_size)) == 1:
+        return FastShrink.from_config(layer.get_config())
     if type(layer) is keras.layers.BatchNormalization and layer.axis in (3, -1):
         return FusedBatchNormalization.from_config(layer.get_config())
     return layer.__class__.from_config(layer.get_config())
