@@ -51,6 +51,9 @@ ENGINES: Mapping[str, EngineChoice] = {
     "tpe+hyperband": OptunaSettings(sampler="tpe", pruner="hyperband"),
     "random+asha": OptunaSettings(sampler="random", pruner="asha"),
     "tpe+asha": OptunaSettings(sampler="tpe", pruner="asha"),
+    "tpe+asha by seconds": OptunaSettings(sampler="tpe", pruner="asha", rung_by="seconds"),
+    "priorband": OptunaSettings(sampler="priorband"),
+    "priorband by epochs": OptunaSettings(sampler="priorband", rung_by="epochs"),
     "keras_tuner hyperband": KerasTunerSettings(oracle="hyperband"),
     "keras_tuner bayesian": KerasTunerSettings(oracle="bayesian"),
 }
@@ -62,7 +65,7 @@ def main(
     table: Annotated[Path | None, typer.Option(help="Its curves; by default benchmarks/curves/NAME.csv.")] = None,
     engines: Annotated[
         str, typer.Option(help=f"With commas, of {', '.join(ENGINES)}.")
-    ] = "random,tpe,tpe+median,tpe+asha",
+    ] = "random,tpe,tpe+median,tpe+asha,priorband",
     workers: Annotated[str, typer.Option(help="With commas.")] = "1,4",
     seeds: Annotated[int, typer.Option(min=1, help="Sweeps of each engine.")] = 10,
     minutes: Annotated[float, typer.Option(min=0.01, help="Virtual minutes of a sweep.")] = 25.0,
@@ -101,6 +104,7 @@ class Track:
         metric: that is searched for.
         direction: whether low or high values are better.
         horizon: epochs of a trial.
+        defaults: a point as it is without a search.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Track:
     metric: str
     direction: Direction
     horizon: int
+    defaults: Point | None = None
 
     @property
     def sign(self) -> int:
@@ -143,7 +148,7 @@ def replay(
 ) -> SimulatedSweep:
     """One sweep on the surrogate."""
     settings = EngineSettings(
-        track.space, track.enqueued, seed, track.metric, track.direction, track.horizon, f"race-{seed}"
+        track.space, track.enqueued, seed, track.metric, track.direction, track.horizon, f"race-{seed}", track.defaults
     )
     plan = SweepPlan(
         objective="",
@@ -236,12 +241,15 @@ def _track_of(experiment: Experiment, table: Path | None) -> Track:
         experiment.objective.metric,
         experiment.objective.resolved_direction,
         experiment.training.epochs,
+        experiment.complete({}),
     )
 
 
 def _made_up_track() -> Track:
     notes.print("race: no experiment was named; the table is made up and says nothing of any engine")
-    return Track("a made-up table", synthetic_table(), SPACE, (DEFAULTS,), lambda point: point, METRIC, "minimize", 8)
+    return Track(
+        "a made-up table", synthetic_table(), SPACE, (DEFAULTS,), lambda point: point, METRIC, "minimize", 8, DEFAULTS
+    )
 
 
 def _remarks(track: Track, budget: BudgetSettings, n_seeds: int) -> list[str]:

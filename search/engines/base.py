@@ -56,6 +56,8 @@ class EngineSettings:
         direction: whether low or high values are better.
         horizon_epochs: the full length of a trial.
         sweep_id: names the study where an engine keeps one.
+        defaults: all hyperparameters as they are without a search, as far as that is known; `None`
+            for nothing.
     """
 
     space: SearchSpace
@@ -65,6 +67,7 @@ class EngineSettings:
     direction: Literal["minimize", "maximize"]
     horizon_epochs: int
     sweep_id: str
+    defaults: Point | None = None
 
 
 class Engine(Protocol):

@@ -14,6 +14,24 @@ from typing import Literal
 
 from core.errors import EngineError
 
+_SLACK = 0.9  # of a rung in seconds: two trials of one speed come to it after the same epoch
+
+
+def rung_seconds(first_epoch: int, factor: int, horizon_epochs: int, epoch_s: float) -> tuple[float, ...]:
+    """The seconds at which rungs lie for all trials, by the speed of one of them.
+
+    As far as that trial goes, where its epochs are those of `rung_epochs`; then one at its end, and
+    one `factor` times as far: a trial that trains that much more slowly is judged there again.
+
+    Args:
+        first_epoch: of that trial.
+        factor: from one rung to the next.
+        horizon_epochs: of all trials.
+        epoch_s: seconds of one of its epochs, more than 0.
+    """
+    epochs = [*rung_epochs(first_epoch, factor, horizon_epochs), horizon_epochs, factor * horizon_epochs]
+    return tuple(_SLACK * epoch_s * epoch for epoch in epochs)
+
 
 def rung_epochs(first_epoch: int, factor: int, horizon_epochs: int) -> tuple[int, ...]:
     """The epochs at which rungs lie: the first, then each `factor` times as far, all before the
@@ -44,18 +62,35 @@ class RungLadder:
     that failed counts only where it was.
     """
 
-    def __init__(self, epochs: Sequence[int], factor: int, direction: Literal["minimize", "maximize"]) -> None:
-        self._rungs = [_Rung(epoch, factor, is_up=direction == "maximize") for epoch in epochs]
+    def __init__(self, places: Sequence[float] | None, factor: int, direction: Literal["minimize", "maximize"]) -> None:
+        """Lay the rungs.
 
-    def may_go_on(self, number: int, epoch: int, best: float) -> bool:
-        """Take down that a trial has done an epoch, and say whether it goes on without a pause.
+        Args:
+            places: where they lie, in epochs or in seconds; `None` if `lay` will say it, and until
+                then nobody is judged.
+            factor: one trial in so many leaves a rung.
+            direction: which scores are better.
+        """
+        self._factor, self._is_up = factor, direction == "maximize"
+        self._rungs: list[_Rung] = []
+        self.is_laid = places is not None
+        if places is not None:
+            self.lay(places)
+
+    def lay(self, places: Sequence[float]) -> None:
+        """Say where the rungs lie."""
+        self._rungs = [_Rung(place, self._factor, self._is_up) for place in places]
+        self.is_laid = True
+
+    def may_go_on(self, number: int, place: float, best: float) -> bool:
+        """Take down how far a trial has come, and say whether it goes on without a pause.
 
         Args:
             number: of the trial.
-            epoch: done, counted from 1.
+            place: epochs, or seconds, done.
             best: its best score so far.
         """
-        reached = [rung for rung in self._rungs if rung.epoch <= epoch]
+        reached = [rung for rung in self._rungs if rung.place <= place]
         if not reached:
             return True
         for rung in reached[:-1]:
@@ -66,6 +101,15 @@ class RungLadder:
         if number not in last.gone_on and number in last.best():
             last.gone_on.add(number)
         return number in last.gone_on
+
+    @property
+    def n_at_last(self) -> int:
+        """How many trials came to the last rung, or ended before it by themselves."""
+        return len(self._rungs[-1].scores) if self._rungs else 0
+
+    def best_at_the_top(self) -> list[int]:
+        """The best `1 / factor` of the highest rung to which enough trials came, the best first."""
+        return next((best for rung in reversed(self._rungs) if (best := rung.best())), [])
 
     def next_to_go_on(self, waiting: Sequence[int]) -> int | None:
         """The trial that should leave its rung next, if any: of the highest rung, the best one."""
@@ -100,7 +144,7 @@ class RungLadder:
 
 @dataclass
 class _Rung:
-    epoch: int
+    place: float
     factor: int
     is_up: bool
     scores: dict[int, float] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WrapValidator, field_validator, mod
 from core.settings import Settings
 from search.experiment.secret_address import STORAGE_VARIABLE, Address, keep_address
 
-Sampler = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
+Sampler = Literal["random", "tpe", "priorband", "gp", "cmaes", "qmc", "grid"]
 Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
 
 
@@ -23,14 +23,16 @@ class OptunaSettings(Settings):
 
     sampler: Sampler = "tpe"
     """How points are proposed: at random; by tree-structured Parzen estimators, which learn from
-    the finished trials which regions of the space are good (`tpe`); by a Gaussian process (`gp`,
+    the finished trials which regions of the space are good (`tpe`); near the defaults and the
+    enqueued points, near the best so far, and at random, with many short trials of which the best
+    go on (`priorband`, which has `pruner: asha` of itself); by a Gaussian process (`gp`,
     which needs the extra `whosehand[gp]`); by CMA-ES, which learns from whole generations and moves
     only numbers that are always active (`cmaes`, for hundreds of trials); evenly by a scrambled
     Sobol sequence (`qmc`); or each point of a finite space once (`grid`)."""
 
     n_startup_trials: int = Field(default=10, ge=1)
     """Finished trials before `tpe`, `gp` or `cmaes` begins to learn; until then it proposes at
-    random.
+    random. Of `priorband`: trials at the last rung before it asks `tpe`.
     """
 
     pruner: Pruner = "none"
@@ -70,6 +72,11 @@ class OptunaSettings(Settings):
     rung_factor: int = Field(default=3, ge=2)
     """One trial in so many leaves a rung, and the next rung is so many times as far."""
 
+    rung_by: Literal["auto", "epochs", "seconds"] = "auto"
+    """By what the rungs of `asha` are laid. `seconds` lays them where the first trial to report has
+    the epochs of `rung_first_epoch` and so on, and some beyond its end: what trains slowly is
+    judged as early as the rest. `auto` is `seconds` for `priorband` and `epochs` otherwise."""
+
     storage: Annotated[str | None, WrapValidator(keep_address)] = None
     """A database of your own for Optuna's study, such as `sqlite:///optuna.db` for
     optuna-dashboard; `null` keeps the study in memory, rebuilt from the sweep's ledger. Its
@@ -82,6 +89,8 @@ class OptunaSettings(Settings):
 
     @model_validator(mode="after")
     def _check_thresholds(self) -> Self:
+        if self.sampler == "priorband" and self.pruner not in ("none", "asha"):
+            raise ValueError(f"`sampler: priorband` has `pruner: asha` of itself, but got `pruner: {self.pruner}`.")
         lower, upper = self.pruner_lower, self.pruner_upper
         if self.pruner == "threshold" and lower is None and upper is None:
             raise ValueError("`pruner: threshold` needs `pruner_lower`, `pruner_upper` or both, but has neither.")
@@ -92,7 +101,12 @@ class OptunaSettings(Settings):
     @property
     def pauses(self) -> bool:
         """Whether it pauses trials, which then go on from their checkpoints."""
-        return self.pruner == "asha"
+        return self.pruner == "asha" or self.sampler == "priorband"
+
+    @property
+    def has_rungs_by_seconds(self) -> bool:
+        """Whether a trial comes to a rung by its seconds, not by its epochs."""
+        return self.rung_by == "seconds" or (self.rung_by == "auto" and self.sampler == "priorband")
 
     @property
     def label(self) -> str:

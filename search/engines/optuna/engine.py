@@ -1,7 +1,7 @@
 """The Optuna engine: its samplers and pruners, and successive halving that goes on."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -13,9 +13,10 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from core.errors import EngineError
-from core.space import Point
+from core.space import Point, Value
 from core.space.search_space import PointKey, key_of, list_points
 from search.engines.base import Continue, EngineSettings, Exhausted, Proposal, Start
+from search.engines.optuna.priorband import PriorBand
 from search.engines.optuna.pruning import TrialPruner
 from search.engines.optuna.sampling import PointSampler
 from search.engines.optuna.study import (
@@ -27,7 +28,7 @@ from search.engines.optuna.study import (
     storage_errors,
     to_optuna,
 )
-from search.engines.rungs import RungLadder, rung_epochs
+from search.engines.rungs import RungLadder, rung_epochs, rung_seconds
 from search.experiment.engine_settings import OptunaSettings
 from search.ledger.events import EngineEvent, EpochReported, SegmentEnded, TrialContinued, TrialProposed
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
@@ -59,7 +60,11 @@ class OptunaEngine:
         self._memory = StudyRecord(storage, settings)
         self._sampler = PointSampler(choice, settings, storage, settings.sweep_id)
         self._judge = TrialPruner(choice, settings, storage, settings.sweep_id)
+        self._choice = choice
         self._ladder = _ladder_of(choice, settings)
+        self._prior = (
+            PriorBand(settings, choice.rung_factor, choice.n_startup_trials) if choice.sampler == "priorband" else None
+        )
         self._mirror: StudyRecord | None = None
         if choice.storage is not None:
             user_storage = open_storage(choice.storage)
@@ -143,7 +148,7 @@ class OptunaEngine:
         """
         if self._left is not None and not self._left:
             return None
-        for drawn in islice(self._sampler.draws(number), _DRAWS):
+        for drawn in islice(self._draws(number), _DRAWS):
             if key_of(drawn) not in self._proposed:
                 return drawn
         generator = np.random.default_rng([self._settings.seed, number])
@@ -161,6 +166,12 @@ class OptunaEngine:
         if number >= len(self._settings.enqueued) and not is_enqueued:
             trial.notes = dict(self._sampler.notes(number))
         self._begin_part(number)
+
+    def _draws(self, number: int) -> Iterator[dict[str, Value]]:
+        if self._prior is None or self._ladder is None:
+            return self._sampler.draws(number)
+        best = [self._trials[each].point for each in self._ladder.best_at_the_top()]
+        return self._prior.draws(number, best, self._ladder.n_at_last, lambda: self._sampler.draws(number))
 
     def _forget_unused(self, number: int) -> None:
         """Undo a Start that came too late: its number is asked for again."""
@@ -225,7 +236,8 @@ class OptunaEngine:
         is_judged = self._ladder is not None and trial.scores and report.epoch < self._settings.horizon_epochs
         if self._ladder is not None and is_judged:
             best = trial.best(self._settings.direction)
-            return PruningDecision.GO if self._ladder.may_go_on(number, report.epoch, best) else PruningDecision.PAUSE
+            place = trial.seconds if self._choice.has_rungs_by_seconds else report.epoch
+            return PruningDecision.GO if self._ladder.may_go_on(number, place, best) else PruningDecision.PAUSE
         if frozen is None or (is_replay and not self._judge.keeps_notes):
             return PruningDecision.GO
         return PruningDecision.STOP if self._judge.should_prune(frozen) else PruningDecision.GO
@@ -239,10 +251,13 @@ class OptunaEngine:
                 f"{', '.join(report.metrics) or 'none'}, not {self._settings.objective!r}."
             )
         value = report.metrics[self._settings.objective]
+        trial.seconds += report.duration_s
         # What is no number is not judged: the trial will end as failed, with its reason, by itself.
         if not math.isfinite(value):
             return None
         trial.scores[report.epoch] = value
+        if self._ladder is not None and not self._ladder.is_laid:
+            self._lay_rungs(self._ladder, trial.seconds / report.epoch)
         if not trial.is_in_space:
             return None
         segment = Segment(number, trial.n_parts - 1)
@@ -250,6 +265,11 @@ class OptunaEngine:
             with storage_errors():
                 self._mirror.report(segment, report.epoch, value)
         return self._memory.report(segment, report.epoch, value)
+
+    def _lay_rungs(self, ladder: RungLadder, epoch_s: float) -> None:
+        """By the speed of the first trial that reports."""
+        choice, horizon = self._choice, self._settings.horizon_epochs
+        ladder.lay(rung_seconds(choice.rung_first_epoch, choice.rung_factor, horizon, epoch_s))
 
     def _end(self, number: int, result: TrialResult) -> None:
         trial, state, value = self._running_trial(number), result.state, result.value
@@ -286,6 +306,7 @@ class _Trial:
         is_in_space: whether Optuna knows of it.
         scores: the objective by epoch.
         n_parts: Optuna trials that stand for it.
+        seconds: of its epochs so far.
         notes: what samplers and pruners keep in it.
     """
 
@@ -293,6 +314,7 @@ class _Trial:
     is_in_space: bool
     scores: dict[int, float] = field(default_factory=dict)
     n_parts: int = 1
+    seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
 
     def best(self, direction: Literal["minimize", "maximize"]) -> float:
@@ -301,7 +323,7 @@ class _Trial:
 
 
 def _ladder_of(choice: OptunaSettings, settings: EngineSettings) -> RungLadder | None:
-    if choice.pruner != "asha":
+    if not choice.pauses:
         return None
     epochs = rung_epochs(choice.rung_first_epoch, choice.rung_factor, settings.horizon_epochs)
-    return RungLadder(epochs, choice.rung_factor, settings.direction)
+    return RungLadder(None if choice.has_rungs_by_seconds else epochs, choice.rung_factor, settings.direction)
