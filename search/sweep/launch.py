@@ -175,6 +175,7 @@ def engine_settings(experiment: Experiment, sweep_id: str) -> EngineSettings:
         direction=experiment.objective.resolved_direction,
         horizon_epochs=experiment.training.epochs,
         sweep_id=sweep_id,
+        defaults=experiment.complete({}),
     )
 
 
