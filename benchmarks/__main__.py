@@ -2,8 +2,9 @@
 
     python -m benchmarks [NAME...]
 
-`hands_difficulty`, `levers`, `ink_shape_forest`, `bench_pages`, `worker_layout` and `driver_scale`
-take longer and are started by themselves, and so are `curves` and `race`, which belong together.
+`hands_difficulty`, `levers`, `ink_shape_forest`, `bench_pages`, `worker_layout`, `driver_scale` and
+`scale` take longer and are started by themselves, and so are `curves` and `race`, which belong
+together.
 """
 
 import subprocess

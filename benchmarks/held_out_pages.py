@@ -72,6 +72,9 @@ class ChangedLines:
         """The count of ink pixels left of each column before the change, (width_px + 1,)."""
         return self._lines.n_ink(line)
 
+    def kept_arrays(self, about: Mapping[str, object]) -> None:
+        """Nothing: what is kept is of the pixels as they were."""
+
 
 @dataclass(frozen=True, eq=False)
 class PageCorpus:

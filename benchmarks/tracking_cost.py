@@ -104,7 +104,7 @@ def measure(tracker: Tracker, state: SweepState, n_trials: int) -> Costs:
     for number in range(n_trials):
         trial = told_as(state.trials[0], number)
         costs.starts.append(_seconds(tracker.start_attempt, trial.starts[0], trial))
-        costs.epochs += [_seconds(tracker.end_epoch, event, trial) for event in trial.reports]
+        costs.epochs += [_seconds(tracker.end_epochs, [event], trial) for event in trial.reports]
         if trial.ended is not None:
             costs.ends.append(_seconds(tracker.end_trial, trial.ended, trial))
     return costs

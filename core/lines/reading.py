@@ -2,32 +2,31 @@
 once.
 
 Files are read in as many threads as there are cores, never too much of them in memory at once.
-Threads and not processes: decoding, NumPy and OpenCV release the interpreter's lock for most of the
-time, and a process more would cost as much memory as two pages.
+Decoding, NumPy and OpenCV release the interpreter's lock for most of the time, so that two cores
+are kept busy by threads alone. Where there are more cores, and enough to read, each thread hands
+its files to a process of its own.
 """
 
 import os
+import queue
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
+import psutil
 from filelock import Timeout
-from numpy.typing import NDArray
 
 from core.corpora.index import TextImage
 from core.errors import ImageError
+from core.lines.file_reading import Outcomes, Unusable, read_file
 from core.lines.fingerprints import Fingerprint, file_status
-from core.lines.pool import Pool, Segment, encode_lines, lines_key
-from core.pages.image_files import crop_grey, read_grey
+from core.lines.pool import Pool, Segment, lines_key
+from core.lines.reading_process import ReadingProcess
 from core.pages.image_formats import count_pixels
-from core.pages.reading_signs import Reading, measure_reading
-from core.pages.text_lines import read_lines
 from core.settings import InkSettings
 
 ProgressCallback = Callable[[int, int], None]
@@ -36,24 +35,11 @@ _PIXELS_AT_ONCE = 20_000_000
 """Two A4 pages at 300 dpi; at its peak a page takes about 20 bytes a pixel. A larger image is read
 alone."""
 _POLL_S = 0.5
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """Why a text image gave no lines.
-
-    Attributes:
-        reason: in words.
-        is_lasting: whether the file's content is the reason, so that reading it again would give
-            the same.
-    """
-
-    reason: str
-    is_lasting: bool
-
-
-_Encoded = tuple[tuple[int, ...], bytes, Reading | None]
-_Outcomes = list[tuple[TextImage, _Encoded | Unusable]]
+_CORES_FOR_THREADS = 2
+_FILES_A_PROCESS = 50
+"""Fewer are read before the processes have started."""
+_BYTES_A_PROCESS = 500_000_000
+"""Libraries, a page, and what is made of it."""
 
 
 def gather_lines(
@@ -62,6 +48,7 @@ def gather_lines(
     pool: Pool,
     settings: InkSettings,
     on_progress: ProgressCallback | None = None,
+    n_processes: int | None = None,
 ) -> dict[str, Unusable]:
     """See that the pool holds the lines of all these images.
 
@@ -74,6 +61,7 @@ def gather_lines(
         pool: of these settings; has the places of the others afterwards.
         settings: how images become lines.
         on_progress: called with (images done, images in all), if anything has to be read.
+        n_processes: that read files; 0 for threads of this one. `None` for what suits the machine.
 
     Returns:
         By image id, why an image has no lines.
@@ -87,7 +75,7 @@ def gather_lines(
         with _hold_or_follow(pool, gathering), Segment(pool) as segment:
             # Of images with the same content the first is read; where it is of no use, the others.
             for find_files in (gathering.files_of_first, gathering.files):
-                with closing(_read_files(find_files(), prints, settings)) as outcomes:
+                with closing(_read_files(find_files(), prints, settings, n_processes)) as outcomes:
                     for of_one_file in outcomes:
                         gathering.keep(of_one_file, segment)
     return gathering.unusable
@@ -137,7 +125,7 @@ class _Gathering:
             first.setdefault(self._keys[image.image_id], image)
         return _by_file(first.values())
 
-    def keep(self, outcomes: _Outcomes, segment: Segment) -> None:
+    def keep(self, outcomes: Outcomes, segment: Segment) -> None:
         """Add what was read to the pool."""
         for image, outcome in outcomes:
             if isinstance(outcome, Unusable):
@@ -183,24 +171,71 @@ def _hold_or_follow(pool: Pool, gathering: _Gathering) -> Iterator[None]:
 
 
 def _read_files(
-    files: Mapping[Path, list[TextImage]], prints: Mapping[Path, Fingerprint | ImageError], settings: InkSettings
-) -> Generator[_Outcomes]:
+    files: Mapping[Path, list[TextImage]],
+    prints: Mapping[Path, Fingerprint | ImageError],
+    settings: InkSettings,
+    n_processes: int | None,
+) -> Generator[Outcomes]:
     """Read files in order, a few of them ahead; each is decoded once.
 
     Nothing that is wrong with a file raises.
     """
-    n_threads = min(_MAX_THREADS, _count_cores())
-    room = _PixelRoom(_PIXELS_AT_ONCE)
+    if n_processes is None:
+        n_processes = _processes_for(len(files))
+    n_threads = n_processes or min(_MAX_THREADS, _count_cores())
+    readers = _Readers(n_processes)
+    room = _PixelRoom(max(_PIXELS_AT_ONCE, n_processes * _PIXELS_AT_ONCE // 2))
     threads = ThreadPoolExecutor(n_threads, thread_name_prefix="line-store")
-    coming = (threads.submit(_read_file, path, prints[path], images, settings, room) for path, images in files.items())
+    coming = (
+        threads.submit(_read_file, path, prints[path], images, settings, room, readers)
+        for path, images in files.items()
+    )
     try:
-        waiting: deque[Future[_Outcomes]] = deque(islice(coming, 4 * n_threads))
+        waiting: deque[Future[Outcomes]] = deque(islice(coming, 4 * n_threads))
         while waiting:
             outcomes = waiting.popleft().result()
             waiting.extend(islice(coming, 1))
             yield outcomes
     finally:
+        readers.close()
         threads.shutdown(cancel_futures=True)
+
+
+def _processes_for(n_files: int) -> int:
+    """As many as there are cores and memory for, where that is worth their start; else 0."""
+    n_cores = _count_cores()
+    if n_cores <= _CORES_FOR_THREADS or n_files < _FILES_A_PROCESS * n_cores:
+        return 0
+    return max(0, min(n_cores, psutil.virtual_memory().available // 2 // _BYTES_A_PROCESS))
+
+
+class _Readers:
+    """Reads files here, or in a process for each thread that asks."""
+
+    def __init__(self, n_processes: int) -> None:
+        self._processes: queue.SimpleQueue[ReadingProcess] | None = None
+        self._all = [ReadingProcess() for _ in range(n_processes)]
+        if n_processes:
+            self._processes = queue.SimpleQueue()
+            for process in self._all:
+                self._processes.put(process)
+
+    def read(self, path: Path, images: Sequence[TextImage], settings: InkSettings) -> tuple[Outcomes, Outcomes]:
+        if self._processes is None:
+            return read_file(path, images, settings)
+        process = self._processes.get()
+        try:
+            return process.read(path, images, settings)
+        except EOFError as error:
+            return [], [
+                (image, Unusable(f"The image must be one that can be read, but {error}.", False)) for image in images
+            ]
+        finally:
+            self._processes.put(process)
+
+    def close(self) -> None:
+        for process in self._all:
+            process.close()
 
 
 class _PixelRoom:
@@ -230,36 +265,14 @@ def _read_file(
     images: Sequence[TextImage],
     settings: InkSettings,
     room: _PixelRoom,
-) -> _Outcomes:
-    read: _Outcomes = []
-    unread: _Outcomes = []
+    readers: _Readers,
+) -> Outcomes:
     with room.take(count_pixels(path)):
-        for frame, of_frame in groupby(sorted(images, key=_frame), key=_frame):
-            own = tuple(of_frame)
-            try:
-                grey = read_grey(path, frame=frame or None)
-            except Exception as error:  # one bad file, however bad, must not end the build: its reason is kept
-                unread += [(image, _unusable(path, error)) for image in own]
-            else:
-                read += [(image, _find_lines(grey, image, settings)) for image in own]
-    if read and (not isinstance(known, Fingerprint) or _has_changed(path, known)):
+        found, unread = readers.read(path, images, settings)
+    if found and (not isinstance(known, Fingerprint) or _has_changed(path, known)):
         reason = f"The image must stay as it is while it is read, but {path} was changed."
-        read = [(image, Unusable(reason, is_lasting=False)) for image, _ in read]
-    return [*read, *unread]
-
-
-def _frame(image: TextImage) -> int:
-    return image.frame or 0
-
-
-def _find_lines(grey: NDArray[np.uint8], image: TextImage, settings: InkSettings) -> _Encoded | Unusable:
-    try:
-        page, lines = read_lines(crop_grey(grey, image.region, image.path), image, settings)
-        if not lines:
-            raise ImageError(f"An image must show a text line, but none was found on {image.path}. Remove it.")
-        return *encode_lines(lines), None if image.unit == "line" else measure_reading(page, lines, image.unit)
-    except Exception as error:  # as above
-        return _unusable(image.path, error)
+        found = [(image, Unusable(reason, is_lasting=False)) for image, _ in found]
+    return [*found, *unread]
 
 
 def _has_changed(path: Path, known: Fingerprint) -> bool:
@@ -267,18 +280,6 @@ def _has_changed(path: Path, known: Fingerprint) -> bool:
         return file_status(path) != known.status
     except OSError:
         return True
-
-
-def _unusable(path: Path, error: Exception) -> Unusable:
-    """Tell the content's faults from those of the moment: no memory, no permission, a bad disk."""
-    of_the_moment = any(
-        isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None)
-        for cause in (error, error.__cause__)
-    )
-    if isinstance(error, ImageError):
-        return Unusable(str(error), not of_the_moment)
-    said = f"{type(error).__name__}: {error}".rstrip(": ")
-    return Unusable(f"The image must be one that can be read, but {path} is not ({said}).", not of_the_moment)
 
 
 def _count_cores() -> int:

@@ -3,9 +3,9 @@
 Registered models carry a copy of this file: nothing here needs a corpus, a disk or the line store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,14 @@ class LineSource(Protocol):
         """The count of ink pixels left of each column, (width_px + 1,)."""
         ...
 
+    def kept_arrays(self, about: Mapping[str, object]) -> Mapping[str, NDArray[Any]] | None:
+        """What was computed from all the lines and is kept beside them; `None` where nothing is.
+
+        Args:
+            about: what was computed, and with what.
+        """
+        ...
+
 
 class ImageLines:
     """The lines of one image in memory.
@@ -84,6 +92,9 @@ class ImageLines:
     def n_ink(self, line: int) -> NDArray[np.int32]:
         """The count of ink pixels left of each column, (width_px + 1,)."""
         return running_ink(self._found[line])
+
+    def kept_arrays(self, about: Mapping[str, object]) -> None:
+        """Nothing is kept of an image in memory."""
 
 
 def running_ink(line: TextLine) -> NDArray[np.int32]:

@@ -1,6 +1,7 @@
 """Every text line of a corpus, decoded and scaled once, in mapped files that all processes share.
 
     <cache_dir>/<key>/lines.json      which line is whose, and what is unusable
+    <cache_dir>/<key>/lines.table     the same as columns to be mapped: `core.lines.line_table`
     <cache_dir>/pool-<key>/           the pixels, by content of the image files: `core.lines.pool`
     <cache_dir>/.files-<key>.json     which file has which content: `core.lines.fingerprints`
 
@@ -10,13 +11,15 @@ splits. All of it can be deleted at will, and is built again.
 
 `lines.json` has two lines of JSON: a head (format, pool, settings, checksum of the rest) and the
 lists. It is written aside and renamed over what was there: a reader finds the old or the new one.
+The table is made of it, and made again where it is missing or does not belong to it.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +27,28 @@ from numpy.typing import NDArray
 from core.corpora.index import CorpusIndex, Excluded
 from core.durable_files import write_atomically
 from core.errors import CorpusError, ImageError, LineStoreError
+from core.lines.file_reading import Unusable
 from core.lines.fingerprints import Fingerprint, fingerprint_files, fingerprints_of, once_it_takes_long
+from core.lines.line_table import LineTable
+from core.lines.mapped_arrays import load_arrays, save_arrays
 from core.lines.pool import FORMAT_VERSION, Place, Pool, checksum, lines_key, place_as_row, place_from_row
-from core.lines.reading import ProgressCallback, Unusable, gather_lines
-from core.lines.source import StoredLine
+from core.lines.reading import ProgressCallback, gather_lines
 from core.pages.reading_signs import Reading
 from core.settings import InkSettings
 
 LIST = "lines.json"
+TABLE = "lines.table"
+KEPT = ".kept"
+"""How files end that hold what was computed from the lines; they may be deleted at will."""
 _FIX = "Delete the folder; `whosehand sweep` builds it again."
 
 
 def build_line_store(
-    index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: ProgressCallback | None = None
+    index: CorpusIndex,
+    settings: InkSettings,
+    cache_dir: Path,
+    on_progress: ProgressCallback | None = None,
+    n_processes: int | None = None,
 ) -> "LineStore":
     """Open the store of these lines; what of it is not there, or damaged, is read first.
 
@@ -49,6 +61,7 @@ def build_line_store(
         settings: how images become lines.
         cache_dir: the folder that holds the stores of all corpora.
         on_progress: called with (images done, images in all), if there is anything to read.
+        n_processes: that read images; 0 for threads of this one. `None` for what suits the machine.
 
     Raises:
         CorpusError: if there are no images.
@@ -61,7 +74,7 @@ def build_line_store(
         )
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        return _open_or_build(index, settings, cache_dir, on_progress)
+        return _open_or_build(index, settings, cache_dir, on_progress, n_processes)
     except OSError as error:
         raise LineStoreError(
             f"Line stores must be written to {cache_dir}, but that failed ({error}). "
@@ -92,31 +105,19 @@ class LineStore:
         folder: where its list lies; the pool is a neighbour of it.
         height_px: the height of every line.
         lines: what is known about each line, in the order of the corpus.
-        unusable: the images that gave no line, and why.
-        readings: by image id how it was read, where that was looked at; not of single lines.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        pool: Path,
-        height_px: int,
-        images: list[tuple[str, str, str, Place]],
-        unusable: tuple[Excluded, ...],
+        self, folder: Path, pool: Path, height_px: int, sha256: str, arrays: Mapping[str, NDArray[Any]]
     ) -> None:
-        self.folder, self.height_px, self.unusable = folder, height_px, unusable
-        self.lines = tuple(
-            StoredLine(image_id, number, writer_id, group_id, width_px)
-            for image_id, writer_id, group_id, place in images
-            for number, width_px in enumerate(place.widths_px)
-        )
-        self.readings: Mapping[str, Reading] = {
-            image_id: place.reading for image_id, _, _, place in images if place.reading is not None
-        }
+        """Take what `open` has read."""
+        self.folder, self.height_px, self._sha256 = folder, height_px, sha256
+        self.lines = LineTable(arrays)
         self._pool = pool
-        self._image_places = [(image_id, place) for image_id, _, _, place in images]
-        self._line_places = [line for _, place in self._image_places for line in _line_places(place, height_px)]
-        self._packs: dict[str, NDArray[np.uint8]] = {}
+        self._pack_names = _pack_names(arrays)
+        self._pack_of_image, self._image_of_line = arrays["pack"], arrays["image"]
+        self._ink_starts, self._pixel_starts, self._widths_px = arrays["ink"], arrays["pixels"], arrays["width_px"]
+        self._packs: dict[int, NDArray[np.uint8]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> "LineStore":
@@ -126,22 +127,28 @@ class LineStore:
             LineStoreError: if the list or a pack is missing, damaged or of another format.
         """
         folder = folder.absolute()  # a worker may run elsewhere
-        head, body = _read_checked(folder / LIST)
-        try:
-            content = json.loads(body)
-            pool = folder.parent / head["pool"]
-            _check_packs(pool, content["packs"])
-            packs = [name for name, _ in content["packs"]]
-            images = [
-                (image_id, writer_id, group_id, place_from_row(packs[pack], row))
-                for image_id, writer_id, group_id, pack, *row in content["images"]
-            ]
-            unusable = tuple(Excluded(Path(path), reason, image_id) for path, reason, image_id in content["set_aside"])
-            return cls(folder, pool, int(head["settings"]["height_px"]), images, unusable)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise LineStoreError(
-                f"{folder / LIST} must list the lines of a store, but does not ({error!r}). {_FIX}"
-            ) from error
+        pool_name, height_px, sha256 = _read_head(folder / LIST)
+        arrays = load_arrays(folder / TABLE, {"list": sha256})
+        if arrays is None:
+            arrays = _as_arrays(_read_list(folder / LIST), height_px)
+            save_arrays(folder / TABLE, {"list": sha256}, arrays)
+        _check_packs(folder.parent / pool_name, _pack_names(arrays), arrays["pack_bytes"].tolist())
+        return cls(folder, folder.parent / pool_name, height_px, sha256, arrays)
+
+    @cached_property
+    def unusable(self) -> tuple[Excluded, ...]:
+        """The images that gave no line, and why."""
+        return self._list.unusable
+
+    @cached_property
+    def readings(self) -> Mapping[str, Reading]:
+        """By image id how it was read, where that was looked at; not of single lines."""
+        return {image_id: place.reading for image_id, _, _, place in self._list.images if place.reading is not None}
+
+    @cached_property
+    def _list(self) -> "_List":
+        """All of the list, which few processes want: it takes ten times the memory of the table."""
+        return _read_list(self.folder / LIST)
 
     def __reduce__(self) -> tuple[Callable[[Path], "LineStore"], tuple[Path]]:
         """Pickle as the path alone."""
@@ -153,9 +160,8 @@ class LineStore:
 
     def pixels(self, line: int) -> NDArray[np.uint8]:
         """The pixels of a line: a read-only view, (height_px, width_px), 255 is paper."""
-        pack, _, start = self._line_places[line]
-        shape = self.height_px, self.lines[line].width_px
-        return self._map(pack)[start : start + shape[0] * shape[1]].reshape(shape)
+        start, shape = self._pixel_starts.item(line), (self.height_px, self._widths_px.item(line))
+        return self._map_of(line)[start : start + shape[0] * shape[1]].reshape(shape)
 
     def n_ink(self, line: int) -> NDArray[np.int32]:
         """The count of ink pixels left of each column, (width_px + 1,): any span is a subtraction.
@@ -164,8 +170,23 @@ class LineStore:
         those below `INK_LEVEL` after tone normalisation, also where the pixels themselves are kept
         as they were.
         """
-        pack, start, _ = self._line_places[line]
-        return self._map(pack)[start : start + 4 * (self.lines[line].width_px + 1)].view("<i4")
+        start = self._ink_starts.item(line)
+        return self._map_of(line)[start : start + 4 * (self._widths_px.item(line) + 1)].view("<i4")
+
+    def kept_arrays(self, about: Mapping[str, object]) -> Mapping[str, NDArray[Any]] | None:
+        """What `keep_arrays` has kept under the same words; `None` where it is not there, damaged
+        or of another list of lines.
+        """
+        return load_arrays(self._place_of(about), {"list": self._sha256, **about})
+
+    def keep_arrays(self, about: Mapping[str, object], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what was computed from all the lines, for all processes; where the folder cannot be
+        written, nothing is kept.
+        """
+        save_arrays(self._place_of(about), {"list": self._sha256, **about}, arrays)
+
+    def _place_of(self, about: Mapping[str, object]) -> Path:
+        return self.folder / f"{'-'.join(map(str, about.values()))}{KEPT}"
 
     def verify(self) -> None:
         """Read every byte of the store's lines and compare checksums (a gigabyte takes a second).
@@ -173,35 +194,74 @@ class LineStore:
         Raises:
             LineStoreError: if the lines of an image are not those that were read.
         """
-        for image_id, place in self._image_places:
-            found = checksum(self._map(place.pack)[place.offset : place.end(self.height_px)].data)
+        for image_id, _, _, place in self._list.images:
+            pack = self._map(self._pack_names.index(place.pack))
+            found = checksum(pack[place.offset : place.end(self.height_px)].data)
             if found != place.checksum:
                 raise LineStoreError(
                     f"The lines of {image_id} in {self._pool / place.pack} must have the checksum "
                     f"{place.checksum}, but have {found}. Delete that file; `whosehand sweep` reads its images again."
                 )
 
-    def _map(self, pack: str) -> NDArray[np.uint8]:
+    def _map_of(self, line: int) -> NDArray[np.uint8]:
+        return self._map(self._pack_of_image.item(self._image_of_line.item(line)))
+
+    def _map(self, pack: int) -> NDArray[np.uint8]:
         if pack not in self._packs:
-            self._packs[pack] = np.asarray(np.memmap(self._pool / pack, dtype=np.uint8, mode="r"))
+            path = self._pool / self._pack_names[pack]
+            self._packs[pack] = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
         return self._packs[pack]
 
 
-def _line_places(place: Place, height_px: int) -> list[tuple[str, int, int]]:
-    """For each line its pack, and there the offsets of its ink counts and of its pixels."""
+class _List(NamedTuple):
+    """What a list says: packs and their sizes, images with their lines, and those without."""
+
+    packs: list[tuple[str, int]]
+    images: list[tuple[str, str, str, Place]]
+    unusable: tuple[Excluded, ...]
+
+
+def _as_arrays(listed: _List, height_px: int) -> dict[str, NDArray[Any]]:
+    number_of = {name: number for number, (name, _) in enumerate(listed.packs)}
+    table = LineTable.of_images(
+        [(image_id, writer_id, group_id, place.widths_px) for image_id, writer_id, group_id, place in listed.images]
+    )
+    starts = [start for *_, place in listed.images for start in _line_starts(place, height_px)]
+    ink, pixels = np.array(starts, dtype=np.int64).reshape(-1, 2).T
+    return {
+        **table.arrays,
+        "ink": ink,
+        "pixels": pixels,
+        "pack": np.array([number_of[place.pack] for *_, place in listed.images], dtype=np.int32),
+        "pack_bytes": np.array([n_bytes for _, n_bytes in listed.packs], dtype=np.int64),
+        "pack_names": np.frombuffer("\0".join(number_of).encode(), dtype=np.uint8),
+    }
+
+
+def _pack_names(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    names = arrays["pack_names"].tobytes().decode()
+    return names.split("\0") if names else []
+
+
+def _line_starts(place: Place, height_px: int) -> list[tuple[int, int]]:
+    """For each line the offsets of its ink counts and of its pixels in the pack."""
     ink, pixels = place.offset, place.offset + place.n_bytes(height_px=0)
-    places = []
+    starts = []
     for width_px in place.widths_px:
-        places.append((place.pack, ink, pixels))
+        starts.append((ink, pixels))
         ink, pixels = ink + 4 * (width_px + 1), pixels + height_px * width_px
-    return places
+    return starts
 
 
-def _read_checked(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The head and the body of a list, whose format and checksum are right."""
+def _read_head(path: Path) -> tuple[str, int, str]:
+    """The pool's name and the height of lines from a list of this format, and the SHA-256 of the
+    whole file.
+    """
     try:
-        first, _, body = path.read_bytes().partition(b"\n")
-        head = json.loads(first)
+        with path.open("rb") as file:
+            head = json.loads(file.readline())
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise LineStoreError(f"A line store must hold {path.name}, but {path.parent} does not. {_FIX}") from error
     except (OSError, ValueError) as error:
@@ -209,14 +269,38 @@ def _read_checked(path: Path) -> tuple[dict[str, Any], bytes]:
     found_format = head.get("format") if isinstance(head, dict) else None
     if found_format != FORMAT_VERSION:
         raise LineStoreError(f"A line store must have format {FORMAT_VERSION}, but {path} has {found_format}. {_FIX}")
-    found = hashlib.sha256(body.removesuffix(b"\n")).hexdigest()
-    if found != head.get("sha256"):
-        raise LineStoreError(f"{path} must have the SHA-256 that its head says, but has {found}. {_FIX}")
-    return head, body
+    try:
+        return str(Path(head["pool"])), int(head["settings"]["height_px"]), sha256
+    except (KeyError, TypeError, ValueError) as error:
+        raise LineStoreError(f"{path} must say pool and settings, but does not ({error!r}). {_FIX}") from error
 
 
-def _check_packs(pool: Path, packs: list[list[Any]]) -> None:
-    for name, least_bytes in packs:
+def _read_list(path: Path) -> _List:
+    """All that a list says.
+
+    Raises:
+        LineStoreError: if it is damaged.
+    """
+    try:
+        first, _, body = path.read_bytes().partition(b"\n")
+        head = json.loads(first)
+        found = hashlib.sha256(body.removesuffix(b"\n")).hexdigest()
+        if found != head["sha256"]:
+            raise LineStoreError(f"{path} must have the SHA-256 that its head says, but has {found}. {_FIX}")
+        content = json.loads(body)
+        packs = [(str(name), int(n_bytes)) for name, n_bytes in content["packs"]]
+        images = [
+            (image_id, writer_id, group_id, place_from_row(packs[pack][0], row))
+            for image_id, writer_id, group_id, pack, *row in content["images"]
+        ]
+        unusable = tuple(Excluded(Path(path), reason, image_id) for path, reason, image_id in content["set_aside"])
+        return _List(packs, images, unusable)
+    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+        raise LineStoreError(f"{path} must list the lines of a store, but does not ({error!r}). {_FIX}") from error
+
+
+def _check_packs(pool: Path, names: Sequence[str], least_each: Sequence[int]) -> None:
+    for name, least_bytes in zip(names, least_each, strict=True):
         size = (pool / name).stat().st_size if (pool / name).is_file() else None
         if size is None or size < least_bytes:
             raise LineStoreError(
@@ -226,7 +310,11 @@ def _check_packs(pool: Path, packs: list[list[Any]]) -> None:
 
 
 def _open_or_build(
-    index: CorpusIndex, settings: InkSettings, cache_dir: Path, on_progress: ProgressCallback | None
+    index: CorpusIndex,
+    settings: InkSettings,
+    cache_dir: Path,
+    on_progress: ProgressCallback | None,
+    n_processes: int | None,
 ) -> LineStore:
     kept_in = fingerprints_of(index.root, cache_dir)
     prints = fingerprint_files((image.path for image in index.images), kept_in, once_it_takes_long(on_progress))
@@ -238,7 +326,7 @@ def _open_or_build(
     except LineStoreError:
         pass  # missing or damaged: either way it is built from what is there
     pool = Pool(cache_dir, settings)
-    unusable = gather_lines(index.images, prints, pool, settings, on_progress)
+    unusable = gather_lines(index.images, prints, pool, settings, on_progress, n_processes)
     keys = {
         image.image_id: lines_key(image, found.sha256)
         for image in index.images

@@ -55,9 +55,16 @@ class Predictor:
         Returns:
             (sum of n, n_writers), natural logarithms, each row's exponentials sum to 1.
         """
-        copy_variables(self.model, self._twin)
-        parts = [self._forward(batch).numpy() for batch in batches]
+        parts = list(self.iterate(batches))
         return np.concatenate(parts) if parts else np.empty((0, self.model.output_shape[-1]), np.float32)
+
+    def iterate(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+        """Predict batch by batch, so that only one batch's answers are in memory; the weights at
+        the time of the first one count.
+        """
+        copy_variables(self.model, self._twin)
+        for batch in batches:
+            yield self._forward(batch).numpy()
 
     def _log_softmax(self, patches: Any) -> Any:
         return tf.nn.log_softmax(self._twin(patches, training=False))

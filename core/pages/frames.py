@@ -14,7 +14,7 @@ from core.pages.image_formats import Frame, list_frames
 _OF_MANY = (".heic", ".heif", ".pdf", ".tif", ".tiff")
 """Only these kinds of file can hold several pages; the others need not be opened for that."""
 _DOCUMENTS = (".heic", ".heif", ".pdf")
-# The reader's words for a page that shows nothing: `core.pages.scan` and `core.lines.reading`.
+# The reader's words for a page that shows nothing: `core.pages.scan` and `core.lines.file_reading`.
 _BLANK = ("Is the image blank?", "none was found on")
 
 

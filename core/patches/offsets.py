@@ -21,6 +21,11 @@ from core.lines.source import LineSource
 from core.splits.manifest import LeakySubset
 
 Indices = NDArray[np.int64]
+_VERSION = 1
+"""To be raised whenever the same lines would mean other offsets."""
+PER_LINE = ("n_per_line", "first_runs", "n_runs")
+PER_RUN = ("run_tops", "run_lefts", "run_starts")
+"""Fields of `InkedOffsets`, as they are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,23 +35,26 @@ class InkedOffsets:
 
     Attributes:
         n_per_line: (n_lines,) inked offsets of each line.
-        run_lines: (n_runs,) the place of each run's line among the lines.
-        run_tops: (n_runs,) the row of each run.
-        run_lefts: (n_runs,) the first column of each run.
-        run_starts: (n_runs,) the number of each run's first offset, rising.
+        first_runs: (n_lines,) the place of each line's first run among the runs.
+        n_runs: (n_lines,) runs of each line.
+        run_tops: (all runs,) the row of each run.
+        run_lefts: (all runs,) the first column of each run.
+        run_starts: (all runs,) the number of each run's first offset within its line, rising from 0
+            in each line.
     """
 
     n_per_line: Indices
-    run_lines: Indices
-    run_tops: Indices
-    run_lefts: Indices
-    run_starts: Indices
+    first_runs: Indices
+    n_runs: Indices
+    run_tops: NDArray[np.int32]
+    run_lefts: NDArray[np.int32]
+    run_starts: NDArray[np.int32]
 
     @classmethod
     def find(
         cls, store: LineSource, lines: Sequence[int], size_px: int, min_ink: float, leak: LeakySubset | None = None
     ) -> "InkedOffsets":
-        """Test every offset of the lines.
+        """Test every offset of the lines, or take what is kept of that.
 
         Args:
             store: where the lines lie.
@@ -59,13 +67,20 @@ class InkedOffsets:
             PatchError: if a patch is higher than the lines.
         """
         check_size(store, size_px)
+        kept = store.kept_arrays(kept_as(size_px, min_ink)) if leak is None else None
+        if kept is not None:
+            chosen = np.asarray(lines, dtype=np.int64)
+            per_line = (kept[name][chosen] for name in PER_LINE)
+            return cls(*per_line, *(kept[name] for name in PER_RUN))
         runs = [_find_runs(mark_inked(store, line, size_px, min_ink, leak)) for line in lines]
-        run_lines = np.repeat(np.arange(len(runs)), [len(run[0]) for run in runs])
-        tops, lefts, lengths = (
-            np.concatenate([run[part] for run in runs]) if runs else np.zeros(0, np.int64) for part in range(3)
-        )
-        n_per_line = np.bincount(run_lines, weights=lengths, minlength=len(runs)).astype(np.int64)
-        return cls(n_per_line, run_lines, tops, lefts, np.cumsum(lengths) - lengths)
+        n_runs = np.array([len(tops) for tops, _, _ in runs], dtype=np.int64)
+        n_per_line = np.array([lengths.sum() for _, _, lengths in runs], dtype=np.int64)
+        tops, lefts, starts = (np.zeros(int(n_runs.sum()), dtype=np.int32) for _ in PER_RUN)
+        end = 0
+        for line_tops, line_lefts, lengths in runs:
+            part = slice(end, end := end + len(lengths))
+            tops[part], lefts[part], starts[part] = line_tops, line_lefts, np.cumsum(lengths) - lengths
+        return cls(n_per_line, np.cumsum(n_runs) - n_runs, n_runs, tops, lefts, starts)
 
     def locate(self, numbers: Indices) -> tuple[Indices, Indices, Indices]:
         """Look up offsets by their numbers.
@@ -76,8 +91,40 @@ class InkedOffsets:
         Returns:
             Three arrays as long as `numbers`: place of the line among the lines, top, left.
         """
-        run = np.searchsorted(self.run_starts, numbers, side="right") - 1
-        return self.run_lines[run], self.run_tops[run], self.run_lefts[run] + numbers - self.run_starts[run]
+        ends = np.cumsum(self.n_per_line)
+        place = np.searchsorted(ends, numbers, side="right")
+        within = numbers - (ends - self.n_per_line)[place]
+        low = self.first_runs[place]
+        high = low + self.n_runs[place]
+        while (high - low > 1).any():  # halve towards the last run of the line that does not start behind
+            middle = (low + high) // 2
+            is_behind = self.run_starts[middle] > within
+            low, high = np.where(is_behind, low, middle), np.where(is_behind, middle, high)
+        tops, lefts = self.run_tops[low].astype(np.int64), self.run_lefts[low] + within - self.run_starts[low]
+        return place, tops, lefts
+
+    def by_column(self, numbers: Indices) -> tuple[Indices, Indices, Indices]:
+        """Like `locate`, but the offsets of each line are counted column by column; numbers must
+        not fall.
+        """
+        ends = np.cumsum(self.n_per_line)
+        place = np.searchsorted(ends, numbers, side="right")
+        within = numbers - (ends - self.n_per_line)[place]
+        tops, lefts = np.zeros_like(numbers), np.zeros_like(numbers)
+        found, firsts = np.unique(place, return_index=True)
+        for line, here in zip(found, map(slice, firsts, [*firsts[1:], len(place)]), strict=True):
+            run = slice(self.first_runs[line], self.first_runs[line] + self.n_runs[line])
+            lengths = np.diff(self.run_starts[run], append=self.n_per_line[line])
+            own_tops = np.repeat(self.run_tops[run], lengths)
+            own_lefts = np.repeat(self.run_lefts[run] - self.run_starts[run], lengths) + np.arange(len(own_tops))
+            wanted = np.lexsort((own_tops, own_lefts))[within[here]]
+            tops[here], lefts[here] = own_tops[wanted], own_lefts[wanted]
+        return place, tops, lefts
+
+
+def kept_as(size_px: int, min_ink: float) -> dict[str, object]:
+    """Under what the offsets of patches of a size are kept beside the lines."""
+    return {"what": "offsets", "size_px": size_px, "min_ink": min_ink, "version": _VERSION}
 
 
 def mark_inked(
@@ -118,15 +165,13 @@ def ink_shares(store: LineSource, line: int, size_px: int) -> NDArray[np.float64
     return counts / size_px**2
 
 
-def n_possible_offsets(height_px: int, width_px: int, size_px: int) -> int:
+def n_possible_offsets(height_px: int, width_px: Indices | int, size_px: int) -> Indices:
     """Count the offsets of a patch in a line, inked or not.
 
-    >>> n_possible_offsets(113, 200, 113)
-    88
-    >>> n_possible_offsets(113, 40, 113)  # padded with paper
-    1
+    >>> n_possible_offsets(113, np.array([200, 40]), 113)  # the narrow one is padded with paper
+    array([88,  1])
     """
-    return max(1, width_px - size_px + 1) * (height_px - size_px + 1)
+    return np.maximum(1, np.asarray(width_px) - size_px + 1) * (height_px - size_px + 1)
 
 
 def check_size(store: LineSource, size_px: int) -> None:

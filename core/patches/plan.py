@@ -4,7 +4,7 @@ Both are plans: places in a line store and labels, a few bytes a patch. Pixels a
 needs them.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import PatchError
+from core.lines.line_table import LineColumns, columns_of
 from core.lines.source import LineSource
 from core.patches.augmentation import PAPER
 from core.patches.offsets import (
@@ -21,7 +22,6 @@ from core.patches.offsets import (
     count_by_group,
     draw_distinct,
     ink_shares,
-    mark_inked,
     n_possible_offsets,
     share_equally,
 )
@@ -108,12 +108,13 @@ class PatchSampler:
         if seed < 0:
             raise PatchError(f"A seed must not be negative, but got {seed}.")
         self.store, self.settings, self._seed = store, settings, seed
-        lines = _lines_of(store, image_ids, leak)
-        labels = _labels_of(store, lines, writer_ids)
+        columns = columns_of(store.lines)
+        lines = _lines_of(store, columns, image_ids, leak)
+        labels = _labels_of(columns, lines, writer_ids)
         by_writer = np.argsort(labels, kind="stable")
         self._lines, self._labels = lines[by_writer], labels[by_writer]
         self._offsets = InkedOffsets.find(store, self._lines.tolist(), settings.size_px, settings.min_ink, leak)
-        self._caps = np.minimum(self._offsets.n_per_line, self._most_per_line())
+        self._caps = np.minimum(self._offsets.n_per_line, self._most_per_line(columns.widths_px[self._lines]))
         self._per_writer = np.bincount(self._labels, weights=self._caps, minlength=len(writer_ids)).astype(np.int64)
         self._check_every_writer(writer_ids)
         self.n_patches_per_epoch = min(settings.patches_per_epoch, int(self._caps.sum()))
@@ -141,11 +142,10 @@ class PatchSampler:
         place, tops, lefts = self._offsets.locate(numbers)
         return _plan(self._lines[place], tops, lefts, self._labels[place], self.settings.size_px)
 
-    def _most_per_line(self) -> Indices:
+    def _most_per_line(self, widths_px: NDArray[np.int32]) -> Indices:
         """Apply the fraction to the possible offsets of each line."""
-        height_px, size_px = self.store.height_px, self.settings.size_px
-        n_possible = [n_possible_offsets(height_px, self.store.lines[i].width_px, size_px) for i in self._lines]
-        return np.maximum(1, np.floor(self.settings.fraction * np.array(n_possible))).astype(np.int64)
+        n_possible = n_possible_offsets(self.store.height_px, widths_px.astype(np.int64), self.settings.size_px)
+        return np.maximum(1, np.floor(self.settings.fraction * n_possible)).astype(np.int64)
 
     def _check_every_writer(self, writer_ids: Sequence[str]) -> None:
         without = [writer_id for writer_id, n in zip(writer_ids, self._per_writer, strict=True) if n == 0]
@@ -192,17 +192,14 @@ def evaluation_plan(
     if per_image < 1:
         raise PatchError(f"`per_image >= 1` must hold, but got {per_image=}.")
     check_size(store, settings.size_px)
-    lines = _lines_of(store, image_ids, leak)
+    columns = columns_of(store.lines)
+    lines = _lines_of(store, columns, image_ids, leak)
     if len(lines) == 0:
         raise PatchError(f"None of the {len(image_ids)} images to evaluate has a text line.")
-    lines_of_image: dict[Hashable, list[int]] = {}
-    for number in lines.tolist():
-        line = store.lines[number]
-        image = {"line": number, "image": line.image_id, "page": (line.writer_id, line.group_id)}[by]
-        lines_of_image.setdefault(image, []).append(number)
-    spaced = [_space_evenly(store, own, settings, per_image, leak) for own in lines_of_image.values()]
-    chosen, tops, lefts = np.concatenate(spaced, axis=1)
-    labels = np.full(len(chosen), UNKNOWN_WRITER) if writer_ids is None else _labels_of(store, chosen, writer_ids)
+    groups = _groups_of(columns, lines, by)
+    order = np.argsort(groups, kind="stable")
+    chosen, tops, lefts = _space_evenly(store, lines[order], groups[order], settings, per_image, leak)
+    labels = np.full(len(chosen), UNKNOWN_WRITER) if writer_ids is None else _labels_of(columns, chosen, writer_ids)
     return _plan(chosen, tops, lefts, labels, settings.size_px)
 
 
@@ -229,22 +226,36 @@ def read_patches(store: LineSource, plan: PatchPlan) -> NDArray[np.uint8]:
     return patches
 
 
-def _lines_of(store: LineSource, image_ids: Sequence[str], leak: LeakySubset | None) -> Indices:
+def _lines_of(store: LineSource, columns: LineColumns, image_ids: Sequence[str], leak: LeakySubset | None) -> Indices:
     wanted = set(image_ids)
-    lines = np.array([i for i, line in enumerate(store.lines) if line.image_id in wanted], dtype=np.int64)
+    is_wanted = np.array([image_id in wanted for image_id in columns.image_ids], dtype=np.bool_)
+    lines = np.flatnonzero(is_wanted[columns.images]).astype(np.int64)
     return lines if leak is None else lines[leak.choose([store.lines[i] for i in lines.tolist()])]
 
 
-def _labels_of(store: LineSource, lines: Indices, writer_ids: Sequence[str]) -> Indices:
+def _labels_of(columns: LineColumns, lines: Indices, writer_ids: Sequence[str]) -> Indices:
     label_of = {writer_id: label for label, writer_id in enumerate(writer_ids)}
-    owners = [store.lines[line].writer_id for line in lines.tolist()]
-    unknown = sorted(set(owners) - set(label_of))
-    if unknown:
+    label_of_image = np.array([label_of.get(owner, -1) for owner in columns.writer_ids], dtype=np.int64)
+    labels = label_of_image[columns.images[lines]]
+    if (labels < 0).any():
+        unknown = sorted({columns.writer_ids[image] for image in np.unique(columns.images[lines[labels < 0]])})
         raise PatchError(
             f"Every image must be by one of the {len(writer_ids)} given writers, but got images by "
             f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}. Use the split of these writers."
         )
-    return np.array([label_of[owner] for owner in owners], dtype=np.int64)
+    return labels
+
+
+def _groups_of(columns: LineColumns, lines: Indices, by: Literal["line", "image", "page"]) -> Indices:
+    """What patches are spaced over together, for each line, numbered by first appearance."""
+    keys: Indices = lines
+    if by != "line":
+        names: Iterable[Hashable]
+        names = columns.image_ids if by == "image" else zip(columns.writer_ids, columns.group_ids, strict=True)
+        number: dict[Hashable, int] = {}
+        keys = np.array([number.setdefault(name, len(number)) for name in names])[columns.images[lines]]
+    first, inverse = np.unique(keys, return_index=True, return_inverse=True)[1:]
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
 def _plan(lines: Indices, tops: Indices, lefts: Indices, labels: Indices, size_px: int) -> PatchPlan:
@@ -254,26 +265,43 @@ def _plan(lines: Indices, tops: Indices, lefts: Indices, labels: Indices, size_p
 
 
 def _space_evenly(
-    store: LineSource, lines: Sequence[int], settings: PatchSettings, per_image: int, leak: LeakySubset | None
+    store: LineSource,
+    lines: Indices,
+    groups: Indices,
+    settings: PatchSettings,
+    per_group: int,
+    leak: LeakySubset | None,
 ) -> Indices:
-    """Choose the patches of one image: (3, n_patches), rows line, top, left.
+    """Choose the patches of each group of lines: (3, n_patches), rows line, top, left.
 
-    Offsets count column by column, so that few patches still lie all along the line.
+    Offsets count column by column, so that few patches still lie all along the line. The lines of a
+    group stand together; groups are numbered from 0 without gaps, in rising order.
     """
-    inked = [np.nonzero(mark_inked(store, line, settings.size_px, settings.min_ink, leak).T) for line in lines]
-    n_inked = [len(lefts) for lefts, _ in inked]
-    if not any(n_inked):
-        shares = [ink_shares(store, line, settings.size_px) for line in lines]
-        if leak is not None:
-            shares = [
-                np.where(leak.offsets(store.lines[line], share.shape), share, -1.0)
-                for line, share in zip(lines, shares, strict=True)
-            ]
-        most = int(np.argmax([share.max() for share in shares]))
-        top, left = np.unravel_index(int(np.argmax(shares[most])), shares[most].shape)
-        return np.array([[lines[most]], [top], [left]], dtype=np.int64)
-    n_patches = min(per_image, sum(n_inked))
-    chosen = (2 * np.arange(n_patches) + 1) * sum(n_inked) // (2 * n_patches)
-    line = np.repeat(np.array(lines), n_inked)[chosen]
-    lefts, tops = (np.concatenate(part)[chosen] for part in zip(*inked, strict=True))
-    return np.stack([line, tops, lefts])
+    offsets = InkedOffsets.find(store, lines.tolist(), settings.size_px, settings.min_ink, leak)
+    n_inked = np.bincount(groups, weights=offsets.n_per_line).astype(np.int64)
+    n_chosen = np.minimum(per_group, n_inked)
+    of_patch = np.repeat(np.arange(len(n_chosen)), n_chosen)
+    place = np.arange(len(of_patch)) - (np.cumsum(n_chosen) - n_chosen)[of_patch]
+    within = (2 * place + 1) * n_inked[of_patch] // (2 * n_chosen[of_patch])
+    numbers = within + (np.cumsum(n_inked) - n_inked)[of_patch]
+    chosen, tops, lefts = offsets.locate(numbers) if settings.size_px == store.height_px else offsets.by_column(numbers)
+    patches = [np.stack([lines[chosen], tops, lefts])]
+    blank = np.flatnonzero(n_inked == 0)
+    starts, ends = (np.searchsorted(groups, blank, side=side) for side in ("left", "right"))
+    for start, end in zip(starts, ends, strict=True):
+        patches.append(_most_inked(store, lines[start:end].tolist(), settings, leak))
+    order = np.argsort(np.concatenate([of_patch, blank]), kind="stable")
+    return np.concatenate(patches, axis=1)[:, order]
+
+
+def _most_inked(store: LineSource, lines: Sequence[int], settings: PatchSettings, leak: LeakySubset | None) -> Indices:
+    """The patch with the most ink, though that is too little: (3, 1), rows line, top, left."""
+    shares = [ink_shares(store, line, settings.size_px) for line in lines]
+    if leak is not None:
+        shares = [
+            np.where(leak.offsets(store.lines[line], share.shape), share, -1.0)
+            for line, share in zip(lines, shares, strict=True)
+        ]
+    most = int(np.argmax([share.max() for share in shares]))
+    top, left = np.unravel_index(int(np.argmax(shares[most])), shares[most].shape)
+    return np.array([[lines[most]], [top], [left]], dtype=np.int64)

@@ -4,10 +4,10 @@ Patches are spaced evenly over all lines of a page, as when it is evaluated. The
 over, so that nothing here imports TensorFlow.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,10 @@ class JoinedLines:
     def n_ink(self, line: int) -> NDArray[np.int32]:
         """The count of ink pixels left of each column, (width_px + 1,)."""
         return self._lines.n_ink(line)
+
+    def kept_arrays(self, about: Mapping[str, object]) -> Mapping[str, NDArray[Any]] | None:
+        """What is kept beside the lines: other pages do not change them."""
+        return self._lines.kept_arrays(about)
 
 
 def embed_pages(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.stats import binomtest
 
 from core.scoring.mean_scores import FloatArray
@@ -17,6 +18,8 @@ from core.scoring.mean_scores import FloatArray
 Interval = tuple[float, float]
 LEVEL = 0.95
 _N_RESAMPLES = 5000
+_CELLS_AT_ONCE = 2**20
+"""Of resamples x writers: 8 MB for each array that is made of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +29,17 @@ class ClusteredScores:
     Attributes:
         n_items: (n_units,) items of each unit.
         sums: for each score that is a mean over items, its (n_units,) sums.
-        hits: (n_units, n_writers) items that were decided correctly, by true writer.
-        true: (n_units, n_writers) items by true writer.
-        predicted: (n_units, n_writers) items by predicted writer.
+        hits: (n_writers, n_units) items that were decided correctly, by true writer; sparse, as are
+            the two below.
+        true: (n_writers, n_units) items by true writer.
+        predicted: (n_writers, n_units) items by predicted writer.
     """
 
     n_items: FloatArray
     sums: Mapping[str, FloatArray]
-    hits: FloatArray
-    true: FloatArray
-    predicted: FloatArray
+    hits: csr_array
+    true: csr_array
+    predicted: csr_array
 
     @classmethod
     def collect(
@@ -58,9 +62,9 @@ class ClusteredScores:
             scores: (n_items,) values by name.
         """
 
-        def count(writers: NDArray[np.int64], chosen: NDArray[np.bool_]) -> FloatArray:
-            cells = np.bincount((units * n_writers + writers)[chosen], minlength=n_units * n_writers)
-            return cells.reshape(n_units, n_writers).astype(np.float64)
+        def count(writers: NDArray[np.int64], chosen: NDArray[np.bool_]) -> csr_array:
+            ones = np.ones(int(chosen.sum()))
+            return csr_array((ones, (writers[chosen], units[chosen])), shape=(n_writers, n_units))
 
         everything = np.ones(len(units), dtype=np.bool_)
         return cls(
@@ -92,11 +96,22 @@ def bootstrap_macro_f1(scores: ClusteredScores, resamples: FloatArray) -> Interv
     """Percentile interval of macro-F1; in each resample the mean is over the writers that are in
     it.
     """
-    true = resamples @ scores.true
-    hits, predicted = resamples @ scores.hits, resamples @ scores.predicted
+    n_at_once = max(1, _CELLS_AT_ONCE // scores.true.shape[0])
+    some = [resamples[start : start + n_at_once] for start in range(0, len(resamples), n_at_once)]
+    return _percentiles(np.concatenate([_macro_f1(scores, few) for few in some]))
+
+
+def _macro_f1(scores: ClusteredScores, resamples: FloatArray) -> FloatArray:
+    """Of each resample."""
+    drawn = np.ascontiguousarray(resamples.T)
+    # counts are whole numbers, so that no order of summing rounds them
+    hits, true, predicted = (
+        np.ascontiguousarray((counts @ drawn).T) for counts in (scores.hits, scores.true, scores.predicted)
+    )
     present = true > 0
     f1 = np.divide(2 * hits, true + predicted, out=np.zeros_like(hits), where=present)
-    return _percentiles(f1.sum(axis=1) / present.sum(axis=1))
+    means: FloatArray = f1.sum(axis=1) / present.sum(axis=1)
+    return means
 
 
 def exact_interval(share: float, n_units: int) -> Interval:

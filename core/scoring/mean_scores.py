@@ -31,14 +31,23 @@ def mean_log_probabilities(
     """
     if len(log_probabilities) != len(groups):
         raise ValueError(f"Each patch needs a group, but got {len(log_probabilities)} patches, {len(groups)} groups.")
-    if np.isnan(log_probabilities).any():
-        raise ValueError(f"Log-probabilities must be numbers, but {int(np.isnan(log_probabilities).sum())} are NaN.")
+    clipped = clip_log_probabilities(log_probabilities)
     names, places = number_groups(groups)
-    clipped = np.maximum(log_probabilities.astype(np.float64), LOG_FLOOR)
     sums = np.zeros((len(names), clipped.shape[1]))
     np.add.at(sums, places, clipped)
     means = sums / np.bincount(places, minlength=len(names))[:, np.newaxis]
     return names, log_softmax(means, axis=1)
+
+
+def clip_log_probabilities(log_probabilities: NDArray[np.floating]) -> FloatArray:
+    """Raise what lies below `LOG_FLOOR` to it.
+
+    Raises:
+        ValueError: if a log-probability is not a number.
+    """
+    if np.isnan(log_probabilities).any():
+        raise ValueError(f"Log-probabilities must be numbers, but {int(np.isnan(log_probabilities).sum())} are NaN.")
+    return np.maximum(log_probabilities.astype(np.float64), LOG_FLOOR)
 
 
 def number_groups(groups: Sequence[Hashable]) -> tuple[list[Hashable], NDArray[np.int64]]:

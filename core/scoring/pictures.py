@@ -10,14 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from scipy.sparse import csr_array
 
-from core.lines.store import LineStore
+from core.lines.source import LineSource
 from core.patches.plan import PatchPlan, read_patches
+from core.scoring.confusion import writers_to_draw
 
 _BACKGROUND, _TEXT = 208, 30  # grey levels: paper must stand out from the background
 _GAP_PX, _MARGIN_PX, _FONT_PX, _MAX_NAME_LENGTH = 4, 12, 18, 24
 _MOST_TILE_ROWS_PX = 3000  # longer collages get smaller tiles
 _LEAST_TILE_PX = 56
+_MOST_COLLAGE_WRITERS = 700  # as high as a picture of 42,000 pixels; a viewer opens that
 _GREY, _SKY, _BLUE, _ORANGE = "#8a8a8a", "#56b4e9", "#0072b2", "#d55e00"  # Okabe and Ito: safe for colour blindness
 _LOSSES = {
     "train/loss": ("training", _GREY),
@@ -38,7 +41,7 @@ _MOST_TICKS = 110
 
 
 def patch_collage(
-    store: LineStore, plan: PatchPlan, writer_ids: Sequence[str], path: Path, per_writer: int = 10
+    store: LineSource, plan: PatchPlan, writer_ids: Sequence[str], path: Path, per_writer: int = 10
 ) -> None:
     """Draw patches in a grid, one row for each writer with the writer id before it.
 
@@ -46,14 +49,14 @@ def patch_collage(
         store: that the plan belongs to.
         plan: the patches to choose from; those of a writer are taken at equal steps of the plan.
         writer_ids: class k is writer_ids[k]; patches of other classes are left out, writers without
-            patches too.
+            patches too. Of more than 700 writers with patches some are shown, at equal steps.
         path: of the PNG file.
         per_writer: most patches in a row.
 
     Raises:
         ValueError: if the plan has no patch by these writers, or `per_writer` is below 1.
     """
-    labels = [label for label in range(len(writer_ids)) if (plan.labels == label).any()]
+    labels = _labels_to_show(plan, len(writer_ids))
     if not labels or per_writer < 1:
         raise ValueError(
             f"A collage needs `per_writer >= 1` and a patch by one of {writer_ids}, but got {per_writer=}."
@@ -70,7 +73,7 @@ def patch_collage(
     for row, (label, name) in enumerate(zip(labels, names, strict=True)):
         top = _MARGIN_PX + row * step
         drawing.text((left - _MARGIN_PX, top + tile_px / 2), name, fill=_TEXT, font=font, anchor="rm")
-        own = np.flatnonzero(plan.labels == label)
+        own = np.flatnonzero(plan.labels == label)  # at most 700 times
         chosen = own[np.arange(min(per_writer, len(own))) * len(own) // min(per_writer, len(own))]
         for column, patch in enumerate(read_patches(store, plan[chosen])):
             tile = Image.fromarray(patch).resize((tile_px, tile_px), Image.Resampling.LANCZOS)
@@ -79,8 +82,18 @@ def patch_collage(
     canvas.save(path, optimize=True)
 
 
-def confusion_picture(confusion: NDArray[np.integer], writer_ids: Sequence[str], path: Path) -> None:
+def _labels_to_show(plan: PatchPlan, n_writers: int) -> list[int]:
+    """Of the writers with patches all, or as many at equal steps as a picture has room for."""
+    present = np.unique(plan.labels)
+    present = present[(present >= 0) & (present < n_writers)]
+    n_shown = min(len(present), _MOST_COLLAGE_WRITERS)
+    shown: list[int] = present[np.arange(n_shown) * len(present) // max(n_shown, 1)].tolist()
+    return shown
+
+
+def confusion_picture(confusion: csr_array | NDArray[np.integer], writer_ids: Sequence[str], path: Path) -> None:
     """Draw who was taken for whom: colour is the share of a writer's images, numbers are images.
+    Of very many writers only those are drawn who are confused most (`writers_to_draw`).
 
     Args:
         confusion: (n_writers, n_writers) counts, true writers in rows.
@@ -93,24 +106,29 @@ def confusion_picture(confusion: NDArray[np.integer], writer_ids: Sequence[str],
     n = len(writer_ids)
     if confusion.shape != (n, n):
         raise ValueError(f"`confusion` must have the shape {(n, n)}, but got {confusion.shape}.")
+    counts, drawn = csr_array(confusion), writers_to_draw(confusion)
+    n_images, n_right = int(counts.sum()), int(counts.trace())
+    title = f"{n_right:,} of {n_images:,} images identified correctly ({n_right / max(n_images, 1):.1%})"
+    of_writer = np.maximum(counts.sum(axis=1)[drawn][:, np.newaxis], 1)
+    if len(drawn) < n:
+        title += f"; the {len(drawn)} most confused of {n:,} writers"
+        writer_ids, n = [writer_ids[k] for k in drawn], len(drawn)
+    cells = counts[drawn][:, drawn].toarray()
     cell_in = float(np.clip(7.0 / n, 0.16, max(0.9, 3.0 / n))) if n <= _MOST_TICKS else 18.0 / n
     font_pt = float(np.clip(cell_in * 32, 5.5, 10))
     figure, axes, bar_axes = _square_figure(
         cell_in * n, max(len(_shorten(name)) for name in writer_ids) * font_pt * 0.62 / 72
     )
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    shares = cells / of_writer
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, vmin=0, vmax=1))  # single mistakes must be seen
     _label_writers(axes, writer_ids, font_pt)
     if n <= _MOST_NUMBERED_WRITERS:
-        for row, column in np.argwhere(confusion > 0):
+        for row, column in np.argwhere(cells > 0):
             colour = "white" if shares[row, column] > 0.25 else "black"
-            count = str(confusion[row, column])
+            count = str(cells[row, column])
             axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=font_pt)
-    n_images, n_right = int(confusion.sum()), int(np.trace(confusion))
     title_pt = float(np.clip(cell_in * n, 10, 18))
-    axes.set_title(
-        f"{n_right:,} of {n_images:,} images identified correctly ({n_right / max(n_images, 1):.1%})", size=title_pt
-    )
+    axes.set_title(title, size=title_pt)
     axes.set_xlabel("named writer", fontsize=title_pt)
     axes.set_ylabel("true writer", fontsize=title_pt)
     bar = figure.colorbar(image, cax=bar_axes, ticks=[0, 0.01, 0.05, 0.25, 0.5, 1])

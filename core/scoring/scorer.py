@@ -57,8 +57,8 @@ class Scorer:
         """
         batches = evaluation_batches(self._store, self._plan, _BATCH_SIZE)
         told = _told(batches, len(self._plan), on_progress) if on_progress else batches
-        log_probabilities = self._predictor.log_probabilities(told)
-        return evaluate(log_probabilities, self._plan, self._store, self._writer_ids, n_resamples)
+        answers = self._predictor.iterate(told)
+        return evaluate(answers, self._plan, self._store, self._writer_ids, n_resamples)
 
 
 def _told(

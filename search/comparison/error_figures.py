@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from core.scoring.answers import AccuracyAt
 from core.scoring.diagnostics import Reliability
@@ -33,19 +34,19 @@ _LONGEST_NAME = 14
 
 
 def draw_confusion(
-    confusion: NDArray[np.integer], writer_ids: Sequence[str], order: NDArray[np.int64], unit: str
+    confusion: csr_array | NDArray[np.integer], writer_ids: Sequence[str], order: NDArray[np.int64], unit: str
 ) -> Picture:
     """Shares of each true writer's images by named writer, the confused ones side by side.
 
     Args:
         confusion: (n_writers, n_writers) images, true writers in rows.
         writer_ids: class k is writer_ids[k].
-        order: a permutation of the classes.
+        order: the classes to draw, each once; of very many writers not all.
         unit: what was counted, such as `images`.
     """
-    n = len(writer_ids)
-    ordered = confusion[np.ix_(order, order)]
-    shares = ordered / np.maximum(ordered.sum(axis=1, keepdims=True), 1)
+    n, counts = len(order), csr_array(confusion)
+    ordered = counts[order][:, order].toarray()
+    shares = ordered / np.maximum(counts.sum(axis=1)[order][:, np.newaxis], 1)
     side = float(np.clip(0.26 * n, 3.4, 9.5))
     figure = new_figure(side + 1.4, side + 0.5)
     axes = figure.add_subplot()
@@ -67,9 +68,10 @@ def draw_confusion(
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.01, 0.05, 0.25, 0.5, 1])
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=f"{NO_BREAK_SPACE}%"))
     bar.set_label(f"share of the true writer's {unit}")
-    n_right, n_all = int(np.trace(confusion)), int(confusion.sum())
+    n_right, n_all = int(counts.trace()), int(counts.sum())
+    writers = f"{n} writers" if n == len(writer_ids) else f"the {n} most confused of {len(writer_ids):,} writers"
     caption = (
-        f"Confusion of {n} writers: {n_right:,} of {n_all:,} validation {unit} identified correctly "
+        f"Confusion of {writers}: {n_right:,} of {n_all:,} validation {unit} identified correctly "
         f"({n_right / max(n_all, 1):.1%}). Writers who are taken for each other stand side by side; numbers are {unit}."
     )
     return as_picture(figure, "Confusion matrix, ordered by confusion", caption, is_wide=n > 14)

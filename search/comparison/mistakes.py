@@ -11,13 +11,22 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.sparse import csr_array
 
 from core.errors import ComparisonError
 from core.lines.store import LineStore
 from core.patches.plan import read_patches
 from core.scoring.answers import AccuracyAt, PatchAnswers, accuracy_by_amount
-from core.scoring.diagnostics import ConfusedPair, Reliability, confused_pairs, measure_reliability, order_by_confusion
-from core.scoring.evaluation import Level, build_levels
+from core.scoring.confusion import (
+    ConfusedPair,
+    confused_pairs,
+    count_confusion,
+    order_by_confusion,
+    writers_to_draw,
+)
+from core.scoring.diagnostics import Reliability, measure_reliability
+from core.scoring.levels import Level, build_levels
+from core.scoring.mean_scores import mean_log_probabilities, number_groups
 from core.splits.manifest import SplitManifest
 from search.comparison.error_figures import draw_confusion
 from search.comparison.figures import report_style
@@ -84,8 +93,8 @@ class Mistakes:
 
     Attributes:
         writer_ids: class k is writer_ids[k].
-        confusion: (n_writers, n_writers) images, true writers in rows.
-        order: of the writers, by confusion.
+        confusion: (n_writers, n_writers) images, true writers in rows; sparse.
+        order: of the writers, by confusion; of very many those alone who are confused most.
         pairs: the most confused ones.
         item: what is decided at the highest level, `page` or `image`.
         n_items: how many there are.
@@ -98,7 +107,7 @@ class Mistakes:
     """
 
     writer_ids: tuple[str, ...]
-    confusion: NDArray[np.int64]
+    confusion: csr_array
     order: NDArray[np.int64]
     pairs: tuple[ConfusedWriters, ...]
     item: str
@@ -124,18 +133,18 @@ def mistakes_of_answers(answers: PatchAnswers, corpus: PreparedCorpus, per_line:
     """
     store, manifest = corpus.store, corpus.manifest
     _check_validation_only(answers, store, manifest)
-    levels = build_levels(answers.log_probabilities, answers.plan, store)
     writer_ids, n = manifest.writer_ids, len(manifest.writer_ids)
-    image, top = levels["image"], levels.get("page", levels["image"])
-    confusion, by_patch = _count(image, n), _count(levels["patch"], n)
-    soft = np.zeros((n, n))
-    np.add.at(soft, image.true, np.exp(image.log_probabilities))
+    levels = build_levels([answers.log_probabilities], answers.plan, store, n)
+    top = levels.get("page", levels["image"])
+    confusion, by_patch = (
+        count_confusion(level.true, level.predicted, n) for level in (levels["image"], levels["patch"])
+    )
     item = "page" if "page" in levels else "image"
     decided = _decided(top, writer_ids)
     return Mistakes(
         writer_ids=writer_ids,
         confusion=confusion,
-        order=order_by_confusion(soft),
+        order=_order(answers, store, writers_to_draw(confusion)),
         pairs=_pairs(confusion, by_patch, answers, store, writer_ids),
         item=item,
         n_items=len(decided),
@@ -159,13 +168,14 @@ def mistakes_of_tables(trial: TrialRecord, item: str) -> Mistakes | None:
     if found is None:
         return None
     writer_ids, confusion = found
+    drawn = writers_to_draw(confusion)
     decided = read_decisions(trial)
     right = np.array([one.true == one.predicted for one in decided], dtype=np.bool_)
     probabilities = np.array([one.probability for one in decided])
     return Mistakes(
         writer_ids=writer_ids,
         confusion=confusion,
-        order=order_by_confusion(confusion),
+        order=drawn[order_by_confusion(confusion[drawn][:, drawn].toarray())],
         pairs=tuple(
             ConfusedWriters(writer_ids[pair.one], writer_ids[pair.other], pair, "images", ())
             for pair in confused_pairs(confusion, N_PAIRS)
@@ -190,14 +200,20 @@ def _check_validation_only(answers: PatchAnswers, store: LineStore, manifest: Sp
         )
 
 
-def _count(level: Level, n_writers: int) -> NDArray[np.int64]:
-    confusion = np.zeros((n_writers, n_writers), dtype=np.int64)
-    np.add.at(confusion, (level.true, level.predicted), 1)
-    return confusion
+def _order(answers: PatchAnswers, store: LineStore, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The drawn writers by the probabilities that images of theirs gave to each other."""
+    chosen = np.flatnonzero(np.isin(answers.plan.labels, drawn))
+    images = [store.lines[line].image_id for line in answers.plan.lines[chosen].tolist()]
+    first = np.unique(number_groups(images)[1], return_index=True)[1]
+    means = mean_log_probabilities(answers.log_probabilities[chosen], images)[1]
+    rows = np.searchsorted(drawn, answers.plan.labels[chosen][first])
+    soft = np.zeros((len(drawn), len(drawn)))
+    np.add.at(soft, rows, np.exp(means[:, drawn]))
+    return drawn[order_by_confusion(soft)]
 
 
 def _reliability(level: Level) -> Reliability:
-    probabilities = np.exp(level.log_probabilities[np.arange(len(level.true)), level.predicted])
+    probabilities = np.exp(level.predicted_log_probability)
     return measure_reliability(np.minimum(probabilities, 1.0), level.predicted == level.true)
 
 
@@ -239,8 +255,8 @@ def _line_against(decided: Decided, answers: PatchAnswers, store: LineStore, wri
 
 
 def _pairs(
-    confusion: NDArray[np.int64],
-    by_patch: NDArray[np.int64],
+    confusion: csr_array,
+    by_patch: csr_array,
     answers: PatchAnswers,
     store: LineStore,
     writer_ids: Sequence[str],

@@ -379,10 +379,10 @@ def record_comparison(comparison: Comparison, files: Mapping[str, Path], table: 
     with tracking_errors("record the comparison", store):
         runs = TrackedRuns(store, EXPERIMENT, score_name(comparison.metric), comparison.direction == "minimize")
         tags = {"kind": "comparison", "comparison": key}
-        found = runs.find_all(tags)
+        found = next(runs.each(tags), None)
         names = [sweep.name for sweep in comparison.sweeps]
         title = " | ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        run_id = found[0].info.run_id if found else runs.create(title, now_ms, tags)
+        run_id = found.info.run_id if found is not None else runs.create(title, now_ms, tags)
         try:
             pictures = [name for name in files if name.endswith(".png")]
             shown = "\n\n".join(f"![{name}](get-artifact?path={name}&run_uuid={run_id})" for name in pictures)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from core.corpora.csv_cells import original_cell
 from core.scoring.intervals import PairedTest, compare_paired
@@ -194,16 +194,22 @@ def pair_decisions(first: Sequence[Decided], second: Sequence[Decided]) -> Paire
     )
 
 
-def read_confusion(trial: TrialRecord) -> tuple[tuple[str, ...], NDArray[np.int64]] | None:
+def read_confusion(trial: TrialRecord) -> tuple[tuple[str, ...], csr_array] | None:
     """Writer ids and images by true (row) and named writer; `None` if the trial's table is gone."""
     path = trial_file(trial, CONFUSION_FILE)
     if path is None:
         return None
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file))
-    return tuple(map(original_cell, header[1:])), np.array(
-        [[int(cell) for cell in row[1:]] for row in rows], dtype=np.int64
-    )
+    if header != ["true writer", "named writer", "images"]:  # 0.1 wrote the whole matrix
+        counts = np.array([[int(cell) for cell in row[1:]] for row in rows], dtype=np.int64)
+        return tuple(map(original_cell, header[1:])), csr_array(counts)
+    class_of = {name: k for k, name in enumerate(dict.fromkeys(true for true, _, _ in rows))}
+    cells = [(int(images), class_of[true], class_of[named]) for true, named, images in rows]
+    images, true, named = np.array(cells, dtype=np.int64).T
+    confusion = csr_array((images, (true, named)), shape=(len(class_of), len(class_of)))
+    confusion.eliminate_zeros()
+    return tuple(map(original_cell, class_of)), confusion
 
 
 def _row(trial: TrialRecord, place: int | None, objective: str) -> TrialRow:

@@ -11,9 +11,9 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,6 +27,7 @@ from search.ledger.state import SweepState
 from search.ledger.trial import is_disk_full
 
 LEDGER_NAME = "ledger.jsonl"
+_BLOCK_BYTES = 65_536
 Differences = Callable[[Mapping[str, Any]], Sequence[str]]
 """Says what of a sweep's identity is no longer as in the snapshot that it was created with."""
 P = ParamSpec("P")
@@ -235,17 +236,31 @@ def _trim_torn_line(path: Path) -> int:
     """Cut off what follows the last good line, if only one line does; return its length in
     bytes.
     """
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    lines = content[:end].splitlines(keepends=True)
-    # A disk that went away may also leave a last line that is whole but full of zeros.
-    if end == len(content) and lines and not _is_event(lines[-1]):
-        end -= len(lines[-1])
-    if end < len(content):
-        with path.open("r+b") as file:
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = _line_end(file, size)
+        # A disk that went away may also leave a last line that is whole but full of zeros.
+        if end == size and end:
+            start = _line_end(file, end - 1)
+            file.seek(start)
+            if not _is_event(file.read(end - start)):
+                end = start
+        if end < size:
             file.truncate(end)
             os.fsync(file.fileno())
-    return len(content) - end
+    return size - end
+
+
+def _line_end(file: BinaryIO, before: int) -> int:
+    """Behind the last newline of the file's first `before` bytes; 0 if there is none."""
+    while before > 0:
+        start = max(0, before - _BLOCK_BYTES)
+        file.seek(start)
+        place = file.read(before - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        before = start
+    return 0
 
 
 def _is_event(line: bytes) -> bool:
@@ -263,19 +278,23 @@ def _with_present_names(values: Any) -> Any:
     return values
 
 
-def _read(path: Path) -> Iterable[LedgerEvent]:
-    content = path.read_bytes()
-    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-        try:
-            values = json.loads(line)
-            if b'"sha256"' in line:
-                values = with_absolute_paths(values, path.parent)
-            yield _EVENTS.validate_python(_with_present_names(values))
-        except (ValueError, ValidationError) as error:
-            raise LedgerError(
-                f"Every line of a ledger must be an event, but line {number} of {path} is damaged: "
-                f"{line[:80]!r}. Restore the file from a backup, or begin the sweep anew under another name. ({error})"
-            ) from error
+def _read(path: Path) -> Iterator[LedgerEvent]:
+    """The events one by one; of the file no more than a line is in memory."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                values = json.loads(line)
+                if b'"sha256"' in line:
+                    values = with_absolute_paths(values, path.parent)
+                yield _EVENTS.validate_python(_with_present_names(values))
+            except (ValueError, ValidationError) as error:
+                raise LedgerError(
+                    f"Every line of a ledger must be an event, but line {number} of {path} is damaged: "
+                    f"{line[:-1][:80]!r}. Restore the file from a backup, or begin the sweep anew under another name. "
+                    f"({error})"
+                ) from error
 
 
 def _encode(event: LedgerEvent, folder: Path) -> bytes:

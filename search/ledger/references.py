@@ -2,6 +2,7 @@
 moved.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,22 @@ def with_absolute_paths(values: Any, folder: Path) -> Any:
     Version 0.1 wrote some of them absolute: such a path is looked for below `folder`, wherever that
     was then.
     """
-    return _map_paths(values, lambda stored: str(_present(Path(stored), folder)))
+    return _map_paths(values, lambda stored: _present(stored, folder))
 
 
 def _relative(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def _present(stored: Path, folder: Path) -> Path:
-    if not stored.is_absolute() or stored.is_relative_to(folder) or folder.name not in stored.parts:
-        return folder / stored
+def _present(written: str, folder: Path) -> str:
+    if not os.path.isabs(written):  # noqa: PTH117  (a long ledger has 100,000 of them, and `Path` takes ten times as long)
+        return os.path.join(folder, written)  # noqa: PTH118
+    return str(_found(Path(written), folder))
+
+
+def _found(stored: Path, folder: Path) -> Path:
+    if stored.is_relative_to(folder) or folder.name not in stored.parts:
+        return stored
     place = len(stored.parts) - stored.parts[::-1].index(folder.name)
     moved = folder.joinpath(*stored.parts[place:])
     return moved if moved.exists() else stored
@@ -41,7 +48,9 @@ def _present(stored: Path, folder: Path) -> Path:
 def _map_paths(values: Any, change: Callable[[str], str]) -> Any:
     """Apply `change` to the path of every file reference in plain values."""
     if isinstance(values, dict):
-        changed = {key: _map_paths(value, change) for key, value in values.items()}
+        changed = {
+            key: _map_paths(value, change) if isinstance(value, dict | list) else value for key, value in values.items()
+        }
         if changed.keys() == _KEYS:
             changed["path"] = change(changed["path"])
         return changed

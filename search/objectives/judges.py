@@ -24,6 +24,7 @@ from core.networks.inference import Embedder
 from core.retrieval.described_pages import DescribedPages, PagesToDescribe, Query
 from core.retrieval.pictures import retrieval_picture
 from core.retrieval.scores import RetrievalScores
+from core.scoring.confusion import cells_to_write
 from core.scoring.evaluation import Evaluation
 from core.scoring.intervals import Interval
 from core.scoring.pictures import confusion_picture
@@ -136,8 +137,8 @@ class _PageFinding:
 
 
 def write_score_files(scores: Evaluation, folder: Path) -> dict[str, FileReference]:
-    """Write confusion matrix (picture and table), per-writer table, decisions, and scores with
-    intervals.
+    """Write confusion matrix (picture, and a table of its cells above zero), per-writer table,
+    decisions, and scores with intervals.
 
     Returns:
         The files by artifact path.
@@ -145,9 +146,10 @@ def write_score_files(scores: Evaluation, folder: Path) -> dict[str, FileReferen
     folder.mkdir(parents=True, exist_ok=True)
     writer_ids = list(scores.writer_ids)
     confusion_picture(scores.confusion, writer_ids, folder / "confusion.png")
-    names = harmless_row(writer_ids)
-    confusion = pd.DataFrame(scores.confusion, index=pd.Index(names, name="true writer"), columns=names)
-    confusion.to_csv(folder / "confusion.csv")
+    true, named, images = cells_to_write(scores.confusion).T
+    names = np.array(harmless_row(writer_ids), dtype=object)
+    cells = pd.DataFrame({"true writer": names[true], "named writer": names[named], "images": images})
+    cells.to_csv(folder / "confusion.csv", index=False)
     writers = pd.DataFrame([asdict(row) for row in scores.per_writer])
     writers.map(harmless_cell).to_csv(folder / "writers.csv", index=False)
     decisions = scores.page_decisions or scores.image_decisions

@@ -55,10 +55,20 @@ def save_model(model: "keras.Model", folder: Path, record: ModelRecord, example:
         str(folder),
         signature=signature,
         input_example=example[:1],
-        pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIRED_DISTRIBUTIONS],
+        pip_requirements=[f"{name}=={installed_version(name)}" for name in REQUIRED_DISTRIBUTIONS],
     )
     record.save(folder)
     return folder
+
+
+def installed_version(name: str) -> str:
+    """The version of a distribution, also where its variant for processors alone is installed, such
+    as tensorflow-cpu: a model needs either.
+    """
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return metadata.version(f"{name}-cpu")
 
 
 def load_model(folder: Path) -> "keras.Model":

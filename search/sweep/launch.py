@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.crash_points import crash_point
 from core.errors import ConfigError
+from core.patches.kept_offsets import keep_offsets
 from core.space import in_words
 from core.training.plan import Monitor, choose_precision
 from search.engines import open_engine
@@ -212,12 +213,13 @@ def trial_task(
 
 
 def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> PatchTask:
-    """Write the split into the sweep's folder, and say what a worker must know of corpus and
-    settings.
+    """Write the split into the sweep's folder, keep where patches may lie for all trials, and say
+    what a worker must know of corpus and settings.
 
     Raises:
         SplitError: if the sweep was begun with another split: the corpus has changed since.
     """
+    keep_offsets(corpus.store, experiment.patches)
     return PatchTask(
         line_store=corpus.store.folder,
         split=save_split(corpus.manifest, folder),

@@ -6,9 +6,10 @@ every method of a tracker is idempotent: it looks its record up by (sweep_id, nu
 makes one.
 """
 
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,9 +43,9 @@ class Tracker(Protocol):
         """Make the trial's record, or find it and mark it running again."""
         ...
 
-    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
-        """Add an epoch's metrics, at the event's time; `trial.waits_after` says whether the trial
-        now waits.
+    def end_epochs(self, events: Sequence[EpochReported], trial: TrialRecord) -> None:
+        """Add the metrics of one epoch or several of one attempt, at the events' times;
+        `trial.waits_after` says whether the trial now waits.
         """
         ...
 
@@ -77,7 +78,7 @@ class NoTracker:
     def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
         """Do nothing."""
 
-    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
+    def end_epochs(self, events: Sequence[EpochReported], trial: TrialRecord) -> None:
         """Do nothing."""
 
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
@@ -96,7 +97,8 @@ class TrackingQueue:
     When the tracker fails on a trial, that trial counts as untracked until all of it is told again;
     for the next seconds nothing is tried, so that a store that is down does not pile up timeouts.
     The ledger is the buffer: what was missed is told from it, by `replay`, as soon as the tracker
-    answers again.
+    answers again. Epochs of an attempt that come faster than the tracker takes them are told
+    together.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class TrackingQueue:
         self._has_begun = False
         self._overdue_at_s: dict[int, float] = {}
         self._n_failures: Counter[int] = Counter()
+        self._epochs: dict[int, _Epochs] = {}
 
     def start_sweep(self, event: SweepCreated, state: SweepState) -> None:
         """Tell of the launch and wait for it, so that a store that cannot be used ends the sweep
@@ -143,7 +146,11 @@ class TrackingQueue:
 
     def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
         """Tell of an epoch of `trial`."""
-        self._submit(trial.number, lambda: self._tracker.end_epoch(event, trial))
+        waiting = self._epochs.get(trial.number)
+        if waiting is None or not waiting.add(event, trial):
+            epochs = _Epochs(event, trial)
+            self._submit(trial.number, lambda: self._tracker.end_epochs(*epochs.take()))
+            self._epochs[trial.number] = epochs
 
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
         """Tell that a trial is over; `take_tracked` names it when the tracker has all of it."""
@@ -219,6 +226,8 @@ class TrackingQueue:
         self._serial_executor.close()
 
     def _submit(self, number: int, call: Callable[[], None], *, is_last: bool = False) -> None:
+        self._epochs.pop(number, None)  # what comes later is told after this
+
         def tell() -> _Told:
             if number in self._incomplete:
                 return _Told(missed=number)
@@ -261,6 +270,28 @@ class TrackingQueue:
             self._n_failures[number] += 1
         else:
             self._overdue_at_s.setdefault(number, now_s + self._quiet_s)
+
+
+class _Epochs:
+    """Epochs of one trial that wait to be told together."""
+
+    def __init__(self, event: EpochReported, trial: TrialRecord) -> None:
+        self._events, self._trial, self._is_open = [event], trial, True
+        self._lock = threading.Lock()
+
+    def add(self, event: EpochReported, trial: TrialRecord) -> bool:
+        """Wait with the others; False if they are being told already."""
+        with self._lock:
+            if self._is_open:
+                self._events.append(event)
+                self._trial = trial
+            return self._is_open
+
+    def take(self) -> tuple[Sequence[EpochReported], TrialRecord]:
+        """All of them, and the trial as it was with the last one; nothing can be added any more."""
+        with self._lock:
+            self._is_open = False
+            return self._events, self._trial
 
 
 @dataclass(frozen=True)

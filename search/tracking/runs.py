@@ -14,7 +14,7 @@ table).
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -29,7 +29,7 @@ from mlflow.exceptions import MlflowException
 from core.errors import TrackingError
 from search.ledger.ranking import Direction, score_name
 from search.ledger.trial import FileReference
-from search.tracking.store import TrackingStore, all_pages, tracking_errors
+from search.tracking.store import TrackingStore, each_of_all_pages, tracking_errors
 
 DIGEST_LENGTH = 8  # as long as MLflow's own, which its pages have room for; the whole hash is in the profile
 
@@ -170,10 +170,14 @@ class TrackedRuns:
             self._known_times[run_id, key] = {point.step: point.timestamp for point in history}
         return self._known_times[run_id, key]
 
-    def find_all(self, tags: Mapping[str, str]) -> list[Run]:
-        """All runs that carry these tags, the latest first."""
+    def each(self, tags: Mapping[str, str]) -> Iterator[Run]:
+        """All runs that carry these tags, the latest first; not all of a long sweep's are in memory
+        at once.
+        """
         condition = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
-        return all_pages(lambda token: self.client.search_runs([self.experiment_id], condition, page_token=token))
+        return each_of_all_pages(
+            lambda token: self.client.search_runs([self.experiment_id], condition, page_token=token)
+        )
 
     def create(self, name: str, started_ms: int, tags: Mapping[str, str]) -> str:
         """Make a run that is RUNNING, and return its id."""

@@ -27,6 +27,11 @@ from search.tracking.project_place import take_place
 
 CREATION_TIMEOUT_S = 120.0  # creating a SQLite store took 1.3 s; a slow network disk may need far more
 SERVER_TIMEOUT_S = 10.0
+_REFUSED = (401, 403)
+_WHO = (
+    "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to what it knows you by, "
+    "and run the same command again."
+)
 
 
 @dataclass(frozen=True)
@@ -141,22 +146,29 @@ def tracked_experiments(store: TrackingStore) -> tuple[str, ...]:
 
 
 def greet_server(store: TrackingStore) -> None:
-    """See that an MLflow server answers.
+    """See that an MLflow server answers, and lets us in.
 
     Raises:
-        TrackingError: if none does.
+        TrackingError: if none does, or it does not know who we are.
     """
     try:
         answer = requests.get(f"{store.revealed_uri}/health", timeout=SERVER_TIMEOUT_S)
+        if answer.ok or answer.status_code in _REFUSED:
+            # A server's `health` asks nobody who he is, a proxy's everybody; this says who we are.
+            store.client().search_experiments(max_results=1)
     except requests.RequestException as error:
         raise TrackingError(
             f"No MLflow server answers at {store.uri} ({type(error).__name__}). Start it, correct `tracking.uri`, "
             "or leave it out for a store in this folder."
         ) from error
-    if not answer.ok:
+    except MlflowException as error:
+        if error.get_http_status_code() not in _REFUSED and not any(f"error code {n}" in str(error) for n in _REFUSED):
+            raise TrackingError(f"The MLflow server at {store.uri} cannot be used: {_first_line(error)}") from error
+        raise TrackingError(f"{store.uri} does not let us in. {_WHO}") from error
+    if not answer.ok and answer.status_code not in _REFUSED:
         raise TrackingError(
-            f"{store.uri} answers with status {answer.status_code} where an MLflow server says OK. Is the address "
-            "right, and are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD set if it asks for them?"
+            f"{store.uri} answers with status {answer.status_code} where an MLflow server says OK. "
+            "Is `tracking.uri` right?"
         )
 
 
@@ -253,17 +265,21 @@ def _first_line(error: Exception) -> str:
 
 
 def all_pages(search: Callable[[str | None], Any]) -> list[Any]:
-    """Everything that a search finds.
+    """Everything that a search finds; see `each_of_all_pages`."""
+    return list(each_of_all_pages(search))
+
+
+def each_of_all_pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Everything that a search finds, one page of it in memory at a time.
 
     Args:
         search: gives the page of MLflow's entities that a token stands for, the first one for
             `None`.
     """
-    found: list[Any] = []
     token = None
     while True:
         page = search(token)
-        found += page
+        yield from page
         token = page.token
         if not token:
-            return found
+            return

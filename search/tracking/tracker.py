@@ -40,6 +40,7 @@ TRIAL_ENDS: Mapping[TrialState, RunEnd] = {
     TrialState.PRUNED: "KILLED",
     TrialState.FAILED: "FAILED",
 }
+_METRICS_A_WRITE = 1000  # MLflow takes no more
 SWEEP_ENDS: Mapping[str, RunEnd] = {"completed": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -101,13 +102,14 @@ class MlflowTracker:
             lower_is_better = self._facts.direction == "minimize"
             self._runs = TrackedRuns(self._store, self._experiment, self._score, lower_is_better)
             self._models = LoggedModels(self._runs.client, self._runs.experiment_id)
-            found = self._runs.find_all({"sweep_id": self._sweep_id})
-            self._runs.look_into(run.info.run_id for run in found)
-            parents = [run.info.run_id for run in found if run.data.tags.get("kind") == "sweep"]
+            parents = []
+            for run in self._runs.each({"sweep_id": self._sweep_id}):
+                self._runs.look_into([run.info.run_id])
+                self._remember(run)
+                if run.data.tags.get("kind") == "sweep":
+                    parents.append(run.info.run_id)
             self.sweep_run_id = parents[0] if parents else self._create_sweep_run(event)
             crash_point("sweep-run-created")
-            for run in found:
-                self._remember(run)
             if self._beside is None:
                 self._trials = dict(state.trials)
                 self._page = SweepPage(
@@ -142,19 +144,15 @@ class MlflowTracker:
             self._runs.client.log_inputs(run_id, datasets=[data.as_input() for data in self._datasets])
             crash_point("trial-run-described")
 
-    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
-        """Add an epoch's metrics, in one write; a paused trial's run waits as SCHEDULED."""
-        report = event.report
-        with tracking_errors(f"record epoch {report.epoch} of {self._shown(trial.number)}", self._store):
+    def end_epochs(self, events: Sequence[EpochReported], trial: TrialRecord) -> None:
+        """Add the metrics of epochs, in one write; a paused trial's run waits as SCHEDULED."""
+        what = f"epoch {events[0].report.epoch}" + (f" to {events[-1].report.epoch}" if len(events) > 1 else "")
+        with tracking_errors(f"record {what} of {self._shown(trial.number)}", self._store):
             run_id = self.run_id(trial.number)
-            metrics = dict(report.metrics)
-            if report.n_patches and report.duration_s > 0:
-                metrics["train/patches_per_s"] = report.n_patches / report.duration_s
-            metrics |= seconds_metrics(report.seconds)
-            self._log_metrics(trial.number, metrics_at(metrics, report.epoch, event.at_ms))
+            self._log_metrics(trial.number, [metric for event in events for metric in _metrics_of(event)])
             crash_point("epoch-tracked")
             # Told again after a crash, an epoch may be followed by a later attempt.
-            if trial.waits_after(event) and event.attempt == self._attempts.get(trial.number):
+            if trial.waits_after(events[-1]) and events[-1].attempt == self._attempts.get(trial.number):
                 self._runs.mark(run_id, "SCHEDULED")
                 self._runs.set_tags(run_id, {"state": str(TrialState.PAUSED)})
             if self._beside is None:
@@ -309,8 +307,8 @@ class MlflowTracker:
                 f"MLflow has more of {self._shown(number)} than the ledger, whose last lines were lost: what is there "
                 "is kept, and not sent again."
             )
-        if new:
-            self._runs.client.log_batch(self._run_ids[number], metrics=new)
+        for start in range(0, len(new), _METRICS_A_WRITE):
+            self._runs.client.log_batch(self._run_ids[number], metrics=new[start : start + _METRICS_A_WRITE])
 
     def _create_sweep_run(self, event: SweepCreated) -> str:
         created = datetime.fromtimestamp(event.at_ms / 1000, tz=UTC)
@@ -407,3 +405,12 @@ class MlflowTracker:
         if result.n_parameters:
             scores["n_weights"] = float(result.n_parameters)
         return scores
+
+
+def _metrics_of(event: EpochReported) -> Sequence[Metric]:
+    report = event.report
+    metrics = dict(report.metrics)
+    if report.n_patches and report.duration_s > 0:
+        metrics["train/patches_per_s"] = report.n_patches / report.duration_s
+    metrics |= seconds_metrics(report.seconds)
+    return metrics_at(metrics, report.epoch, event.at_ms)

@@ -106,14 +106,25 @@ def check_versions(_: Subject) -> Iterator[Finding]:
         return
     fix = "install another Python, then run `make install` again"
     found = list(_wrong("Python", platform.python_version(), python, fix))
-    for requirement in map(Requirement, metadata.requires("whosehand") or ()):
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            found += _wrong_distribution(requirement)
+    wanted = [
+        requirement
+        for requirement in map(Requirement, metadata.requires("whosehand") or ())
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    ]
+    for requirement in wanted:
+        found += _wrong_distribution(requirement)
     yield from found
     if not found:
-        shown = ", ".join(f"{name} {metadata.version(name)}" for name in _SHOWN)
+        names = [
+            each.name for each in wanted if each.name.removesuffix("-cpu") in _SHOWN
+        ]  # the image has tensorflow-cpu
+        shown = ", ".join(f"{name} {metadata.version(name)}" for name in sorted(names, key=_place_shown))
         text = f"whosehand {metadata.version('whosehand')}, Python {platform.python_version()}, {shown}: all in range"
         yield ok("versions", text)
+
+
+def _place_shown(name: str) -> int:
+    return _SHOWN.index(name.removesuffix("-cpu"))
 
 
 def _wrong_distribution(requirement: Requirement) -> Iterator[Finding]:

@@ -91,8 +91,9 @@ class KeepingTracker:
     def start_attempt(self, event: AttemptStarted, trial: TrialRecord) -> None:
         self._keep(event, trial)
 
-    def end_epoch(self, event: EpochReported, trial: TrialRecord) -> None:
-        self._keep(event, trial)
+    def end_epochs(self, events: Sequence[EpochReported], trial: TrialRecord) -> None:
+        for event in events:
+            self._keep(event, trial)
 
     def end_trial(self, event: SegmentEnded, trial: TrialRecord) -> None:
         self._keep(event, trial)

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from search.tracking import MLFLOW_SWITCHES
 
 Database = Literal["sqlite", "postgresql"]
 _UP_S = 300.0
+_OURS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 @dataclass
@@ -31,6 +32,7 @@ class TrackingServer:
     command: list[str]
     url: str
     log: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
@@ -38,7 +40,7 @@ class TrackingServer:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                env=os.environ | MLFLOW_SWITCHES | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env=os.environ | MLFLOW_SWITCHES | _OURS | dict(self.variables),
                 stdout=log,
                 stderr=log,
                 process_group=0,
@@ -61,13 +63,17 @@ class TrackingServer:
 
 
 @contextmanager
-def tracking_server(folder: Path, database: Database) -> Iterator[TrackingServer]:
+def tracking_server(
+    folder: Path, database: Database, configure: Callable[[str], Mapping[str, str]] | None = None
+) -> Iterator[TrackingServer]:
     """A server that runs, for a block.
 
     Args:
         folder: for its database and artifacts.
         database: `postgresql` is started from its wheel, without root; the test is skipped where
             that is not installed.
+        configure: of a server that asks who one is: takes the database's address, gives the
+            server's variables.
     """
     with _database(folder, database) as backend, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -78,7 +84,11 @@ def tracking_server(folder: Path, database: Database) -> Iterator[TrackingServer
             *("--artifacts-destination", str(folder / "artifacts")),
             *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         ]
-        server = TrackingServer(command, f"http://127.0.0.1:{port}", folder / "server.log")
+        variables = {}
+        if configure is not None:
+            command += ["--app-name", "basic-auth"]
+            variables = dict(configure(backend))
+        server = TrackingServer(command, f"http://127.0.0.1:{port}", folder / "server.log", variables)
         try:
             server.start()
             yield server

@@ -48,12 +48,19 @@ def test_a_collage_of_many_writers_stays_of_a_size_to_look_at(
     assert width < 300
 
 
+def test_of_very_many_writers_a_collage_shows_some(bar_store: LineStore, plan: PatchPlan, tmp_path: Path) -> None:
+    many = plan[np.arange(3000) % len(plan)]
+    many = PatchPlan(many.lines, many.tops, many.lefts, np.arange(3000, dtype=np.int32), 40)
+    patch_collage(bar_store, many, [f"w{k}" for k in range(3000)], tmp_path / "collage.png", per_writer=1)
+    assert read(tmp_path / "collage.png").shape[0] == 2 * 12 + 700 * 44 - 4
+
+
 def test_a_collage_of_nobody_is_refused(bar_store: LineStore, plan: PatchPlan, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a patch by one of"):
         patch_collage(bar_store, plan[:0], WRITERS, tmp_path / "collage.png")
 
 
-@pytest.mark.parametrize("n_writers", [2, 5, 40, 100, 300])
+@pytest.mark.parametrize("n_writers", [2, 5, 40, 100, 300, 2500])
 def test_a_confusion_matrix_of_any_size_is_drawn(n_writers: int, tmp_path: Path) -> None:
     confusion = np.diag(np.full(n_writers, 9))
     confusion[0, 1], confusion[1] = 3, 0

@@ -1,4 +1,5 @@
 import json
+from importlib import metadata
 from pathlib import Path
 
 import mlflow
@@ -7,7 +8,7 @@ import pytest
 
 from core.errors import RegistryError
 from core.identification.model_record import ModelRecord
-from search.objectives.saved_model import load_model, save_model
+from search.objectives.saved_model import installed_version, load_model, save_model
 from tests.search.toy_model import EXAMPLE, RECORD, WRITER_IDS, save_toy_model
 
 
@@ -69,3 +70,12 @@ def test_a_folder_with_a_record_but_no_network_is_refused(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "whosehand.json").read_text())["writer_ids"] == list(WRITER_IDS)
     with pytest.raises(RegistryError, match="cannot be loaded"):
         load_model(tmp_path)
+
+
+def test_a_variant_for_processors_counts_as_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "somelib_cpu-2.5.dist-info").mkdir()
+    (tmp_path / "somelib_cpu-2.5.dist-info" / "METADATA").write_text("Name: somelib-cpu\nVersion: 2.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_version("somelib") == "2.5"
+    with pytest.raises(metadata.PackageNotFoundError):
+        installed_version("another")

@@ -52,10 +52,10 @@ def started(number: int, attempt: int = 1) -> tuple[AttemptStarted, TrialRecord]
 
 def epoch(
     number: int, epoch_number: int, attempt: int = 1, is_pause: bool = False
-) -> tuple[EpochReported, TrialRecord]:
+) -> tuple[list[EpochReported], TrialRecord]:
     """The end of an epoch, after which the trial may wait."""
     event = _report(number, epoch_number, attempt, PruningDecision.PAUSE if is_pause else PruningDecision.GO)
-    return event, record(number, TrialState.RUNNING, attempts=attempt)
+    return [event], record(number, TrialState.RUNNING, attempts=attempt)
 
 
 def ended(

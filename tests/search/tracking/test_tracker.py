@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def _models(store: TrackingStore) -> list[str]:
 def _tell_all(tracker: MlflowTracker, number: int, model_folder: Path | None = None) -> None:
     tracker.start_attempt(*started(number))
     for epoch_number in (1, 2, 3):
-        tracker.end_epoch(*epoch(number, epoch_number))
+        tracker.end_epochs(*epoch(number, epoch_number))
     tracker.end_trial(*ended(number, model=model_folder))
 
 
@@ -76,7 +77,7 @@ def test_a_trial_is_a_nested_run_with_everything_needed_to_compare_it(
     picture.write_bytes(b"png")
     tracker = _tracker(store)
     tracker.start_attempt(*started(7))
-    tracker.end_epoch(*epoch(7, 1))
+    tracker.end_epochs(*epoch(7, 1))
     tracker.end_trial(*ended(7, value=0.25, model=model_folder, artifacts={"confusion/matrix.png": picture}))
     run = _run(store, tracker, 7)
     assert run.data.tags["mlflow.parentRunId"] == tracker.sweep_run_id
@@ -104,10 +105,10 @@ def test_metrics_of_an_epoch_have_its_number_and_the_time_of_the_ledger(store: T
     tracker = _tracker(store)
     tracker.start_attempt(*started(0))
     for epoch_number in (1, 2):
-        tracker.end_epoch(*epoch(0, epoch_number))
+        tracker.end_epochs(*epoch(0, epoch_number))
     history = store.client().get_metric_history(tracker.run_id(0), "val/loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 1.5)]
-    assert [point.timestamp for point in history] == [epoch(0, 1)[0].at_ms, epoch(0, 2)[0].at_ms]
+    assert [point.timestamp for point in history] == [epoch(0, 1)[0][0].at_ms, epoch(0, 2)[0][0].at_ms]
 
 
 def test_telling_all_again_in_another_process_adds_nothing(store: TrackingStore, model_folder: Path) -> None:
@@ -217,7 +218,7 @@ def test_no_model_is_kept_when_asked(store: TrackingStore, model_folder: Path) -
 def test_a_pruned_trial_is_killed_and_keeps_metrics_and_hyperparameters(store: TrackingStore) -> None:
     tracker = _tracker(store)
     tracker.start_attempt(*started(0))
-    tracker.end_epoch(*epoch(0, 1))
+    tracker.end_epochs(*epoch(0, 1))
     tracker.end_trial(*ended(0, TrialState.PRUNED))
     run = _run(store, tracker, 0)
     assert run.info.status == "KILLED"
@@ -240,11 +241,11 @@ def test_a_failed_trial_is_failed_and_keeps_its_traceback(store: TrackingStore) 
 def test_a_paused_trial_waits_as_scheduled_and_goes_on_as_running(store: TrackingStore) -> None:
     tracker = _tracker(store)
     tracker.start_attempt(*started(0))
-    tracker.end_epoch(*epoch(0, 1, is_pause=True))
+    tracker.end_epochs(*epoch(0, 1, is_pause=True))
     assert _run(store, tracker, 0).info.status == "SCHEDULED"
     tracker.start_attempt(*started(0, attempt=2))
     assert _run(store, tracker, 0).info.status == "RUNNING"
-    tracker.end_epoch(*epoch(0, 1, attempt=1, is_pause=True))  # told again
+    tracker.end_epochs(*epoch(0, 1, attempt=1, is_pause=True))  # told again
     assert _run(store, tracker, 0).info.status == "RUNNING"
     assert _run(store, tracker, 0).data.tags["attempts"] == "2"
 
@@ -387,7 +388,7 @@ def test_a_deleted_experiment_is_an_error_that_says_how_to_restore_it(store: Tra
 
 def test_an_epoch_of_a_trial_that_never_started_is_an_error(store: TrackingStore) -> None:
     with pytest.raises(TrackingError, match="5 has no run"):
-        _tracker(store).end_epoch(*epoch(5, 1))
+        _tracker(store).end_epochs(*epoch(5, 1))
 
 
 def test_a_store_that_breaks_is_a_clear_error(store: TrackingStore) -> None:
@@ -395,7 +396,7 @@ def test_a_store_that_breaks_is_a_clear_error(store: TrackingStore) -> None:
     tracker.start_attempt(*started(0))
     Path(store.uri.removeprefix("sqlite:///")).write_bytes(b"broken" * 1000)
     with pytest.raises(TrackingError, match="Cannot record epoch 1 of trial 0"):
-        tracker.end_epoch(*epoch(0, 1))
+        tracker.end_epochs(*epoch(0, 1))
 
 
 def test_the_driver_side_does_not_import_tensorflow() -> None:
@@ -412,3 +413,30 @@ def test_the_driver_side_does_not_import_tensorflow() -> None:
     code = f"import sys, {', '.join(modules)}; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout.split() == ["False", "False"]
+
+
+def test_epochs_told_together_are_those_told_one_by_one(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    for number in (0, 1):
+        tracker.start_attempt(*started(number))
+    events = [event for epoch_number in (1, 2, 3) for event in epoch(0, epoch_number)[0]]
+    tracker.end_epochs(events, epoch(0, 3)[1])
+    for epoch_number in (1, 2, 3):
+        tracker.end_epochs(*epoch(1, epoch_number))
+    client = store.client()
+    together, one_by_one = (
+        [(point.step, point.value) for point in client.get_metric_history(tracker.run_id(number), "val/loss")]
+        for number in (0, 1)
+    )
+    assert together == one_by_one
+    assert len(together) == 3
+
+
+def test_more_metrics_than_mlflow_takes_at_once_are_written_in_parts(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    tracker.start_attempt(*started(0))
+    (event,), trial = epoch(0, 1)
+    many = replace(event, report=replace(event.report, metrics={f"m{k}": float(k) for k in range(1200)}))
+    tracker.end_epochs([many], trial)
+    run = store.client().get_run(tracker.run_id(0))
+    assert {"m0", "m999", "m1199"} <= run.data.metrics.keys()

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from core.scoring.diagnostics import confused_pairs, order_by_confusion
+from core.scoring.confusion import (
+    cells_to_write,
+    confused_pairs,
+    count_confusion,
+    order_by_confusion,
+    writers_to_draw,
+)
 
 
 def test_writers_who_are_confused_stand_side_by_side() -> None:
@@ -31,3 +37,28 @@ def test_the_worst_pairs_come_first_and_unconfused_ones_not_at_all() -> None:
     assert (next_.one, next_.other) == (0, 1)
     assert confused_pairs(confusion, 1) == (worst,)
     assert confused_pairs(np.eye(3, dtype=np.int64), 5) == ()
+
+
+def test_every_writer_has_a_cell_to_write_and_mistakes_follow_it() -> None:
+    confusion = count_confusion(np.array([0, 0, 0, 2]), np.array([2, 1, 0, 0]), 4)
+    assert confusion.nnz == 4
+    assert cells_to_write(confusion).tolist() == [
+        [0, 0, 1],
+        [0, 1, 1],
+        [0, 2, 1],
+        [1, 1, 0],
+        [2, 2, 0],
+        [2, 0, 1],
+        [3, 3, 0],
+    ]
+
+
+def test_of_very_many_writers_the_most_confused_are_drawn() -> None:
+    true = np.arange(10_000)
+    named = true.copy()
+    named[[5, 9_000]] = [7_000, 8]
+    drawn = writers_to_draw(count_confusion(true, named, 10_000))
+    assert len(drawn) == 400
+    assert {5, 8, 7_000, 9_000} <= set(drawn.tolist())
+    assert (np.diff(drawn) > 0).all()
+    assert len(writers_to_draw(np.eye(2000))) == 2000
