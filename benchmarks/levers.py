@@ -23,7 +23,7 @@ from benchmarks.options import Precision, Threads, resolve_threads
 from benchmarks.report import notes, print_report
 from core.corpora.settings import DhsdSettings, HandsSettings
 from core.networks.hyperparameters import Hyperparameters
-from core.networks.presets import seed_recipe
+from core.networks.presets import find_preset, seed_recipe
 from core.training.plan import choose_precision
 
 BASE = Hyperparameters(
@@ -34,6 +34,8 @@ LEVERS: Mapping[str, Hyperparameters] = {
     "base": BASE,
     "recipe": seed_recipe(),
     "defaults of 0.1": Hyperparameters(),
+    "24 filters": replace(BASE, filters=24),
+    "middle of small": find_preset("small").middle,
     "twice the filters": replace(BASE, early_filters=16, filters=32),
     "56 px": replace(BASE, input_px=56, early_filters=0, stem_kernel_size=3, stem_stride=1),
     "label smoothing 0.1": replace(BASE, label_smoothing=0.1),
