@@ -15,8 +15,6 @@ from pathlib import Path
 from core.durable_files import write_atomically
 from core.errors import RetrievalError, WhosehandError
 from core.retrieval.descriptor_index import DescriptorIndex
-from core.retrieval.descriptors import DescriptorSettings, PageDescriber
-from search.identification.page_reader import PER_PAGE, source_of
 
 ORIGIN = "origin.json"
 
@@ -69,6 +67,10 @@ def why_unused(index: Path) -> str | None:
         return "of a folder that is gone"
     if not Path(origin.model).is_dir():
         return "of a model that is gone"
+    # Here, because scikit-learn and OpenCV take a second; a project without indexes need not wait.
+    from core.retrieval.descriptors import DescriptorSettings, PageDescriber
+    from search.identification.page_reader import PER_PAGE, source_of
+
     try:
         now = source_of(Path(origin.model), PageDescriber.fit(DescriptorSettings()), PER_PAGE)
         return None if DescriptorIndex.open(index).source == now else "of a model that has changed since"
