@@ -16,10 +16,11 @@ from search.experiment.workspace import whosehand_version
 from search.ledger.ledger import open_ledger
 from search.ledger.state import SweepState
 from search.sweep.given_points import FixedEngine
-from search.sweep.launch import local_executor, patch_task, sweep_plan
+from search.sweep.launch import patch_task, sweep_plan
 from search.sweep.loop import run_sweep
 from search.sweep.progress import make_progress
 from search.sweep.tracking_queue import Tracker
+from search.sweep.workers import local_executor
 
 
 def short_experiment(n_patches: int, n_epochs: int) -> Experiment:

@@ -53,6 +53,10 @@ def doctor(
         Became | None,
         typer.Option("--as", help="What became of the project.", show_default="what can be told from here"),
     ] = None,
+    is_cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="Examine the nodes of the Ray cluster instead, each by an agent on it."),
+    ] = False,
     was_mend: Annotated[bool, typer.Option("--mend", hidden=True, help="What --apply was called in 0.1.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -61,13 +65,11 @@ def doctor(
     With an EXPERIMENT its corpus is read as a sweep would read it. The exit code is 1 if there is a
     problem.
     """
-    from search.upkeep.doctor import examine
-
     settings = read_experiment(experiment, overrides, needs_budget=False) if experiment is not None else None
     if is_applied or was_mend:
         _fix(settings, as_what)
     with notes.status("examining"):
-        findings = examine(current_workspace(), settings)
+        findings = _examine(settings, is_cluster)
     n_problems = sum(finding.level == "problem" for finding in findings)
     if as_json:
         output.print_json(json.dumps({"n_problems": n_problems, "findings": [asdict(found) for found in findings]}))
@@ -76,6 +78,17 @@ def doctor(
         n_notes = sum(finding.level == "note" for finding in findings)
         output.print(f"{counted(n_problems, 'problem')}, {counted(n_notes, 'note')}")
     raise typer.Exit(1 if n_problems else 0)
+
+
+def _examine(experiment: "Experiment | None", is_cluster: bool) -> "list[Finding]":
+    if is_cluster:
+        from search.experiment.settings import ExecutorSettings
+        from search.upkeep.cluster_checks import examine_cluster
+
+        return examine_cluster(ExecutorSettings(name="ray") if experiment is None else experiment.executor)
+    from search.upkeep.doctor import examine
+
+    return examine(current_workspace(), experiment)
 
 
 def _fix(experiment: "Experiment | None", as_what: Became | None) -> None:

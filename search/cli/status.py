@@ -134,7 +134,7 @@ def _running_table(overview: "SweepOverview") -> Table:
     from search.sweep.sweep_view import clock
 
     table = Table(box=None, pad_edge=False, collapse_padding=True, padding=(0, 2, 0, 0), title="")
-    for name in (f"running in {overview.name}", "epoch", overview.metric, "since", "process"):
+    for name in (f"running in {overview.name}", "epoch", overview.metric, "since", "where"):
         table.add_column(name, overflow="fold")
     for trial in overview.running:
         value = trial.reports[-1].report.metrics.get(overview.metric) if trial.reports else None
@@ -143,14 +143,21 @@ def _running_table(overview: "SweepOverview") -> Table:
             f"{trial.n_epochs}/{trial.proposed.horizon_epochs}",
             "-" if value is None else f"{value:.4g}",
             clock((overview.now_ms - trial.starts[-1].at_ms) / 1000),
-            str(trial.starts[-1].pid),
+            _where(trial),
         )
     return table
+
+
+def _where(trial: "TrialRecord") -> str:
+    """Process and host of its latest worker, as far as they are known."""
+    start = trial.starts[-1]
+    return visible(" on ".join(part for part in (f"process {start.pid}" if start.pid else "", start.host) if part))
 
 
 def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
     from search.ledger.ranking import readable_duration
     from search.ledger.time_use import trial_time
+    from search.sweep.status import hosts_of
 
     metric = known.experiment.objective.metric
     output.print(f"trial {record.number} of {known.created.name}: {record.state}")
@@ -163,6 +170,10 @@ def _print_trial(known: "KnownSweep", record: "TrialRecord") -> None:
     if record.tags:
         output.print(f"  tags       {visible(', '.join(f'{key}={text}' for key, text in record.tags.items()))}")
     attempts = f"{record.n_attempts} attempt{'' if record.n_attempts == 1 else 's'}, {record.n_lost} lost"
+    if record.nodes_lost_at:
+        attempts += f", {len(record.nodes_lost_at)} lost with their nodes"
+    if hosts := hosts_of(record):
+        attempts += visible(f", on {', '.join(hosts)}")
     output.print(
         f"  trained    {record.n_epochs} of {record.proposed.horizon_epochs} epochs, {record.n_patches:,} patches, "
         f"{readable_duration(record.duration_s)}"

@@ -18,8 +18,8 @@ from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialSpec, TrialState
 from search.objectives.tasks import ANSWER_PATCHES, AnsweringTask
 from search.sweep.known_sweeps import KnownSweep
-from search.sweep.launch import local_executor
 from search.sweep.preparation import SPLIT_FILE, PreparedCorpus
+from search.sweep.workers import local_executor
 from search.tracking.models import LoggedModels, ModelOwner
 from search.tracking.registry import download_model
 from search.tracking.store import TrackingStore, tracking_errors

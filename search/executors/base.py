@@ -29,6 +29,23 @@ class ExecutorError(WhosehandError):
 
 
 @dataclass(frozen=True)
+class WorkerPlace:
+    """Where a worker was started.
+
+    Attributes:
+        host: name of the machine.
+        threads: that the worker may use there.
+        pid: of its process there; 0 where that is not known.
+        cpu: model of the processor; empty where that is not known. Bits are equal on one model.
+    """
+
+    host: str
+    threads: int
+    pid: int = 0
+    cpu: str = ""
+
+
+@dataclass(frozen=True)
 class WorkerReported:
     """A worker finished an epoch and waits for `Executor.answer`."""
 
@@ -39,11 +56,20 @@ class WorkerReported:
 
 @dataclass(frozen=True)
 class WorkerEnded:
-    """A worker's part of a trial ended in order; its place is free again."""
+    """A worker's part of a trial ended in order; its place is free again.
+
+    Attributes:
+        number: of the trial.
+        attempt: of that trial.
+        result: how it ended.
+        resting: for DISK_FULL, what rests until there is room, such as `node b`; empty where it is
+            the sweep's own disk, and all must rest.
+    """
 
     number: int
     attempt: int
     result: TrialResult
+    resting: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +82,7 @@ class WorkerLost:
         exit_code: negative for a signal, as in `subprocess`; `None` where it is not known.
         reason: one line, such as `killed by SIGKILL`.
         log_tail: the last lines that the worker wrote.
-        failure: WORKER_LOST or OUT_OF_MEMORY.
+        failure: WORKER_LOST, OUT_OF_MEMORY, or NODE_LOST where the trial did nothing wrong.
     """
 
     number: int
@@ -74,12 +100,15 @@ class Executor(Protocol):
     """Trains trials somewhere, at most `n_workers` at once.
 
     Called from one thread only, but for `wake`. A trial's messages come in order, and after a
-    `WorkerEnded` or a `WorkerLost` there is none from that attempt.
+    `WorkerEnded` or a `WorkerLost` there is none from that attempt. Files that a message refers to
+    lie below the spec's `work_dir` and can be read here, wherever they were written.
     """
 
     @property
     def n_workers(self) -> int:
-        """How many trials may run at once."""
+        """How many trials may run at once. It may change in `poll`, also to 0 while no node is
+        there; those that run count until their message comes.
+        """
         ...
 
     @property
@@ -87,8 +116,8 @@ class Executor(Protocol):
         """How many threads each worker may use."""
         ...
 
-    def start(self, spec: TrialSpec) -> int:
-        """Start a worker on `spec` and return its process id (or whatever number names it there).
+    def start(self, spec: TrialSpec) -> WorkerPlace:
+        """Start a worker on `spec` and say where.
 
         Raises:
             ExecutorError: if no worker can be started.

@@ -4,6 +4,7 @@ A clock that stands still while its process does: a laptop's sleep, SIGSTOP.
 """
 
 import os
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import psutil
 MEMORY_PER_WORKER_BYTES = 1_500_000_000
 """A worker with TensorFlow and a small network: 0.7 to 1.2 GB were seen."""
 _CGROUP = Path("/sys/fs/cgroup")
+_CPU = Path("/proc/cpuinfo")
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -54,6 +56,16 @@ def free_memory_bytes() -> int:
     if limit.isdigit() and used.isdigit():
         free_bytes = min(free_bytes, int(limit) - int(used))
     return free_bytes
+
+
+def cpu_model() -> str:
+    """Name the processor's model; empty where the system does not say."""
+    try:
+        lines = _CPU.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
 
 
 def list_gpus(visible: str | None = None) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 tracking, promotion.
 """
 
+import re
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, WrapValidator, field_validator, model_validator
@@ -143,20 +145,37 @@ class ObjectiveSettings(Settings):
         return "minimize" if self.metric.endswith(_LOW_IS_GOOD) else "maximize"
 
 
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9._\-\[\]:]+:\d{1,5}")
+_RAY_ONLY = ("address", "scratch")
+
+
 class ExecutorSettings(Settings):
-    """How trials are run on this machine."""
+    """Where and how trials are run: on this machine, or on the nodes of a Ray cluster."""
+
+    name: Literal["local", "ray"] = "local"
+    """`local` trains on this machine, `ray` on all nodes of a Ray cluster (docs/cluster.md)."""
+
+    address: str = "auto"
+    """Of the Ray cluster: `auto` for the one that this machine belongs to, `host:port` of its head,
+    or `local` for one of this machine alone that ends with the sweep."""
 
     workers: int | Literal["auto"] = "auto"
-    """Trials trained at the same time; `auto` goes by processor cores and memory, or graphics
-    cards.
+    """Trials trained at the same time, on each node where there are several; `auto` goes by
+    processor cores and memory, or graphics cards.
     """
 
     threads: int | Literal["auto"] = "auto"
-    """Threads of each worker; `auto` divides the cores among the workers."""
+    """Threads of each worker; `auto` divides the cores among the workers, on each node for itself.
+    A number gives the same bits on all nodes of one processor model."""
+
+    scratch: str = "auto"
+    """Folder of each Ray node for trials and line stores; `auto` is one below its folder for
+    temporary files. It is better on the node's own disk than on a shared one."""
 
     max_attempts: int = Field(default=3, ge=1)
     """So many lost workers (killed or crashed) of one trial, and it has failed; before that it goes
-    on from its last checkpoint. A trial that ran out of memory has failed at once."""
+    on from its last checkpoint. A trial that ran out of memory has failed at once; lost nodes do
+    not count."""
 
     silent_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """A worker that reports no epoch for this long counts as lost and is ended; `null` for no
@@ -170,6 +189,31 @@ class ExecutorSettings(Settings):
     @classmethod
     def _is_auto_or_positive(cls, value: object) -> object:
         return _auto_or_positive(value)
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address_of_ray(cls, address: str) -> str:
+        if address in ("auto", "local") or _HOST_AND_PORT.fullmatch(address):
+            return address
+        shown = address_without_password(address)
+        raise ValueError(
+            f"must be `auto`, `local`, or host:port of the cluster's head, but got {shown!r}; "
+            "run the sweep on a node of the cluster (Ray's client, ray://, is not used)"
+        )
+
+    @field_validator("scratch")
+    @classmethod
+    def _is_whole_path(cls, scratch: str) -> str:
+        if scratch != "auto" and not Path(scratch).is_absolute():
+            raise ValueError(f"must be `auto` or a path from the root, the same on all nodes, but got {scratch!r}")
+        return scratch
+
+    @model_validator(mode="after")
+    def _keys_go_with_ray(self) -> Self:
+        for key in _RAY_ONLY:
+            if self.name != "ray" and key in self.model_fields_set and getattr(self, key) != "auto":
+                raise WrongKeysError({(key,): "goes with `name: ray` only"})
+        return self
 
 
 KeepModels = Literal["all"] | int

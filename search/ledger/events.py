@@ -104,7 +104,11 @@ class TrialContinued:
 
 @dataclass(frozen=True)
 class AttemptStarted:
-    """A worker started on a trial, or on a further segment of it; `pid` is the worker's."""
+    """A worker started on a trial, or on a further segment of it.
+
+    `host`, `pid` and `cpu` (the processor's model) are the worker's; 0 and empty where they are not
+    known. Version 0.1 wrote no `host` and no `cpu`: the host is the launch's then.
+    """
 
     at_ms: int
     number: int
@@ -114,6 +118,8 @@ class AttemptStarted:
     threads: int
     precision: str
     pid: int
+    host: str = ""
+    cpu: str = ""
     kind: Literal["started"] = "started"
 
 
@@ -143,7 +149,7 @@ class SegmentEnded:
 @dataclass(frozen=True)
 class AttemptLost:
     """A worker died without a word. The trial goes on from its last checkpoint, unless a
-    `SegmentEnded` follows.
+    `SegmentEnded` follows. Where a whole node was `lost` the trial did nothing wrong.
     """
 
     at_ms: int
@@ -151,6 +157,7 @@ class AttemptLost:
     attempt: int
     exit_code: int | None
     reason: str
+    lost: Literal["worker", "node"] = "worker"
     kind: Literal["lost"] = "lost"
 
 

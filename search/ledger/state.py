@@ -42,7 +42,8 @@ class TrialRecord:
         state: RUNNING also while no worker is on it (lost, interrupted).
         starts: of all attempts, in order.
         reports: one an epoch, in order.
-        n_lost: workers that died on it.
+        n_lost: workers that died on it, while their nodes lived.
+        nodes_lost_at: epochs done when a node was lost under it, one a node.
         ended: the end of the latest segment; `None` while RUNNING.
         is_tracked: the tracker has recorded all of it.
         segment_first_attempt: with which the present segment began.
@@ -63,6 +64,7 @@ class TrialRecord:
     starts: tuple[AttemptStarted, ...] = ()
     reports: tuple[EpochReported, ...] = ()
     n_lost: int = 0
+    nodes_lost_at: tuple[int, ...] = ()
     ended: SegmentEnded | None = None
     is_tracked: bool = False
     segment_first_attempt: int = 1
@@ -370,6 +372,9 @@ class SweepState:
                 self.history.append(event)
                 end_s = dict(Counter(trial.end_s) + Counter(result.seconds))
                 return replace(_left_by_worker(trial, event.at_ms), state=result.state, ended=event, end_s=end_s)
+            case AttemptLost(lost="node"):
+                left = _left_by_worker(trial, event.at_ms)
+                return replace(left, nodes_lost_at=(*trial.nodes_lost_at, trial.n_epochs))
             case AttemptLost():
                 return replace(_left_by_worker(trial, event.at_ms), n_lost=trial.n_lost + 1)
             case AttemptInterrupted():

@@ -48,9 +48,10 @@ class FailureKind(StrEnum):
 
     ERROR = "error"  # its own: a loss that is no number, a network that cannot be built; it counts as failed
     WORKER_LOST = "worker lost"  # tried again from the checkpoint, a few times
+    NODE_LOST = "node lost"  # tried again from the checkpoint elsewhere: no fault of the trial's
     OUT_OF_MEMORY = "out of memory"  # counts as failed at once: it would need as much again
     BAD_DATA = "bad data"  # concerns all trials: the sweep stops, and this trial goes on at the next launch
-    DISK_FULL = "disk full"  # the sweep waits for room, and this trial goes on then
+    DISK_FULL = "disk full"  # the sweep, or the node, waits for room, and this trial goes on then
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ class TrialSpec:
         checkpoint: to go on from; `None` at the start.
         work_dir: where this attempt may write; the path contains trial and attempt.
         settings: what the objective needs besides: a frozen, picklable dataclass of its own.
+        history: the scores of the epochs done, in order, as far as they are known: a trial may go
+            on where no file of its earlier attempts lies.
     """
 
     sweep_id: str
@@ -130,6 +133,7 @@ class TrialSpec:
     checkpoint: FileReference | None
     work_dir: Path
     settings: Any
+    history: tuple[Mapping[str, float], ...] = ()
 
     @classmethod
     def of_task(

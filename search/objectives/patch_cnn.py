@@ -6,7 +6,6 @@ leaves behind are files, among them pictures and tables for people to look at; t
 references to them. Saved models are scored and asked here, too.
 """
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from core.durable_files import write_atomically
 from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
 from core.lines.store import LineStore
 from core.networks.committee import join_networks
@@ -52,7 +50,6 @@ from search.objectives.tasks import AnsweringTask, JoiningTask, PatchTask, Scori
 
 PRELOAD = ("tensorflow", "keras", "mlflow.tensorflow", "matplotlib.figure", "pandas", "sklearn.metrics")
 """Imported once by the server that workers are forked from."""
-_HISTORY_FILE = "history.json"
 _MODEL_FOLDER = "model"
 _BATCH_SIZE = 256
 _KNOWS_TRAINING_ALONE = (
@@ -224,9 +221,7 @@ def _build(spec: TrialSpec, patch_shape: tuple[int, ...], n_writers: int) -> ker
 
 @dataclass
 class _FitRecord:
-    """Reports each epoch and keeps the metrics of all of them, over all attempts, beside the
-    checkpoints.
-    """
+    """Reports each epoch and keeps the metrics of all of them, over all attempts."""
 
     report_epoch: ReportEpoch
     folder: Path | None
@@ -235,17 +230,12 @@ class _FitRecord:
 
     @classmethod
     def of(cls, spec: TrialSpec, report_epoch: ReportEpoch) -> "_FitRecord":
-        history: list[dict[str, float]] = []
-        if spec.checkpoint is not None:
-            earlier = spec.checkpoint.path.parent / _HISTORY_FILE
-            history = json.loads(earlier.read_text(encoding="utf-8"))[: spec.start_epoch] if earlier.exists() else []
         task: PatchTask = spec.settings
-        return cls(report_epoch, spec.work_dir / CHECKPOINT_FOLDER if task.keeps_checkpoints else None, history)
+        folder = spec.work_dir / CHECKPOINT_FOLDER if task.keeps_checkpoints else None
+        return cls(report_epoch, folder, [dict(scores) for scores in spec.history])
 
     def add(self, epoch: EpochRecord) -> bool:
         self.history.append(dict(epoch.metrics))
-        if self.folder is not None:
-            write_atomically(self.folder / _HISTORY_FILE, json.dumps(self.history).encode())
         file = epoch.checkpoint
         checkpoint = FileReference(file.path, file.sha256, file.size_bytes) if file else None
         costs = epoch.n_patches, epoch.duration_s

@@ -21,8 +21,7 @@ from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction
 from core.lines.reading import ProgressCallback
 from core.splits.manifest import SplitManifest
-from search.executors.base import run_task
-from search.executors.local.executor import LocalExecutor
+from search.executors.base import Executor, run_task
 from search.identification.identifier_folder import is_as_promoted, is_identifier, read_split
 from search.identification.model_process import ModelProcess
 from search.ledger.access_log import SealedTestSet
@@ -261,7 +260,7 @@ def score_test_set(
     task: PatchTask,
     test_set: SealedTestSet,
     folder: Path,
-    executor: LocalExecutor,
+    executor: Executor,
     precision: str,
     seed: int,
     on_progress: ProgressCallback | None = None,

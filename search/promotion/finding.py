@@ -25,9 +25,9 @@ from search.promotion.examination import Candidate, TestScores, pages_to_compare
 from search.promotion.found_pages import FoundPages
 from search.promotion.gate import Comparison
 from search.promotion.plan import PromotionJob
-from search.sweep.launch import local_executor
 from search.sweep.progress import Progress
 from search.sweep.unseen_writers import images_per_page
+from search.sweep.workers import local_executor
 from search.tracking.registry import CHECKSUM_TAG, RegisteredVersion, download_model
 
 DESCRIBE_PAGES = "search.promotion.finding:describe_test_pages"

@@ -36,9 +36,10 @@ from search.promotion.outcome import Became, Promotion
 from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
 from search.promotion.record import PromotionRecord, fit_lock
 from search.promotion.refit import PackagedModel, Refit, images_of_unknown_writers, package_refit, run_refit
-from search.sweep.launch import local_executor, patch_task, search_facts, tracked_datasets, trial_task
+from search.sweep.launch import patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import PREPARING, Progress
 from search.sweep.unseen_writers import images_per_page
+from search.sweep.workers import local_executor
 from search.tracking.aliases import ChampionMovedError, challenge, finish_move, promotion_lock, set_champion
 from search.tracking.registry import (
     CHAMPION,

@@ -33,9 +33,9 @@ from search.objectives.tasks import OwnTask, PatchTask
 from search.promotion.committee import join_refits
 from search.promotion.length import RefitLength
 from search.sweep.given_points import GivenPoints, fit_given_points
-from search.sweep.launch import local_executor
 from search.sweep.preparation import PreparedCorpus, index_corpus
 from search.sweep.progress import Progress
+from search.sweep.workers import local_executor
 from search.tracking.tracker import MlflowTracker
 
 PACKAGE_IDENTIFIER = "search.promotion.packaging:package_identifier"

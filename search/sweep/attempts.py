@@ -9,6 +9,7 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from core.crash_points import crash_point
 from core.space import Point
@@ -36,6 +37,7 @@ from search.sweep.sweep_view import SweepView
 from search.sweep.tracking_queue import TrackingQueue
 
 _LARGEST = 1e100
+_MAX_NODES_LOST = 10
 STOPPED_BY_USER = "stopped by the user"
 _STATE_AFTER = {PruningDecision.PAUSE: TrialState.PAUSED, PruningDecision.STOP: TrialState.PRUNED}
 
@@ -71,6 +73,7 @@ class RunningSweep:
             itself.
         failures: of the latest trials, by what made them fail.
         logs: of each trial's latest worker.
+        is_without_workers: the user was told that no worker is there.
         why_giving_up: why the launch should end, when the next trials would fail too; else empty.
         shown_at_s: when the user's view was refreshed, monotonic.
     """
@@ -96,6 +99,7 @@ class RunningSweep:
     asked_point: Point | None = None
     failures: Counter[str] = field(default_factory=Counter)
     logs: dict[int, Path] = field(default_factory=dict)
+    is_without_workers: bool = False
     why_giving_up: str = ""
     shown_at_s: float = -math.inf
 
@@ -130,6 +134,7 @@ class RunningSweep:
             now_ms=now_ms,
             is_stopping=self.is_stopping,
             engine_share=EngineShare.of(state.trials),
+            driver_host=state.launches[-1].host if state.launches else "",
             fixed=self.plan.fixed,
         )
 
@@ -137,12 +142,14 @@ class RunningSweep:
 def start_segment(sweep: RunningSweep, number: int) -> None:
     """Start a worker on a trial, from its last intact checkpoint."""
     spec = _spec(sweep, sweep.state.trials[number])
-    pid = sweep.executor.start(spec)
+    place = sweep.executor.start(spec)
     crash_point("worker-forked")
     sweep.running[number] = spec
     sweep.logs[number] = spec.work_dir / LOG_NAME
-    epochs = spec.start_epoch, spec.until_epoch
-    started = sweep.ledger.append(AttemptStarted, number, spec.attempt, *epochs, spec.threads, spec.precision, pid)
+    epochs, where = (spec.start_epoch, spec.until_epoch), (place.host, place.cpu)
+    started = sweep.ledger.append(
+        AttemptStarted, number, spec.attempt, *epochs, place.threads, spec.precision, place.pid, *where
+    )
     crash_point("attempt-recorded")
     sweep.tracking.start_attempt(started, sweep.state.trials[number])
 
@@ -204,7 +211,13 @@ def _spec(sweep: RunningSweep, trial: TrialRecord) -> TrialSpec:
         checkpoint=checkpoint,
         work_dir=attempt_dir(sweep.ledger.folder, trial.number, attempt),
         settings=sweep.plan.settings,
+        history=tuple(_scores(event) for event in trial.reports if event.report.epoch <= start_epoch),
     )
+
+
+def _scores(event: EpochReported) -> dict[str, float]:
+    """What an objective reported, without what the worker has added."""
+    return {name: score for name, score in event.report.metrics.items() if not name.startswith("system/")}
 
 
 def _last_intact_checkpoint(sweep: RunningSweep, trial: TrialRecord) -> tuple[int, FileReference | None]:
@@ -284,7 +297,10 @@ def _take_end(sweep: RunningSweep, message: WorkerEnded) -> None:
     elif result.failure is FailureKind.DISK_FULL:
         _interrupt(sweep, message, result.reason)
         sweep.to_resume.append(number)
-        sweep.disk.shut(f"trial {number}: {result.reason}")
+        if message.resting:
+            sweep.progress.say(f"Trial {number}: the disk of {message.resting} is full; it rests until it has room.")
+        else:
+            sweep.disk.shut(f"trial {number}: {result.reason}")
     elif result.failure is FailureKind.BAD_DATA:
         _interrupt(sweep, message, result.reason)
         sweep.why_giving_up = (
@@ -304,23 +320,35 @@ def _interrupt(sweep: RunningSweep, message: WorkerEnded, reason: str = "") -> N
 def _take_loss(sweep: RunningSweep, message: WorkerLost) -> None:
     number, reason = message.number, message.reason
     del sweep.running[number]
-    sweep.ledger.append(AttemptLost, number, message.attempt, message.exit_code, reason)
+    lost: Literal["worker", "node"] = "node" if message.failure is FailureKind.NODE_LOST else "worker"
+    sweep.ledger.append(AttemptLost, number, message.attempt, message.exit_code, reason, lost)
     crash_point("loss-recorded")
     trial = sweep.state.trials[number]
-    sweep.progress.say(f"Trial {number}: its worker was lost after epoch {trial.n_epochs}; it was {reason}.")
-    if trial.pending_decision is not PruningDecision.GO:
+    sweep.progress.say(f"Trial {number}: its {lost} was lost after epoch {trial.n_epochs}; it was {reason}.")
+    why = _why_failed(trial, message, sweep.plan.max_attempts)
+    if not why or trial.pending_decision is not PruningDecision.GO:
         take_up(sweep, trial)
         return
-    if message.failure is FailureKind.OUT_OF_MEMORY:
-        line = f"OutOfMemory: its worker was {reason}. It is not tried again: it would need as much."
-    elif trial.n_lost < sweep.plan.max_attempts:
-        take_up(sweep, trial)
-        return
-    else:
-        line = f"WorkerLost: {trial.n_lost} workers were lost on this trial; the last one was {reason}."
-    text = f"{line}\nThe end of its log:\n{message.log_tail}"
-    result = TrialResult(TrialState.FAILED, reason=line, traceback=text, failure=message.failure)
+    text = f"{why}\nThe end of its log:\n{message.log_tail}"
+    result = TrialResult(TrialState.FAILED, reason=why, traceback=text, failure=message.failure)
     _end_segment(sweep, number, result)
+
+
+def _why_failed(trial: TrialRecord, loss: WorkerLost, max_attempts: int) -> str:
+    """Why a trial is not tried again after a loss; empty where it is."""
+    if loss.failure is FailureKind.OUT_OF_MEMORY:
+        return f"OutOfMemory: its worker was {loss.reason}. It is not tried again: it would need as much."
+    if loss.failure is FailureKind.NODE_LOST:
+        n_nodes = trial.nodes_lost_at.count(trial.n_epochs)
+        if n_nodes < _MAX_NODES_LOST:
+            return ""
+        return (
+            f"NodeLost: {n_nodes} nodes in a row were lost under this trial before it could end an epoch, so it may be "
+            f"what ends them; the last one was {loss.reason}."
+        )
+    if trial.n_lost < max_attempts:
+        return ""
+    return f"WorkerLost: {trial.n_lost} workers were lost on this trial; the last one was {loss.reason}."
 
 
 def _end_segment(sweep: RunningSweep, number: int, result: TrialResult) -> None:

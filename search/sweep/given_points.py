@@ -21,10 +21,11 @@ from search.ledger.ledger import Ledger, open_ledger
 from search.ledger.state import SweepState
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 from search.objectives.tasks import OwnTask, PatchTask
-from search.sweep.launch import local_executor, sweep_plan, worker_objective
+from search.sweep.launch import sweep_plan
 from search.sweep.loop import run_sweep
 from search.sweep.progress import Progress, SilentProgress
 from search.sweep.tracking_queue import Tracker
+from search.sweep.workers import chosen_precision, open_executor
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,13 @@ def fit_given_points(
         if not is_trained:
             progress.say(given.announcement)
         plan = sweep_plan(experiment, task, given.epochs, BudgetSettings(trials=n_points))
+        executor = open_executor(experiment, task, progress.say, n_workers=1 if n_points == 1 else None)
+        precision, seed = chosen_precision(experiment, executor, ledger.state), given.seed
         outcome = run_sweep(
             ledger,
-            replace(plan, title=given.title, seed=plan.seed if given.seed is None else given.seed),
+            replace(plan, title=given.title, seed=plan.seed if seed is None else seed, precision=precision),
             FixedEngine(given.points),
-            local_executor(experiment, worker_objective(experiment), n_workers=1 if n_points == 1 else None),
+            executor,
             tracker,
             SilentProgress() if is_trained else progress,
         )

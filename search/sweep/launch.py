@@ -2,7 +2,6 @@
 tracking.
 """
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,15 +12,13 @@ from core.space import in_words
 from core.training.plan import Monitor, choose_precision
 from search.engines import open_engine
 from search.engines.base import EngineSettings
-from search.executors.local.executor import LocalExecutor, modules_to_preload
-from search.executors.machine import count_cores, divide_machine, free_memory_bytes, list_gpus
 from search.experiment.changes import as_begun, differences, free_changes
 from search.experiment.experiment import Experiment
 from search.experiment.secret_address import advice
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
-from search.objectives.tasks import RUN_OWN, OwnTask, PatchTask
+from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.disk import check_disk_space, measure_disk
 from search.sweep.loop import run_sweep
 from search.sweep.own_code import Sources, checked_network, function_reference, keep_code, with_code
@@ -38,6 +35,7 @@ from search.sweep.preparation import (
 )
 from search.sweep.progress import PREPARING, Progress
 from search.sweep.unseen_writers import images_per_page, searched_pages
+from search.sweep.workers import chosen_precision, local_executor, open_executor, worker_objective
 from search.tracking.models import artifact_folder
 from search.tracking.project_place import refuse_shared
 from search.tracking.runs import SearchFacts, TrackedDataset
@@ -145,7 +143,8 @@ def _launch(
         say=progress.say,
     )
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
-    executor = local_executor(experiment, worker_objective(experiment))
+    executor = open_executor(experiment, task, progress.say)
+    plan = replace(plan, precision=chosen_precision(experiment, executor, ledger.state))
     return LaunchedSweep(run_sweep(ledger, plan, engine, executor, tracker, progress), ledger.folder, store)
 
 
@@ -251,37 +250,6 @@ def sweep_plan(experiment: Experiment, task: PatchTask | OwnTask, epochs: int, b
         max_attempts=experiment.executor.max_attempts,
         min_free_bytes=int(experiment.executor.min_free_mb * 1e6),
         fixed=frozenset(experiment.space.fixed),
-    )
-
-
-def worker_objective(experiment: Experiment) -> str:
-    """What a worker runs: whosehand's training, or what runs an objective of the user's own."""
-    return RUN_OWN if experiment.objective.is_own else str(experiment.objective.run)
-
-
-def local_executor(experiment: Experiment, objective: str, n_workers: int | None = None) -> LocalExecutor:
-    """Workers on this machine, as the experiment says.
-
-    Args:
-        experiment: its `executor` part counts.
-        objective: what the workers will run; its imports are done beforehand.
-        n_workers: where there is less to do than the experiment allows.
-    """
-    gpus = list_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    workers, threads = divide_machine(
-        n_workers or experiment.executor.workers,
-        experiment.executor.threads,
-        n_cores=count_cores(),
-        free_bytes=free_memory_bytes(),
-        n_gpus=len(gpus),
-    )
-    silent_minutes = experiment.executor.silent_minutes
-    return LocalExecutor(
-        workers,
-        threads,
-        preload=modules_to_preload(objective),
-        gpus=gpus,
-        silent_s=None if silent_minutes is None else 60 * silent_minutes,
     )
 
 

@@ -19,6 +19,7 @@ from search.sweep.sweep_view import (
     SweepView,
     clock,
     epochs_in_words,
+    host_of,
     latest_in_words,
     outcome_in_words,
     speed_in_words,
@@ -85,7 +86,7 @@ def render(view: SweepView) -> RenderableType:
     """
     title = f"sweep {view.name}" + (" (stopping)" if view.is_stopping else "")
     table = Table()
-    for name in ("trial", "epoch", view.metric, "patches/s", "elapsed"):
+    for name in ("trial", "epoch", view.metric, "patches/s", "elapsed", *(["host"] if view.has_hosts else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for trial in view.running:
         table.add_row(
@@ -94,6 +95,7 @@ def render(view: SweepView) -> RenderableType:
             latest_in_words(trial, view.metric),
             speed_in_words(trial),
             clock((view.now_ms - trial.starts[-1].at_ms) / 1000 if trial.starts else None),
+            *([escape(host_of(trial))] if view.has_hosts else []),
         )
     shown = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialState.PAUSED)
     counts = "  ".join(f"{state.value} {view.counts[state]}" for state in shown if view.counts.get(state))

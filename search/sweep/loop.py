@@ -153,6 +153,7 @@ def _turn(sweep: RunningSweep) -> bool:
     is_paused = _has_work(sweep) and not sweep.disk.is_open()
     if not is_paused:
         _start_work(sweep)
+    is_paused = _lacks_workers(sweep) or is_paused
     if not sweep.running and (sweep.is_stopping or not (is_paused or sweep.engine.is_asking)):
         return False
     if sweep.running or not is_paused:
@@ -186,6 +187,22 @@ def _has_work(sweep: RunningSweep) -> bool:
     return not sweep.is_stopping and (bool(sweep.to_resume) or _may_ask(sweep))
 
 
+def _lacks_workers(sweep: RunningSweep) -> bool:
+    """Whether there is work and no worker at all, which the user is told."""
+    there_is_none = sweep.executor.n_workers == 0
+    is_lacking = there_is_none and not sweep.is_stopping and (bool(sweep.to_resume) or _wants_trial(sweep))
+    if is_lacking and not sweep.is_without_workers:
+        sweep.is_without_workers = True
+        sweep.progress.say(
+            "No worker is there. The sweep waits, and nothing is lost; it goes on by itself when a node joins. Ctrl-C "
+            "ends it, resumable."
+        )
+    elif sweep.is_without_workers and not there_is_none:
+        sweep.is_without_workers = False
+        sweep.progress.say(f"Workers are there: {sweep.executor.n_workers}. Going on.")
+    return is_lacking
+
+
 def _start_work(sweep: RunningSweep) -> None:
     while sweep.to_resume and sweep.has_free_worker and not sweep.is_stopping:
         start_segment(sweep, sweep.to_resume.popleft())
@@ -198,6 +215,11 @@ def _start_work(sweep: RunningSweep) -> None:
 def _may_ask(sweep: RunningSweep) -> bool:
     if sweep.is_stopping or sweep.engine.is_asking or sweep.to_resume or not sweep.has_free_worker:
         return False
+    return _wants_trial(sweep)
+
+
+def _wants_trial(sweep: RunningSweep) -> bool:
+    """Whether another trial would start, or go on, if a worker were free."""
     if sweep.budget.is_work_used:
         return False
     if _may_take_up_point(sweep):
@@ -241,6 +263,8 @@ def _mark_tracked(sweep: RunningSweep) -> None:
 
 
 def _take_proposal(sweep: RunningSweep) -> None:
+    if not sweep.has_free_worker and not sweep.is_stopping:
+        return  # a node may have left since the ask
     proposal = sweep.engine.take_proposal()
     if proposal is None or sweep.is_stopping:
         return
@@ -261,7 +285,8 @@ def _take_proposal(sweep: RunningSweep) -> None:
 def _wait(sweep: RunningSweep, proposal: Start | Wait) -> None:
     """Ask no more before something new happened since the ask."""
     sweep.version_at_wait = sweep.version_at_ask
-    if isinstance(proposal, Wait) and not sweep.running and sweep.version_at_ask == sweep.state_version:
+    is_idle = not sweep.running and not sweep.to_resume  # its worker may have been lost since the ask
+    if isinstance(proposal, Wait) and is_idle and sweep.version_at_ask == sweep.state_version:
         raise EngineError("An engine may answer Wait only while a trial is running, but none is.")
 
 

@@ -16,8 +16,7 @@ from typing import Any
 from core.durable_files import write_atomically
 from core.errors import OwnCodeError
 from core.training.plan import choose_precision
-from search.executors.base import run_task
-from search.executors.local.executor import LocalExecutor
+from search.executors.base import Executor, run_task
 from search.experiment.experiment import Experiment
 from search.experiment.own_code import FunctionPath, Source, read_code
 from search.ledger.trial import TrialSpec, TrialState
@@ -91,7 +90,7 @@ def function_reference(experiment: Experiment, path: str, folder: Path) -> Funct
     return FunctionReference(str(path), pickle=pickle)
 
 
-def checked_network(experiment: Experiment, sources: Sources, executor: LocalExecutor) -> tuple[Experiment, str]:
+def checked_network(experiment: Experiment, sources: Sources, executor: Executor) -> tuple[Experiment, str]:
     """Try the experiment's own network on one batch, in a worker.
 
     Args:

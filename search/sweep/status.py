@@ -135,11 +135,20 @@ def trial_as_json(trial: TrialRecord) -> dict[str, Any]:
         "model": None if result is None or result.model is None else str(result.model.path),
         "attempts": trial.n_attempts,
         "worker_time_s": parts_of(trial),
+        "hosts": list(hosts_of(trial)),
         "workers_lost": trial.n_lost,
+        "nodes_lost": len(trial.nodes_lost_at),
         "is_tracked": trial.is_tracked,
         "note": trial.note or "",
         "tags": dict(trial.tags),
     }
+
+
+def hosts_of(trial: TrialRecord) -> tuple[str, ...]:
+    """Where a trial's attempts ran, in order, without repeats; none where the ledger does not
+    say.
+    """
+    return tuple(dict.fromkeys(start.host for start in trial.starts if start.host))
 
 
 def trials_with_workers(state: SweepState) -> tuple[TrialRecord, ...]:
@@ -188,4 +197,5 @@ def _running_as_json(trial: TrialRecord, metric: str) -> dict[str, Any]:
         "value": trial.reports[-1].report.metrics.get(metric) if trial.reports else None,
         "started_ms": trial.starts[-1].at_ms,
         "pid": trial.starts[-1].pid,
+        "host": trial.starts[-1].host,
     }

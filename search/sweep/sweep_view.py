@@ -30,6 +30,7 @@ class SweepView:
         is_stopping: whether the user asked to stop.
         engine_share: what asking the engine costs; `None` while too few trials have trained.
         fixed: names of hyperparameters that all trials have alike.
+        driver_host: the machine that the loop runs on.
     """
 
     name: str
@@ -44,11 +45,22 @@ class SweepView:
     is_stopping: bool
     engine_share: EngineShare | None = None
     fixed: frozenset[str] = frozenset()
+    driver_host: str = ""
+
+    @property
+    def has_hosts(self) -> bool:
+        """Whether a trial runs on another machine than the driver's, so that it is worth saying."""
+        return any(host_of(trial) not in ("", self.driver_host) for trial in self.running)
 
     def searched(self, trial: TrialRecord) -> str:
         """The searched hyperparameters of a trial, as many as a line holds."""
         point = trial.proposed.point or trial.hyperparameters
         return short_point({name: value for name, value in point.items() if name not in self.fixed})
+
+
+def host_of(trial: TrialRecord) -> str:
+    """Where its latest attempt was started; empty where the ledger does not say."""
+    return trial.starts[-1].host if trial.starts else ""
 
 
 def epochs_in_words(trial: TrialRecord) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from search.executors.base import Executor, ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported, run_task
+from search.ledger.files import is_intact
 from search.ledger.trial import PruningDecision, TrialSpec, TrialState
 from search.objectives.cheap import METRIC, CheapSettings
 
@@ -55,7 +56,9 @@ class ExecutorContract:
 
     def test_a_trial_reports_each_epoch_waits_for_the_answer_and_ends(self, spec: TrialSpec) -> None:
         with closing(self.make_executor(1, 1)) as executor:
-            executor.start(spec)
+            place = executor.start(spec)
+            assert place.host
+            assert place.threads >= 1
             for epoch in range(1, N_EPOCHS + 1):
                 reported = next_message(executor)
                 assert isinstance(reported, WorkerReported)
@@ -67,6 +70,19 @@ class ExecutorContract:
             assert isinstance(ended, WorkerEnded)
             assert ended.result.state is TrialState.COMPLETED
             assert ended.result.value is not None
+
+    def test_files_that_are_referred_to_lie_below_the_trial_s_folder_and_are_whole(self, spec: TrialSpec) -> None:
+        with closing(self.make_executor(1, 1)) as executor:
+            executor.start(replace(spec, until_epoch=1, horizon_epochs=1))
+            reported = next_message(executor)
+            assert isinstance(reported, WorkerReported)
+            executor.answer(0, PruningDecision.GO)
+            ended = next_message(executor)
+            assert isinstance(ended, WorkerEnded)
+            for reference in (reported.report.checkpoint, ended.result.model):
+                assert reference is not None
+                assert reference.path.is_relative_to(spec.work_dir)
+                assert is_intact(reference)
 
     @pytest.mark.parametrize(
         ("decision", "state"), [(PruningDecision.STOP, TrialState.PRUNED), (PruningDecision.PAUSE, TrialState.PAUSED)]

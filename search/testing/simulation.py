@@ -18,7 +18,7 @@ from pathlib import Path
 
 from core.errors import WhosehandError
 from search.engines.base import Engine
-from search.executors.base import ExecutorError, Message, WorkerEnded, WorkerReported
+from search.executors.base import ExecutorError, Message, WorkerEnded, WorkerPlace, WorkerReported
 from search.ledger.ledger import open_ledger
 from search.ledger.state import SweepState
 from search.ledger.trial import (
@@ -200,8 +200,8 @@ class SimulatedExecutor:
         """Count the driver's real seconds from here on."""
         self._driver_at_s, self._aside_before_s = time.perf_counter(), self._clock.aside_s
 
-    def start(self, spec: TrialSpec) -> int:
-        """Start a simulated worker; its number is the trial's.
+    def start(self, spec: TrialSpec) -> WorkerPlace:
+        """Start a simulated worker; its process is the trial's number.
 
         Raises:
             ExecutorError: if none is free.
@@ -216,7 +216,7 @@ class SimulatedExecutor:
                 reason = f"{type(error).__name__}: {error}"
                 worker.failure = TrialResult(TrialState.FAILED, reason=reason, failure=kind_of(error))
         self._go_on(worker, self._clock.now_s + self._workers.start_s)
-        return spec.number
+        return WorkerPlace("simulated", self.threads, spec.number)
 
     def poll(self, timeout_s: float) -> Sequence[Message]:
         """Set the clock forward to the next message, to a `wake`, or by `timeout_s`; return what

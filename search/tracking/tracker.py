@@ -129,6 +129,7 @@ class MlflowTracker:
                 "attempts": str(event.attempt),
                 "threads": str(event.threads),
                 "precision": event.precision,
+                **{key: text for key, text in (("host", event.host), ("cpu", event.cpu)) if text},
             }
             self._attempts[trial.number] = event.attempt
             self._trials[trial.number] = trial

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,10 +25,18 @@ from typing import IO, Any, Self
 import psutil
 
 from core.crash_points import armed
-from search.executors.base import LOG_NAME, ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported
+from search.executors.base import (
+    LOG_NAME,
+    ExecutorError,
+    Message,
+    WorkerEnded,
+    WorkerLost,
+    WorkerPlace,
+    WorkerReported,
+)
 from search.executors.local.processes import OomKills, start_in_fork_server
 from search.executors.local.worker import WorkerSetup, run_worker
-from search.executors.machine import ActiveTimeClock
+from search.executors.machine import ActiveTimeClock, cpu_model
 from search.ledger.trial import EpochReport, FailureKind, PruningDecision, TrialResult, TrialSpec
 
 _EXIT_PATIENCE_S = 10.0
@@ -97,6 +106,7 @@ class LocalExecutor:
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
         self._forkserver_log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
+        self._cpu = cpu_model()
         self._is_closed = False
 
     @property
@@ -109,9 +119,9 @@ class LocalExecutor:
         """How many threads each worker may use."""
         return self._threads
 
-    def start(self, spec: TrialSpec) -> int:
-        """Start a worker on `spec` and return its process id. The first start waits for the
-        forkserver's imports.
+    def start(self, spec: TrialSpec) -> WorkerPlace:
+        """Start a worker on `spec` and say where. The first start waits for the forkserver's
+        imports.
 
         Raises:
             ExecutorError: if no worker is free, `spec` cannot be pickled, or the forkserver dies at
@@ -125,7 +135,7 @@ class LocalExecutor:
         process, link = self._start_process(spec.number, setup, first_message)
         self._free_gpus = self._free_gpus[1:]
         self._workers[spec.number] = _Worker(spec, process, link, gpu, self._clock.now_s)
-        return process.pid or 0
+        return WorkerPlace(socket.gethostname(), spec.threads, process.pid or 0, self._cpu)
 
     def _start_process(self, number: int, setup: WorkerSetup, first_message: bytes) -> tuple[BaseProcess, Link]:
         """Start a worker; again if that fails, for a server that was killed looks alive for a

@@ -241,6 +241,18 @@ BAD: dict[str, tuple[str, str]] = {
         SMALL + "model: mine:build\npromotion: {members: 3}\n",
         r"promotion\.members: must be 1 with a network or an objective of your own",
     ),
+    "an address without Ray": (
+        SMALL + "executor: {address: 'a:6379'}\n",
+        "executor.address: goes with `name: ray` only",
+    ),
+    "an address of Ray's client": (
+        SMALL + "executor: {name: ray, address: 'ray://me:secret@a:1'}\n",
+        r"executor.address: must be .* but got 'ray://me:\*+@a:1'; run the sweep on a node",
+    ),
+    "a scratch folder that is relative": (
+        SMALL + "executor: {name: ray, scratch: here}\n",
+        "executor.scratch: must be `auto` or a path from the root",
+    ),
     "unknown group": (
         SMALL + "patchs: {}\n",
         "line 4: patchs: .*did you mean patches\\? Allowed here: name, .*promotion",

@@ -12,10 +12,11 @@ from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, open_ledger
-from search.sweep.launch import launch_sweep, local_executor, patch_task, sweep_plan, tracked_datasets
+from search.sweep.launch import launch_sweep, patch_task, sweep_plan, tracked_datasets
 from search.sweep.plain_lines import PlainProgress
 from search.sweep.preparation import CORPUS_REPORT_FILE, SPLIT_FILE, UNUSABLE_FILE, PreparedCorpus, prepare_corpus
 from search.sweep.progress import SilentProgress
+from search.sweep.workers import local_executor
 from tests.command_line import records_of, write_experiment
 from tests.search.cheap_sweep import CHEAP
 

@@ -37,7 +37,7 @@ def test_every_trial_has_a_fresh_process(spec: TrialSpec) -> None:
     with LocalExecutor(1, 1) as executor:
         pids = set()
         for number in range(3):
-            pids.add(executor.start(replace(spec, number=number, until_epoch=0, horizon_epochs=0)))
+            pids.add(executor.start(replace(spec, number=number, until_epoch=0, horizon_epochs=0)).pid)
             assert isinstance(next_message(executor), WorkerEnded)
         assert len(pids) == 3
 
@@ -126,7 +126,7 @@ def test_each_worker_gets_a_gpu_of_its_own_and_gives_it_back(spec: TrialSpec, en
 
 def test_workers_leave_ctrl_c_and_sigterm_to_the_driver(spec: TrialSpec) -> None:
     with LocalExecutor(1, 1) as executor:
-        pid = executor.start(spec)
+        pid = executor.start(spec).pid
         next_message(executor)
         os.kill(pid, signal.SIGINT)
         os.kill(pid, signal.SIGTERM)
@@ -136,7 +136,7 @@ def test_workers_leave_ctrl_c_and_sigterm_to_the_driver(spec: TrialSpec) -> None
 
 def test_a_killed_trial_says_nothing_more(spec: TrialSpec) -> None:
     with LocalExecutor(1, 1) as executor:
-        pid = executor.start(spec)
+        pid = executor.start(spec).pid
         next_message(executor)
         executor.kill(0)
         executor.answer(0, PruningDecision.GO)
@@ -149,7 +149,7 @@ def test_a_killed_trial_says_nothing_more(spec: TrialSpec) -> None:
 def test_closing_ends_all_workers_even_in_the_middle_of_an_epoch(spec: TrialSpec) -> None:
     with LocalExecutor(2, 1) as executor:
         slow = CheapSettings(seconds_per_epoch=60)
-        pids = [executor.start(replace(spec, number=number, settings=slow)) for number in range(2)]
+        pids = [executor.start(replace(spec, number=number, settings=slow)).pid for number in range(2)]
     executor.close()
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
 
@@ -180,7 +180,7 @@ def test_preload_names_the_objective_s_module_and_what_it_lists(
 def test_a_forkserver_killed_just_before_a_start_costs_nothing(spec: TrialSpec) -> None:
     with LocalExecutor(1, 1) as executor:
         for number in range(12):
-            pid = executor.start(replace(spec, number=number, until_epoch=0, horizon_epochs=0))
+            pid = executor.start(replace(spec, number=number, until_epoch=0, horizon_epochs=0)).pid
             server = psutil.Process(pid).parent()
             assert server is not None
             assert isinstance(next_message(executor), WorkerEnded)

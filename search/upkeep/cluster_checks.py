@@ -1,0 +1,104 @@
+"""What `whosehand doctor --cluster` looks at on every node of a cluster, before a sweep does."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from core.errors import WhosehandError
+from search.executors.ray.agent import deciding_versions
+from search.executors.ray.cluster import RayCluster, RayLink
+from search.executors.ray.parcels import AgentSetup, NodeDescription
+from search.executors.ray.scout import differences
+from search.experiment.settings import ExecutorSettings
+from search.upkeep.machine_checks import NOTE_BYTES, PROBLEM_BYTES, Finding, note, ok, problem
+
+_MOST_CLOCK_S = 5.0
+_MONITOR = "RAY_memory_monitor_refresh_ms"
+_USAGE = "RAY_USAGE_STATS_ENABLED"
+_AUTH = "RAY_AUTH_MODE"
+
+
+def examine_cluster(settings: ExecutorSettings) -> list[Finding]:
+    """Join a cluster, put an agent on each node, and compare the nodes with this machine.
+
+    Args:
+        settings: of the experiment, or the defaults.
+    """
+    try:
+        cluster = RayCluster(settings.address)
+    except WhosehandError as error:
+        return [problem("cluster", str(error))]
+    try:
+        node_ids = cluster.node_ids()
+        findings = [ok("cluster", f"joined at {settings.address}: {len(node_ids)} node{'s' * (len(node_ids) != 1)}")]
+        described: list[NodeDescription] = []
+        for node_id in node_ids:
+            findings += _examine_node(cluster, node_id, settings, described)
+        return findings + list(_compare(described))
+    except WhosehandError as error:
+        return [problem("cluster", str(error))]
+    finally:
+        cluster.close()
+
+
+def _examine_node(
+    cluster: RayCluster, node_id: str, settings: ExecutorSettings, described: list[NodeDescription]
+) -> list[Finding]:
+    scratch = None if settings.scratch == "auto" else Path(settings.scratch)
+    link: RayLink | None = None
+    try:
+        link = cluster.recruit(node_id, AgentSetup("doctor", scratch, settings.workers, settings.threads))
+        link.describe()  # waits for the agent's start
+        asked_s = time.time()
+        description = link.describe()
+        between_s = (asked_s + time.time()) / 2
+        described.append(description)
+        return [*_judge(description, description.clock_s - between_s), *_judge_ray(description.host, link.variables())]
+    except WhosehandError as error:
+        fix = "look at Ray's log there (/tmp/ray/session_latest/logs), and see that no firewall is between the nodes"
+        return [problem(f"node {node_id[:8]}", f"no agent could be started: {error}", fix)]
+    finally:
+        if link is not None:
+            link.end()
+
+
+def _judge(node: NodeDescription, clock_s: float) -> Iterator[Finding]:
+    topic, n_workers = f"node {node.host}", f"{node.n_workers} worker{'s' * (node.n_workers != 1)}"
+    yield ok(topic, f"{node.cpu}; {n_workers} of {node.threads} threads; an agent answers")
+    differing = differences(deciding_versions(), node.versions)
+    if differing:
+        fix = "install the same there (constraints.txt), and start its Ray from that environment"
+        yield problem(topic, f"other versions: {'; '.join(differing)}", fix)
+    if abs(clock_s) > _MOST_CLOCK_S:
+        yield note(topic, f"its clock is {clock_s:+.0f} s off", "keep both by NTP; logs are hard to read")
+    text = f"{decimal(node.free_bytes)} free in {node.scratch}"
+    fix = "make room, or set `executor.scratch` to a larger disk"
+    if node.free_bytes < PROBLEM_BYTES:
+        yield problem(topic, text, fix)
+    else:
+        yield note(topic, text, fix) if node.free_bytes < NOTE_BYTES else ok(topic, text)
+
+
+def _judge_ray(host: str, variables: dict[str, str]) -> Iterator[Finding]:
+    topic = f"Ray on {host}"
+    if variables.get(_AUTH) != "token":
+        text = "whoever reaches its ports can run programs as this user: there is no token"
+        yield problem(topic, text, f"start Ray with {_AUTH}=token on every node; docs/cluster.md shows how")
+    if variables.get(_MONITOR) != "0":
+        text = "when memory runs out, Ray ends the agent and all its trials instead of the largest worker"
+        yield note(topic, text, f"start Ray there with {_MONITOR}=0")
+    if variables.get(_USAGE) != "0":
+        yield note(topic, "Ray reports its use to its makers", f"start Ray there with {_USAGE}=0")
+
+
+def _compare(nodes: Sequence[NodeDescription]) -> Iterator[Finding]:
+    models = sorted({node.cpu for node in nodes})
+    if len(models) > 1:
+        text = f"processors differ ({', '.join(models)}): a trial that goes on elsewhere is not equal to the last bit"
+        yield note("cluster", text, "nothing fails; take nodes of one model where bits must be equal")
+    threads = sorted({node.threads for node in nodes})
+    if len(threads) > 1:
+        text = f"workers have {' or '.join(map(str, threads))} threads, and bits differ with their number"
+        yield note("cluster", text, "set `executor.threads`")
