@@ -15,7 +15,7 @@ from search.ledger.files import is_intact
 from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import JOIN_NETWORKS, JoiningTask, PatchTask
-from search.sweep.launch import local_executor
+from search.sweep.workers import local_executor
 
 _KEPT_FILE, _FOLDER = "committee.json", "committee"
 _KEPT: TypeAdapter[TrialResult] = TypeAdapter(TrialResult)

@@ -33,7 +33,7 @@ _RAY = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "5",
 }
-_ON_HEAD = ("--head", f"--port={_PORT}", "--include-dashboard=false", "--ray-client-server-port=0")
+_ON_HEAD = ("--head", f"--port={_PORT}", "--include-dashboard=false")
 
 
 class HostError(Exception):
