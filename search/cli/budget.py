@@ -14,7 +14,7 @@ def budget(
         list[str] | None,
         typer.Argument(
             metavar="[LIMIT=VALUE]...",
-            help="trials=80 sets a limit, minutes=+30 raises one, patches=none takes one away.",
+            help="trials=80 or until=18:00 sets a limit, minutes=+30 raises one, patches=none takes one away.",
             show_default="print the budget",
         ),
     ] = None,
@@ -23,6 +23,7 @@ def budget(
 
     The new budget holds, also after a restart, until the experiment file's own value is changed.
     """
+    from search.sweep.deadline import RefitRule, predict_promotion_s
     from search.sweep.known_sweeps import read_sweep
     from search.sweep.plan import BudgetUse, budget_by_ledger
     from search.sweep.steering import change_budget
@@ -40,4 +41,9 @@ def budget(
             return
     known = read_sweep(sweep, current_workspace())
     limits = budget_by_ledger(known.state, known.experiment.budget)
-    output.print(f"{sweep}: {BudgetUse.of(limits, known.state, known.state.last_ms)}")
+    refit = RefitRule.of(known.experiment.promotion, known.experiment.training.epochs)
+    direction = known.experiment.objective.resolved_direction
+    use = BudgetUse.of(
+        limits, known.state, known.state.last_ms, lambda: predict_promotion_s(known.state, direction, refit)
+    )
+    output.print(f"{sweep}: {use}")

@@ -83,7 +83,7 @@ def promote(
     if sweep is None:
         raise RegistryError("Which sweep? `whosehand promote SWEEP`, or `whosehand promote --history --model NAME`.")
     choice = PromotionChoice(trial, model, epochs, minutes, accept, members)
-    (_print_plan if dry_run else _promote)(sweep, choice)
+    (_print_plan if dry_run else promote_best)(sweep, choice)
 
 
 def rollback(
@@ -112,7 +112,12 @@ def _print_plan(sweep: str, choice: "PromotionChoice") -> None:
         output.print(line)
 
 
-def _promote(sweep: str, choice: "PromotionChoice") -> None:
+def promote_best(sweep: str, choice: "PromotionChoice") -> None:
+    """Promote a trial of a sweep, and print what came of it.
+
+    Raises:
+        typer.Exit: with `NOT_PASSED` if the gate refused it.
+    """
     from search.promotion.promote import promote as promote_sweep
     from search.sweep.progress import make_progress
 

@@ -9,6 +9,7 @@ from search.cli.common import ExperimentFile, Overrides, current_workspace, note
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
     from search.sweep.launch import LaunchedSweep
+    from search.sweep.plan import SweepOutcome
 
 _EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 130}
 
@@ -38,8 +39,27 @@ def sweep(
         settings = forked(settings, fork, current_workspace())
     launched = launch_sweep(settings, current_workspace(), make_progress(notes))
     _print_outcome(settings, launched)
+    if launched.outcome.status == "completed":
+        _promote(settings, launched.outcome)
     no_trial_completed = launched.outcome.status == "completed" and launched.outcome.best is None
     raise typer.Exit(1 if no_trial_completed else _EXIT_CODES[launched.outcome.status])
+
+
+def _promote(settings: "Experiment", outcome: "SweepOutcome") -> None:
+    """Promote within the time that the budget leaves; see `search.cli.promote` for exit codes."""
+    from search.cli.promote import promote_best
+    from search.promotion.plan import PromotionChoice
+    from search.sweep.deadline import RefitRule, refit_epochs_within
+    from search.sweep.sweep_view import clock
+
+    left_s = outcome.promotion_left_s
+    if outcome.best is None or left_s is None:
+        return
+    rule = RefitRule.of(settings.promotion, settings.training.epochs)
+    epochs = refit_epochs_within(left_s, outcome.best, rule)
+    shorter = f"; the refit is shortened to {epochs} epochs" if epochs is not None else ""
+    notes.print(f"the promotion follows, as budget.includes says; {clock(max(0.0, left_s))} left for it{shorter}")
+    promote_best(settings.name, PromotionChoice(epochs=epochs))
 
 
 def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
@@ -54,6 +74,6 @@ def _print_outcome(settings: "Experiment", launched: "LaunchedSweep") -> None:
         title = trial_name(best.number, best.hyperparameters)
         output.print(f"  best    {title}: {metric} {best.value:.4g} in {readable_duration(best.duration_s)}")
     output.print(f"  records {launched.store.uri}, {launched.folder}")
-    if outcome.status == "completed":
+    if outcome.status == "completed" and outcome.promotion_left_s is None:
         verb = "promote" if best and best.result and best.result.model else "compare"
         output.print(f"next: whosehand {verb} {name}" if best else "No trial completed, so there is none to promote.")

@@ -3,6 +3,7 @@ tracking, promotion.
 """
 
 import re
+from datetime import datetime, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -32,11 +33,48 @@ class BudgetSettings(Settings):
     patches: int | None = Field(default=None, ge=1)
     """Patches trained in all trials together; `null` for no limit."""
 
+    until: str | None = None
+    """A time of this machine's clock, `"18:00"` for the next one, or with a date,
+    `"2027-03-01 18:00"`: running trials pause then and can go on another time; `null` for no limit.
+    """
+
+    includes: Literal["search", "promotion"] = "search"
+    """Whether `minutes` and `until` are for the search alone, or for the promotion too: then the
+    search leaves time for refit, sealed test and registration, and `whosehand sweep` promotes."""
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _is_a_time(cls, value: object) -> object:
+        if type(value) is int and 0 <= value < 24 * 60:  # YAML reads 18:00 without quotation marks as 18 * 60
+            value = f"{value // 60:02}:{value % 60:02}"
+        if isinstance(value, datetime):
+            value = value.isoformat(" ")
+        if isinstance(value, str):
+            read_time(value)
+        return value
+
     @model_validator(mode="after")
     def _has_a_limit(self) -> Self:
-        if self.trials is None and self.minutes is None and self.patches is None:
-            raise ValueError("must set `trials`, `minutes` or `patches`, or the sweep would never end")
+        if self.trials is None and self.minutes is None and self.patches is None and self.until is None:
+            raise ValueError("must set `trials`, `minutes`, `patches` or `until`, or the sweep would never end")
+        if self.includes == "promotion" and self.minutes is None and self.until is None:
+            raise WrongKeysError({("includes",): "needs `minutes` or `until`, of which the promotion takes a part"})
         return self
+
+
+def read_time(text: str) -> time | datetime:
+    """Read a time of the day, or a date and a time, of this machine's clock.
+
+    >>> read_time("18:00"), read_time("2027-03-01 18:00")
+    (datetime.time(18, 0), datetime.datetime(2027, 3, 1, 18, 0))
+
+    Raises:
+        ValueError: if it is none of them.
+    """
+    try:
+        return time.fromisoformat(text) if "-" not in text else datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'must be a time such as "18:00" or "2027-03-01 18:00", but got {text!r}') from None
 
 
 VALIDATION_METRICS = tuple(

@@ -45,11 +45,17 @@ class SweepCreated:
 
 @dataclass(frozen=True)
 class BudgetLimits:
-    """When no new trial starts any more; `None` for no limit. Not an event, but a part of one."""
+    """When no new trial starts any more; `None` for no limit. Not an event, but a part of one.
+
+    `until` is a time as the user wrote it; `includes` says whether it and `minutes` hold for the
+    promotion too.
+    """
 
     trials: int | None
     minutes: float | None
     patches: int | None
+    until: str | None = None
+    includes: Literal["search", "promotion"] = "search"
 
 
 @dataclass(frozen=True)

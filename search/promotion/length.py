@@ -17,13 +17,13 @@ from core.errors import RegistryError
 from core.wording import counted
 from search.experiment.experiment import Experiment
 from search.ledger.state import TrialRecord
+from search.sweep.deadline import REFIT_FACTOR, epochs_within
 
 SHOWN_MINUTES = (5, 20, 60)
 """For which lengths a promotion says what to expect before it starts."""
 LEAST_GAIN = 0.001
 """A further minute pays if it lowers the predicted validation log-loss by so many nats."""
 LOG_LOSS = "val/image_logloss"
-_REFIT_FACTOR = 3  # of a trial's epochs
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def refit_length(
     if epochs is not None:
         return RefitLength(epochs, "so many were asked for", epoch_s, patches, members=members)
     if minutes is None:
-        epochs, rule = _REFIT_FACTOR * experiment.training.epochs, "three times training.epochs"
+        epochs, rule = REFIT_FACTOR * experiment.training.epochs, "three times training.epochs"
         return RefitLength(epochs, rule, epoch_s, patches, members=members)
     if epoch_s is None:
         raise RegistryError(
@@ -164,12 +164,3 @@ def settled_length(length: RefitLength, trial: TrialRecord, measured: Mapping[in
     why = "as many as fit" if pays > length.epochs else f"a further minute would gain less than {LEAST_GAIN} nats"
     curve = (math.exp(factor), float(slope))
     return replace(length, epochs=epochs, rule=f"{why} (log-loss {seen})", to_measure=(), curve=curve)
-
-
-def epochs_within(minutes: float, epoch_s: float) -> int:
-    """How many epochs take at most so many minutes; at least one.
-
-    >>> epochs_within(20, 17.5)
-    68
-    """
-    return max(1, math.floor(minutes * 60 / epoch_s))

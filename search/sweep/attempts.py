@@ -28,10 +28,11 @@ from search.ledger.trial import (
     TrialState,
 )
 from search.sweep.control import ControlFile, StopRequest
+from search.sweep.deadline import predict_promotion_s
 from search.sweep.disk import DiskSpaceGuard
 from search.sweep.engine_share import EngineShare
 from search.sweep.engine_thread import EngineThread
-from search.sweep.plan import BudgetUse, SweepPlan, attempt_dir, budget_in_force
+from search.sweep.plan import BudgetUse, SweepPlan, attempt_dir, budget_in_force, remaining_s
 from search.sweep.progress import Progress
 from search.sweep.sweep_view import SweepView
 from search.sweep.tracking_queue import TrackingQueue
@@ -111,7 +112,12 @@ class RunningSweep:
     @property
     def budget(self) -> BudgetUse:
         """What holds, and what of it is used."""
-        return BudgetUse.of(budget_in_force(self.state, self.plan.budget), self.state, self.ledger.now_ms())
+        limits = budget_in_force(self.state, self.plan.budget)
+        return BudgetUse.of(limits, self.state, self.ledger.now_ms(), self._predict_promotion_s)
+
+    def _predict_promotion_s(self) -> float | None:
+        refit = self.plan.refit
+        return None if refit is None else predict_promotion_s(self.state, self.plan.direction, refit)
 
     @property
     def has_free_worker(self) -> bool:
@@ -130,7 +136,7 @@ class RunningSweep:
             best=state.best(self.plan.direction),
             budget=str(use),
             elapsed_s=elapsed_s,
-            remaining_s=elapsed_s * (1 - use.share) / use.share if use.share > 0 else None,
+            remaining_s=remaining_s(use, elapsed_s),
             now_ms=now_ms,
             is_stopping=self.is_stopping,
             engine_share=EngineShare.of(state.trials),
@@ -274,11 +280,12 @@ def _judge_and_record(sweep: RunningSweep, message: WorkerReported) -> EpochRepo
 
 
 def _answer(sweep: RunningSweep, reported: EpochReported) -> PruningDecision:
-    """The engine's decision, or PAUSE while the sweep is stopping and the segment has epochs
-    left.
+    """The engine's decision, or PAUSE while the sweep is stopping, or at its deadline, and the
+    segment has epochs left.
     """
     number, is_to_go_on = reported.number, reported.decision is PruningDecision.GO
-    if sweep.is_stopping and is_to_go_on and reported.report.epoch < sweep.running[number].until_epoch:
+    is_ending = sweep.is_stopping or sweep.budget.is_late
+    if is_ending and is_to_go_on and reported.report.epoch < sweep.running[number].until_epoch:
         sweep.interrupted.add(number)
         return PruningDecision.PAUSE
     return reported.decision
@@ -294,6 +301,8 @@ def _take_end(sweep: RunningSweep, message: WorkerEnded) -> None:
         result = replace(result, reason=STOPPED_BY_USER)
     if number in sweep.interrupted and result.state is TrialState.PAUSED:
         _interrupt(sweep, message)
+        sweep.interrupted.discard(number)
+        sweep.to_resume.append(number)  # if the budget is raised while others run
     elif result.failure is FailureKind.DISK_FULL:
         _interrupt(sweep, message, result.reason)
         sweep.to_resume.append(number)

@@ -18,6 +18,7 @@ from search.ledger.events import (
 from search.ledger.trial import TrialState
 from search.sweep.attempts import RunningSweep, stop_trial
 from search.sweep.control import AnnotateCommand, BudgetCommand, EnqueueCommand, StopCommand
+from search.sweep.deadline import refuse_past
 from search.sweep.plan import BudgetUse, budget_in_force, limit_in_words, limits_of
 from search.sweep.sweep_view import short_point
 
@@ -99,7 +100,7 @@ def _change_budget(sweep: RunningSweep, command: BudgetCommand) -> None:
     for name, text in command.changes.items():
         limits = _changed(limits, use, name, text)
     try:
-        BudgetSettings(**asdict(limits))
+        refuse_past(BudgetSettings(**asdict(limits)), sweep.ledger.now_ms())
     except ConfigError as error:
         raise _RefusedError(str(error)) from error
     sweep.ledger.append(BudgetChanged, command.command_id, limits, limits_of(sweep.plan.budget))
@@ -111,8 +112,12 @@ def _change_budget(sweep: RunningSweep, command: BudgetCommand) -> None:
 def _changed(limits: BudgetLimits, use: BudgetUse, name: str, text: str) -> BudgetLimits:
     """One limit set, raised or lowered by so much, or taken away."""
     used = {"trials": use.n_trials, "minutes": use.minutes, "patches": use.n_patches}
+    if name == "until":
+        return replace(limits, until=None if text == "none" else text)
+    if name == "includes":
+        return replace(limits, includes="promotion" if text == "promotion" else "search")
     if name not in used:
-        raise _RefusedError(f"a budget has {', '.join(used)}, but got {name!r}.")
+        raise _RefusedError(f"a budget has {', '.join(used)}, until and includes, but got {name!r}.")
     if text == "none":
         return replace(limits, **{name: None})
     try:
@@ -150,5 +155,8 @@ def _annotate(sweep: RunningSweep, command: AnnotateCommand) -> None:
 
 
 def _words(limits: BudgetLimits) -> str:
-    """The limits that there are, such as `80 trials, 30 minutes`."""
-    return ", ".join(limit_in_words(value, name) for name, value in asdict(limits).items() if value) or "none"
+    """The limits that there are, such as `80 trials, 30 minutes, until 18:00`."""
+    numbers = {"trials": limits.trials, "minutes": limits.minutes, "patches": limits.patches}
+    words = [limit_in_words(value, name) for name, value in numbers.items() if value]
+    words += [f"until {limits.until}"] if limits.until else []
+    return ", ".join([*words, *(["promotion included"] if limits.includes == "promotion" else [])]) or "none"

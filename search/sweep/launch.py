@@ -19,6 +19,7 @@ from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.objectives.tasks import OwnTask, PatchTask
+from search.sweep.deadline import RefitRule, refuse_past
 from search.sweep.disk import check_disk_space, measure_disk
 from search.sweep.loop import run_sweep
 from search.sweep.own_code import Sources, checked_network, function_reference, keep_code, with_code
@@ -108,6 +109,7 @@ def _launch(
     ledger: Ledger,
     progress: Progress,
 ) -> LaunchedSweep:
+    refuse_past(experiment.budget, ledger.now_ms())
     check_disk_space(ledger.folder, int(experiment.executor.min_free_mb * 1e6))
     refuse_shared(workspace.root, experiment.name)
     store = open_store(experiment.tracking, workspace.root)
@@ -250,6 +252,7 @@ def sweep_plan(experiment: Experiment, task: PatchTask | OwnTask, epochs: int, b
         max_attempts=experiment.executor.max_attempts,
         min_free_bytes=int(experiment.executor.min_free_mb * 1e6),
         fixed=frozenset(experiment.space.fixed),
+        refit=RefitRule.of(experiment.promotion, epochs),
     )
 
 

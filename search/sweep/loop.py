@@ -184,7 +184,8 @@ def _heed_stop(sweep: RunningSweep) -> None:
 
 
 def _has_work(sweep: RunningSweep) -> bool:
-    return not sweep.is_stopping and (bool(sweep.to_resume) or _may_ask(sweep))
+    may_resume = bool(sweep.to_resume) and not sweep.budget.is_late
+    return not sweep.is_stopping and (may_resume or _may_ask(sweep))
 
 
 def _lacks_workers(sweep: RunningSweep) -> bool:
@@ -204,7 +205,7 @@ def _lacks_workers(sweep: RunningSweep) -> bool:
 
 
 def _start_work(sweep: RunningSweep) -> None:
-    while sweep.to_resume and sweep.has_free_worker and not sweep.is_stopping:
+    while sweep.to_resume and sweep.has_free_worker and not (sweep.is_stopping or sweep.budget.is_late):
         start_segment(sweep, sweep.to_resume.popleft())
     if _may_ask(sweep):
         sweep.version_at_ask = sweep.state_version
@@ -336,7 +337,9 @@ def _close(sweep: RunningSweep) -> SweepOutcome:
     if status != "completed":
         sweep.progress.say(sweep.plan.resume_hint)
     counts = Counter(trial.state for trial in sweep.state.trials.values())
-    return SweepOutcome(status, reason, sweep.state.best(sweep.plan.direction), counts)
+    best, use = sweep.state.best(sweep.plan.direction), sweep.budget
+    left_s = use.whole_left_s if use.limits.includes == "promotion" else None
+    return SweepOutcome(status, reason, best, counts, left_s)
 
 
 def _status(sweep: RunningSweep) -> tuple[SweepStatus, str]:
@@ -348,7 +351,9 @@ def _status(sweep: RunningSweep) -> tuple[SweepStatus, str]:
         return "failed", sweep.why_giving_up
     if sweep.is_exhausted:
         return "completed", "the engine has nothing more to try"
-    return "completed", f"the budget is used up ({sweep.budget})"
+    n_unfinished = sweep.state.count(TrialState.RUNNING)
+    can_go_on = f"; {counted(n_unfinished, 'unfinished trial')} can go on" if n_unfinished else ""
+    return "completed", f"the budget is used up ({sweep.budget}){can_go_on}"
 
 
 def _tell_untracked_again(sweep: RunningSweep) -> None:

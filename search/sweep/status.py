@@ -16,7 +16,8 @@ from search.ledger.ranking import Direction
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.time_use import parts_of
 from search.ledger.trial import TrialState
-from search.sweep.plan import BudgetUse, budget_by_ledger
+from search.sweep.deadline import RefitRule, predict_promotion_s
+from search.sweep.plan import BudgetUse, budget_by_ledger, remaining_s
 
 SweepCondition = Literal["running", "completed", "interrupted", "failed", "killed", "not begun", "damaged"]
 """`killed`: the last launch did not end in order, and nobody is on the sweep."""
@@ -168,7 +169,8 @@ def _overview(
 ) -> SweepOverview:
     is_running = holder is not None
     at_ms = now_ms if is_running else state.last_ms
-    use = BudgetUse.of(budget_by_ledger(state, first_budget), state, at_ms)
+    limits = budget_by_ledger(state, first_budget)
+    use = BudgetUse.of(limits, state, at_ms, lambda: _predict_promotion_s(state, objective))
     elapsed_s = state.elapsed_s(at_ms)
     condition: SweepCondition = "running" if is_running else (state.closed.status if state.closed else "killed")
     return SweepOverview(
@@ -183,10 +185,16 @@ def _overview(
         budget=str(use),
         share=use.share,
         elapsed_s=elapsed_s,
-        remaining_s=elapsed_s * (1 - use.share) / use.share if is_running and use.share > 0 else None,
+        remaining_s=remaining_s(use, elapsed_s) if is_running else None,
         where=holder or "",
         now_ms=at_ms,
     )
+
+
+def _predict_promotion_s(state: SweepState, objective: ObjectiveSettings) -> float | None:
+    if state.created is None:
+        return None
+    return predict_promotion_s(state, objective.resolved_direction, RefitRule.of_config(state.created.config))
 
 
 def _running_as_json(trial: TrialRecord, metric: str) -> dict[str, Any]:

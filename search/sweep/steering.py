@@ -17,6 +17,7 @@ from core.errors import ConfigError, LedgerError
 from core.mistakes import explain
 from core.space import Point, Value
 from search.experiment.experiment import Experiment
+from search.experiment.settings import read_time
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME
 from search.ledger.lock import LOCK_NAME, look_at_lock
@@ -24,6 +25,10 @@ from search.ledger.trial import TrialState
 from search.sweep.control import BudgetCommand, Command, EnqueueCommand, StopCommand, new_command, send_command
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 
+_RULES = {
+    "until": "must be a time such as 18:00 or 2027-03-01T18:00, or none",
+    "includes": "must be search or promotion",
+}
 _PATIENCE_S = 10.0
 _LOOK_EVERY_S = 0.1
 
@@ -82,7 +87,7 @@ def change_budget(
         name: of the sweep.
         workspace: where.
         changes: by `trials`, `minutes` or `patches`: a number, one with + or - before it to change
-            the limit by so much, or `none`.
+            the limit by so much, or `none`; by `until`: a time, or `none`; by `includes`.
         patience_s: how long to wait for the driver's answer.
 
     Raises:
@@ -148,13 +153,20 @@ def _is_running(sweep: KnownSweep, number: int) -> bool:
 
 
 def _check_limit(limit: str, text: str) -> None:
-    if limit not in ("trials", "minutes", "patches"):
-        raise ConfigError(f"A budget has trials, minutes and patches, but got {limit!r}.")
+    if limit not in ("trials", "minutes", "patches", "until", "includes"):
+        raise ConfigError(f"A budget has trials, minutes, patches, until and includes, but got {limit!r}.")
     try:
+        if limit == "until" and text != "none":
+            read_time(text)
+        if limit == "includes" and text not in ("search", "promotion"):
+            raise ValueError
+        if limit in ("until", "includes"):
+            return
         if text != "none":
             float(text) if limit == "minutes" else int(text)
     except ValueError:
-        raise ConfigError(f"{limit} must be a number, one with + or - before it, or none, but got {text!r}.") from None
+        rule = _RULES.get(limit, "must be a number, one with + or - before it, or none")
+        raise ConfigError(f"{limit} {rule}, but got {text!r}.") from None
 
 
 def _event_of(ledger: Path, command_id: str) -> dict[str, Any] | None:

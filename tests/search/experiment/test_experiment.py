@@ -303,7 +303,7 @@ BAD: dict[str, tuple[str, str]] = {
     "missing group": ("name: small\ncorpus: {layout: hands}\n", "small.yaml: budget: is missing. When the sweep ends"),
     "no limit": (
         SMALL.replace("trials: 4", ""),
-        "line 3: budget: must set `trials`, `minutes` or `patches`",
+        "line 3: budget: must set `trials`, `minutes`, `patches` or `until`",
     ),
     "text for a number": (SMALL + "training: {epochs: ten}\n", "training.epochs: must be an integer, but got 'ten'"),
     "bool for a number": (SMALL + "seed: yes\n", "line 4: seed: must be an integer, but got true"),

@@ -1,7 +1,7 @@
 """Commands from other terminals, given in the middle of sweeps that run."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from search.engines.base import Proposal, Start
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
-from search.ledger.events import BudgetChanged, Launched, StopRequested
+from search.ledger.events import BudgetChanged, BudgetLimits, Launched, StopRequested
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.state import SweepState
 from search.ledger.trial import EpochReport, PruningDecision, TrialState
@@ -139,7 +139,7 @@ class TestBudget:
         sweep.launch(ScriptedEngine())
         changed = read_ledger(sweep.folder).budget_changed
         assert isinstance(changed, BudgetChanged)
-        assert asdict(changed.limits) == {"trials": 2, "minutes": None, "patches": None}
+        assert changed.limits == BudgetLimits(2, None, None)
 
     def test_without_a_command_the_last_launch_says_which_budget_holds(self, sweep: CheapSweep) -> None:
         experiment = Experiment.load(write_cheap(sweep.folder.parent, "cheap", {"budget": {"trials": 3}}))
