@@ -119,7 +119,7 @@ def _changed(limits: BudgetLimits, use: BudgetUse, name: str, text: str) -> Budg
     if name not in used:
         raise _RefusedError(f"a budget has {', '.join(used)}, until and includes, but got {name!r}.")
     if text == "none":
-        return replace(limits, **{name: None})
+        return replace(limits, **{name: None})  # type: ignore[arg-type]  # `includes` alone cannot be, see above
     try:
         number = float(text) if name == "minutes" else int(text)
     except ValueError:
