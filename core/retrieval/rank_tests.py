@@ -107,8 +107,8 @@ def least_p_value(writers: Sequence[str]) -> float:
     """The p-value of a perfect ranking: the share of all ways to shuffle the writers that leave the
     same pages together.
 
-    >>> least_p_value(["a", "a", "b", "b"])  # 3 ways to make two pairs of four pages
-    0.3333333333333333
+    >>> round(least_p_value(["a", "a", "b", "b"]), 6)  # 3 ways to make two pairs of four pages
+    0.333333
     """
     counts = Counter(writers).values()
     same = sum(math.lgamma(n + 1) for n in counts) + sum(math.lgamma(n + 1) for n in Counter(counts).values())

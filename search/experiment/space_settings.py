@@ -103,14 +103,16 @@ class SpaceSettings(Settings):
     @classmethod
     def _of_an_old_ledger(cls, values: Any, info: ValidationInfo) -> Any:
         """Version 0.1 had no presets: what it recorded is its own space."""
-        return {"preset": "pooled", **values} if is_recorded(info) and isinstance(values, Mapping) else values
+        if not is_recorded(info) or not isinstance(values, Mapping) or values.get("base") == "none":
+            return values
+        return {"preset": "pooled", **values}
 
     @model_validator(mode="after")
     def _say_what_is_unsaid(self, info: ValidationInfo) -> Self:
         said = self.model_fields_set
         if is_recorded(info):
             return self
-        if said and "preset" not in said:
+        if said and "preset" not in said and self.base != "none":
             object.__setattr__(self, "preset", "pooled")
         if "enqueue" not in said and self.base == "default" and self.preset in ("small", "standard", "large"):
             object.__setattr__(self, "enqueue", ("seed_recipe", {}))

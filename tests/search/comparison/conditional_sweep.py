@@ -1,4 +1,4 @@
-"""A cheap sweep of eight trials over the default space: some dimensions exist in some trials
+"""A cheap sweep of eight trials over the space of 0.1: some dimensions exist in some trials
 only.
 """
 
@@ -21,7 +21,7 @@ def run_conditional_sweep(folder: Path, seed: int) -> None:
     changes = {
         "name": "cheap",
         "seed": seed,
-        "space": {},
+        "space": {"preset": "pooled"},
         "objective": {"metric": METRIC, "direction": "minimize", "run": CHEAP},
     }
     experiment = load_experiment(write_experiment(folder, changes))
