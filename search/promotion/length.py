@@ -114,11 +114,7 @@ def refit_length(
     epoch_s = statistics.median(durations) if durations else None
     patches = round(trial.n_patches / len(trial.reports)) if trial.reports else 0
     members = members or experiment.promotion.members
-    if members > 1 and not experiment.trains_our_networks:
-        raise RegistryError(
-            f"Several refits become one model where the networks are whosehand's own, but {experiment.name!r} trains "
-            f"{experiment.model or experiment.objective.run}. Promote it with one member."
-        )
+    _check_members(experiment, members)
     if epochs is None and minutes is None:
         epochs, minutes = experiment.promotion.epochs, experiment.promotion.minutes
     if epochs is not None:
@@ -137,6 +133,14 @@ def refit_length(
     if most.epochs <= trial.n_epochs or measured[0] < 1 or LOG_LOSS not in trial.metrics:
         return most
     return replace(most, rule=f"at most, as long as it pays within {minutes:g} min", to_measure=measured)
+
+
+def _check_members(experiment: Experiment, members: int) -> None:
+    if members > 1 and not experiment.trains_our_networks:
+        raise RegistryError(
+            f"Several refits become one model where the networks are whosehand's own, but {experiment.name!r} trains "
+            f"{experiment.model or experiment.objective.run}. Promote it with one member."
+        )
 
 
 def settled_length(length: RefitLength, trial: TrialRecord, measured: Mapping[int, float]) -> RefitLength:
