@@ -44,6 +44,4 @@ def test_a_sweep_is_near_the_best_from_when_it_stays_there() -> None:
 def test_every_engine_can_race() -> None:
     engines = {name: choice for name, choice in ENGINES.items() if name not in ("gp",)}
     regrets = race(TRACK, engines, range(2), 4, BUDGET)
-    slow = {name for name, each in regrets.items() if not np.isfinite(each[:, -1]).all()}
-    assert slow <= {"priorband"}, "whose rungs by seconds may bring no trial to its end in so short a race"
-    assert not any(np.isnan(each).any() for each in regrets.values())
+    assert all(np.isfinite(each[:, -1]).all() for each in regrets.values())
