@@ -14,6 +14,9 @@ from typing import Literal
 
 from core.errors import EngineError
 
+N_LATE = 2
+"""Rungs in seconds that only slower trials come to: at the end of the trial whose speed was taken,
+and beyond."""
 _SLACK = 0.9  # of a rung in seconds: two trials of one speed come to it after the same epoch
 
 
@@ -82,6 +85,16 @@ class RungLadder:
         self._rungs = [_Rung(place, self._factor, self._is_up) for place in places]
         self.is_laid = True
 
+    def lay_in_seconds(self, first_epoch: int, horizon_epochs: int, epoch_s: float) -> None:
+        """Lay rungs by the speed of one trial; see `rung_seconds`.
+
+        At those that only slower trials come to, the best one goes on however few they are: a sweep
+        whose good trials are slow would else end without a completed one.
+        """
+        self.lay(rung_seconds(first_epoch, self._factor, horizon_epochs, epoch_s))
+        for rung in self._rungs[-N_LATE:]:
+            rung.n_least = 1
+
     def may_go_on(self, number: int, place: float, best: float) -> bool:
         """Take down how far a trial has come, and say whether it goes on without a pause.
 
@@ -147,6 +160,7 @@ class _Rung:
     place: float
     factor: int
     is_up: bool
+    n_least: int = 0
     scores: dict[int, float] = field(default_factory=dict)
     gone_on: set[int] = field(default_factory=set)
 
@@ -156,10 +170,10 @@ class _Rung:
             self.scores.setdefault(number, score)
 
     def best(self) -> list[int]:
-        """The best `1 / factor` of the trials that came so far, best first; the earlier trial among
-        equals.
+        """The best `1 / factor` of the trials that came so far, or `n_least` if that is more, best
+        first; the earlier trial among equals.
         """
         ranked = sorted(
             self.scores, key=lambda number: (-self.scores[number] if self.is_up else self.scores[number], number)
         )
-        return ranked[: len(ranked) // self.factor]
+        return ranked[: max(self.n_least, len(ranked) // self.factor)]

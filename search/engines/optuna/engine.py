@@ -28,7 +28,7 @@ from search.engines.optuna.study import (
     storage_errors,
     to_optuna,
 )
-from search.engines.rungs import RungLadder, rung_epochs, rung_seconds
+from search.engines.rungs import RungLadder, rung_epochs
 from search.experiment.engine_settings import OptunaSettings
 from search.ledger.events import EngineEvent, EpochReported, SegmentEnded, TrialContinued, TrialProposed
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialState
@@ -268,8 +268,7 @@ class OptunaEngine:
 
     def _lay_rungs(self, ladder: RungLadder, epoch_s: float) -> None:
         """By the speed of the first trial that reports."""
-        choice, horizon = self._choice, self._settings.horizon_epochs
-        ladder.lay(rung_seconds(choice.rung_first_epoch, choice.rung_factor, horizon, epoch_s))
+        ladder.lay_in_seconds(self._choice.rung_first_epoch, self._settings.horizon_epochs, epoch_s)
 
     def _end(self, number: int, result: TrialResult) -> None:
         trial, state, value = self._running_trial(number), result.state, result.value

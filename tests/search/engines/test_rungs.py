@@ -88,3 +88,13 @@ def test_a_trial_that_is_taken_back_leaves_no_trace() -> None:
     ladder.forget(0)
     assert not ladder.may_go_on(1, 1, 0.2)
     assert ladder.next_to_go_on([1]) is None
+
+
+def test_at_rungs_that_only_slow_trials_come_to_the_best_goes_on_however_few_they_are() -> None:
+    ladder = RungLadder(None, 3, "minimize")
+    ladder.lay_in_seconds(first_epoch=1, horizon_epochs=9, epoch_s=10.0)  # rungs at 9, 27, 81 and 243 s
+    assert not ladder.may_go_on(0, 10, 0.5), "at an early rung it waits for company"
+    ladder.let_go_on(0)
+    assert ladder.may_go_on(0, 90, 0.4), "it is the only one as slow as that"
+    assert not ladder.may_go_on(1, 90, 0.6), "the second one there is worse"
+    assert ladder.may_go_on(2, 90, 0.3)
