@@ -59,8 +59,9 @@ class PriorBand:
                 yield dict(centre)
         generator = np.random.default_rng([self._seed, number, _STREAM])
         model = model_draws() if n_at_last >= self._n_before_model else None
-        incumbent = next((known for point in best if (known := _known(self._space, point))), None)
-        prior_share = self._prior_share(best, incumbent)
+        inside = [known for point in best if (known := _known(self._space, point))]
+        incumbent = inside[0] if inside else None
+        prior_share = self._prior_share(inside, incumbent)
         while True:
             chance = float(generator.random())
             if chance < self._random_share:

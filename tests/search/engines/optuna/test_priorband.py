@@ -153,3 +153,10 @@ def test_in_the_same_time_it_comes_closer_than_random_search_with_a_good_prior_a
     random = [best_of(OptunaSettings(sampler="random"), seed) for seed in range(3)]
     own = [best_of(PRIORBAND, seed) for seed in range(3)]
     assert np.mean(own) < np.mean(random)
+
+
+def test_a_best_point_that_lies_outside_of_the_space_counts_where_the_space_knows_it() -> None:
+    outside: Point = {"rate": 1.0, "dropout": 0.2, "filters": 32, "blocks": 3, "head": "none", "kernel": 7}
+    prior = PriorBand(settings_of(), 3, 10)
+    for point in draw(prior, 50, best=[outside, {"rate": 9.0, "head": "none"}]):
+        SPACE.check(point)
