@@ -88,8 +88,8 @@ def standard_preset() -> Preset:
     113 px and halve it by two strides before they pool, so that the costly full resolution is left
     early.
 
-    Every point can be built for patches of 113 px. A forward pass of a patch costs 1 to 9 times the
-    seed recipe's arithmetic (`plan_layers` counts it), its middle 4 times: some half an hour of two
+    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.7 to 9 times
+    the seed recipe's arithmetic (`plan_layers` counts it), its middle 4 times: some half an hour of two
     cores for a sweep.
     """
     middle = replace(_EARLY, early_filters=16, filters=32)
@@ -97,7 +97,7 @@ def standard_preset() -> Preset:
 
 
 def large_preset() -> Preset:
-    """As `standard`, with networks of 9 to 35 times the seed recipe's arithmetic: for sweeps of
+    """As `standard`, with networks of 6 to 34 times the seed recipe's arithmetic: for sweeps of
     many hours, or of many cores.
     """
     middle = replace(_EARLY, early_filters=32, filters=64)
