@@ -89,8 +89,8 @@ def standard_preset() -> Preset:
     early.
 
     Every point can be built for patches of 113 px. A forward pass of a patch costs 0.7 to 9 times
-    the seed recipe's arithmetic (`plan_layers` counts it), its middle 4 times: some half an hour of two
-    cores for a sweep.
+    the seed recipe's arithmetic (`plan_layers` counts it), its middle 4 times: some half an hour of
+    two cores for a sweep.
     """
     middle = replace(_EARLY, early_filters=16, filters=32)
     return _early_preset(middle, Categorical("early_filters", (8, 16)), Categorical("filters", (16, 24, 32, 48)))

@@ -254,26 +254,6 @@ def find_run(store: TrackingStore, sweep_name: str, sweep_id: str, trial: int | 
         return next(iter(client.search_runs([experiment.experiment_id], condition, max_results=1)), None)
 
 
-def metrics_at(
-    values: Mapping[str, float],
-    step: int,
-    at_ms: int,
-    model_id: str | None = None,
-    dataset: tuple[str, str] | None = None,
-) -> Sequence[Metric]:
-    """MLflow metrics of one moment, of a model and a dataset (name, digest) if they are given."""
-    name, digest = dataset if dataset and model_id else (None, None)
-    return [
-        Metric(key, float(value), at_ms, step, model_id=model_id, dataset_name=name, dataset_digest=digest)
-        for key, value in values.items()
-    ]
-
-
-def seconds_metrics(parts: Mapping[str, float], without: Sequence[str] = ()) -> dict[str, float]:
-    """What an epoch's or an end's seconds are called in MLflow, such as `seconds/steps`."""
-    return {f"seconds/{part}": round(seconds, 3) for part, seconds in parts.items() if part not in without}
-
-
 def _find_or_create_experiment(client: MlflowClient, name: str, location: str | None, tags: Mapping[str, str]) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:

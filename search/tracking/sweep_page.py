@@ -21,7 +21,8 @@ from search.ledger.ranking import (
 )
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.tracking.runs import VIEW_TAG, TrackedRuns, metrics_at, saved_view
+from search.tracking.metrics import metrics_at
+from search.tracking.runs import VIEW_TAG, TrackedRuns, saved_view
 
 LEADERBOARD_LENGTH = 10
 LEADERBOARD_SCORES = 3

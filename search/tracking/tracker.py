@@ -19,9 +19,10 @@ from core.errors import TrackingError
 from core.passwords import without_passwords
 from search.experiment.settings import TrackingSettings
 from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, SweepClosed, SweepCreated
-from search.ledger.ranking import plain_scores, rank, score_name, trial_name
+from search.ledger.ranking import rank, score_name, trial_name
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import TrialState
+from search.tracking.metrics import epoch_metrics, final_scores, metrics_at
 from search.tracking.models import LoggedModels, ModelOwner, remove_model
 from search.tracking.runs import (
     BesideTrial,
@@ -29,8 +30,6 @@ from search.tracking.runs import (
     SearchFacts,
     TrackedDataset,
     TrackedRuns,
-    metrics_at,
-    seconds_metrics,
 )
 from search.tracking.store import TrackingStore, tracking_errors
 from search.tracking.sweep_page import NOTE_TAG, TRACEBACK_FILE, SweepPage, annotations, warning_note
@@ -150,7 +149,7 @@ class MlflowTracker:
         what = f"epoch {events[0].report.epoch}" + (f" to {events[-1].report.epoch}" if len(events) > 1 else "")
         with tracking_errors(f"record {what} of {self._shown(trial.number)}", self._store):
             run_id = self.run_id(trial.number)
-            self._log_metrics(trial.number, [metric for event in events for metric in _metrics_of(event)])
+            self._log_metrics(trial.number, [metric for event in events for metric in epoch_metrics(event)])
             crash_point("epoch-tracked")
             # Told again after a crash, an epoch may be followed by a later attempt.
             if trial.waits_after(events[-1]) and events[-1].attempt == self._attempts.get(trial.number):
@@ -167,7 +166,7 @@ class MlflowTracker:
             run_id, result = self.run_id(trial.number), event.result
             self._trials[trial.number] = trial
             model_id = self._keep_model(event, trial, run_id)
-            scores = self._final_scores(event, trial)
+            scores = final_scores(event, trial, self._score)
             validation = next((data.key for data in self._datasets if data.context == "validation"), None)
             metrics = metrics_at(scores, trial.n_epochs, event.at_ms, model_id, validation)
             tags = {"state": str(result.state), "attempts": str(trial.n_attempts), "reason": result.reason}
@@ -393,25 +392,3 @@ class MlflowTracker:
                 if other is not None and other.model is not None:
                     remove_model(other.model.path)
         return self._model_ids[trial.number]
-
-    def _final_scores(self, event: SegmentEnded, trial: TrialRecord) -> dict[str, float]:
-        result = event.result
-        scores = plain_scores(result.metrics)
-        if result.value is not None:
-            scores |= plain_scores({self._score: result.value})
-        scores |= {"duration_s": round(trial.duration_s, 3), "epochs": float(trial.n_epochs)}
-        if trial.n_patches and trial.duration_s > 0:
-            scores["patches_per_s"] = round(trial.n_patches / trial.duration_s, 1)
-        scores |= seconds_metrics(result.seconds, without=("waiting",))  # which the last epoch has, at this step
-        if result.n_parameters:
-            scores["n_weights"] = float(result.n_parameters)
-        return scores
-
-
-def _metrics_of(event: EpochReported) -> Sequence[Metric]:
-    report = event.report
-    metrics = dict(report.metrics)
-    if report.n_patches and report.duration_s > 0:
-        metrics["train/patches_per_s"] = report.n_patches / report.duration_s
-    metrics |= seconds_metrics(report.seconds)
-    return metrics_at(metrics, report.epoch, event.at_ms)
