@@ -1,27 +1,23 @@
 """The refits of one trial under several seeds become one model."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
-from core.durable_files import write_atomically
 from core.errors import RegistryError
 from core.training.plan import choose_precision
 from search.executors.base import run_task
 from search.experiment.experiment import Experiment
-from search.ledger.files import is_intact
-from search.ledger.references import with_absolute_paths, with_relative_paths
-from search.ledger.trial import TrialResult, TrialSpec, TrialState
+from search.ledger.trial import FileReference, TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import JOIN_NETWORKS, JoiningTask, PatchTask
+from search.promotion.kept_model import keep_model, kept_model
 from search.sweep.workers import local_executor
 
 _KEPT_FILE, _FOLDER = "committee.json", "committee"
-_KEPT: TypeAdapter[TrialResult] = TypeAdapter(TrialResult)
 
 
-def join_refits(networks: Sequence[Path], folder: Path, task: PatchTask, experiment: Experiment) -> TrialResult:
+def join_refits(
+    networks: Sequence[Path], folder: Path, task: PatchTask, experiment: Experiment
+) -> tuple[FileReference, Mapping[str, float]]:
     """Join the networks, or return what was joined before.
 
     Args:
@@ -31,16 +27,20 @@ def join_refits(networks: Sequence[Path], folder: Path, task: PatchTask, experim
         experiment: what the work runs on.
 
     Returns:
-        A completed result: the model, and its scores on validation pages.
+        The model, and its scores on validation pages.
 
     Raises:
         RegistryError: if the work fails.
     """
     kept = folder / _KEPT_FILE
-    if kept.exists():
-        result = _KEPT.validate_python(with_absolute_paths(json.loads(kept.read_bytes()), folder))
-        if result.model is not None and is_intact(result.model):
-            return result
+    result = kept_model(kept) or _join(networks, folder, task, experiment)
+    if result.state is not TrialState.COMPLETED or result.model is None:
+        raise RegistryError(f"{len(networks)} members must become one model, but that failed: {result.reason}")
+    keep_model(result, kept)
+    return result.model, result.metrics
+
+
+def _join(networks: Sequence[Path], folder: Path, task: PatchTask, experiment: Experiment) -> TrialResult:
     executor = local_executor(experiment, JOIN_NETWORKS, n_workers=1)
     spec = TrialSpec.of_task(
         JOIN_NETWORKS,
@@ -50,8 +50,4 @@ def join_refits(networks: Sequence[Path], folder: Path, task: PatchTask, experim
         seed=experiment.seed,
         threads=executor.threads,
     )
-    result = run_task(executor, spec)
-    if result.state is not TrialState.COMPLETED:
-        raise RegistryError(f"{len(networks)} members must become one model, but that failed: {result.reason}")
-    write_atomically(kept, json.dumps(with_relative_paths(_KEPT.dump_python(result, mode="json"), folder)).encode())
-    return result
+    return run_task(executor, spec)

@@ -5,7 +5,6 @@ The refit has a record of its own beside the sweep's trials, survives kills and 
 was. It is packed once.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from core.corpora.index import TextImage, Unit
-from core.durable_files import write_atomically
 from core.errors import RegistryError
 from core.identification.prediction import Prediction, RankedWriter
 from core.lines.reading import ProgressCallback
@@ -25,12 +23,11 @@ from search.executors.base import run_task
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.ledger.events import SweepCreated
-from search.ledger.files import is_intact
-from search.ledger.references import with_absolute_paths, with_relative_paths
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import OwnTask, PatchTask
 from search.promotion.committee import join_refits
+from search.promotion.kept_model import keep_model, kept_model
 from search.promotion.length import RefitLength
 from search.sweep.given_points import GivenPoints, fit_given_points
 from search.sweep.preparation import PreparedCorpus, index_corpus
@@ -46,7 +43,6 @@ _MOST_IMAGES = 400
 _N_REFERENCES = 8
 _KEPT_FILE = "identifier.json"
 _FOLDER = "packaging"
-_KEPT: TypeAdapter[TrialResult] = TypeAdapter(TrialResult)
 _REFERENCES: TypeAdapter[dict[str, Prediction]] = TypeAdapter(dict[str, Prediction])
 
 
@@ -157,9 +153,8 @@ def run_refit(
     if length.members == 1 or not isinstance(task, PatchTask):
         return Refit(given.folder, trial.number, networks[0], duration_s, records[0].metrics)
     progress.say(f"joining {length.members} members to one model ...")
-    joined = join_refits(networks, given.folder, task, experiment)
-    network = joined.model.path if joined.model is not None else networks[0]
-    return Refit(given.folder, trial.number, network, duration_s, joined.metrics)
+    model, metrics = join_refits(networks, given.folder, task, experiment)
+    return Refit(given.folder, trial.number, model.path, duration_s, metrics)
 
 
 def refit_folder(workspace: Workspace, experiment: Experiment, trial: int, epochs: int, members: int = 1) -> Path:
@@ -200,13 +195,12 @@ def package_refit(
         RegistryError: if it fails.
     """
     kept = refit.folder / _KEPT_FILE
-    result = _read_kept(kept) if kept.exists() else None
-    if result is None or result.model is None or not is_intact(result.model):
+    result = kept_model(kept)
+    if result is None:
         images, _ = images_of_unknown_writers(experiment, workspace, corpus)
         store = _lines_of(images, experiment, workspace, corpus)
         result = _package(refit, experiment, corpus, task, store, on_progress)
-        values = with_relative_paths(_KEPT.dump_python(result, mode="json"), refit.folder)
-        write_atomically(kept, json.dumps(values, indent=2).encode())
+        keep_model(result, kept)
     if result.model is None:
         raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
     references = read_references(result.artifacts[REFERENCE_FILE].path)
@@ -259,10 +253,6 @@ def read_references(path: Path) -> dict[str, Prediction]:
 def ranked(probabilities: Mapping[str, float]) -> tuple[RankedWriter, ...]:
     """Writers in the order of their probabilities, which version 0.1 wrote down by writer id."""
     return tuple(RankedWriter(*item) for item in sorted(probabilities.items(), key=lambda item: -item[1]))
-
-
-def _read_kept(path: Path) -> TrialResult:
-    return _KEPT.validate_python(with_absolute_paths(json.loads(path.read_bytes()), path.parent))
 
 
 def _package(
