@@ -1,6 +1,6 @@
 # Everything that a user or a contributor runs. `make quickstart` and `make test` set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-long test-gp lint check chaos bench bench-pages race docs audit ui clean
+.PHONY: help install quickstart test test-long test-gp lint check chaos bench bench-pages race race-peers docs audit ui clean
 
 # The first interpreter that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
@@ -61,6 +61,9 @@ bench: $(STAMP)  ## the benchmarks behind docs/results.md
 
 bench-pages: $(STAMP)  ## how well lines are found on pages, trouble by trouble
 	@$(BIN)/python -m benchmarks.bench_pages
+
+race-peers: $(STAMP)  ## race Optuna's and KerasTuner's users against whosehand, 12 minutes a run (RACE_PEERS="--seeds 1")
+	@$(BIN)/python -m benchmarks.peers.race $(RACE_PEERS)
 
 race: $(STAMP)  ## race the engines on recorded curves (RACE="experiments/dhsd.yaml --seeds 50"), or on a made-up table
 	@$(BIN)/python -m benchmarks.race $(RACE)

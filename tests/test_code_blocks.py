@@ -19,7 +19,7 @@ RUN_BY = {
     "adding_an_engine.md": "tests/test_documented_code.py",
     "own_code.md": "tests/test_documented_own_code.py",
     "retrieval.md": "tests/core/retrieval/test_documented_retrieval.py",
-    "peers.md": "python -m benchmarks.peers; that they are its scripts is tested below",
+    "peers.md": "python -m benchmarks.peers.killed; that they are its scripts is tested below",
 }
 """What runs all Python and YAML of a document."""
 RUN_HERE = {
@@ -133,7 +133,7 @@ def test_lines_for_the_shell_are_commands_that_something_sees_to() -> None:
 
 @pytest.mark.parametrize("peer", ["whosehand", "optuna", "keras_tuner"])
 def test_the_peers_page_shows_the_scripts_and_counts_their_lines(peer: str) -> None:
-    from benchmarks.peers import n_lines
+    from benchmarks.peers.killed import n_lines
 
     page = (ROOT / "docs" / "peers.md").read_text("utf-8")
     script = (ROOT / "docs" / "peers" / f"with_{peer}.py").read_text("utf-8")

@@ -1,8 +1,8 @@
 """Runs each peer, kills it with SIGKILL in the middle of its third trial, starts it again, and
 prints what was seen.
 
-    python -m benchmarks.peers                      (all three, some minutes)
-    python -m benchmarks.peers whosehand optuna
+    python -m benchmarks.peers.killed                      (all three, some minutes)
+    python -m benchmarks.peers.killed whosehand optuna
 """
 
 import json
@@ -23,7 +23,7 @@ from mlflow.entities import Run
 
 from search.ledger.ledger import read_ledger
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "docs" / "peers"
 PEERS = ("whosehand", "optuna", "keras_tuner")
 KILL_AT_EPOCH = 8  # of 3 a trial: the third trial has two behind it
