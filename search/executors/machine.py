@@ -49,6 +49,20 @@ def count_cores() -> int:
     return n_cores
 
 
+def name_processor() -> str:
+    """The processor's name as the system gives it, such as `AMD EPYC`; of Linux alone it is the
+    model's.
+    """
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
 def free_memory_bytes() -> int:
     """Memory that is free for new processes, cut by the container's limit."""
     free_bytes = int(psutil.virtual_memory().available)

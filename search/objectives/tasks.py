@@ -62,6 +62,26 @@ class PatchTask:
 
 DESCRIPTORS_FILE, RETRIEVAL_PICTURE = "descriptors.npz", "retrieval.png"
 """What scoring leaves where a subset is of writers that training has not seen."""
+
+
+SPEED_METRIC = "patches_per_s"
+
+
+@dataclass(frozen=True)
+class SpeedTask:
+    """What `search.objectives.speed:measure_speed` trains on.
+
+    Attributes:
+        size_px: side of a patch.
+        n_writers: length of the output.
+        seconds: how long to train.
+    """
+
+    size_px: int
+    n_writers: int
+    seconds: float
+
+
 RUN_OWN = "search.objectives.own:run_own"
 
 

@@ -1,0 +1,43 @@
+"""How fast a network trains in a worker, while others like it train beside it."""
+
+import time
+
+import numpy as np
+
+from core.networks.hyperparameters import Hyperparameters
+from core.networks.inference import network_to_train
+from core.networks.model import build_model, build_optimizer
+from core.training.fit import TrainingStep, configure_tensorflow
+from search.ledger.trial import EpochReport, ReportEpoch, TrialResult, TrialSpec, TrialState
+from search.objectives.tasks import SPEED_METRIC, SpeedTask
+
+PRELOAD = ("tensorflow", "keras")
+_FEWEST_STEPS = 3
+
+
+def measure_speed(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
+    """Train on noise for some seconds; `spec.settings` is a `SpeedTask`.
+
+    One report says that the graph is made and a first step is done; the seconds begin when it is
+    answered, so that whoever holds the answers back lets several workers begin at once.
+    """
+    task: SpeedTask = spec.settings
+    configure_tensorflow(spec.threads, spec.precision, spec.seed)
+    hyperparameters = Hyperparameters.from_point(spec.hyperparameters)
+    network = network_to_train(build_model(hyperparameters, (task.size_px, task.size_px, 1), task.n_writers))
+    optimizer = build_optimizer(hyperparameters, n_steps=1000)
+    optimizer.build(network.trainable_variables)
+    step = TrainingStep(network, optimizer, hyperparameters.label_smoothing)
+    generator, n = np.random.default_rng(0), hyperparameters.batch_size
+    patches = generator.integers(0, 256, (n, task.size_px, task.size_px, 1), dtype=np.uint8)
+    labels = generator.integers(0, task.n_writers, n).astype(np.int32)
+    step(patches, labels)
+    step.take_means()
+    report_epoch(EpochReport(1, {}, n_patches=0, duration_s=0.0))
+    began_s, n_steps = time.monotonic(), 0
+    while time.monotonic() - began_s < task.seconds or n_steps < _FEWEST_STEPS:
+        step(patches, labels)
+        step.take_means()  # waits for the step to end
+        n_steps += 1
+    speed = n_steps * n / (time.monotonic() - began_s)
+    return TrialResult(TrialState.COMPLETED, metrics={SPEED_METRIC: speed})

@@ -1,0 +1,160 @@
+"""How the cores are divided among workers: measured once on this machine, before a sweep's first
+launch.
+
+One worker with all threads trains fewer patches a second than several with fewer threads each,
+because parts of every step have one thread; how many fewer hangs on processor and network.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from core.durable_files import write_atomically
+from core.training.plan import choose_precision
+from search.executors.base import Executor, ExecutorError, WorkerEnded, WorkerLost, WorkerReported
+from search.executors.local.executor import LocalExecutor, modules_to_preload
+from search.executors.machine import (
+    MEMORY_PER_WORKER_BYTES,
+    count_cores,
+    free_memory_bytes,
+    name_processor,
+)
+from search.experiment.experiment import Experiment
+from search.experiment.settings import TRAIN_PATCH_CNN
+from search.experiment.workspace import Workspace
+from search.ledger.trial import PruningDecision, TrialResult, TrialSpec, TrialState
+from search.objectives.tasks import SPEED_METRIC, SpeedTask
+from search.sweep.progress import Progress
+
+Layout = tuple[int, int]
+"""Workers, and threads of each."""
+
+LAYOUT_FILE = "worker_layout.json"
+WORTH_IT = 1.1
+"""So many times as fast must several workers be together: with one, a sweep repeats bit by bit."""
+_MEASURE_SPEED = "search.objectives.speed:measure_speed"
+_SECONDS, _N_WRITERS, _MOST_WORKERS = 2.0, 50, 8
+_SHORT_MINUTES, _FEW_TRIALS = 5.0, 3
+
+
+def choose_layout(experiment: Experiment, workspace: Workspace, progress: Progress) -> Layout | None:
+    """The layout that is fastest here, for `executor: {workers: auto, threads: auto}`.
+
+    What was measured is kept in the project, by processor, cores, precision and network.
+
+    Returns:
+        `None` where the user said it, where there is one core, where a measurement would take a
+        large part of the budget, and where none came off.
+    """
+    layouts = layouts_of(count_cores(), free_memory_bytes())
+    if len(layouts) < 2 or not _is_open(experiment):
+        return None
+    path, key = workspace.root / "mlruns" / LAYOUT_FILE, _key(experiment)
+    kept = _read(path)
+    speeds = kept.get(key, {})
+    if not all(_name(layout) in speeds for layout in layouts):
+        progress.say("Measuring how to divide the cores among workers (once on this machine) ...")
+        measured = measure_layouts(experiment, layouts)
+        if measured is None:
+            return None
+        speeds = {_name(layout): round(speed, 1) for layout, speed in measured.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps({**kept, key: speeds}, indent=2).encode())
+    return _fastest(layouts, speeds, progress)
+
+
+def layouts_of(n_cores: int, free_bytes: int) -> list[Layout]:
+    """One worker with all cores, then those that divide the cores evenly, as far as memory reaches.
+
+    >>> layouts_of(2, 10**10), layouts_of(8, 10**11), layouts_of(8, 4 * 10**9)
+    ([(1, 2), (2, 1)], [(1, 8), (2, 4), (4, 2), (8, 1)], [(1, 8), (2, 4)])
+    """
+    most = min(n_cores, _MOST_WORKERS, max(1, free_bytes // MEMORY_PER_WORKER_BYTES))
+    return [(workers, n_cores // workers) for workers in range(1, most + 1) if n_cores % workers == 0]
+
+
+def measure_layouts(experiment: Experiment, layouts: Sequence[Layout]) -> dict[Layout, float] | None:
+    """Patches a second of all workers together, by layout; `None` if a worker failed."""
+    speeds: dict[Layout, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for workers, threads in layouts:
+            spec = _spec(experiment, threads, Path(folder))
+            executor = LocalExecutor(workers, threads, preload=modules_to_preload(_MEASURE_SPEED))
+            results = _run_together(executor, [replace(spec, number=number) for number in range(workers)])
+            if results is None:
+                return None
+            speeds[workers, threads] = sum(result.metrics[SPEED_METRIC] for result in results)
+    return speeds
+
+
+def _is_open(experiment: Experiment) -> bool:
+    executor, budget = experiment.executor, experiment.budget
+    is_short = (budget.minutes or _SHORT_MINUTES) < _SHORT_MINUTES or (budget.trials or _FEW_TRIALS) < _FEW_TRIALS
+    is_ours = experiment.objective.run == TRAIN_PATCH_CNN and experiment.model is None
+    return executor.workers == "auto" and executor.threads == "auto" and is_ours and not is_short
+
+
+def _spec(experiment: Experiment, threads: int, folder: Path) -> TrialSpec:
+    task = SpeedTask(experiment.patches.size_px, _N_WRITERS, _SECONDS)
+    precision = choose_precision(experiment.training.precision)
+    spec = TrialSpec.of_task(_MEASURE_SPEED, task, folder, precision=precision, seed=0, threads=threads)
+    return replace(spec, hyperparameters=experiment.complete({}))
+
+
+def _run_together(executor: Executor, specs: Sequence[TrialSpec]) -> list[TrialResult] | None:
+    """Start all, let them go on when all are ready, and give their results."""
+    ready: list[int] = []
+    results: list[TrialResult] = []
+    with closing(executor):
+        try:
+            for spec in specs:
+                executor.start(spec)
+        except ExecutorError:
+            return None
+        while len(results) < len(specs):
+            for message in executor.poll(1.0):
+                match message:
+                    case WorkerReported(number=number):
+                        ready.append(number)
+                    case WorkerEnded(result=result) if result.state is TrialState.COMPLETED:
+                        results.append(result)
+                    case WorkerEnded() | WorkerLost():
+                        return None
+            if len(ready) == len(specs):
+                while ready:
+                    executor.answer(ready.pop(), PruningDecision.GO)
+    return results
+
+
+def _fastest(layouts: Sequence[Layout], speeds: Mapping[str, float], progress: Progress) -> Layout:
+    alone = layouts[0]
+    best = max(layouts, key=lambda layout: speeds[_name(layout)])
+    ratio = speeds[_name(best)] / speeds[_name(alone)]
+    if ratio < WORTH_IT:
+        return alone
+    progress.say(
+        f"{best[0]} workers: together {ratio:.2f} times as fast as one, as measured here. With `executor: {{workers: "
+        "1}` a sweep repeats bit by bit."
+    )
+    return best
+
+
+def _key(experiment: Experiment) -> str:
+    precision = choose_precision(experiment.training.precision)
+    network = json.dumps(experiment.complete({}), sort_keys=True)
+    return f"{name_processor()}, {count_cores()} cores, {precision}, {experiment.patches.size_px} px, {network}"
+
+
+def _name(layout: Layout) -> str:
+    return f"{layout[0]}x{layout[1]}"
+
+
+def _read(path: Path) -> dict[str, dict[str, float]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or nothing that was written here
+        return {}
+    return found if isinstance(found, dict) else {}

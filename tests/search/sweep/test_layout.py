@@ -1,0 +1,67 @@
+"""How cores are divided among workers: measured once, kept, only where the user leaves it open."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.corpora.settings import HandsSettings
+from search.executors.machine import count_cores
+from search.experiment.experiment import Experiment
+from search.experiment.settings import BudgetSettings, ExecutorSettings
+from search.experiment.workspace import Workspace
+from search.sweep.layout import LAYOUT_FILE, Layout, _key, choose_layout, layouts_of, measure_layouts
+from search.sweep.progress import SilentProgress
+
+LAYOUTS = layouts_of(count_cores(), 10**12)
+pytestmark = pytest.mark.skipif(len(LAYOUTS) < 2, reason="this machine has one core")
+
+
+class Said(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def experiment_of(executor: ExecutorSettings, budget: BudgetSettings | None = None) -> Experiment:
+    budget = budget or BudgetSettings(minutes=30)
+    return Experiment(name="layout", corpus=HandsSettings(), executor=executor, budget=budget)
+
+
+def keep(folder: Path, experiment: Experiment, last_s: float) -> Workspace:
+    """Speeds of a machine whose last layout is the fastest."""
+    speeds = {f"{workers}x{threads}": 1000.0 for workers, threads in LAYOUTS[:-1]}
+    speeds |= {f"{workers}x{threads}": last_s for workers, threads in LAYOUTS[-1:]}
+    (folder / "mlruns").mkdir()
+    (folder / "mlruns" / LAYOUT_FILE).write_text(json.dumps({_key(experiment): speeds}))
+    return Workspace(folder)
+
+
+@pytest.mark.parametrize(("speed", "chosen"), [(1300.0, LAYOUTS[-1]), (1050.0, LAYOUTS[0]), (700.0, LAYOUTS[0])])
+def test_several_workers_train_only_where_they_are_clearly_faster(tmp_path: Path, speed: float, chosen: Layout) -> None:
+    experiment, said = experiment_of(ExecutorSettings()), Said()
+    assert choose_layout(experiment, keep(tmp_path, experiment, speed), said) == chosen
+    assert any("together 1.30 times as fast as one" in line for line in said.lines) is (speed == 1300.0)
+
+
+def test_what_the_user_says_is_done_and_a_short_sweep_measures_nothing(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for executor in (ExecutorSettings(workers=1), ExecutorSettings(threads=1)):
+        assert choose_layout(experiment_of(executor), workspace, SilentProgress()) is None
+    for budget in (BudgetSettings(trials=2), BudgetSettings(minutes=1)):
+        assert choose_layout(experiment_of(ExecutorSettings(), budget), workspace, SilentProgress()) is None
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_layouts_are_measured_in_workers_that_train_at_once(tmp_path: Path) -> None:
+    experiment = experiment_of(ExecutorSettings())
+    speeds = measure_layouts(experiment, LAYOUTS)
+    assert speeds is not None
+    assert list(speeds) == LAYOUTS
+    assert min(speeds.values()) > 0
