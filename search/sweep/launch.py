@@ -21,6 +21,7 @@ from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.deadline import RefitRule, refuse_past
 from search.sweep.disk import check_disk_space, measure_disk
+from search.sweep.layout import with_layout
 from search.sweep.loop import run_sweep
 from search.sweep.own_code import Sources, checked_network, function_reference, keep_code, with_code
 from search.sweep.plan import SweepOutcome, SweepPlan
@@ -145,7 +146,8 @@ def _launch(
         say=progress.say,
     )
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
-    executor = open_executor(experiment, task, progress.say)
+    laid_out = with_layout(experiment, workspace, ledger.state.launches, progress)
+    executor = open_executor(laid_out, task, progress.say)
     plan = replace(plan, precision=chosen_precision(experiment, executor, ledger.state))
     return LaunchedSweep(run_sweep(ledger, plan, engine, executor, tracker, progress), ledger.folder, store)
 

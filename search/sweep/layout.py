@@ -1,11 +1,13 @@
-"""How the cores are divided among workers: measured once on this machine, before a sweep's first
-launch.
+"""How the cores are divided among workers: measured once on this machine, before a long sweep's
+first launch.
 
 One worker with all threads trains fewer patches a second than several with fewer threads each,
 because parts of every step have one thread; how many fewer hangs on processor and network.
 """
 
 import json
+import os
+import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -20,11 +22,13 @@ from search.executors.machine import (
     MEMORY_PER_WORKER_BYTES,
     count_cores,
     free_memory_bytes,
+    list_gpus,
     name_processor,
 )
 from search.experiment.experiment import Experiment
 from search.experiment.settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
+from search.ledger.events import Launched
 from search.ledger.trial import PruningDecision, TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import SPEED_METRIC, SpeedTask
 from search.sweep.progress import Progress
@@ -37,21 +41,43 @@ WORTH_IT = 1.1
 """So many times as fast must several workers be together: with one, a sweep repeats bit by bit."""
 _MEASURE_SPEED = "search.objectives.speed:measure_speed"
 _SECONDS, _N_WRITERS, _MOST_WORKERS = 2.0, 50, 8
-_SHORT_MINUTES, _FEW_TRIALS = 5.0, 3
+_FEWEST_MINUTES, _FEWEST_TRIALS = 10.0, 20  # of a sweep that is worth measuring for
 
 
-def choose_layout(experiment: Experiment, workspace: Workspace, progress: Progress) -> Layout | None:
-    """The layout that is fastest here, for `executor: {workers: auto, threads: auto}`.
+def with_layout(
+    experiment: Experiment, workspace: Workspace, launches: Sequence[Launched], progress: Progress
+) -> Experiment:
+    """The experiment with the workers and threads that are fastest here, where it leaves them open.
 
     What was measured is kept in the project, by processor, cores, precision and network.
 
+    Args:
+        experiment: says `executor: {workers: auto, threads: auto}`, or is given back as it is.
+        workspace: of the sweep.
+        launches: that the sweep has had; it keeps the layout that it began with on this machine.
+        progress: is told what is measured, and what came out.
+
     Returns:
-        `None` where the user said it, where there is one core, where a measurement would take a
-        large part of the budget, and where none came off.
+        The experiment itself, too, where there is one core or a graphics card, where a measurement
+        would take a large part of the budget, and where none came off.
     """
     layouts = layouts_of(count_cores(), free_memory_bytes())
     if len(layouts) < 2 or not _is_open(experiment):
-        return None
+        return experiment
+    if launches:
+        begun = launches[-1].n_workers, launches[-1].threads
+        layout = begun if launches[-1].host == socket.gethostname() and begun in layouts else None
+    else:
+        layout = _choose(experiment, layouts, workspace, progress)
+    if layout is None:
+        return experiment
+    executor = experiment.executor.model_copy(update={"workers": layout[0], "threads": layout[1]})
+    return experiment.model_copy(update={"executor": executor})
+
+
+def _choose(
+    experiment: Experiment, layouts: Sequence[Layout], workspace: Workspace, progress: Progress
+) -> Layout | None:
     path, key = workspace.root / "mlruns" / LAYOUT_FILE, _key(experiment)
     kept = _read(path)
     speeds = kept.get(key, {})
@@ -92,9 +118,12 @@ def measure_layouts(experiment: Experiment, layouts: Sequence[Layout]) -> dict[L
 
 def _is_open(experiment: Experiment) -> bool:
     executor, budget = experiment.executor, experiment.budget
-    is_short = (budget.minutes or _SHORT_MINUTES) < _SHORT_MINUTES or (budget.trials or _FEW_TRIALS) < _FEW_TRIALS
+    is_long = (budget.minutes or _FEWEST_MINUTES) >= _FEWEST_MINUTES and (
+        budget.trials or _FEWEST_TRIALS
+    ) >= _FEWEST_TRIALS
     is_ours = experiment.objective.run == TRAIN_PATCH_CNN and experiment.model is None
-    return executor.workers == "auto" and executor.threads == "auto" and is_ours and not is_short
+    is_auto = executor.name == "local" and executor.workers == executor.threads == "auto"
+    return is_auto and is_ours and is_long and not list_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def _spec(experiment: Experiment, threads: int, folder: Path) -> TrialSpec:

@@ -1,6 +1,7 @@
 """How cores are divided among workers: measured once, kept, only where the user leaves it open."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from search.executors.machine import count_cores
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings, ExecutorSettings
 from search.experiment.workspace import Workspace
-from search.sweep.layout import LAYOUT_FILE, Layout, _key, choose_layout, layouts_of, measure_layouts
+from search.ledger.events import Launched
+from search.sweep.layout import LAYOUT_FILE, Layout, _key, layouts_of, measure_layouts, with_layout
 from search.sweep.progress import SilentProgress
 
 LAYOUTS = layouts_of(count_cores(), 10**12)
@@ -41,19 +43,38 @@ def keep(folder: Path, experiment: Experiment, last_s: float) -> Workspace:
     return Workspace(folder)
 
 
+def launched(layout: Layout, host: str) -> Launched:
+    return Launched(1, host, 1, *layout, precision="float32")
+
+
+def layout_of(experiment: Experiment) -> tuple[object, object]:
+    return experiment.executor.workers, experiment.executor.threads
+
+
 @pytest.mark.parametrize(("speed", "chosen"), [(1300.0, LAYOUTS[-1]), (1050.0, LAYOUTS[0]), (700.0, LAYOUTS[0])])
 def test_several_workers_train_only_where_they_are_clearly_faster(tmp_path: Path, speed: float, chosen: Layout) -> None:
     experiment, said = experiment_of(ExecutorSettings()), Said()
-    assert choose_layout(experiment, keep(tmp_path, experiment, speed), said) == chosen
+    assert layout_of(with_layout(experiment, keep(tmp_path, experiment, speed), [], said)) == chosen
     assert any("together 1.30 times as fast as one" in line for line in said.lines) is (speed == 1300.0)
+
+
+def test_a_sweep_goes_on_with_the_workers_that_it_began_with(tmp_path: Path) -> None:
+    experiment = experiment_of(ExecutorSettings())
+    workspace = keep(tmp_path, experiment, 1300.0)
+    for begun in LAYOUTS[:2]:
+        again = with_layout(experiment, workspace, [launched(begun, socket.gethostname())], SilentProgress())
+        assert layout_of(again) == begun
+    assert with_layout(experiment, workspace, [launched(LAYOUTS[0], "elsewhere")], SilentProgress()) == experiment
 
 
 def test_what_the_user_says_is_done_and_a_short_sweep_measures_nothing(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    for executor in (ExecutorSettings(workers=1), ExecutorSettings(threads=1)):
-        assert choose_layout(experiment_of(executor), workspace, SilentProgress()) is None
-    for budget in (BudgetSettings(trials=2), BudgetSettings(minutes=1)):
-        assert choose_layout(experiment_of(ExecutorSettings(), budget), workspace, SilentProgress()) is None
+    said = [experiment_of(executor) for executor in (ExecutorSettings(workers=1), ExecutorSettings(threads=1))]
+    short = [
+        experiment_of(ExecutorSettings(), budget) for budget in (BudgetSettings(trials=8), BudgetSettings(minutes=4))
+    ]
+    for experiment in (*said, *short):
+        assert with_layout(experiment, workspace, [], SilentProgress()) is experiment
     assert not (tmp_path / "mlruns").exists()
 
 
