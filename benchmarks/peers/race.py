@@ -31,7 +31,7 @@ from core.patches.plan import PatchPlan, PatchSampler, evaluation_plan, read_pat
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.space_settings import SpaceSettings
 from search.experiment.workspace import Workspace
-from search.ledger.ledger import read_ledger
+from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.state import SweepState
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 
@@ -216,7 +216,10 @@ def _read_log(place: Path, began_s: float, seconds: float) -> Run:
 
 
 def _read_own(name: str, began_s: float, seconds: float) -> Run:
-    state = read_ledger(Workspace(Path.cwd()).sweep(name))
+    folder = Workspace(Path.cwd()).sweep(name)
+    if not (folder / LEDGER_NAME).exists():  # it was killed before it began
+        return Run((), 0.0, 1)
+    state = read_ledger(folder)
     reports = [event for trial in state.trials.values() for event in trial.reports]
     in_time = sorted(
         (event for event in reports if event.at_ms / 1000 - began_s <= seconds), key=lambda event: event.at_ms
