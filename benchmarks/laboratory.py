@@ -83,15 +83,25 @@ class Laboratory:
         return NamedCorpus(name, corpus, split, identity)
 
     def fit(
-        self, corpus: NamedCorpus, point: Hyperparameters, n_patches: int, n_epochs: int, seed: int | None = None
+        self,
+        corpus: NamedCorpus,
+        point: Hyperparameters,
+        n_patches: int,
+        n_epochs: int,
+        seed: int | None = None,
+        begins_with: Path | None = None,
+        leaves: Path | None = None,
     ) -> dict[str, Any]:
         """Scores of a fit of `n_epochs` epochs of `n_patches`; see
-        `benchmarks.validation_fit.run`.
+        `benchmarks.validation_fit.run`. The names of the files of weights say what made them.
         """
         seed = self.seed if seed is None else seed
         patches = PatchSettings(patches_per_epoch=n_patches)
         store = corpus.corpus.store.folder
-        fit = ValidationFit(store, corpus.split, patches, point.as_dict(), n_epochs, self.threads, self.precision, seed)
+        machine = self.threads, self.precision
+        fit = ValidationFit(
+            store, corpus.split, patches, point.as_dict(), n_epochs, *machine, seed, begins_with, leaves
+        )
         what = {
             **corpus.identity,
             "patches": patches.model_dump(mode="json"),
@@ -99,6 +109,8 @@ class Laboratory:
             "n_epochs": n_epochs,
             "precision": self.precision,
             "seed": seed,
+            **({} if begins_with is None else {"begins_with": begins_with.name}),
+            **({} if leaves is None else {"leaves": leaves.name}),
         }
         result: dict[str, Any] = self.results.get_or_make(what, lambda: run_in_own_process(fit))
         return result
