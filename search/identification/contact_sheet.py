@@ -36,6 +36,7 @@ _TEMPLATE = "contact_sheet.html.j2"
 _LONGEST_PX = 900
 _JPEG_QUALITY = 80
 _MOST_SHARED = 0.5
+_LEAST_INK = 0.5  # of what the page's patches usually have
 _ROWS_AT_ONCE = 10_000  # so that memory does not grow with the index
 
 
@@ -183,7 +184,8 @@ def decisive_pairs(first: SeenPage, second: SeenPage, common: FloatArray, n: int
     """The pairs of patches that make two pages more alike than all are, the strongest first.
 
     Of patches that share more than half of their area with one that was taken before none is taken:
-    neighbours show nearly the same.
+    neighbours show nearly the same. Nor is one with less than half of the ink that the page's
+    patches usually have: two that are nearly empty are alike, and show nobody anything.
 
     Args:
         first: a page.
@@ -192,6 +194,7 @@ def decisive_pairs(first: SeenPage, second: SeenPage, common: FloatArray, n: int
         n: how many pairs at most.
     """
     weights = _beyond_common(first, common) @ _beyond_common(second, common).T
+    weights[~_has_ink(first)] = weights[:, ~_has_ink(second)] = 0
     taken: list[AlikePatches] = []
     for place in np.argsort(-weights, axis=None, kind="stable").tolist():
         one, other = divmod(place, weights.shape[1])
@@ -206,6 +209,11 @@ def _beyond_common(page: SeenPage, common: FloatArray) -> FloatArray:
     """Of each patch what the mean page has not; their mean is the descriptor without it."""
     length = float(np.linalg.norm(page.embeddings.mean(axis=0))) or 1.0
     return np.asarray(page.embeddings / length - common, dtype=np.float64)
+
+
+def _has_ink(page: SeenPage) -> NDArray[np.bool_]:
+    blackness = 255.0 - page.pixels.reshape(len(page.pixels), -1).mean(axis=1)
+    return np.asarray(blackness >= _LEAST_INK * np.median(blackness))
 
 
 def _is_apart(plan: PatchPlan, one: int, other: int) -> bool:

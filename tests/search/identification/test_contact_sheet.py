@@ -57,6 +57,14 @@ def test_no_place_of_a_page_is_shown_twice() -> None:
     assert len({pair.second for pair in pairs}) == 2
 
 
+def test_patches_with_hardly_any_ink_are_not_shown() -> None:
+    rare = np.stack([np.array([1.0, 0.1 * number, 0]) for number in range(3)])
+    first, second = _seen(rare, [0, 200, 400]), _seen(rare, [0, 200, 400])
+    first.pixels[1] = 200
+    shown = {pair.first for pair in decisive_pairs(first, second, np.array([0, 0, 1.0]), 9)}
+    assert shown == {0, 2}
+
+
 def test_the_file_holds_every_picture_it_shows(reader: PageReader, tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     files = [write_line(tmp_path / "archive" / f"a <b> {n}.png", n) for n in (5, 7, 9)]
