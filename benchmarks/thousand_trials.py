@@ -252,9 +252,10 @@ def _in_process(sampler: str, n_trials: int, epoch_s: float, n_epochs: int, data
         )
         process.start()
         sender.close()
+        limit_s = LIMIT_S + 3 * n_trials * n_epochs * epoch_s
         try:
-            if not receiver.poll(LIMIT_S):
-                raise RuntimeError(f"The sweep must end within {LIMIT_S:.0f} s, but it runs still.")
+            if not receiver.poll(limit_s):
+                raise RuntimeError(f"The sweep must end within {limit_s:.0f} s, but it runs still.")
             course: Course = receiver.recv()
             return course
         finally:
