@@ -128,8 +128,11 @@ class LineTable(Sequence[StoredLine]):
         return self._text[start:end].tobytes().decode("utf-8", "surrogatepass")
 
     def _strings(self, numbers: NDArray[np.int32]) -> list[str]:
-        made: dict[int, str] = {}
-        return [made[k] if k in made else made.setdefault(k, self._string(k)) for k in numbers.tolist()]
+        text = self._text.tobytes()
+        distinct, places = np.unique(numbers, return_inverse=True)
+        bounds = zip(self._ends[distinct].tolist(), self._ends[distinct + 1].tolist(), strict=True)
+        made = [text[start:end].decode("utf-8", "surrogatepass") for start, end in bounds]
+        return [made[place] for place in places.tolist()]
 
 
 def _equal(one: Hashable, other: Hashable) -> bool:
