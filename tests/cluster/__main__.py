@@ -1,13 +1,13 @@
 """Faults in a cluster, and what is left of the sweep on it.
 
-    python -m tests.cluster [--minutes 20] [--each 10] [--only worker,host] [--folder FOLDER]
+    python -m tests.cluster [--kills 10] [--others 4] [--seed 1] [--minutes 45]
 
 Three hosts are imitated on this machine (`hosts.py`; needs root and Linux), with Ray on each. A
 sweep of small networks runs over them while workers, raylets, hosts and the driver are killed,
 cables cut and slowed, and disks filled, at random moments. Afterwards its ledger, MLflow and files
 are held against each other and against a sweep on local workers that nothing disturbed: the same
 points, the same scores of each epoch, the same bytes of each checkpoint. Prints a table; ends with
-1 if anything was lost or doubled. With --folder, a run that was stopped goes on where it was.
+1 if anything was lost or doubled. What was done is kept in the folder: the same command goes on.
 """
 
 import os
@@ -15,11 +15,11 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,47 +29,58 @@ from benchmarks.report import machine_line, markdown_table, notes
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.state import SweepState
 from tests.chaos.audit import audit
-from tests.chaos.experiments import TINY_METRIC, write_tiny
+from tests.chaos.experiments import TINY, TINY_METRIC, write_tiny
 from tests.chaos.tally import Tally
-from tests.cluster.faults import FAULTS, Disturbed
-from tests.cluster.hosts import Host, imitated_hosts
+from tests.cluster.faults import FAULTS, KILLS, OTHERS, Disturbed
+from tests.cluster.hosts import Host, imitated_hosts, processes_left
 from tests.command_line import COMMAND, environment
 
 PROMISE = "a sweep over a cluster is the sweep that nothing disturbed, to the bytes of its checkpoints"
 _SOBOL = {"name": "optuna", "sampler": "qmc", "pruner": "none"}
 _LOCAL = {"workers": 1, "threads": 1, "max_attempts": 99, "min_free_mb": 0}
 _RAY = {**_LOCAL, "name": "ray"}
-_TRIALS, _EPOCHS = 6, 4
-_LAUNCH_S, _LONGEST_PAUSE_S = 900.0, 12.0
+_TRIALS, _EPOCHS, _PATCHES = 8, 4, 1200
+_LAUNCH_S, _LONGEST_PAUSE_S, _END_S = 600.0, 8.0, 30.0
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0, help="After so long no further sweep is begun.")] = 20.0,
-    each: Annotated[int, typer.Option(min=1, help="Faults of each kind.")] = 10,
-    only: Annotated[str, typer.Option(help="Kinds of faults, by commas.")] = ",".join(FAULTS),
-    per_sweep: Annotated[int, typer.Option(min=1, help="Faults in one sweep, at most.")] = 6,
+    kills: Annotated[int, typer.Option(min=0, help="Of worker, raylet, host and driver, each.")] = 10,
+    others: Annotated[int, typer.Option(min=0, help="Of each other fault.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of kinds and moments.")] = 1,
-    folder: Annotated[Path | None, typer.Option(help="Where to leave everything; a run there goes on.")] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="After so long no further sweep is begun.")] = 45.0,
+    per_sweep: Annotated[int, typer.Option(min=1, help="Faults in one sweep, at most.")] = 10,
+    only: Annotated[str, typer.Option(help="Kinds of faults, by commas.")] = ",".join(FAULTS),
+    folder: Annotated[Path, typer.Option(help="Where everything is left; a run there goes on.")] = Path(
+        "build/cluster"
+    ),
 ) -> None:
     """Disturb a cluster, and say what its sweeps survived."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the hosts are switched off
     ends_s = time.monotonic() + 60 * minutes
-    with tempfile.TemporaryDirectory(prefix="whosehand-cluster-") as temporary:
-        workspace = (folder or Path(temporary)).absolute()
-        workspace.mkdir(parents=True, exist_ok=True)
-        tally = Tally(workspace / "tally.jsonl")
+    workspace = folder.absolute()
+    workspace.mkdir(parents=True, exist_ok=True)
+    tally = Tally(workspace / "tally.jsonl")
+    targets = {**dict.fromkeys(KILLS, kills), **dict.fromkeys(OTHERS, others)}
+    targets = {kind: targets[kind] for kind in only.split(",")}
+    if _wanted(tally, targets):
         twin = _twin(workspace)
         with imitated_hosts(("wha", "whb", "whc"), workspace) as hosts:
-            while time.monotonic() < ends_s and (wanted := _wanted(tally, only.split(","), each)):
+            _note("three hosts are up")
+            while time.monotonic() < ends_s and (wanted := _wanted(tally, targets)):
                 name = f"cluster-{len(tally.done):03d}"
                 generator = random.Random(f"{seed} {name}")
                 generator.shuffle(wanted)
                 faults, problems = _disturb(workspace, name, hosts, wanted[:per_sweep], generator)
                 problems += audit(workspace, name, TINY_METRIC, twin) + _other_bytes(_state(workspace, name), twin)
                 tally.add(name, PROMISE, "real fault", faults, problems)
-                notes.print(f"{name}: {faults}, {tally.total().tried} faults so far, {len(tally.problems)} problems")
+                _note(f"{name}: {faults}, {tally.total().tried} faults so far, {len(tally.problems)} problems")
+        if left := processes_left():
+            tally.add(f"after {len(tally.done)} sweeps", PROMISE, "real fault", {}, [f"still there: {left}"])
     _print(tally, seed)
     if tally.problems:
         sys.exit(1)
+    if _wanted(tally, targets):
+        notes.print("Not all yet: the same command goes on.")
 
 
 @dataclass
@@ -98,7 +109,6 @@ class _Driver:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self.launch()
         return True
 
     def end(self) -> int:
@@ -122,35 +132,57 @@ def _twin(workspace: Path) -> Path:
 
 
 def _write(workspace: Path, name: str, executor: Mapping[str, Any]) -> Path:
-    training = {"epochs": _EPOCHS, "precision": "float32"}
-    changes = {"engine": _SOBOL, "executor": executor, "training": training, "budget": {"trials": _TRIALS}}
+    changes = {
+        "engine": _SOBOL,
+        "executor": executor,
+        "patches": {**TINY["patches"], "patches_per_epoch": _PATCHES},
+        "training": {"epochs": _EPOCHS, "precision": "float32"},
+        "budget": {"trials": _TRIALS},
+    }
     return write_tiny(workspace, name, changes)
 
 
 def _disturb(
     workspace: Path, name: str, hosts: list[Host], wanted: list[str], generator: random.Random
 ) -> tuple[dict[str, int], list[str]]:
-    """Run a sweep to its end with faults on the way."""
+    """Run a sweep to its end with faults on the way; returns their counts, and what is wrong."""
     driver = _Driver(workspace, _write(workspace, name, _RAY), hosts[0])
-    cluster = Disturbed(hosts, driver.kill)
+    cluster = Disturbed(hosts, driver.kill, driver.launch)
     driver.launch()
     injected: dict[str, int] = {}
-    _wait_for_epoch(workspace, name, driver, 1)
-    for kind in wanted:
-        time.sleep(generator.uniform(0.0, _LONGEST_PAUSE_S))
-        if not driver.is_running:
-            break
-        if FAULTS[kind](cluster, generator):
-            injected[kind] = injected.get(kind, 0) + 1
-            notes.print(f"{name}: {kind}, {_n_epochs(_state(workspace, name))} epochs done")
-    code = driver.end()
+    try:
+        _wait_for_epoch(workspace, name, driver)
+        while wanted and driver.is_running:
+            time.sleep(generator.uniform(0.0, _LONGEST_PAUSE_S))
+            kind = wanted.pop(0)
+            if FAULTS[kind](cluster, generator):
+                injected[kind] = injected.get(kind, 0) + 1
+                _note(f"{name}: {kind}, {_n_epochs(_state(workspace, name))} epochs done")
+            else:
+                wanted.append(kind)  # nothing was there to befall: later
+        code = driver.end()
+    finally:
+        driver.kill()
     log = (workspace / f"{name}.log").read_text(errors="replace")
-    return injected, [] if code == 0 else [f"the last launch ended with {code}: {log[-1500:]}"]
+    problems = [] if code == 0 else [f"the last launch ended with {code}: {log[-1500:]}"]
+    for host in hosts:
+        host.wait_until_back()
+    return injected, problems + _left_on(hosts)
 
 
-def _wait_for_epoch(workspace: Path, name: str, driver: _Driver, n_epochs: int) -> None:
+def _left_on(hosts: list[Host]) -> list[str]:
+    """Agents and workers that outlive their sweep."""
+    ends_s = time.monotonic() + _END_S
+    while found := [process for host in hosts for process in host.find("forkserver") + host.find("AgentActor")]:
+        if time.monotonic() > ends_s:
+            return [f"{process.name()} {process.pid} outlives the sweep" for process in found]
+        time.sleep(0.5)
+    return []
+
+
+def _wait_for_epoch(workspace: Path, name: str, driver: _Driver) -> None:
     ends_s = time.monotonic() + _LAUNCH_S
-    while driver.is_running and time.monotonic() < ends_s and _n_epochs(_state(workspace, name)) < n_epochs:
+    while driver.is_running and time.monotonic() < ends_s and not _n_epochs(_state(workspace, name)):
         time.sleep(0.2)
 
 
@@ -175,20 +207,26 @@ def _n_epochs(state: SweepState) -> int:
     return sum(trial.n_epochs for trial in state.trials.values())
 
 
-def _wanted(tally: Tally, kinds: list[str], each: int) -> list[str]:
+def _wanted(tally: Tally, targets: Mapping[str, int]) -> list[str]:
     tried = {fault: count.tried for (_, fault, _), count in tally.counts.items()}
-    return [kind for kind in kinds for _ in range(each - tried.get(kind, 0))]
+    return [kind for kind, target in targets.items() for _ in range(target - tried.get(kind, 0))]
+
+
+def _note(text: str) -> None:
+    notes.print(f"{datetime.now(UTC):%H:%M:%S} {text}")
 
 
 def _print(tally: Tally, seed: int) -> None:
+    counts = {fault: count for (_, fault, _), count in tally.counts.items()}
     rows = [
-        ((FAULTS[fault].__doc__ or "").rstrip(".").split(";")[0], str(found.tried), str(found.lost))
-        for (_, fault, _), found in tally.counts.items()
+        ((FAULTS[kind].__doc__ or "").rstrip("."), str(counts[kind].tried), str(counts[kind].lost))
+        for kind in FAULTS
+        if kind in counts
     ]
     total = tally.total()
     rows.append(("all", str(total.tried), str(total.lost)))
-    print(f"\n### Faults in a cluster of three imitated hosts, seed {seed}\n\n{machine_line()}\n")
-    print(markdown_table(("fault", "tried", "lost"), rows))
+    print(f"\n### Faults in a cluster of three imitated hosts, {datetime.now(UTC):%Y-%m-%d}, seed {seed}\n")
+    print(f"{machine_line()}\n\n{markdown_table(('fault', 'tried', 'lost'), rows)}")
     print(f"\n- {len(tally.done)} sweeps of {_TRIALS} trials of {_EPOCHS} epochs")
     print("\n".join(f"- LOST: {problem}" for problem in tally.problems), flush=True)
 

@@ -11,12 +11,15 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from tests.command_line import ROOT
 
@@ -34,6 +37,7 @@ _RAY = {
     "RAY_health_check_failure_threshold": "5",
 }
 _ON_HEAD = ("--head", f"--port={_PORT}", "--include-dashboard=false")
+_OBJECT_STORE_BYTES = 100_000_000
 
 
 class HostError(Exception):
@@ -61,6 +65,7 @@ class Host:
         number: last part of its address.
         project: folder that only the head sees.
         disk_mb: size of its disk.
+        init: the process that all others on it end with; 0 while it is off.
     """
 
     name: str
@@ -69,6 +74,8 @@ class Host:
     disk_mb: int = 1500
     init: int = 0
     _shells: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    _return: threading.Thread | None = None
+    _failed: list[str] = field(default_factory=list)
 
     @property
     def is_head(self) -> bool:
@@ -98,11 +105,11 @@ class Host:
             "mount -t tmpfs -o size=1g tmpfs /dev/shm",
             *([] if self.is_head else [f"mount -t tmpfs tmpfs {self.project}"]),
             f"mkdir -p {DISK}/home && touch {DISK}/booted",
-            "exec sleep infinity",
+            "exec cat >/dev/null",  # until this program closes the pipe, or is killed
         ]
         namespaces = ("unshare", "--pid", "--mount", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
-        shell_command = ("ip", "netns", "exec", self.name, *namespaces, "bash", "-ec", "\n".join(steps))
-        shell = subprocess.Popen(shell_command, stdin=subprocess.DEVNULL)
+        words = ("ip", "netns", "exec", self.name, *namespaces, "bash", "-ec", "\n".join(steps))
+        shell = subprocess.Popen(words, stdin=subprocess.PIPE)
         self._shells.append(shell)
         ends_s = time.monotonic() + 20
         while not (self._find_init(shell.pid) and self._has_booted()):
@@ -117,7 +124,7 @@ class Host:
                 os.kill(self.init, signal.SIGKILL)
         for shell in self._shells:
             shell.kill()
-            shell.wait()
+            shell.communicate()
         self._shells.clear()
         self.init = 0
         for command in (("link", "del", self.link), ("netns", "del", self.name)):
@@ -126,11 +133,41 @@ class Host:
     def start_ray(self) -> None:
         """What somebody types on it."""
         more = _ON_HEAD if self.is_head else (f"--address={_NETWORK}.1:{_PORT}",)
-        options = (f"--node-ip-address={self.address}", "--num-cpus=1", "--disable-usage-stats", *more)
+        store = f"--object-store-memory={_OBJECT_STORE_BYTES}"
+        options = (f"--node-ip-address={self.address}", "--num-cpus=1", "--disable-usage-stats", store, *more)
         ray = (sys.executable, "-m", "ray.scripts.scripts", "start", *options)
         run = subprocess.run(self.command(*ray), env=self.environment(), capture_output=True, text=True, check=False)
         if run.returncode:
             raise HostError(f"Ray does not start on {self.name}: {run.stdout[-800:]} {run.stderr[-800:]}")
+
+    def return_later(self, pause_s: float, come_back: Callable[[], None]) -> None:
+        """Do something after a pause, without waiting for it; until then the host is away."""
+
+        def work() -> None:
+            time.sleep(pause_s)
+            try:
+                come_back()
+            except (HostError, OSError) as error:
+                self._failed.append(str(error))
+
+        self._return = threading.Thread(target=work, name=f"{self.name}-returns")
+        self._return.start()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is on its way back."""
+        return self._return is not None and self._return.is_alive()
+
+    def wait_until_back(self) -> None:
+        """Wait for it.
+
+        Raises:
+            HostError: if it does not come.
+        """
+        if self._return is not None:
+            self._return.join()
+        if self._failed:
+            raise HostError("; ".join(self._failed))
 
     def command(self, *words: str) -> tuple[str, ...]:
         """A command to be run on it."""
@@ -179,7 +216,7 @@ class Host:
     def _find_init(self, shell: int) -> bool:
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(shell).children(recursive=True):
-                if child.name() in ("bash", "sleep"):
+                if child.name() in ("bash", "cat"):
                     self.init = child.pid
                     return True
         return False
@@ -193,22 +230,47 @@ class Host:
 
 @contextlib.contextmanager
 def imitated_hosts(names: Sequence[str], project: Path, disk_mb: int = 1500) -> Iterator[list[Host]]:
-    """Hosts on one network, Ray running on each; the first is the head. All are off afterwards."""
+    """Hosts on one network, Ray running on each; the first is the head. All are off afterwards,
+    also when this process is killed; what is left of their network then is removed the next time.
+    """
     hosts = [Host(name, number, project, disk_mb) for number, name in enumerate(names, start=1)]
-    _remove(hosts)
-    try:
-        _run("ip", "link", "add", _BRIDGE, "type", "bridge")
-        _run("ip", "link", "set", _BRIDGE, "up")
-        for host in hosts:
-            host.boot()
-            host.start_ray()
-        yield hosts
-    finally:
+    with FileLock(Path(tempfile.gettempdir()) / f"{_BRIDGE}.lock"):
         _remove(hosts)
+        try:
+            _run("ip", "link", "add", _BRIDGE, "type", "bridge")
+            _run("ip", "link", "set", _BRIDGE, "up")
+            start(hosts)
+            yield hosts
+        finally:
+            _remove(hosts)
+
+
+def start(hosts: Sequence[Host]) -> None:
+    """Switch hosts on, and Ray on each: first on the head, then on the others at once."""
+    for host in hosts:
+        host.boot()
+    hosts[0].start_ray()
+    for host in hosts[1:]:
+        host.return_later(0, host.start_ray)
+    for host in hosts:
+        host.wait_until_back()
+
+
+def processes_left() -> list[str]:
+    """Command lines that name the hosts' network or disk: there are none when all are off."""
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            line = " ".join(process.cmdline())
+            if process.pid != os.getpid() and (f"{_NETWORK}." in line or f"{DISK}/" in line):
+                left.append(line[:200])
+    return left
 
 
 def _remove(hosts: Sequence[Host]) -> None:
     for host in hosts:
+        with contextlib.suppress(HostError):
+            host.wait_until_back()
         host.shut_off()
     subprocess.run(("ip", "link", "del", _BRIDGE), capture_output=True, check=False)
 
