@@ -18,6 +18,7 @@ from tests.cluster.hosts import Host, start
 _PAUSE_S = (1.0, 5.0)
 _CUT_S = (2.0, 20.0)
 _SLOW_S, _FULL_S = 6.0, 10.0
+_EXPELLED_S = 8.0
 _SHAPE = ("root", "tbf", "rate", "1mbit", "burst", "16kb", "latency", "400ms")
 
 
@@ -162,9 +163,12 @@ def _run(*command: str) -> bool:
 
 def _restart_if_expelled(host: Host) -> None:
     """A raylet that the head has given up ends; whoever looks after the host starts it again."""
-    time.sleep(3)
-    if not host.find("raylet/raylet"):
-        _start_again(host)
+    ends_s = time.monotonic() + _EXPELLED_S
+    while host.find("raylet/raylet"):
+        if time.monotonic() > ends_s:
+            return
+        time.sleep(0.5)
+    _start_again(host)
 
 
 def _start_again(host: Host) -> None:
