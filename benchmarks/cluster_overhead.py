@@ -139,6 +139,7 @@ def _start_nodes() -> Callable[[], None]:
         RAY_AUTH_MODE="token",
         RAY_AUTH_TOKEN=secrets.token_hex(32),
         RAY_memory_monitor_refresh_ms="0",
+        RAY_worker_niceness="0",
     )
     import ray  # reads the variables above
     from ray.cluster_utils import Cluster

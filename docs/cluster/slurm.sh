@@ -1,6 +1,6 @@
 #!/bin/bash
 # A sweep over the nodes of a Slurm allocation:  sbatch docs/cluster/slurm.sh EXPERIMENT
-# Not run under Slurm yet. Submit it from the project's folder, which every node must see.
+# Submit it from the project's folder, which every node must see.
 #SBATCH --job-name=whosehand
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -22,11 +22,13 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$PWD/.ray_token_$SLURM_JOB_ID"
 python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$RAY_AUTH_TOKEN_PATH"
 trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
 
-export RAY_USAGE_STATS_ENABLED=0 RAY_memory_monitor_refresh_ms=0
+export RAY_USAGE_STATS_ENABLED=0 RAY_memory_monitor_refresh_ms=0 RAY_worker_niceness=0
 export RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=5
+export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300 # seconds; 30 are too few where Python is read from a slow disk
 
+# Options go to every node, so that none of the head alone (--include-dashboard) can be given here.
 # When the time is over all of it is killed; the same sbatch goes on from the ledger.
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
 	ray symmetric-run --address "$address:$port" --min-nodes "$SLURM_JOB_NUM_NODES" \
-	--num-cpus="$SLURM_CPUS_PER_TASK" --include-dashboard=false \
+	--num-cpus="$SLURM_CPUS_PER_TASK" \
 	-- whosehand sweep "$experiment" --set executor.name=ray

@@ -17,6 +17,7 @@ from search.upkeep.machine_checks import NOTE_BYTES, PROBLEM_BYTES, Finding, not
 _MOST_CLOCK_S = 5.0
 _MONITOR = "RAY_memory_monitor_refresh_ms"
 _USAGE = "RAY_USAGE_STATS_ENABLED"
+_NICENESS = "RAY_worker_niceness"
 _AUTH = "RAY_AUTH_MODE"
 
 
@@ -89,6 +90,9 @@ def _judge_ray(host: str, variables: dict[str, str]) -> Iterator[Finding]:
     if variables.get(_MONITOR) != "0":
         text = "when memory runs out, Ray ends the agent and all its trials instead of the largest worker"
         yield note(topic, text, f"start Ray there with {_MONITOR}=0")
+    if variables.get(_NICENESS) != "0":
+        text = "Ray gives trials the niceness 15: whatever else runs there goes before them"
+        yield note(topic, text, f"start Ray there with {_NICENESS}=0, unless that is meant")
     if variables.get(_USAGE) != "0":
         yield note(topic, "Ray reports its use to its makers", f"start Ray there with {_USAGE}=0")
 

@@ -1,13 +1,13 @@
 """Faults in a cluster, and what is left of the sweep on it.
 
-    python -m tests.cluster [--kills 10] [--others 4] [--seed 1] [--minutes 45]
+    python -m tests.cluster [--kills 10] [--others 4] [--networks 3] [--seed 1] [--minutes 45]
 
-Three hosts are imitated on this machine (`hosts.py`; needs root and Linux), with Ray on each. A
-sweep of small networks runs over them while workers, raylets, hosts and the driver are killed,
-cables cut and slowed, and disks filled, at random moments. Afterwards its ledger, MLflow and files
-are held against each other and against a sweep on local workers that nothing disturbed: the same
-points, the same scores of each epoch, the same bytes of each checkpoint. Prints a table; ends with
-1 if anything was lost or doubled. What was done is kept in the folder: the same command goes on.
+Three hosts are imitated on this machine (`hosts.py`; needs root and Linux), with Ray on each.
+Sweeps of small networks, and then of the cheap objective with epochs of a second, run over them
+while workers, raylets, hosts and the driver are killed, cables cut and slowed, and disks filled, at
+random moments. Afterwards ledger, MLflow and files are held against each other and against a sweep
+on local workers that nothing disturbed: the same points, the same scores of each epoch, the same
+bytes of each checkpoint. Prints a table; ends with 1 if anything was lost or doubled. What was done is kept in the folder: the same command goes on.
 """
 
 import os
@@ -29,23 +29,27 @@ from benchmarks.report import machine_line, markdown_table, notes
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.state import SweepState
 from tests.chaos.audit import audit
-from tests.chaos.experiments import TINY, TINY_METRIC, write_tiny
+from tests.chaos.experiments import METRIC, TINY_METRIC, write_cheap, write_tiny
 from tests.chaos.tally import Tally
 from tests.cluster.faults import FAULTS, KILLS, OTHERS, Disturbed
 from tests.cluster.hosts import Host, imitated_hosts, processes_left
 from tests.command_line import COMMAND, environment
 
 PROMISE = "a sweep over a cluster is the sweep that nothing disturbed, to the bytes of its checkpoints"
-_SOBOL = {"name": "optuna", "sampler": "qmc", "pruner": "none"}
+_NETWORKS, _CHEAP = "networks", "cheap"
 _LOCAL = {"workers": 1, "threads": 1, "max_attempts": 99, "min_free_mb": 0}
 _RAY = {**_LOCAL, "name": "ray"}
-_TRIALS, _EPOCHS, _PATCHES = 8, 4, 1200
+_SOBOL = {"name": "optuna", "sampler": "qmc", "pruner": "none"}
+_SLOW = {"run": "tests.chaos.slow_objective:train_slowly", "metric": METRIC}
+_EPOCHS = {_NETWORKS: 3, _CHEAP: 4}
+_TRIALS = {_NETWORKS: 6, _CHEAP: 40}
 _LAUNCH_S, _LONGEST_PAUSE_S, _END_S = 600.0, 8.0, 30.0
 
 
 def main(
     kills: Annotated[int, typer.Option(min=0, help="Of worker, raylet, host and driver, each.")] = 10,
-    others: Annotated[int, typer.Option(min=0, help="Of each other fault.")] = 4,
+    others: Annotated[int, typer.Option(min=0, help="Of cut, slow, disk and all, each.")] = 4,
+    networks: Annotated[int, typer.Option(min=0, help="Of these, over sweeps that train networks.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of kinds and moments.")] = 1,
     minutes: Annotated[float, typer.Option(min=0, help="After so long no further sweep is begun.")] = 45.0,
     per_sweep: Annotated[int, typer.Option(min=1, help="Faults in one sweep, at most.")] = 10,
@@ -61,26 +65,45 @@ def main(
     workspace.mkdir(parents=True, exist_ok=True)
     tally = Tally(workspace / "tally.jsonl")
     targets = {**dict.fromkeys(KILLS, kills), **dict.fromkeys(OTHERS, others)}
-    targets = {kind: targets[kind] for kind in only.split(",")}
-    if _wanted(tally, targets):
-        twin = _twin(workspace)
+    wanted = _Wanted(tally, {kind: targets[kind] for kind in only.split(",")}, networks)
+    if wanted.now()[1]:
         with imitated_hosts(("wha", "whb", "whc"), workspace) as hosts:
             _note("three hosts are up")
-            while time.monotonic() < ends_s and (wanted := _wanted(tally, targets)):
-                name = f"cluster-{len(tally.done):03d}"
+            while time.monotonic() < ends_s and (now := wanted.now())[1]:
+                what, kinds = now
+                twin, name = _twin(workspace, what), f"{what}-{len(tally.done):03d}"
                 generator = random.Random(f"{seed} {name}")
-                generator.shuffle(wanted)
-                faults, problems = _disturb(workspace, name, hosts, wanted[:per_sweep], generator)
-                problems += audit(workspace, name, TINY_METRIC, twin) + _other_bytes(_state(workspace, name), twin)
-                tally.add(name, PROMISE, "real fault", faults, problems)
+                generator.shuffle(kinds)
+                faults, problems = _disturb(workspace, name, what, hosts, kinds[:per_sweep], generator)
+                metric = TINY_METRIC if what == _NETWORKS else METRIC
+                problems += audit(workspace, name, metric, twin) + _other_bytes(_state(workspace, name), twin)
+                tally.add(name, PROMISE, what, faults, problems)
                 _note(f"{name}: {faults}, {tally.total().tried} faults so far, {len(tally.problems)} problems")
         if left := processes_left():
-            tally.add(f"after {len(tally.done)} sweeps", PROMISE, "real fault", {}, [f"still there: {left}"])
+            tally.add(f"after {len(tally.done)} sweeps", PROMISE, _CHEAP, {}, [f"still there: {left}"])
     _print(tally, seed)
     if tally.problems:
         sys.exit(1)
-    if _wanted(tally, targets):
+    if wanted.now()[1]:
         notes.print("Not all yet: the same command goes on.")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is still to be done: first over networks, then the rest."""
+
+    tally: Tally
+    targets: Mapping[str, int]
+    networks: int
+
+    def now(self) -> tuple[str, list[str]]:
+        over_networks = {kind: min(self.networks, target) for kind, target in self.targets.items()}
+        for what, targets in ((_NETWORKS, over_networks), (_CHEAP, self.targets)):
+            whats = (_NETWORKS,) if what == _NETWORKS else (_NETWORKS, _CHEAP)
+            kinds = [kind for kind, n in targets.items() for _ in range(n - _n_tried(self.tally, kind, *whats))]
+            if kinds:
+                return what, kinds
+        return _CHEAP, []
 
 
 @dataclass
@@ -122,37 +145,41 @@ class _Driver:
             return self.process.wait()
 
 
-def _twin(workspace: Path) -> Path:
+def _twin(workspace: Path, what: str) -> Path:
     """A sweep on local workers that nothing disturbs."""
-    folder = workspace / "mlruns" / "sweeps" / "twin"
+    name = f"twin-{what}"
+    folder = workspace / "mlruns" / "sweeps" / name
     if not (folder / LEDGER_NAME).exists() or read_ledger(folder).closed is None:
-        command = [str(COMMAND), "sweep", str(_write(workspace, "twin", _LOCAL))]
+        executor = {**_LOCAL, "workers": 1 if what == _NETWORKS else 8}  # the cheap one only sleeps
+        command = [str(COMMAND), "sweep", str(_write(workspace, name, what, executor))]
         subprocess.run(command, cwd=workspace, env=environment(), check=True, capture_output=True)
     return folder
 
 
-def _write(workspace: Path, name: str, executor: Mapping[str, Any]) -> Path:
+def _write(workspace: Path, name: str, what: str, executor: Mapping[str, Any]) -> Path:
     changes = {
         "engine": _SOBOL,
         "executor": executor,
-        "patches": {**TINY["patches"], "patches_per_epoch": _PATCHES},
-        "training": {"epochs": _EPOCHS, "precision": "float32"},
-        "budget": {"trials": _TRIALS},
+        "training": {"epochs": _EPOCHS[what], "precision": "float32"},
+        "budget": {"trials": _TRIALS[what]},
     }
-    return write_tiny(workspace, name, changes)
+    if what == _NETWORKS:
+        return write_tiny(workspace, name, changes)
+    return write_cheap(workspace, name, {**changes, "objective": _SLOW})
 
 
 def _disturb(
-    workspace: Path, name: str, hosts: list[Host], wanted: list[str], generator: random.Random
+    workspace: Path, name: str, what: str, hosts: list[Host], wanted: list[str], generator: random.Random
 ) -> tuple[dict[str, int], list[str]]:
     """Run a sweep to its end with faults on the way; returns their counts, and what is wrong."""
-    driver = _Driver(workspace, _write(workspace, name, _RAY), hosts[0])
+    driver = _Driver(workspace, _write(workspace, name, what, _RAY), hosts[0])
     cluster = Disturbed(hosts, driver.kill, driver.launch)
     driver.launch()
     injected: dict[str, int] = {}
     try:
-        _wait_for_epoch(workspace, name, driver)
         while wanted and driver.is_running:
+            if not injected or generator.random() < 0.5:  # else the next one strikes while all are still busy
+                _wait_for_epoch(workspace, name, driver)
             time.sleep(generator.uniform(0.0, _LONGEST_PAUSE_S))
             kind = wanted.pop(0)
             if FAULTS[kind](cluster, generator):
@@ -181,8 +208,8 @@ def _left_on(hosts: list[Host]) -> list[str]:
 
 
 def _wait_for_epoch(workspace: Path, name: str, driver: _Driver) -> None:
-    ends_s = time.monotonic() + _LAUNCH_S
-    while driver.is_running and time.monotonic() < ends_s and not _n_epochs(_state(workspace, name)):
+    n_epochs, ends_s = _n_epochs(_state(workspace, name)), time.monotonic() + _LAUNCH_S
+    while driver.is_running and time.monotonic() < ends_s and _n_epochs(_state(workspace, name)) <= n_epochs:
         time.sleep(0.2)
 
 
@@ -207,9 +234,8 @@ def _n_epochs(state: SweepState) -> int:
     return sum(trial.n_epochs for trial in state.trials.values())
 
 
-def _wanted(tally: Tally, targets: Mapping[str, int]) -> list[str]:
-    tried = {fault: count.tried for (_, fault, _), count in tally.counts.items()}
-    return [kind for kind, target in targets.items() for _ in range(target - tried.get(kind, 0))]
+def _n_tried(tally: Tally, kind: str, *whats: str) -> int:
+    return sum(count.tried for (_, fault, how), count in tally.counts.items() if fault == kind and how in whats)
 
 
 def _note(text: str) -> None:
@@ -217,17 +243,22 @@ def _note(text: str) -> None:
 
 
 def _print(tally: Tally, seed: int) -> None:
-    counts = {fault: count for (_, fault, _), count in tally.counts.items()}
     rows = [
-        ((FAULTS[kind].__doc__ or "").rstrip("."), str(counts[kind].tried), str(counts[kind].lost))
+        (
+            (FAULTS[kind].__doc__ or "").rstrip("."),
+            str(_n_tried(tally, kind, _NETWORKS)),
+            str(_n_tried(tally, kind, _CHEAP)),
+            str(sum(count.lost for (_, fault, _), count in tally.counts.items() if fault == kind)),
+        )
         for kind in FAULTS
-        if kind in counts
     ]
-    total = tally.total()
-    rows.append(("all", str(total.tried), str(total.lost)))
+    rows.append(("all", *(str(sum(int(row[k]) for row in rows)) for k in (1, 2, 3))))
+    columns = ("fault", "over networks", "over the cheap objective", "lost")
     print(f"\n### Faults in a cluster of three imitated hosts, {datetime.now(UTC):%Y-%m-%d}, seed {seed}\n")
-    print(f"{machine_line()}\n\n{markdown_table(('fault', 'tried', 'lost'), rows)}")
-    print(f"\n- {len(tally.done)} sweeps of {_TRIALS} trials of {_EPOCHS} epochs")
+    print(f"{machine_line()}\n\n{markdown_table(columns, rows)}\n")
+    for what in (_NETWORKS, _CHEAP):
+        n_sweeps = sum(name.startswith(what) for name in tally.done)
+        print(f"- {what}: {n_sweeps} sweeps of {_TRIALS[what]} trials of {_EPOCHS[what]} epochs")
     print("\n".join(f"- LOST: {problem}" for problem in tally.problems), flush=True)
 
 

@@ -6,6 +6,7 @@ There is no Ray inside: an agent is called like any object, from several threads
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import platform
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +46,9 @@ from search.ledger.trial import FailureKind, PruningDecision, TrialSpec
 
 _POLL_S = 0.5
 _LOG_BYTES = 64_000
+_EXCHANGE_BYTES = 32_000_000
+"""Of files in one exchange, if it has more than one parcel: what is acknowledged need not come
+again over a slow line."""
 _SESSIONS = "sessions"
 _LOCK = ".lock"
 _OUTSIDE = Path("outside")
@@ -160,7 +164,7 @@ class NodeAgent:
                 self._parcels.popleft()
             self._news.wait_for(lambda: bool(self._parcels) or self._is_closed.is_set(), wait_s)
             self._heard_at_s = time.monotonic()
-            return Exchange(tuple(self._parcels), self._n_orders)
+            return Exchange(_first_of(self._parcels), self._n_orders)
 
     def close(self) -> None:
         """End all workers and remove what they wrote. May be called twice."""
@@ -182,7 +186,9 @@ class NodeAgent:
         while not self._is_closed.is_set():
             self._follow_orders()
             for message in self._executor.poll(_POLL_S):
-                self._pack(self._running[message.number], message)
+                running = self._running.get(message.number)
+                if running is not None:  # else an earlier message of this poll could not be packed
+                    self._pack(running, message)
             self._guard_memory()
             if self._running and time.monotonic() - self._heard_at_s > self._setup.lease_s:
                 silence = f"without a word from the driver for {self._setup.lease_s:.0f} s"
@@ -302,6 +308,14 @@ def _hash_sources() -> str:
     for path in sorted(path for package in ("core", "search") for path in (root / package).rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _first_of(parcels: Collection[Parcel]) -> tuple[Parcel, ...]:
+    """As many as shall travel together; at least one."""
+    sizes = itertools.accumulate(sum(len(file.content) for file in parcel.files) for parcel in parcels)
+    return tuple(
+        parcel for k, (parcel, size) in enumerate(zip(parcels, sizes, strict=True)) if not k or size <= _EXCHANGE_BYTES
+    )
 
 
 def _files_of(message: Message, work_dir: Path) -> tuple[tuple[CarriedFile, ...], Mapping[Path, Path]]:

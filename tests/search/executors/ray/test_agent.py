@@ -9,9 +9,10 @@ import psutil
 import pytest
 
 from search.executors.base import WorkerEnded, WorkerLost, WorkerReported
+from search.executors.local.executor import LocalExecutor
 from search.executors.ray.agent import NodeAgent, deciding_versions
 from search.executors.ray.parcels import AgentSetup, AnswerOrder, KillOrder, Order, Parcel, StartOrder
-from search.ledger.trial import FailureKind, PruningDecision, TrialSpec
+from search.ledger.trial import EpochReport, FailureKind, FileReference, PruningDecision, TrialSpec
 from search.objectives.cheap import CheapSettings
 from tests.search.cheap_sweep import CHEAP
 
@@ -23,8 +24,8 @@ def make_agent(tmp_path: Path) -> Iterator[MakeAgent]:
     agents: list[NodeAgent] = []
 
     def make(**values: object) -> NodeAgent:
-        setup = AgentSetup(f"session-{len(agents)}", tmp_path / "scratch", 1, 1, **values)  # type: ignore[arg-type]
-        agents.append(NodeAgent(setup))
+        setup = AgentSetup(f"session-{len(agents)}", tmp_path / "scratch", 1, 1)
+        agents.append(NodeAgent(replace(setup, **values)))  # type: ignore[arg-type]
         return agents[-1]
 
     yield make
@@ -54,6 +55,35 @@ def test_a_parcel_is_given_again_until_it_is_acknowledged(make_agent: MakeAgent,
     assert (parcel.seq, parcel.ticket, type(parcel.message)) == (1, 7, WorkerReported)
     assert next_parcel(agent) == parcel
     assert agent.exchange(1, wait_s=0.05).parcels == ()
+
+
+def test_large_parcels_travel_one_by_one(
+    make_agent: MakeAgent, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent(workers=2)
+    agent.take([Order(n, StartOrder(n, replace(spec, number=n), None)) for n in (1, 2)])
+    while len(both := agent.exchange(0, wait_s=0.2).parcels) < 2:
+        pass
+    monkeypatch.setattr("search.executors.ray.agent._EXCHANGE_BYTES", 1)
+    assert agent.exchange(0).parcels == both[:1]
+    assert agent.exchange(both[0].seq).parcels == both[1:]
+
+
+def test_what_a_lost_trial_said_before_does_not_end_the_agent(
+    make_agent: MakeAgent, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent()
+    reported = WorkerReported(0, 1, EpochReport(1, {}, 0, 0.0, FileReference(Path("/nowhere"), "0" * 64, 1)))
+    lost = WorkerLost(0, 1, 9, "killed", "", FailureKind.WORKER_LOST)
+    said = [[reported, lost]]
+    monkeypatch.setattr(
+        LocalExecutor, "poll", lambda *_: said.pop() if agent.exchange(0, wait_s=0).n_orders and said else []
+    )
+    agent.take([Order(1, StartOrder(7, spec, None))])
+    message = next_parcel(agent).message
+    assert isinstance(message, WorkerLost)
+    assert message.failure is FailureKind.NODE_LOST
+    assert agent.exchange(1, wait_s=0.2).parcels == ()
 
 
 def test_orders_are_followed_once_and_in_their_order(make_agent: MakeAgent, spec: TrialSpec) -> None:

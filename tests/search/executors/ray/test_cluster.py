@@ -83,6 +83,14 @@ def test_an_agent_that_is_killed_gives_its_trial_back_and_another_one_takes_its_
 
 
 @pytest.mark.usefixtures("joined")
+def test_trials_are_no_nicer_than_the_driver(tmp_path: Path) -> None:
+    executor = ClusterExecutor(RayCluster("auto"), AgentSetup("", tmp_path / "node", 1, 1))
+    with closing(executor):
+        pid = executor.descriptions[0].pid
+        assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
+@pytest.mark.usefixtures("joined")
 def test_a_doctor_examines_each_node_and_finds_the_token(tmp_path: Path) -> None:
     findings = examine_cluster(ExecutorSettings(name="ray", scratch=str(tmp_path / "node"), workers=1))
     topics = [finding.topic for finding in findings]
