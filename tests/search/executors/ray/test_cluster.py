@@ -97,5 +97,6 @@ def test_a_doctor_examines_each_node_and_finds_the_token(tmp_path: Path) -> None
     assert topics[0] == "cluster"
     assert any(topic.startswith("node ") for topic in topics)
     assert not [finding.text for finding in findings if "there is no token" in finding.text]
+    assert not [finding.text for finding in findings if "niceness" in finding.text]
     assert not [finding for finding in findings if "other versions" in finding.text]
     assert any("1 worker of" in finding.text for finding in findings)
