@@ -193,6 +193,8 @@ def _disturb(
         driver.kill()
     log = (workspace / f"{name}.log").read_text(errors="replace")
     problems = [] if code == 0 else [f"the last launch ended with {code}: {log[-1500:]}"]
+    if "(raylet)" in log:
+        problems.append("what Ray says is among what the sweep says")
     for host in hosts:
         host.wait_until_back()
     return injected, problems + _left_on(hosts)
