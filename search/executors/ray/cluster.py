@@ -90,8 +90,8 @@ class RayCluster:
         try:
             with _quiet_start():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **own)
-            # `log_to_driver` leaves dozens of lines on each dead raylet, in the middle of the live table. No option
-            # does not; the sweep itself says which node was lost.
+            # `log_to_driver` leaves dozens of lines on each dead raylet, which would break the live
+            # table; the sweep itself says which node was lost. There is no option.
             ray._private.worker.print_to_stdstream = lambda *_, **__: None
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise ExecutorError(_no_cluster(address, error)) from error
