@@ -7,8 +7,8 @@ Sweeps of small networks, and then of the cheap objective with epochs of a secon
 while workers, raylets, hosts and the driver are killed, cables cut and slowed, and disks filled, at
 random moments. Afterwards ledger, MLflow and files are held against each other and against a sweep
 on local workers that nothing disturbed: the same points, the same scores of each epoch, of networks
-the same bytes of each checkpoint. Prints a table; ends with 1 if anything was lost or doubled. What was done
-is kept in the folder: the same command goes on.
+the same bytes of each checkpoint. Prints a table; ends with 1 if anything was lost or doubled. What
+was done is kept in the folder: the same command goes on.
 """
 
 import os
