@@ -247,7 +247,7 @@ def _note(text: str) -> None:
 
 
 def _print(tally: Tally, seed: int) -> None:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             (FAULTS[kind].__doc__ or "").rstrip("."),
             str(_n_tried(tally, kind, _NETWORKS)),
