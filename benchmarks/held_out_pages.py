@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks.lbp_retrieval import describe_pages
 from benchmarks.report import notes
+from benchmarks.trainings import PLAIN, Training
 from core.corpora.settings import DhsdSettings, HandsSettings
 from core.lines.source import LineSource, StoredLine
-from core.networks.hyperparameters import Hyperparameters
 from core.retrieval.page_embeddings import EmbeddedPage, JoinedLines, embed_pages
 from core.scoring.mean_scores import FloatArray
 from core.settings import PatchSettings
@@ -30,8 +30,6 @@ from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace
 from search.sweep.preparation import read_corpus
 
-POINT = Hyperparameters(n_blocks=4, filters=16, convolutions_per_block=1, augmentation=0.3)
-"""A small network, a sixth of the arithmetic of the defaults; its embedding has 128 values."""
 N_EPOCHS = 4
 _N_JOINED = 10  # words to an artificial page
 Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -169,22 +167,32 @@ class FoldPages:
         per_page: most patches of a page that are embedded.
         folder: where network and embeddings are kept.
         seed: of network and patches.
+        training: how the network is trained.
     """
 
     def __init__(
-        self, corpus: PageCorpus, fold: Fold, n_patches: int, per_page: int, folder: Path, seed: int = 0
+        self,
+        corpus: PageCorpus,
+        fold: Fold,
+        n_patches: int,
+        per_page: int,
+        folder: Path,
+        seed: int = 0,
+        training: Training = PLAIN,
     ) -> None:
         self.corpus, self.fold, self._per_page, self._seed = corpus, fold, per_page, seed
-        self._patches = PatchSettings(patches_per_epoch=n_patches // N_EPOCHS)
+        self._training = training
+        self._patches = PatchSettings(patches_per_epoch=n_patches // N_EPOCHS, size_px=training.size_px)
         self._folder = folder
         what = {
             "corpus": corpus.identity,
             "train": fold.train,
-            "point": POINT.as_dict(),
+            "point": training.point.as_dict(),
             "patches": self._patches.model_dump(mode="json"),
             "epochs": N_EPOCHS,
             "seed": seed,
             "precision": choose_precision(),
+            **({} if training == PLAIN else {"training": training.as_dict()}),
         }
         self.key = _hash(what)
         self._embedder: Any = None
@@ -226,12 +234,16 @@ class FoldPages:
         import core.networks.quiet_tensorflow  # noqa: F401
 
         # isort: split
+        from benchmarks.unseen_writer_losses import with_cosines
         from core.networks.inference import Embedder
         from core.networks.model import build_model
 
         if self._embedder is None:
             path = self._folder / f"network-{self.key}.weights.h5"
-            model = build_model(POINT, (self._patches.size_px,) * 2 + (1,), len(self.fold.train), self._seed)
+            shape, n_writers = (self._patches.size_px,) * 2 + (1,), len(self.fold.train)
+            model = build_model(self._training.point, shape, n_writers, self._seed)
+            if self._training.losses.is_cosine:
+                model = with_cosines(model, n_writers, self._seed)
             if not path.exists():
                 self._train(model)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,25 +253,35 @@ class FoldPages:
         return self._embedder
 
     def _train(self, model: Any) -> None:
-        from core.patches.augmentation import Augmentation
-        from core.patches.feed import TrainingFeed
-        from core.patches.plan import PatchSampler
+        from benchmarks.unseen_writer_losses import descending
         from core.training.fit import fit
 
         images = self.corpus.images_of(self.fold.train)
-        sampler = PatchSampler(self.corpus.lines, images, self.fold.train, self._patches, self._seed)
-        feed = TrainingFeed(sampler, POINT.batch_size, Augmentation(**POINT.augmentation_parts), self._seed)
+        feed = self._training.feed(self.corpus.lines, images, self.fold.train, self._patches, self._seed)
         epochs: list[EpochRecord] = []
 
         def note(record: EpochRecord) -> bool:
             epochs.append(record)
             return True
 
-        plan = FitPlan(POINT, Monitor("epochs", "maximize"), N_EPOCHS, checkpoint_dir=None, seed=self._seed)
-        fit(model, feed, lambda _: {"epochs": float(len(epochs))}, plan, note)  # the last epoch is the best
+        monitor = Monitor("epochs", "maximize")  # the last epoch is the best
+        plan = FitPlan(self._training.point, monitor, N_EPOCHS, checkpoint_dir=None, seed=self._seed)
+        with descending(self._training.losses):
+            fit(model, feed, lambda _: {"epochs": float(len(epochs))}, plan, note)
         spent_s, n = sum(record.duration_s for record in epochs), sum(record.n_patches for record in epochs)
         top1 = epochs[-1].metrics["train/top1"]
         notes.print(f"  trained on {n:,} patches of {len(self.fold.train)} writers: {spent_s:.0f} s, top-1 {top1:.1%}")
+
+
+def alternating(first: Sequence[EmbeddedPage], second: Sequence[EmbeddedPage]) -> list[EmbeddedPage]:
+    """Of each writer's pages the first, third, ... of one kind and the others of the other kind."""
+    n_before: dict[str, int] = {}
+    chosen = []
+    for one, other in zip(first, second, strict=True):
+        place = n_before.get(one.writer_id, 0)
+        n_before[one.writer_id] = place + 1
+        chosen.append(other if place % 2 else one)
+    return chosen
 
 
 def configure() -> None:

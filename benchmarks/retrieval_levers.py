@@ -26,6 +26,7 @@ from benchmarks.held_out_pages import (
     Described,
     FoldPages,
     PageCorpus,
+    alternating,
     binary_patterns,
     configure,
     hands_folds,
@@ -47,11 +48,10 @@ from benchmarks.page_levers import (
 )
 from benchmarks.report import notes, print_report
 from core.retrieval.descriptors import PageDescriber
-from core.retrieval.page_embeddings import EmbeddedPage
 from core.wording import counted
 
-_N_FOLDS = 5
-_PLAIN, _HALF, _OTHER = "as they are", "every second page binarised", "the other corpus"
+N_FOLDS = 5
+PLAIN_PAGES, HALF, OTHER = "as they are", "every second page binarised", "the other corpus"
 _N_LEARNED = 120  # training pages, about, that centres and components are learned from
 _VERSION = 1  # of how levers are scored
 Folds = Sequence[tuple[Described, Described]]
@@ -74,8 +74,8 @@ def main(
     ] = (100, 25, 50),
     pages: Annotated[int, typer.Option(min=2, help="Pages of each generated writer.")] = 4,
     n_folds: Annotated[
-        int, typer.Option("--folds", min=1, max=_N_FOLDS, help="Only the first folds of DHSD: a first look.")
-    ] = _N_FOLDS,
+        int, typer.Option("--folds", min=1, max=N_FOLDS, help="Only the first folds of DHSD: a first look.")
+    ] = N_FOLDS,
     has_patterns: Annotated[bool, typer.Option("--lbp/--no-lbp", help="Local binary patterns, too.")] = True,
     has_other: Annotated[bool, typer.Option("--other", help="The other corpus, too.")] = False,
     kept: Annotated[Path, typer.Option(help="Where networks, embeddings and scores are kept.")] = Path(
@@ -86,18 +86,18 @@ def main(
     configure()
     corpora = {name: _read(name, root, sum(writers), pages) for name in Corpus if has_other or name is corpus}
     own = corpora.pop(corpus)
-    folds = rotating_folds(own.writer_ids, _N_FOLDS)[:n_folds] if corpus is Corpus.DHSD else hands_folds(*writers)
+    folds = rotating_folds(own.writer_ids, N_FOLDS)[:n_folds] if corpus is Corpus.DHSD else hands_folds(*writers)
     notes.print(f"retrieval_levers: {counted(len(folds), 'network')} on {patches:,} patches each ...")
     laboratory = Laboratory([FoldPages(own, fold, patches, per_page, kept) for fold in folds], kept / f"{corpus}.json")
-    for condition in (*CHANGES, _HALF):
+    for condition in (*CHANGES, HALF):
         scored = laboratory.score_levers(condition)
-        if has_patterns and condition == _PLAIN:
+        if has_patterns and condition == PLAIN_PAGES:
             scored |= laboratory.score_patterns(binary_patterns(own, kept))
         _report(corpus, condition, scored)
     for other in corpora.values():
         is_generated = other.name == Corpus.HANDS
         asked = hands_folds(*writers)[0].test if is_generated else other.writer_ids
-        _report(corpus, _OTHER, laboratory.score_levers(_OTHER, other, asked))
+        _report(corpus, OTHER, laboratory.score_levers(OTHER, other, asked))
 
 
 class Laboratory:
@@ -137,7 +137,7 @@ class Laboratory:
         """The scores of descriptors that need no network."""
         folds = [(described.of(pages.fold.calibrate), described.of(pages.fold.test)) for pages in self._pages]
         identity = [self._pages[0].corpus.identity]
-        return {lever.name: self._score(lever, _PLAIN, identity, lambda: folds) for lever in PATTERNS}
+        return {lever.name: self._score(lever, PLAIN_PAGES, identity, lambda: folds) for lever in PATTERNS}
 
     def _described(
         self, lever: Lever, pages: FoldPages, condition: str, other: PageCorpus | None, asked: Sequence[str]
@@ -152,7 +152,7 @@ class Laboratory:
         if condition in CHANGES:
             test = pages.embeddings(pages.fold.test, condition)
         else:
-            test = _alternating(*(pages.embeddings(pages.fold.test, change) for change in (_PLAIN, "binarised")))
+            test = alternating(*(pages.embeddings(pages.fold.test, change) for change in (PLAIN_PAGES, "binarised")))
         return describe_fold(self._describers[key], EmbeddedFold(calibrate, test))
 
     def _score(
@@ -164,24 +164,13 @@ class Laboratory:
             "condition": condition,
             "pages": list(pages),
         }
-        n_resamples = N_RESAMPLES if condition == _PLAIN else 0
+        n_resamples = N_RESAMPLES if condition == PLAIN_PAGES else 0
         found: dict[str, Any] = self._results.get_or_make(what, lambda: score_lever(lever, describe(), n_resamples))
         return found
 
 
 def _read(name: Corpus, root: Path, n_writers: int, n_pages: int) -> PageCorpus:
     return read_dhsd(root) if name is Corpus.DHSD else read_hands(n_writers, n_pages)
-
-
-def _alternating(first: Sequence[EmbeddedPage], second: Sequence[EmbeddedPage]) -> list[EmbeddedPage]:
-    """Of each writer's pages the first, third, ... of one kind and the others of the other kind."""
-    n_before: dict[str, int] = {}
-    chosen = []
-    for one, other in zip(first, second, strict=True):
-        place = n_before.get(one.writer_id, 0)
-        n_before[one.writer_id] = place + 1
-        chosen.append(other if place % 2 else one)
-    return chosen
 
 
 def _report(corpus: str, condition: str, scored: dict[str, Any]) -> None:

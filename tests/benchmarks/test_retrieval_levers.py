@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.held_out_pages import Described, binarise, fade, rotating_folds
+from benchmarks.held_out_pages import Described, alternating, binarise, fade, rotating_folds
 from benchmarks.page_levers import (
     LEVERS,
     EmbeddedFold,
@@ -15,7 +15,6 @@ from benchmarks.page_levers import (
     pool_pairs,
     score_lever,
 )
-from benchmarks.retrieval_levers import _alternating
 from core.retrieval.page_embeddings import EmbeddedPage
 from core.retrieval.pairs import collect_pairs
 from core.retrieval.similarities import Cosines
@@ -122,5 +121,5 @@ def test_pages_that_calibrate_nothing_cost_one_bit() -> None:
 
 def test_every_second_page_of_a_writer_is_changed() -> None:
     plain, changed = pages_of(["1", "2"], 0, n_pages=3), pages_of(["1", "2"], 1, n_pages=3)
-    chosen = _alternating(plain, changed)
+    chosen = alternating(plain, changed)
     assert [page is plain[place] for place, page in enumerate(chosen)] == [True, False, True, True, False, True]

@@ -1,0 +1,132 @@
+"""Ways to train a network whose embedding is to find pages by hands that it never saw: what differs
+from the plain way is the loss, where patches are cut, or how they are changed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.lines.source import LineSource
+from core.networks.hyperparameters import Hyperparameters
+from core.patches.augmentation import Augmentation
+from core.patches.feed import Batch, TrainingFeed
+from core.patches.plan import PatchPlan, PatchSampler
+from core.settings import PatchSettings
+
+POINT = Hyperparameters(n_blocks=4, filters=16, convolutions_per_block=1, augmentation=0.3)
+"""A small network, a sixth of the arithmetic of the defaults; its embedding has 128 values."""
+_SMALL_PX = 56  # a quarter of the area of a patch as high as the line, and the same cost
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What is descended.
+
+    Attributes:
+        is_cosine: embedding and writers' weights have length 1.
+        margin: that the right writer's cosine is lowered by.
+        contrastive: weight of the contrastive term.
+    """
+
+    is_cosine: bool = False
+    margin: float = 0.0
+    contrastive: float = 0.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """A way to train.
+
+    Attributes:
+        name: in the table.
+        point: of the network, and of its augmentation.
+        losses: what is descended.
+        size_px: side of a patch; lines are 113 px high.
+        is_at_ink: patches have a point of a stroke's edge in their middle, instead of lying
+            anywhere.
+        is_half_binarised: every patch is ink or paper with a probability of one half.
+    """
+
+    name: str
+    point: Hyperparameters = POINT
+    losses: Losses = field(default_factory=Losses)
+    size_px: int = 113
+    is_at_ink: bool = False
+    is_half_binarised: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that the network depends on."""
+        return {key: value for key, value in asdict(self).items() if key not in ("name", "point")}
+
+    def feed(
+        self, lines: LineSource, image_ids: Sequence[str], writers: Sequence[str], settings: PatchSettings, seed: int
+    ) -> TrainingFeed:
+        """The batches of patches that it trains on."""
+        sampler = (SamplerAtInk if self.is_at_ink else PatchSampler)(lines, image_ids, writers, settings, seed)
+        feed = HalfBinarisedFeed if self.is_half_binarised else TrainingFeed
+        return feed(sampler, self.point.batch_size, Augmentation(**self.point.augmentation_parts), seed)
+
+
+PLAIN = Training("plain: softmax, patches anywhere")
+_STRONG = replace(POINT, augment_tone=3.0, augment_stroke=3.0, augment_noise=1.0)
+_SMALL = replace(POINT, input_px=_SMALL_PX)
+SMALL = Training("56 px patches anywhere", _SMALL, size_px=_SMALL_PX)
+TRAININGS = (
+    PLAIN,
+    Training("strong tone and stroke", _STRONG),
+    Training("half of the patches binarised", is_half_binarised=True),
+    Training("contrastive 0.5", losses=Losses(contrastive=0.5)),
+    Training("margin 0.2", losses=Losses(is_cosine=True, margin=0.2)),
+    Training("margin 0.2, contrastive 0.5", losses=Losses(is_cosine=True, margin=0.2, contrastive=0.5)),
+    Training("patches at ink", is_at_ink=True),
+    SMALL,
+    Training("56 px patches at ink", _SMALL, size_px=_SMALL_PX, is_at_ink=True),
+)
+
+
+class SamplerAtInk(PatchSampler):
+    """As many patches of each line as at random, but each with a point of a stroke's edge in its
+    middle, as near as the line's ends allow.
+    """
+
+    def plan_epoch(self, epoch: int) -> PatchPlan:
+        """Draw and shuffle the patches of one epoch; a place may be drawn twice."""
+        plan = super().plan_epoch(epoch)
+        generator = np.random.default_rng([epoch, 1])
+        tops, lefts = plan.tops.copy(), plan.lefts.copy()
+        order = np.argsort(plan.lines, kind="stable")
+        for own in np.split(order, np.flatnonzero(np.diff(plan.lines[order])) + 1):
+            pixels = self.store.pixels(int(plan.lines[own[0]]))
+            points = edge_points(pixels)
+            if len(points) == 0:
+                continue
+            corners = points[generator.integers(len(points), size=len(own))] - plan.size_px // 2
+            most = np.maximum(0, np.array(pixels.shape) - plan.size_px)
+            tops[own], lefts[own] = np.clip(corners, 0, most).T
+        return PatchPlan(plan.lines, tops, lefts, plan.labels, plan.size_px)
+
+
+def edge_points(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """The ink pixels that have paper beside, above or below them: (n, 2), row and column."""
+    is_ink = cv2.threshold(pixels, 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
+    inside = cv2.erode(is_ink, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+    return np.argwhere((is_ink > 0) & (inside == 0))
+
+
+class HalfBinarisedFeed(TrainingFeed):
+    """Batches of which every patch is binarised with a probability of one half, by Otsu's
+    threshold, after it was augmented.
+    """
+
+    def batches(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch."""
+        generator = np.random.default_rng([epoch, 2])
+        for patches, labels in super().batches(epoch, start_batch):
+            for number in np.flatnonzero(generator.random(len(patches)) < 0.5).tolist():
+                patch = patches[number, ..., 0]
+                patch[...] = cv2.threshold(patch, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+            yield patches, labels

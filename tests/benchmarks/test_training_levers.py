@@ -1,0 +1,140 @@
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.held_out_pages import Fold, FoldPages, PageCorpus
+from benchmarks.training_levers import find_pages
+from benchmarks.trainings import PLAIN, TRAININGS, HalfBinarisedFeed, Losses, SamplerAtInk, Training, edge_points
+from core.lines.source import StoredLine
+from core.patches.augmentation import Augmentation
+from core.patches.feed import TrainingFeed
+from core.patches.plan import PatchSampler
+from core.retrieval.page_embeddings import EmbeddedPage
+from core.settings import PatchSettings
+
+WRITERS = ("a", "b")
+SETTINGS = PatchSettings(size_px=16, patches_per_epoch=64)
+
+
+class BarLines:
+    """Six lines by two writers: a bar of 3 px (a) or 9 px (b) on grey-white paper."""
+
+    height_px = 32
+
+    def __init__(self) -> None:
+        self.lines = [StoredLine(f"{w}{n}", 0, w, f"{w}{n}", 60) for w in WRITERS for n in range(3)]
+
+    def pixels(self, line: int) -> NDArray[np.uint8]:
+        pixels = np.full((32, 60), 240, np.uint8)
+        pixels[4:28, 30 : 30 + (3 if line < 3 else 9)] = 40
+        return pixels
+
+    def n_ink(self, line: int) -> NDArray[np.int32]:
+        n_inked = (self.pixels(line) < 128).sum(axis=0)
+        return np.concatenate([[0], np.cumsum(n_inked)]).astype(np.int32)
+
+    def kept_arrays(self, about: Mapping[str, object]) -> None:
+        return None
+
+
+def image_ids() -> list[str]:
+    return [line.image_id for line in BarLines().lines]
+
+
+def test_an_edge_is_ink_beside_paper() -> None:
+    pixels = np.full((5, 5), 255, np.uint8)
+    pixels[1:4, 1:4] = 0
+    assert sorted(map(tuple, edge_points(pixels).tolist())) == [
+        (row, column) for row in (1, 2, 3) for column in (1, 2, 3) if (row, column) != (2, 2)
+    ]
+    assert len(edge_points(np.full((5, 5), 255, np.uint8))) == 0
+
+
+def test_patches_at_ink_have_an_edge_in_their_middle_and_are_as_many_of_each_line() -> None:
+    lines = BarLines()
+    plain = PatchSampler(lines, image_ids(), WRITERS, SETTINGS, seed=0).plan_epoch(1)
+    plan = SamplerAtInk(lines, image_ids(), WRITERS, SETTINGS, seed=0).plan_epoch(1)
+    assert plan.lines.tolist() == plain.lines.tolist()
+    assert plan.labels.tolist() == plain.labels.tolist()
+    assert plan.tops.min() >= 0
+    assert plan.tops.max() <= 32 - 16
+    for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):
+        edges = edge_points(lines.pixels(line)).tolist()
+        assert left + 8 in {column for _, column in edges}
+        if 0 < top < 16:
+            assert [top + 8, left + 8] in edges
+
+
+def test_about_half_of_the_patches_are_ink_or_paper() -> None:
+    sampler = PatchSampler(BarLines(), image_ids(), WRITERS, SETTINGS, seed=0)
+    feed = HalfBinarisedFeed(sampler, 32, Augmentation(tone=0.5), seed=0)
+    is_binary = [set(np.unique(patch)) <= {0, 255} for patches, _ in feed.batches(0) for patch in patches]
+    assert 0.3 < np.mean(is_binary) < 0.7
+    again = [patches for patches, _ in feed.batches(0)]
+    for first, second in zip(again, (patches for patches, _ in feed.batches(0)), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_ways_to_train_are_kept_apart_and_the_plain_one_is_that_of_the_page_levers() -> None:
+    corpus = PageCorpus("bars", BarLines(), tuple(image_ids()), "bars")
+    fold = Fold(("a",), (), ("b",))
+
+    def key(training: Training) -> str:
+        return FoldPages(corpus, fold, 400, 4, None, training=training).key  # type: ignore[arg-type]
+
+    assert len({key(training) for training in TRAININGS}) == len(TRAININGS)
+    assert key(PLAIN) == FoldPages(corpus, fold, 400, 4, None).key  # type: ignore[arg-type]
+    assert key(replace(PLAIN, name="renamed")) == key(PLAIN)
+
+
+def test_pages_are_found_by_the_mean_of_their_patches() -> None:
+    hands = np.eye(3, dtype=np.float32)
+    pages = [EmbeddedPage(f"{w}{n}", str(w), np.repeat(hands[[w]], 2, axis=0)) for w in range(3) for n in range(2)]
+    found = find_pages(pages)
+    assert found == {"writers": ["0", "0", "1", "1", "2", "2"], "precisions": [1.0] * 6, "right": [1] * 6}
+
+
+@pytest.mark.long  # networks
+def test_the_contrastive_term_is_that_of_the_paper() -> None:
+    from benchmarks.unseen_writer_losses import contrastive_loss
+
+    generator = np.random.default_rng(0)
+    points, labels = generator.normal(size=(5, 3)), np.array([0, 0, 0, 1, 2])
+    unit = points / np.linalg.norm(points, axis=1, keepdims=True)
+    alike = np.exp(unit @ unit.T / 0.1)
+    expected = []
+    for anchor in range(3):  # the two others have no second patch by their writer
+        others = [other for other in range(5) if other != anchor]
+        same = [other for other in (0, 1, 2) if other != anchor]
+        expected.append(-np.mean([np.log(alike[anchor, other] / alike[anchor, others].sum()) for other in same]))
+    found = contrastive_loss(points.astype(np.float32), labels.astype(np.int32))
+    assert float(found) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+@pytest.mark.long  # networks
+@pytest.mark.parametrize(
+    "losses", [Losses(contrastive=0.5), Losses(is_cosine=True, margin=0.2, contrastive=0.5)], ids=["softmax", "margin"]
+)
+def test_a_network_learns_by_each_loss(losses: Losses) -> None:
+    from benchmarks.unseen_writer_losses import StepWithLosses, with_cosines
+    from core.networks.hyperparameters import Hyperparameters
+    from core.networks.inference import network_to_train
+    from core.networks.model import build_model, build_optimizer
+
+    point = Hyperparameters(input_px=16, n_blocks=2, filters=4, convolutions_per_block=1, dropout=0.0)
+    model = build_model(point, (16, 16, 1), 2)
+    network = network_to_train(with_cosines(model, 2, 0) if losses.is_cosine else model)
+    optimizer = build_optimizer(point, 40)
+    optimizer.build(network.trainable_variables)
+    step = StepWithLosses(losses, network, optimizer, 0.0)
+    sampler = PatchSampler(BarLines(), image_ids(), WRITERS, SETTINGS, seed=0)
+    means = []
+    for epoch in range(8):
+        for patches, labels in TrainingFeed(sampler, 16, Augmentation(), 0).batches(epoch):
+            step(patches, labels)
+        means.append(step.take_means())
+    assert means[-1][0] < means[0][0] / 2
+    assert means[-1][1] > 0.95
