@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.held_out_pages import Described
+from benchmarks.page_descriptors import DescriptorSettings, PageDescriber
 from core.errors import RetrievalError
-from core.retrieval.descriptors import DescriptorSettings, PageDescriber
 from core.retrieval.likelihood_ratios import RatioCalibration, calibrate_ratios, score_ratios
 from core.retrieval.page_embeddings import EmbeddedPage
 from core.retrieval.pairs import PagePairs, collect_pairs, interval_of

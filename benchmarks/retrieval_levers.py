@@ -35,6 +35,7 @@ from benchmarks.held_out_pages import (
     rotating_folds,
 )
 from benchmarks.kept_results import KeptResults
+from benchmarks.page_descriptors import PageDescriber
 from benchmarks.page_levers import (
     LEVERS,
     N_RESAMPLES,
@@ -47,7 +48,6 @@ from benchmarks.page_levers import (
     score_lever,
 )
 from benchmarks.report import notes, print_report
-from core.retrieval.descriptors import PageDescriber
 from core.wording import counted
 
 N_FOLDS = 5

@@ -33,7 +33,7 @@ from benchmarks.page_levers import writer_interval
 from benchmarks.report import notes, print_report
 from benchmarks.retrieval_levers import HALF, N_FOLDS, OTHER, PLAIN_PAGES
 from benchmarks.trainings import PLAIN, SMALL, TRAININGS, Training
-from core.retrieval.descriptors import DescriptorSettings, PageDescriber
+from core.retrieval.descriptors import describe_pages
 from core.retrieval.page_embeddings import EmbeddedPage
 from core.retrieval.rank_tests import compare_rankings
 from core.retrieval.scores import score_retrieval
@@ -85,9 +85,8 @@ def main(
 
 def find_pages(pages: Sequence[EmbeddedPage]) -> dict[str, list[Any]]:
     """Each page a query among the others, compared by the mean of its patches."""
-    describer = PageDescriber.fit(DescriptorSettings())
     names = [page.writer_id for page in pages]
-    scores = score_retrieval(Cosines(describer.describe_all([page.embeddings for page in pages])), names, 0)
+    scores = score_retrieval(Cosines(describe_pages([page.embeddings for page in pages])), names, 0)
     return {
         "writers": [names[place] for place in scores.queries.tolist()],
         "precisions": scores.average_precisions.round(6).tolist(),

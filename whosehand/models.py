@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.identification.prediction import Prediction
-    from core.retrieval.descriptors import DescriptorSettings
     from search.comparison.retrieval_report import RetrievalReport
     from search.experiment.experiment import Experiment
     from search.experiment.workspace import Workspace
@@ -148,6 +147,7 @@ class Identifier:
         among: str | Path,
         top: int = 10,
         sheet: str | Path | None = None,
+        rerank: int | None = None,
         project: str | Path | None = None,
         progress: bool = True,
     ) -> "list[AlikePage]":
@@ -158,6 +158,7 @@ class Identifier:
             among: a folder of images, which is indexed first, or an index.
             top: how many.
             sheet: an HTML file that is written, too: the page and those found side by side.
+            rerank: rerank by so many nearest pages; about as many as a hand has.
             project: the folder that holds `data`, the current one if not given.
             progress: whether to show how far it is.
 
@@ -177,7 +178,7 @@ class Identifier:
             with shown_steps(progress) as begin:
                 place, _ = index_folder(place, indexes, self._page_reader, begin("describing pages"))
         archive = DescriptorIndex.open(place)
-        found = find_alike(archive, wanted, self._page_reader, top)
+        found = find_alike(archive, wanted, self._page_reader, top, n_neighbours=rerank)
         if sheet is not None:
             from search.identification.contact_sheet import write_contact_sheet
 
@@ -196,8 +197,6 @@ class Identifier:
         self,
         pages: "str | Path | Experiment",
         *,
-        descriptor: "DescriptorSettings | None" = None,
-        fit_on: "str | Path | Experiment | None" = None,
         rerank: int | None = None,
         patches: int = 64,
         join: int | None = None,
@@ -212,13 +211,11 @@ class Identifier:
 
         Args:
             pages: an experiment or its file, or a folder of scans whose writers are known.
-            descriptor: how patches become one vector; their mean if not given.
-            fit_on: other pages, from which VLAD and whitening learn.
             rerank: rerank by so many nearest pages.
             patches: most of a page.
             join: join so many images of a writer to one page, as for single words.
             known_writers: count writers that the model was trained on, too.
-            seed: of joining, learning and intervals.
+            seed: of joining and intervals.
             project: the folder that holds `data`, the current one if not given.
             progress: whether to show how far it is.
 
@@ -228,7 +225,6 @@ class Identifier:
         Raises:
             WhosehandError: says what is wrong with the pages, the model or the choice.
         """
-        from core.retrieval.descriptors import DescriptorSettings
         from search.comparison.retrieval_report import RetrievalChoice, report_retrieval
         from whosehand.progress import shown_steps
 
@@ -238,8 +234,7 @@ class Identifier:
                 self.folder,
                 self.name,
                 _workspace(project),
-                RetrievalChoice(descriptor or DescriptorSettings(), patches, join, rerank, known_writers, seed),
-                fit_on=Path(fit_on) if isinstance(fit_on, str) else fit_on,
+                RetrievalChoice(patches, join, rerank, known_writers, seed),
                 runs_own_code=self.runs_own_code,
                 say=begin,
             )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from core.errors import RetrievalError
 from core.lines.source import LineSource
 from core.retrieval.counted_pages import pages_of_images
-from core.retrieval.descriptors import DescriptorSettings, PageDescriber
+from core.retrieval.descriptors import describe_patches
 from core.retrieval.page_embeddings import JoinedLines, PatchEmbedder, embed_pages
 from core.retrieval.rank_tests import PairedRankings, compare_rankings
 from core.retrieval.scores import RetrievalScores, score_retrieval
@@ -184,7 +184,6 @@ class PagesToDescribe:
         self._image_ids = joined.image_ids if joined else tuple(image_ids)
         self._settings = settings
         self._per_page = per_image * max(Counter(pages_of_images(self._lines, self._image_ids).values()).values())
-        self._describer = PageDescriber.fit(DescriptorSettings())
 
     def describe(
         self, embedder: PatchEmbedder, on_progress: Callable[[int, int], None] | None = None
@@ -203,5 +202,5 @@ class PagesToDescribe:
         for page in found:
             page_ids.append(page.page_id)
             writer_ids.append(page.writer_id)
-            descriptors.append(self._describer.describe(page.embeddings))
+            descriptors.append(describe_patches(page.embeddings))
         return DescribedPages(tuple(page_ids), tuple(writer_ids), np.stack(descriptors))

@@ -5,6 +5,7 @@ Rankings and their scores take either. Cosines are computed in blocks of rows, s
 need n times n numbers at once; reranking does need them.
 """
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from core.errors import RetrievalError
 Likeness = NDArray[np.float32]
 """Of pages in rows to pages in columns, the larger the more alike."""
 _MOST_RERANKED = 30_000  # pages: 3.6 GB a matrix
+_EXPANDED_SHARE = 0.3  # k2 = 6 of k1 = 20
 _SUBSET_SHARE = 2 / 3  # of the neighbours of a neighbour, equation 4 of the paper
 
 
@@ -83,7 +85,7 @@ class SimilarityMatrix:
 
 
 def rerank(
-    descriptors: NDArray[np.floating], n_neighbours: int = 20, n_expanded: int = 6, weight: float = 0.3
+    descriptors: NDArray[np.floating], n_neighbours: int = 20, n_expanded: int | None = None, weight: float = 0.3
 ) -> SimilarityMatrix:
     """Count two pages as alike that have the same nearest pages.
 
@@ -96,7 +98,8 @@ def rerank(
         descriptors: (n_pages, n_dimensions), each row of length 1.
         n_neighbours: k1 of the paper: nearest pages looked at. Best near the number of pages that a
             hand has here; at most all others.
-        n_expanded: k2 of the paper: nearest pages, itself among them, whose sets are averaged.
+        n_expanded: k2 of the paper: nearest pages, itself among them, whose sets are averaged; 0.3
+            of the neighbours, as in the paper, if not given.
         weight: lambda of the paper, from 0 (overlap alone) to 1 (cosine alone).
 
     Returns:
@@ -107,6 +110,7 @@ def rerank(
         RetrievalError: if there are more than 30,000 pages, whose matrix would not fit into memory.
     """
     n_pages = len(descriptors)
+    n_expanded = max(1, math.ceil(_EXPANDED_SHARE * n_neighbours)) if n_expanded is None else n_expanded
     if n_neighbours < 1 or n_expanded < 1 or not 0 <= weight <= 1:
         raise ValueError(
             f"n_neighbours >= 1, n_expanded >= 1, 0 <= weight <= 1, but got {n_neighbours=}, {n_expanded=}, {weight=}."

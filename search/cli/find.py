@@ -19,6 +19,7 @@ from search.cli.common import (
     print_table,
     progress_bar,
 )
+from search.cli.retrieval import RerankOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +89,7 @@ def find(
         Path | None,
         typer.Option(metavar="FILE", help="Show query and finds side by side, as an HTML page, too."),
     ] = None,
+    rerank: RerankOption = None,
     is_approximate: Annotated[
         bool,
         typer.Option("--approximate", help="Search by faiss, which may miss a page: for millions of pages."),
@@ -99,7 +101,8 @@ def find(
 
     A folder is indexed first, into data/indexes; the next time only new and changed pages are
     described. The similarity ranks pages; it is no probability that one hand wrote them. `whosehand
-    retrieval` says how often the first ones are right, on pages whose writers are known.
+    retrieval` says how often the first ones are right, on pages whose writers are known. --rerank
+    puts pages first that are also alike to the other pages like the query.
     """
     from core.retrieval.approximate_search import ApproximateSearch
     from core.retrieval.descriptor_index import DescriptorIndex
@@ -115,7 +118,8 @@ def find(
             place, tally = index_folder(place, current_workspace().indexes, reader, advance)
         _print_skipped(tally)
     archive = DescriptorIndex.open(place)
-    found = find_alike(archive, wanted, reader, top, ApproximateSearch(archive) if is_approximate else None)
+    searcher = ApproximateSearch(archive) if is_approximate else None
+    found = find_alike(archive, wanted, reader, top, searcher, rerank)
     if table is not None:
         _write(found, table)
     if sheet is not None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,14 +35,6 @@ _NAMES = {
 }
 
 
-class Pooling(StrEnum):
-    """How the patches of a page become one vector; see `core.retrieval.descriptors`."""
-
-    MEAN = "mean"
-    GENERALISED_MEAN = "generalised_mean"
-    VLAD = "vlad"
-
-
 PagesArgument = Annotated[
     Path,
     typer.Argument(
@@ -51,16 +42,6 @@ PagesArgument = Annotated[
         help="An experiment's YAML file, or a folder of scans (or a CSV table of them) whose writers are known.",
         show_default=False,
         autocompletion=complete_experiments,
-    ),
-]
-WhitenOption = Annotated[
-    int | None, typer.Option(metavar="N", help="Keep N principal components, whitened.", show_default="not")
-]
-FitOnOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="EXPERIMENT|FOLDER",
-        help="Other pages, from which VLAD and whitening learn: an experiment's training pages, or a folder.",
     ),
 ]
 RerankOption = Annotated[
@@ -84,15 +65,10 @@ def retrieval(
     pages: PagesArgument,
     model: ModelOption = None,
     overrides: Overrides = [],  # noqa: B006  (typer copies it)
-    pooling: Annotated[Pooling, typer.Option(help="How the patches of a page become one vector.")] = Pooling.MEAN,
-    power: Annotated[float, typer.Option(help="Raise values to it: below 1 a few large ones count for less.")] = 1.0,
-    clusters: Annotated[int, typer.Option(help="Centres of VLAD's codebook.")] = 64,
-    whiten: WhitenOption = None,
-    fit_on: FitOnOption = None,
     rerank: RerankOption = None,
     patches: Annotated[int, typer.Option(min=1, help="Most patches of a page.")] = 64,
     join: JoinOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of joining, learning and intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of joining and intervals.")] = 0,
     includes_known: KnownWritersOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     trust: TrustOption = False,
@@ -109,10 +85,8 @@ def retrieval(
     Examples: `whosehand retrieval scans --model dhsd`, or, for single words,
     `whosehand retrieval experiments/dhsd.yaml --join 10 --known-writers`.
     """
-    from core.retrieval.descriptors import DescriptorSettings
     from search.comparison.retrieval_report import RetrievalChoice, report_retrieval
 
-    descriptor = DescriptorSettings(pooling=pooling.value, power=power, n_clusters=clusters, n_whitened=whiten)
     asked = find_asked_model(model, uri, trust)
     with _bars() as progress:
         found = report_retrieval(
@@ -120,9 +94,8 @@ def retrieval(
             asked.folder,
             asked.title,
             current_workspace(),
-            RetrievalChoice(descriptor, patches, join, rerank, includes_known, seed),
+            RetrievalChoice(patches, join, rerank, includes_known, seed),
             overrides=overrides,
-            fit_on=fit_on,
             runs_own_code=asked.runs_own_code,
             say=progress,
         )

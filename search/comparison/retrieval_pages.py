@@ -101,15 +101,6 @@ def choose_pages(
     return ChosenPages(tuple(image.image_id for image in chosen), len(known_here), n_sealed)
 
 
-def training_images(corpus: ReadCorpus, experiment: Experiment | None) -> tuple[str, ...]:
-    """The images that something may be learned from: an experiment's training pages; all of a
-    folder.
-    """
-    if experiment is not None:
-        return tuple(divide_corpus(corpus, experiment).manifest.train)
-    return tuple(dict.fromkeys(line.image_id for line in corpus.store.lines))
-
-
 def _sealed(corpus: ReadCorpus, experiment: Experiment | None, record: ModelRecord, model_folder: Path) -> set[str]:
     """Images of the test subsets of the experiment and of the model's own split."""
     sealed: set[str] = set()

@@ -3,22 +3,21 @@ query.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import RetrievalError
 from core.identification.model_record import ModelRecord
 from core.lines.reading import ProgressCallback
 from core.lines.source import LineSource
-from core.retrieval.descriptors import DescriptorSettings, PageDescriber
+from core.retrieval.descriptors import describe_pages
 from core.retrieval.page_embeddings import EmbeddedPage, JoinedLines, PatchEmbedder, embed_pages
 from core.retrieval.scores import RetrievalScores, score_retrieval
 from core.retrieval.similarities import Cosines, Similarities, rerank
-from search.comparison.retrieval_pages import ChosenPages, choose_pages, open_pages, training_images
+from search.comparison.retrieval_pages import ChosenPages, choose_pages, open_pages
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.identification.identifier_folder import read_record
@@ -38,15 +37,13 @@ class RetrievalChoice:
     """How pages are compared.
 
     Attributes:
-        descriptor: how patches become one vector.
         per_page: most patches of a page.
         join: so many images of a writer make an artificial page; `None` takes pages as they are.
         n_neighbours: nearest pages that reranking looks at; `None` does not rerank.
         includes_known: whether writers that the model was trained on take part.
-        seed: of joining, of what is learned for the descriptor, and of the intervals.
+        seed: of joining, and of the intervals.
     """
 
-    descriptor: DescriptorSettings = field(default_factory=DescriptorSettings)
     per_page: int = PER_PAGE
     join: int | None = None
     n_neighbours: int | None = None
@@ -68,7 +65,6 @@ class RetrievalReport:
             `choice.includes_known`.
         n_left_over: images that were on no joined page.
         n_unusable: images of the corpus that could not be read, or show no handwriting.
-        describer_key: of what pages were described by.
     """
 
     corpus: str
@@ -79,7 +75,6 @@ class RetrievalReport:
     pages: ChosenPages
     n_left_over: int
     n_unusable: int
-    describer_key: str
 
     def as_json(self) -> dict[str, Any]:
         """Plain values of all but the single queries."""
@@ -102,7 +97,6 @@ class RetrievalReport:
             "patches_per_page": choice.per_page,
             "joined": choice.join,
             "reranked_by": choice.n_neighbours,
-            "descriptor": choice.descriptor.model_dump(mode="json") | {"key": self.describer_key},
             "scores": {
                 name: {"value": value, "interval": list(scores.intervals[name])}
                 for name, value in scores.metrics.items()
@@ -118,7 +112,6 @@ def report_retrieval(
     choice: RetrievalChoice,
     *,
     overrides: Sequence[str] = (),
-    fit_on: Path | Experiment | None = None,
     runs_own_code: bool = False,
     say: Progress = lambda _: _say_nothing,
 ) -> RetrievalReport:
@@ -131,23 +124,20 @@ def report_retrieval(
         workspace: where line stores are kept.
         choice: how pages are compared.
         overrides: of single keys of the experiment file.
-        fit_on: other pages, likewise, from which centres or components are learned.
         runs_own_code: whether a network of the user's own may import the module beside it.
         say: shows how far the steps are.
 
     Raises:
         WhosehandError: says what is wrong with the corpus, the model or the choice.
     """
-    _check_fit(choice.descriptor, fit_on)
     record = read_record(model_folder)
     experiment, is_own = open_pages(place, overrides)
     corpus = _read(experiment, record, workspace, say("reading the corpus"))
     chosen = choose_pages(corpus, experiment if is_own else None, model_folder, choice.includes_known)
     lines, image_ids, n_left_over = _joined(corpus, chosen.image_ids, choice)
     embedding = _Embedding(record, choice.per_page, load_embedder(model_folder, runs_own_code)[1])
-    describer = _describer(fit_on, corpus, image_ids, workspace, choice, embedding, say)
     pages = embedding.embed(lines, image_ids, say("embedding pages"))
-    alike = _compare(describer.describe_all([page.embeddings for page in pages]), choice)
+    alike = _compare(describe_pages([page.embeddings for page in pages]), choice)
     scores = score_retrieval(alike, [page.writer_id for page in pages], seed=choice.seed)
     return RetrievalReport(
         corpus=corpus.index.name,
@@ -158,7 +148,6 @@ def report_retrieval(
         pages=chosen,
         n_left_over=n_left_over,
         n_unusable=corpus.corpus_report.n_unusable,
-        describer_key=describer.key,
     )
 
 
@@ -196,47 +185,8 @@ class _Embedding:
         return list(embed_pages(lines, image_ids, self.record.patches, self.per_page, self.embedder, on_progress))
 
 
-def _check_fit(descriptor: DescriptorSettings, fit_on: Path | Experiment | None) -> None:
-    is_needed = descriptor.pooling == "vlad" or descriptor.n_whitened is not None
-    if is_needed and fit_on is None:
-        raise RetrievalError(
-            "VLAD and whitening learn from other pages than those that are scored: name them by --fit-on, such as an "
-            "experiment on the corpus that the model was trained on."
-        )
-    if fit_on is not None and not is_needed:
-        raise RetrievalError("Without VLAD or whitening nothing is learned from other pages: leave --fit-on out.")
-
-
 def _read(
     experiment: Experiment, record: ModelRecord, workspace: Workspace, on_progress: ProgressCallback
 ) -> ReadCorpus:
     """The corpus, its lines found and scaled as those that the model was trained on."""
     return read_corpus(experiment.model_copy(update={"ink": record.ink}), workspace, on_progress)
-
-
-def _describer(
-    fit_on: Path | Experiment | None,
-    scored: ReadCorpus,
-    scored_ids: Sequence[str],
-    workspace: Workspace,
-    choice: RetrievalChoice,
-    embedding: _Embedding,
-    say: Progress,
-) -> PageDescriber:
-    """What makes a vector of a page: centres and components are learned from pages that are not
-    among the scored ones.
-    """
-    if fit_on is None:
-        return PageDescriber.fit(choice.descriptor)
-    experiment, is_own = open_pages(fit_on)
-    corpus = _read(experiment, embedding.record, workspace, say("reading the pages to learn from"))
-    image_ids = training_images(corpus, experiment if is_own else None)
-    shared = set(image_ids) & set(scored_ids) if corpus.index.root == scored.index.root else set()
-    if shared:
-        raise RetrievalError(
-            f"Nothing may be learned from pages that are scored, but of {len(image_ids)} images to learn from so many "
-            f"are: {len(shared)}, such as {min(shared)!r}. Fit on other pages."
-        )
-    lines, joined_ids, _ = _joined(corpus, image_ids, choice)
-    pages = embedding.embed(lines, joined_ids, say(f"embedding pages of {corpus.index.name}"))
-    return PageDescriber.fit(choice.descriptor, [page.embeddings for page in pages], choice.seed)

@@ -67,12 +67,11 @@ def why_unused(index: Path) -> str | None:
         return "of a folder that is gone"
     if not Path(origin.model).is_dir():
         return "of a model that is gone"
-    # Here, because scikit-learn and OpenCV take a second; a project without indexes need not wait.
-    from core.retrieval.descriptors import DescriptorSettings, PageDescriber
+    # Here, because OpenCV takes a second; a project without indexes need not wait.
     from search.identification.page_reader import PER_PAGE, source_of
 
     try:
-        now = source_of(Path(origin.model), PageDescriber.fit(DescriptorSettings()), PER_PAGE)
+        now = source_of(Path(origin.model), PER_PAGE)
         return None if DescriptorIndex.open(index).source == now else "of a model that has changed since"
     except RetrievalError:
         return "that are damaged"

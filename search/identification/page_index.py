@@ -18,10 +18,12 @@ from core.errors import ImageError, PatchError, RetrievalError
 from core.pages.frames import Page, is_blank, list_pages
 from core.retrieval.approximate_search import Searcher
 from core.retrieval.descriptor_index import HEAD, DescriptorIndex, IndexedPage
+from core.retrieval.similarities import rerank
 from search.identification.kept_indexes import note_origin
 from search.identification.page_reader import PageReader
 
 _BATCH, _BATCH_S = 64, 5.0  # pages that are added at once, and how long they wait at the most
+_MOST_RERANKED = 1000  # pages: the nearest of the query
 _SETTLED_NS = 2 * 10**9  # a file that was changed so shortly before could change again within the same time
 
 
@@ -130,7 +132,12 @@ def index_folder(
 
 
 def find_alike(
-    index: DescriptorIndex, page: Page, reader: PageReader, n_found: int, searcher: Searcher | None = None
+    index: DescriptorIndex,
+    page: Page,
+    reader: PageReader,
+    n_found: int,
+    searcher: Searcher | None = None,
+    n_neighbours: int | None = None,
 ) -> list[AlikePage]:
     """The pages of an index that are most alike to one, the most alike first.
 
@@ -140,6 +147,8 @@ def find_alike(
         reader: describes pages as those of the index were.
         n_found: how many, at least 1.
         searcher: searches the index; itself, exactly, if not given.
+        n_neighbours: rerank the 1,000 most alike by so many nearest pages of each; similarities
+            then need not fall with the rank. `None` does not rerank.
 
     Raises:
         RetrievalError: if the index was made by another model.
@@ -147,13 +156,19 @@ def find_alike(
         PatchError: if no patch can be cut from it.
     """
     _check_source(index, reader.source)
-    own = str(Page(page.path.absolute(), page.frame).name)
-    found = (searcher or index).search(reader.describe(page)[np.newaxis], n_found + 1)
+    own, query = str(Page(page.path.absolute(), page.frame).name), reader.describe(page)
+    n_wanted = n_found if n_neighbours is None else max(n_found, _MOST_RERANKED)
+    found = (searcher or index).search(query[np.newaxis], n_wanted + 1)
     alike = [
-        AlikePage(index.pages[place].page_id, float(score))
+        (place, AlikePage(index.pages[place].page_id, float(score)))
         for place, score in zip(found.places[0].tolist(), found.scores[0].tolist(), strict=True)
     ]
-    return [each for each in alike if each.path != own][:n_found]
+    others = [(place, each) for place, each in alike if each.path != own]
+    if n_neighbours is not None and others:
+        rows = index.descriptors()[[place for place, _ in others]]
+        reranked = rerank(np.vstack([query, rows]), n_neighbours).rows(0, 1)[0, 1:]
+        others = [others[place] for place in np.argsort(-reranked, kind="stable").tolist()]
+    return [each for _, each in others[:n_found]]
 
 
 def only_page(file: Path) -> Page:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.pages.frames import Page
 from core.pages.image_files import read_grey
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
-from core.retrieval.descriptors import DescriptorSettings, PageDescriber
+from core.retrieval.descriptors import KEY, describe_patches
 from core.retrieval.page_embeddings import PatchEmbedder, embed_pages
 from core.scoring.mean_scores import FloatArray
 from search.identification.identifier_folder import ARTIFACTS, is_identifier, read_record
@@ -57,7 +57,6 @@ class PageReader:
     Attributes:
         identifier: reads pages as those of the model were read.
         embedder: of its network.
-        describer: makes one vector of a page's patches.
         per_page: most patches of a page.
         source: a text that only descriptors share that can be compared.
         folder: of the model.
@@ -65,7 +64,6 @@ class PageReader:
 
     identifier: "WriterIdentifier"
     embedder: PatchEmbedder
-    describer: PageDescriber
     per_page: int
     source: str
     folder: Path
@@ -74,7 +72,6 @@ class PageReader:
     def load(
         cls,
         folder: Path,
-        describer: PageDescriber | None = None,
         per_page: int = PER_PAGE,
         runs_own_code: bool = False,
     ) -> Self:
@@ -82,7 +79,6 @@ class PageReader:
 
         Args:
             folder: of a promoted model, or of a trial's.
-            describer: makes one vector of a page's patches; of their mean if not given.
             per_page: most patches of a page.
             runs_own_code: whether a network of the user's own may import the module beside it.
 
@@ -91,8 +87,7 @@ class PageReader:
             ModelError: if a network of the user's own has no embedding.
         """
         identifier, embedder = load_embedder(folder, runs_own_code)
-        describer = describer or PageDescriber.fit(DescriptorSettings())
-        return cls(identifier, embedder, describer, per_page, source_of(folder, describer, per_page), folder)
+        return cls(identifier, embedder, per_page, source_of(folder, per_page), folder)
 
     def describe(self, page: Page) -> NDArray[np.float32]:
         """Describe a page: (n_dimensions,), of length 1.
@@ -105,7 +100,7 @@ class PageReader:
         lines = self.identifier.read_lines(read_grey(page.path, frame=page.frame), name)
         patches = self.identifier.record.patches
         (found,) = embed_pages(lines, [name], patches, self.per_page, self.embedder)
-        return self.describer.describe(found.embeddings)
+        return describe_patches(found.embeddings)
 
     def look_at(self, page: Page) -> SeenPage:
         """Describe a page, and keep what its description is made of.
@@ -124,7 +119,7 @@ class PageReader:
         pixels = read_patches(lines, plan)
         embeddings = self.embedder.embed(in_batches(pixels))
         places = place_patches(self.identifier, grey, lines, plan)
-        return SeenPage(grey, plan, places, pixels, embeddings, self.describer.describe(embeddings))
+        return SeenPage(grey, plan, places, pixels, embeddings, describe_patches(embeddings))
 
 
 def load_embedder(folder: Path, runs_own_code: bool = False) -> "tuple[WriterIdentifier, PatchEmbedder]":
@@ -145,14 +140,14 @@ def load_embedder(folder: Path, runs_own_code: bool = False) -> "tuple[WriterIde
         return identifier, Embedder(identifier.predictor.model)
 
 
-def source_of(folder: Path, describer: PageDescriber, per_page: int) -> str:
+def source_of(folder: Path, per_page: int) -> str:
     """A text that two models, or two ways to describe pages, do not share."""
     record = read_record(folder)
     content = {
         "network": hashlib.sha256(_network(folder).read_bytes()).hexdigest(),
         "ink": record.ink.model_dump(mode="json"),
         "patches": [record.patches.size_px, record.patches.min_ink, per_page],
-        "describer": describer.key,
+        "describer": KEY,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import whosehand as wh
-from core.retrieval.descriptors import DescriptorSettings
 from tests.search.toy_model import save_toy_model, write_line
 
 
@@ -31,9 +30,9 @@ def test_a_model_is_scored_in_python_as_on_the_command_line(tmp_path: Path) -> N
         write_line(folder / f"{number}.png", 4 + number)
     model = wh.Identifier("toy", save_toy_model(tmp_path / "model"))
     options = {"patches": 4, "project": tmp_path, "progress": False}
-    found = model.retrieval(tmp_path / "scans", descriptor=DescriptorSettings(power=0.5), **options)  # type: ignore[arg-type]
+    found = model.retrieval(tmp_path / "scans", rerank=2, **options)  # type: ignore[arg-type]
     assert (found.scores.n_pages, found.scores.n_writers, found.model) == (8, 2, "toy")
     low, high = found.scores.intervals["map"]
     assert low <= found.scores.metrics["map"] <= high
-    with pytest.raises(wh.WhosehandError, match="--fit-on"):
-        model.retrieval(str(tmp_path / "scans"), descriptor=DescriptorSettings(n_whitened=2), **options)  # type: ignore[arg-type]
+    with pytest.raises(wh.WhosehandError, match="the most pages of one: 1"):
+        model.retrieval(str(tmp_path / "scans"), join=4, **options)  # type: ignore[arg-type]

@@ -48,6 +48,13 @@ def test_reranking_is_what_the_paper_says(k1: int, k2: int, weight: float) -> No
     np.testing.assert_allclose(found, by_the_paper(descriptors, k1, k2, weight), atol=1e-5)
 
 
+def test_as_many_are_averaged_as_in_the_paper_if_nothing_is_said() -> None:
+    descriptors = described(40, 5)
+    for n_neighbours, n_expanded in ((20, 6), (8, 3), (1, 1)):
+        given = rerank(descriptors, n_neighbours, n_expanded).rows(0, 40)
+        np.testing.assert_array_equal(rerank(descriptors, n_neighbours).rows(0, 40), given)
+
+
 def test_reranking_brings_the_pages_of_a_hand_together() -> None:
     descriptors = described(n_pages=60, n_writers=6, spread=1.0)
     same = np.arange(60)[:, None] % 6 == np.arange(60) % 6

@@ -38,17 +38,15 @@ def test_scores_are_printed_with_their_intervals(command: Command, lines: Path, 
 
 
 def test_json_has_what_the_table_has(command: Command, lines: Path, model: Path) -> None:
-    arguments = ("--join", "2", "--rerank", "2", "--power", "0.5", "--patches", "4", "--json")
+    arguments = ("--join", "2", "--rerank", "2", "--patches", "4", "--json")
     content = json.loads(command("retrieval", lines, "--model", model, *arguments).out)
     assert (content["n_pages"], content["item"], content["reranked_by"]) == (6, "joined page", 2)
-    assert content["descriptor"]["power"] == 0.5
     low, high = content["scores"]["map"]["interval"]
     assert 0 <= low <= content["scores"]["map"]["value"] <= high <= 1
 
 
 def test_what_cannot_be_done_is_one_message(command: Command, lines: Path, model: Path) -> None:
-    assert "name them by --fit-on" in command("retrieval", lines, "--model", model, "--pooling", "vlad").error
-    assert "power" in command("retrieval", lines, "--model", model, "--power", "3").error
+    assert "Join fewer" in command("retrieval", lines, "--model", model, "--join", "9").error
     assert "not there" in command("retrieval", "nothing", "--model", model).error
     (lines / "MLmodel").touch()
     assert "holds a whosehand.json" in command("retrieval", lines, "--model", lines).error

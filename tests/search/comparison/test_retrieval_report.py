@@ -7,7 +7,6 @@ import yaml
 
 from core.corpora.index import CorpusIndex
 from core.errors import ConfigError, CorpusError, RetrievalError
-from core.retrieval.descriptors import DescriptorSettings
 from search.comparison.retrieval_report import RetrievalChoice, RetrievalReport, report_retrieval
 from search.experiment.workspace import Workspace
 from search.identification.identifier_folder import read_record
@@ -37,10 +36,8 @@ def model(workspace: Workspace) -> Path:
     return save_toy_model(workspace.root / "model")
 
 
-def report(
-    place: Path, model: Path, workspace: Workspace, choice: RetrievalChoice = FEW, fit_on: Path | None = None
-) -> RetrievalReport:
-    return report_retrieval(place, model, "toy", workspace, choice, fit_on=fit_on)
+def report(place: Path, model: Path, workspace: Workspace, choice: RetrievalChoice = FEW) -> RetrievalReport:
+    return report_retrieval(place, model, "toy", workspace, choice)
 
 
 def write_experiment(workspace: Workspace, scans: Path, name: str = "scans", **changes: object) -> Path:
@@ -76,7 +73,6 @@ def test_every_page_of_a_folder_is_a_query(scans: Path, model: Path, workspace: 
     assert set(scores.intervals) == {"map", "top1", "top5", "top10", "eer", "auroc"}
     content = found.as_json()
     assert content["scores"]["map"]["value"] == scores.metrics["map"]
-    assert content["descriptor"]["pooling"] == "mean"
     assert content["n_same_pairs"] == 18
 
 
@@ -108,21 +104,6 @@ def test_images_are_joined_to_pages_and_pages_are_reranked(scans: Path, model: P
     assert found.as_json()["reranked_by"] == 2
     with pytest.raises(RetrievalError, match="the most pages of one: 1"):
         report(scans, model, workspace, replace(FEW, join=3))
-
-
-def test_what_is_learned_is_learned_on_other_pages(
-    scans: Path, model: Path, workspace: Workspace, tmp_path: Path
-) -> None:
-    learns = replace(FEW, descriptor=DescriptorSettings(pooling="vlad", n_clusters=4, n_whitened=3))
-    with pytest.raises(RetrievalError, match="name them by --fit-on"):
-        report(scans, model, workspace, learns)
-    with pytest.raises(RetrievalError, match="leave --fit-on out"):
-        report(scans, model, workspace, fit_on=scans)
-    with pytest.raises(RetrievalError, match=r"of 12 images .* are: 12, .* Fit on other pages"):
-        report(scans, model, workspace, learns, fit_on=scans)
-    shutil.copytree(scans, tmp_path / "others")
-    found = report(scans, model, workspace, learns, fit_on=tmp_path / "others")
-    assert found.describer_key != report(scans, model, workspace).describer_key
 
 
 def test_a_lone_page_and_one_that_cannot_be_read_are_counted(

@@ -10,9 +10,8 @@ import pytest
 
 from core.errors import ImageError, RetrievalError
 from core.pages.frames import Page
-from core.retrieval.descriptor_index import DescriptorIndex
-from core.retrieval.descriptors import DescriptorSettings, PageDescriber
-from search.identification import page_index
+from core.retrieval.descriptor_index import DescriptorIndex, IndexedPage
+from search.identification import page_index, page_reader
 from search.identification.kept_indexes import kept_indexes, why_unused
 from search.identification.page_index import extend_index, find_alike, index_folder, is_as_described, state_of
 from search.identification.page_reader import PageReader, source_of
@@ -26,7 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reader(model: Path) -> PageReader:
-    return PageReader.load(model, PageDescriber.fit(DescriptorSettings()), per_page=4)
+    return PageReader.load(model, per_page=4)
 
 
 def write_lines(folder: Path, numbers: Iterable[int]) -> list[Path]:
@@ -66,13 +65,12 @@ def test_what_was_added_stays_when_it_is_stopped(
     assert (tally.n_added, tally.n_known) == (2, 2)
 
 
-def test_another_model_or_description_has_another_source(model: Path, reader: PageReader, tmp_path: Path) -> None:
-    plain = PageDescriber.fit(DescriptorSettings())
-    sources = {
-        source_of(model, plain, 4),
-        source_of(model, plain, 5),
-        source_of(model, PageDescriber.fit(DescriptorSettings(power=0.5)), 4),
-    }
+def test_another_model_or_description_has_another_source(
+    model: Path, reader: PageReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {source_of(model, 4), source_of(model, 5)}
+    monkeypatch.setattr(page_reader, "KEY", "another way")
+    sources.add(source_of(model, 4))
     assert len(sources) == 3
     assert reader.source in sources
     (file,) = write_lines(tmp_path / "archive", (3,))
@@ -82,6 +80,29 @@ def test_another_model_or_description_has_another_source(model: Path, reader: Pa
         extend_index(tmp_path / "index", [file], other)
     with pytest.raises(RetrievalError, match="made by another one"):
         find_alike(DescriptorIndex.open(tmp_path / "index"), Page(file), other, 1)
+
+
+def test_pages_that_share_their_nearest_pages_with_the_query_come_first_when_reranked(
+    reader: PageReader, tmp_path: Path
+) -> None:
+    (query,) = write_lines(tmp_path / "archive", (5,))
+    wanted = reader.describe(Page(query)).astype(np.float64)
+    generator = np.random.default_rng(0)
+    others = generator.normal(size=(3, len(wanted)))
+    off = np.linalg.qr(np.vstack([wanted, others]).T)[0].T[1:]  # three directions that the query has nothing of
+    same = [wanted + 0.5 * off[0] + noise for noise in generator.normal(0, 0.01, (4, len(wanted)))]
+    crowd = [wanted + 0.45 * off[1] + noise for noise in generator.normal(0, 0.001, (1, len(wanted)))]
+    crowd += [wanted + 0.9 * off[1] + noise for noise in generator.normal(0, 0.01, (6, len(wanted)))]
+    rows = np.array([row / np.linalg.norm(row) for row in (*same, *crowd)], np.float32)
+    names = [*(f"same {n}" for n in range(4)), "near", *(f"crowd {n}" for n in range(6))]
+    index = DescriptorIndex.open_or_create(tmp_path / "index", len(wanted), reader.source)
+    index.add([IndexedPage(name) for name in names], rows)
+    plain = find_alike(index, Page(query), reader, 11)
+    reranked = find_alike(index, Page(query), reader, 11, n_neighbours=4)
+    assert [page.path for page in plain][0] == "near"
+    assert {page.path for page in reranked[:4]} == set(names[:4])
+    assert {page.path: page.similarity for page in reranked} == {page.path: page.similarity for page in plain}
+    assert find_alike(index, Page(query), reader, 3, n_neighbours=4) == reranked[:3]
 
 
 def test_what_shows_no_handwriting_is_said_with_its_reason(reader: PageReader, tmp_path: Path) -> None:
