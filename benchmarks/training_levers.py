@@ -2,8 +2,8 @@
 
     python -m benchmarks.training_levers --root /path/to/DHSD
 
-Folds by writer as in `benchmarks.retrieval_levers`, whose networks are the plain ones here: the
-same writers train, on equally many patches. Pages are compared by the mean of their patches: as
+Folds by writer as in `benchmarks.retrieval_levers`, and networks on equally many patches; of as many
+as there, the plain networks are those. Pages are compared by the mean of their patches: as
 they are, faded, binarised, with every second page of a writer binarised, and (the first fold's
 network) pages of generated handwriting. Networks, embeddings and scores are kept: an interrupted
 run goes on where it was, fold by fold.
@@ -47,7 +47,7 @@ Found = Mapping[str, Sequence[Any]]
 
 def main(
     root: Annotated[Path, typer.Option(help="The folder of DHSD.")] = Path("data/dhsd"),
-    patches: Annotated[int, typer.Option(min=400, help="Patches that each network is trained on.")] = 20_000,
+    patches: Annotated[int, typer.Option(min=400, help="Patches that each network is trained on.")] = 8_000,
     per_page: Annotated[int, typer.Option(min=1, help="Most patches of a page.")] = 64,
     writers: Annotated[
         tuple[int, int, int], typer.Option(help="Generated writers, of whom the last are the other corpus.")

@@ -74,7 +74,7 @@ class Training:
 PLAIN = Training("plain: softmax, patches anywhere")
 _STRONG = replace(POINT, augment_tone=3.0, augment_stroke=3.0, augment_noise=1.0)
 _SMALL = replace(POINT, input_px=_SMALL_PX)
-SMALL = Training("56 px patches anywhere", _SMALL, size_px=_SMALL_PX)
+SMALL = Training("anywhere, 56 px", _SMALL, size_px=_SMALL_PX)
 TRAININGS = (
     PLAIN,
     Training("strong tone and stroke", _STRONG),
@@ -82,9 +82,9 @@ TRAININGS = (
     Training("contrastive 0.5", losses=Losses(contrastive=0.5)),
     Training("margin 0.2", losses=Losses(is_cosine=True, margin=0.2)),
     Training("margin 0.2, contrastive 0.5", losses=Losses(is_cosine=True, margin=0.2, contrastive=0.5)),
-    Training("patches at ink", is_at_ink=True),
+    Training("at ink, 113 px", is_at_ink=True),
     SMALL,
-    Training("56 px patches at ink", _SMALL, size_px=_SMALL_PX, is_at_ink=True),
+    Training("at ink, 56 px", _SMALL, size_px=_SMALL_PX, is_at_ink=True),
 )
 
 

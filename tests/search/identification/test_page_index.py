@@ -99,7 +99,7 @@ def test_pages_that_share_their_nearest_pages_with_the_query_come_first_when_rer
     index.add([IndexedPage(name) for name in names], rows)
     plain = find_alike(index, Page(query), reader, 11)
     reranked = find_alike(index, Page(query), reader, 11, n_neighbours=4)
-    assert [page.path for page in plain][0] == "near"
+    assert plain[0].path == "near"
     assert {page.path for page in reranked[:4]} == set(names[:4])
     assert {page.path: page.similarity for page in reranked} == {page.path: page.similarity for page in plain}
     assert find_alike(index, Page(query), reader, 3, n_neighbours=4) == reranked[:3]
