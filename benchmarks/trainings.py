@@ -51,7 +51,7 @@ class Training:
         is_half_binarised: every patch is ink or paper with a probability of one half.
     """
 
-    name: str
+    name: str = field(compare=False)
     point: Hyperparameters = POINT
     losses: Losses = field(default_factory=Losses)
     size_px: int = 113

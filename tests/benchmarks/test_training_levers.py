@@ -124,17 +124,19 @@ def test_a_network_learns_by_each_loss(losses: Losses) -> None:
     from core.networks.inference import network_to_train
     from core.networks.model import build_model, build_optimizer
 
-    point = Hyperparameters(input_px=16, n_blocks=2, filters=4, convolutions_per_block=1, dropout=0.0)
+    point = Hyperparameters(
+        input_px=16, n_blocks=2, filters=4, convolutions_per_block=1, dropout=0.0, learning_rate=0.01
+    )
     model = build_model(point, (16, 16, 1), 2)
     network = network_to_train(with_cosines(model, 2, 0) if losses.is_cosine else model)
-    optimizer = build_optimizer(point, 40)
+    optimizer = build_optimizer(point, 48)
     optimizer.build(network.trainable_variables)
     step = StepWithLosses(losses, network, optimizer, 0.0)
-    sampler = PatchSampler(BarLines(), image_ids(), WRITERS, SETTINGS, seed=0)
+    sampler = SamplerAtInk(BarLines(), image_ids(), WRITERS, SETTINGS, seed=0)  # anywhere, a bar may be cut off
     means = []
-    for epoch in range(8):
+    for epoch in range(12):
         for patches, labels in TrainingFeed(sampler, 16, Augmentation(), 0).batches(epoch):
             step(patches, labels)
         means.append(step.take_means())
     assert means[-1][0] < means[0][0] / 2
-    assert means[-1][1] > 0.95
+    assert means[-1][1] > 0.9
