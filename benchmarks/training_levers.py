@@ -2,8 +2,8 @@
 
     python -m benchmarks.training_levers --root /path/to/DHSD
 
-Folds by writer as in `benchmarks.retrieval_levers`, and networks on equally many patches; of as many
-as there, the plain networks are those. Pages are compared by the mean of their patches: as
+Folds by writer as in `benchmarks.retrieval_levers`, and networks on equally many patches; of as
+many as there, the plain networks are those. Pages are compared by the mean of their patches: as
 they are, faded, binarised, with every second page of a writer binarised, and (the first fold's
 network) pages of generated handwriting. Networks, embeddings and scores are kept: an interrupted
 run goes on where it was, fold by fold.
