@@ -90,19 +90,19 @@ def test_pages_that_share_their_nearest_pages_with_the_query_come_first_when_rer
     generator = np.random.default_rng(0)
     others = generator.normal(size=(3, len(wanted)))
     off = np.linalg.qr(np.vstack([wanted, others]).T)[0].T[1:]  # three directions that the query has nothing of
-    same = [wanted + 0.5 * off[0] + noise for noise in generator.normal(0, 0.01, (4, len(wanted)))]
+    same = [wanted + 0.5 * off[0] + noise for noise in generator.normal(0, 0.01, (7, len(wanted)))]
     crowd = [wanted + 0.45 * off[1] + noise for noise in generator.normal(0, 0.001, (1, len(wanted)))]
-    crowd += [wanted + 0.9 * off[1] + noise for noise in generator.normal(0, 0.01, (6, len(wanted)))]
+    crowd += [wanted + 0.9 * off[1] + noise for noise in generator.normal(0, 0.01, (12, len(wanted)))]
     rows = np.array([row / np.linalg.norm(row) for row in (*same, *crowd)], np.float32)
-    names = [*(f"same {n}" for n in range(4)), "near", *(f"crowd {n}" for n in range(6))]
+    names = [*(f"same {n}" for n in range(7)), "near", *(f"crowd {n}" for n in range(12))]
     index = DescriptorIndex.open_or_create(tmp_path / "index", len(wanted), reader.source)
     index.add([IndexedPage(name) for name in names], rows)
-    plain = find_alike(index, Page(query), reader, 11)
-    reranked = find_alike(index, Page(query), reader, 11, n_neighbours=4)
+    plain = find_alike(index, Page(query), reader, 20)
+    reranked = find_alike(index, Page(query), reader, 20, n_neighbours=8)
     assert plain[0].path == "near"
-    assert {page.path for page in reranked[:4]} == set(names[:4])
+    assert {page.path for page in reranked[:7]} == set(names[:7])
     assert {page.path: page.similarity for page in reranked} == {page.path: page.similarity for page in plain}
-    assert find_alike(index, Page(query), reader, 3, n_neighbours=4) == reranked[:3]
+    assert find_alike(index, Page(query), reader, 2, n_neighbours=8) == reranked[:2]
 
 
 def test_what_shows_no_handwriting_is_said_with_its_reason(reader: PageReader, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_page_that_changed_is_described_anew_and_one_that_was_only_touched_is_
     tally = extend_index(tmp_path / "index", files[:2], reader)
     assert (tally.n_added, tally.n_changed, tally.n_known, tally.gone) == (0, 1, 1, [str(files[2])])
     index = DescriptorIndex.open(tmp_path / "index")
-    found = find_alike(index, Page(write_line(tmp_path / "as-now.png", 11)), reader, 10)
+    found = find_alike(index, Page(write_line(tmp_path / "as-now.png", 11)), reader, 20)
     assert [each.path for each in found].count(str(files[0])) == 1
     assert found[0].path == str(files[0])
     assert found[0].similarity == pytest.approx(1, abs=1e-6)
