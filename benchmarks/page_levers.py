@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.held_out_pages import Described
 from benchmarks.page_descriptors import DescriptorSettings, PageDescriber
 from core.errors import RetrievalError
+from core.retrieval.adaptation import Adaptation
 from core.retrieval.likelihood_ratios import RatioCalibration, calibrate_ratios, score_ratios
 from core.retrieval.page_embeddings import EmbeddedPage
 from core.retrieval.pairs import PagePairs, collect_pairs, interval_of
@@ -26,7 +27,7 @@ _RIDGE = 0.1  # of the archive's mean variance, so that whitening by few pages s
 _N_WHITENED, _N_CLUSTERS = 64, 16
 _UNBOUNDED = RatioCalibration(1.0, 0.0, -np.inf, np.inf, 0, 0, 0, 0)
 
-Archive = Literal["as it is", "centred", "whitened"]
+Archive = Literal["as it is", "centred", "whitened", "adapted"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Lever:
         name: in the table.
         settings: from patches to a vector; what is learned is learned on training pages.
         archive: what is done by the pages at hand, without labels: their mean is taken off, or
-            their directions get the same variance, too.
+            their directions get the same variance, too; `adapted` is what was kept of it.
         is_reranked: whether k-reciprocal neighbours are looked at.
     """
 
@@ -57,7 +58,9 @@ LEVERS = (
     Lever("VLAD, power 0.5, whitened", _VLAD.model_copy(update={"n_whitened": _N_WHITENED})),
     Lever("centred by the archive", archive="centred"),
     Lever("whitened by the archive", archive="whitened"),
+    Lever("adapted to the archive", archive="adapted"),
     Lever("reranked", is_reranked=True),
+    Lever("adapted to the archive, reranked", archive="adapted", is_reranked=True),
     Lever("power 0.5, centred by the archive", DescriptorSettings(power=0.5), "centred"),
     Lever("VLAD, power 0.5, centred by the archive", _VLAD, "centred"),
     Lever("centred by the archive, reranked", archive="centred", is_reranked=True),
@@ -103,6 +106,8 @@ def adapted(descriptors: NDArray[np.floating], archive: Archive) -> NDArray[np.f
     """Descriptors by what the pages at hand have in common, each of length 1 again."""
     if archive == "as it is":
         return descriptors
+    if archive == "adapted":
+        return Adaptation.fit(descriptors).adapt(descriptors)
     moved = np.asarray(descriptors, dtype=np.float64) - descriptors.mean(axis=0)
     if archive == "whitened":
         covariance = moved.T @ moved / len(moved)

@@ -84,7 +84,7 @@ def main(
 ) -> None:
     """Score each lever alone and all together."""
     configure()
-    corpora = {name: _read(name, root, sum(writers), pages) for name in Corpus if has_other or name is corpus}
+    corpora = {name: read_corpus(name, root, sum(writers), pages) for name in Corpus if has_other or name is corpus}
     own = corpora.pop(corpus)
     folds = rotating_folds(own.writer_ids, N_FOLDS)[:n_folds] if corpus is Corpus.DHSD else hands_folds(*writers)
     notes.print(f"retrieval_levers: {counted(len(folds), 'network')} on {patches:,} patches each ...")
@@ -169,7 +169,8 @@ class Laboratory:
         return found
 
 
-def _read(name: Corpus, root: Path, n_writers: int, n_pages: int) -> PageCorpus:
+def read_corpus(name: Corpus, root: Path, n_writers: int, n_pages: int) -> PageCorpus:
+    """The pages of a corpus."""
     return read_dhsd(root) if name is Corpus.DHSD else read_hands(n_writers, n_pages)
 
 

@@ -148,6 +148,7 @@ class Identifier:
         top: int = 10,
         sheet: str | Path | None = None,
         rerank: int | None = None,
+        adapt: bool = True,
         project: str | Path | None = None,
         progress: bool = True,
     ) -> "list[AlikePage]":
@@ -159,6 +160,7 @@ class Identifier:
             top: how many.
             sheet: an HTML file that is written, too: the page and those found side by side.
             rerank: rerank by so many nearest pages; about as many as a hand has.
+            adapt: count less in what the pages of the archive differ most, be it scanners or pens.
             project: the folder that holds `data`, the current one if not given.
             progress: whether to show how far it is.
 
@@ -178,7 +180,7 @@ class Identifier:
             with shown_steps(progress) as begin:
                 place, _ = index_folder(place, indexes, self._page_reader, begin("describing pages"))
         archive = DescriptorIndex.open(place)
-        found = find_alike(archive, wanted, self._page_reader, top, n_neighbours=rerank)
+        found = find_alike(archive, wanted, self._page_reader, top, n_neighbours=rerank, is_adapted=adapt)
         if sheet is not None:
             from search.identification.contact_sheet import write_contact_sheet
 
@@ -198,6 +200,7 @@ class Identifier:
         pages: "str | Path | Experiment",
         *,
         rerank: int | None = None,
+        adapt: bool = True,
         patches: int = 64,
         join: int | None = None,
         known_writers: bool = False,
@@ -211,7 +214,8 @@ class Identifier:
 
         Args:
             pages: an experiment or its file, or a folder of scans whose writers are known.
-            rerank: rerank by so many nearest pages.
+            rerank: rerank by so many nearest pages; about as many as a hand has.
+            adapt: count less in what these pages differ most, be it scanners or pens.
             patches: most of a page.
             join: join so many images of a writer to one page, as for single words.
             known_writers: count writers that the model was trained on, too.
@@ -234,7 +238,7 @@ class Identifier:
                 self.folder,
                 self.name,
                 _workspace(project),
-                RetrievalChoice(patches, join, rerank, known_writers, seed),
+                RetrievalChoice(patches, join, rerank, adapt, known_writers, seed),
                 runs_own_code=self.runs_own_code,
                 say=begin,
             )

@@ -19,7 +19,7 @@ from search.cli.common import (
     print_table,
     progress_bar,
 )
-from search.cli.retrieval import RerankOption
+from search.cli.retrieval import AdaptOption, RerankOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +90,7 @@ def find(
         typer.Option(metavar="FILE", help="Show query and finds side by side, as an HTML page, too."),
     ] = None,
     rerank: RerankOption = None,
+    is_adapted: AdaptOption = True,
     is_approximate: Annotated[
         bool,
         typer.Option("--approximate", help="Search by faiss, which may miss a page: for millions of pages."),
@@ -119,7 +120,7 @@ def find(
         _print_skipped(tally)
     archive = DescriptorIndex.open(place)
     searcher = ApproximateSearch(archive) if is_approximate else None
-    found = find_alike(archive, wanted, reader, top, searcher, rerank)
+    found = find_alike(archive, wanted, reader, top, searcher, rerank, is_adapted)
     if table is not None:
         _write(found, table)
     if sheet is not None:

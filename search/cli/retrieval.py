@@ -50,6 +50,13 @@ RerankOption = Annotated[
         min=1, metavar="N", help="Rerank by the N nearest pages; about as many as a hand has.", show_default="not"
     ),
 ]
+AdaptOption = Annotated[
+    bool,
+    typer.Option(
+        "--adapt/--no-adapt",
+        help="Count less in what these pages differ most, be it scanners or pens; their writers need not be known.",
+    ),
+]
 JoinOption = Annotated[
     int | None,
     typer.Option(
@@ -66,6 +73,7 @@ def retrieval(
     model: ModelOption = None,
     overrides: Overrides = [],  # noqa: B006  (typer copies it)
     rerank: RerankOption = None,
+    is_adapted: AdaptOption = True,
     patches: Annotated[int, typer.Option(min=1, help="Most patches of a page.")] = 64,
     join: JoinOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of joining and intervals.")] = 0,
@@ -94,7 +102,7 @@ def retrieval(
             asked.folder,
             asked.title,
             current_workspace(),
-            RetrievalChoice(patches, join, rerank, includes_known, seed),
+            RetrievalChoice(patches, join, rerank, is_adapted, includes_known, seed),
             overrides=overrides,
             runs_own_code=asked.runs_own_code,
             say=progress,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from core.identification.model_record import ModelRecord
 from core.lines.reading import ProgressCallback
 from core.lines.source import LineSource
+from core.retrieval.adaptation import Adaptation
 from core.retrieval.descriptors import describe_pages
 from core.retrieval.page_embeddings import EmbeddedPage, JoinedLines, PatchEmbedder, embed_pages
 from core.retrieval.scores import RetrievalScores, score_retrieval
@@ -40,6 +41,7 @@ class RetrievalChoice:
         per_page: most patches of a page.
         join: so many images of a writer make an artificial page; `None` takes pages as they are.
         n_neighbours: nearest pages that reranking looks at; `None` does not rerank.
+        is_adapted: whether descriptors are adapted to these pages.
         includes_known: whether writers that the model was trained on take part.
         seed: of joining, and of the intervals.
     """
@@ -47,6 +49,7 @@ class RetrievalChoice:
     per_page: int = PER_PAGE
     join: int | None = None
     n_neighbours: int | None = None
+    is_adapted: bool = True
     includes_known: bool = False
     seed: int = 0
 
@@ -97,6 +100,7 @@ class RetrievalReport:
             "patches_per_page": choice.per_page,
             "joined": choice.join,
             "reranked_by": choice.n_neighbours,
+            "is_adapted": choice.is_adapted,
             "scores": {
                 name: {"value": value, "interval": list(scores.intervals[name])}
                 for name, value in scores.metrics.items()
@@ -170,6 +174,8 @@ def _item(corpus: ReadCorpus, choice: RetrievalChoice) -> str:
 
 
 def _compare(descriptors: NDArray[np.float32], choice: RetrievalChoice) -> Similarities:
+    if choice.is_adapted:
+        descriptors = Adaptation.fit(descriptors).adapt(descriptors)
     return Cosines(descriptors) if choice.n_neighbours is None else rerank(descriptors, choice.n_neighbours)
 
 

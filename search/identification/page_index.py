@@ -16,6 +16,7 @@ from core.corpora.image_walk import expand_folders
 from core.corpora.index import Excluded
 from core.errors import ImageError, PatchError, RetrievalError
 from core.pages.frames import Page, is_blank, list_pages
+from core.retrieval.adaptation import Adaptation
 from core.retrieval.approximate_search import Searcher
 from core.retrieval.descriptor_index import HEAD, DescriptorIndex, IndexedPage
 from core.retrieval.similarities import rerank
@@ -23,7 +24,7 @@ from search.identification.kept_indexes import note_origin
 from search.identification.page_reader import PageReader
 
 _BATCH, _BATCH_S = 64, 5.0  # pages that are added at once, and how long they wait at the most
-_MOST_RERANKED = 1000  # pages: the nearest of the query
+_MOST_COMPARED = 1000  # pages, the nearest of the query: adapted, reranked
 _SETTLED_NS = 2 * 10**9  # a file that was changed so shortly before could change again within the same time
 
 
@@ -53,7 +54,8 @@ class AlikePage:
 
     Attributes:
         path: of its file, `letter.tif#3` where that holds several pages.
-        similarity: cosine of the descriptors, from -1 to 1; it ranks, and is no probability.
+        similarity: cosine of the descriptors, adapted or not, from -1 to 1; it ranks, and is no
+            probability.
     """
 
     path: str
@@ -138,6 +140,7 @@ def find_alike(
     n_found: int,
     searcher: Searcher | None = None,
     n_neighbours: int | None = None,
+    is_adapted: bool = True,
 ) -> list[AlikePage]:
     """The pages of an index that are most alike to one, the most alike first.
 
@@ -149,6 +152,8 @@ def find_alike(
         searcher: searches the index; itself, exactly, if not given.
         n_neighbours: rerank the 1,000 most alike by so many nearest pages of each; similarities
             then need not fall with the rank. `None` does not rerank.
+        is_adapted: compare the 1,000 most alike anew by descriptors that are adapted to the
+            archive.
 
     Raises:
         RetrievalError: if the index was made by another model.
@@ -157,18 +162,17 @@ def find_alike(
     """
     _check_source(index, reader.source)
     own, query = str(Page(page.path.absolute(), page.frame).name), reader.describe(page)
-    n_wanted = n_found if n_neighbours is None else max(n_found, _MOST_RERANKED)
-    found = (searcher or index).search(query[np.newaxis], n_wanted + 1)
-    alike = [
-        (place, AlikePage(index.pages[place].page_id, float(score)))
-        for place, score in zip(found.places[0].tolist(), found.scores[0].tolist(), strict=True)
-    ]
-    others = [(place, each) for place, each in alike if each.path != own]
-    if n_neighbours is not None and others:
-        rows = index.descriptors()[[place for place, _ in others]]
-        reranked = rerank(np.vstack([query, rows]), n_neighbours).rows(0, 1)[0, 1:]
-        others = [others[place] for place in np.argsort(-reranked, kind="stable").tolist()]
-    return [each for _, each in others[:n_found]]
+    found = (searcher or index).search(query[np.newaxis], max(n_found, _MOST_COMPARED) + 1).places[0].tolist()
+    places = [place for place in found if index.pages[place].page_id != own]
+    if not places:
+        return []
+    compared = np.vstack([query, index.descriptors()[places]])
+    if is_adapted:
+        compared = Adaptation.fit(index.descriptors()[index.is_current]).adapt(compared)
+    similarities = compared[1:] @ compared[0]
+    ranks_by = similarities if n_neighbours is None else rerank(compared, n_neighbours).rows(0, 1)[0, 1:]
+    order = np.argsort(-ranks_by, kind="stable")[:n_found].tolist()
+    return [AlikePage(index.pages[places[each]].page_id, float(similarities[each])) for each in order]
 
 
 def only_page(file: Path) -> Page:

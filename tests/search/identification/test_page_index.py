@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import ImageError, RetrievalError
 from core.pages.frames import Page
+from core.retrieval.adaptation import Adaptation
 from core.retrieval.descriptor_index import DescriptorIndex, IndexedPage
 from search.identification import page_index, page_reader
 from search.identification.kept_indexes import kept_indexes, why_unused
@@ -97,12 +98,28 @@ def test_pages_that_share_their_nearest_pages_with_the_query_come_first_when_rer
     names = [*(f"same {n}" for n in range(7)), "near", *(f"crowd {n}" for n in range(12))]
     index = DescriptorIndex.open_or_create(tmp_path / "index", len(wanted), reader.source)
     index.add([IndexedPage(name) for name in names], rows)
-    plain = find_alike(index, Page(query), reader, 20)
-    reranked = find_alike(index, Page(query), reader, 20, n_neighbours=8)
+    plain = find_alike(index, Page(query), reader, 20, is_adapted=False)
+    reranked = find_alike(index, Page(query), reader, 20, n_neighbours=8, is_adapted=False)
     assert plain[0].path == "near"
     assert {page.path for page in reranked[:7]} == set(names[:7])
     assert {page.path: page.similarity for page in reranked} == {page.path: page.similarity for page in plain}
-    assert find_alike(index, Page(query), reader, 2, n_neighbours=8) == reranked[:2]
+    assert find_alike(index, Page(query), reader, 2, n_neighbours=8, is_adapted=False) == reranked[:2]
+
+
+def test_similarities_are_those_of_descriptors_that_are_adapted_to_the_archive(
+    reader: PageReader, tmp_path: Path
+) -> None:
+    files = write_lines(tmp_path / "archive", (3, 4, 6, 8))
+    extend_index(tmp_path / "index", files, reader)
+    index = DescriptorIndex.open(tmp_path / "index")
+    (query,) = write_lines(tmp_path / "query", (5,))
+    rows, wanted = index.descriptors(), reader.describe(Page(query))
+    adapted = Adaptation.fit(rows).adapt(np.vstack([wanted, rows]))
+    for is_adapted, expected in ((True, adapted[1:] @ adapted[0]), (False, rows @ wanted)):
+        found = find_alike(index, Page(query), reader, 9, is_adapted=is_adapted)
+        similarity_of = {page.path: page.similarity for page in found}
+        for file, value in zip(files, expected.tolist(), strict=True):
+            assert similarity_of[str(file)] == pytest.approx(value, abs=1e-6)
 
 
 def test_what_shows_no_handwriting_is_said_with_its_reason(reader: PageReader, tmp_path: Path) -> None:
