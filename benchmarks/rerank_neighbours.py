@@ -4,7 +4,8 @@
     python -m benchmarks.rerank_neighbours hands --root /path/to/DHSD --per-page 32
 
 The folds, networks and embeddings of `benchmarks.retrieval_levers`, which are made where they are
-missing. Of every writer who is searched the first pages alone are taken.
+missing. Of every writer who is searched the first pages alone are taken; descriptors are adapted to
+these.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import typer
 from benchmarks.held_out_pages import Described, FoldPages, configure, hands_folds, rotating_folds
 from benchmarks.report import print_report
 from benchmarks.retrieval_levers import N_FOLDS, Corpus, read_corpus
+from core.retrieval.adaptation import Adaptation
 from core.retrieval.descriptors import describe_pages
 from core.retrieval.rank_tests import compare_rankings
 from core.retrieval.scores import score_retrieval
@@ -78,13 +80,15 @@ def _precisions(folds: Sequence[Described], n_neighbours: int | None) -> tuple[F
 
 
 def _first_pages(fold: Described, most: int | None) -> Described:
+    """The first pages of each writer, adapted to each other."""
     n_before: dict[str, int] = {}
     chosen = []
     for place, writer in enumerate(fold.writers):
         n_before[writer] = n_before.get(writer, 0) + 1
         if most is None or n_before[writer] <= most:
             chosen.append(place)
-    return Described(fold.descriptors[chosen], [fold.writers[place] for place in chosen])
+    few = fold.descriptors[chosen]
+    return Described(Adaptation.fit(few).adapt(few), [fold.writers[place] for place in chosen])
 
 
 if __name__ == "__main__":
