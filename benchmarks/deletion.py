@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.identification.evidence import decisive_patches, distinct_patches, first_two, weigh_patches
+from core.identification.evidence import decisive_patches, first_two, weigh_patches
 from core.identification.writer_identifier import WriterIdentifier
 from core.lines.source import ImageLines
 from core.pages.text_lines import TextLine
-from core.patches.plan import PatchPlan
+from core.patches.plan import PatchPlan, distinct_patches
 from core.scoring.mean_scores import mean_log_probabilities
 
 _PAPER = 255

@@ -1,10 +1,12 @@
 """What one does with sweeps: launch, open, list, compare and promote them."""
 
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import RegistryError
 from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace
@@ -150,7 +152,9 @@ def promote(
 
     handle = _handle(sweep, project)
     choice = PromotionChoice(trial, model, epochs, minutes, accept, members)
-    return promote_sweep(handle.name, Workspace(handle.project), choice, shown(progress))
+    promotion = promote_sweep(handle.name, Workspace(handle.project), choice, shown(progress))
+    _enrol_again(promotion, handle)
+    return promotion
 
 
 def propose(folder: str | Path, *, name: str | None = None, measures_speed: bool = True) -> "Proposal":
@@ -185,6 +189,23 @@ def keys(start: str = "") -> "tuple[ConfigKey | HyperparameterKey, ...]":
 
     every: list[ConfigKey | HyperparameterKey] = [*config_keys(), *hyperparameter_keys()]
     return tuple(key for key in every if key.name.startswith(start))
+
+
+def _enrol_again(promotion: "Promotion", sweep: Sweep) -> None:
+    """Enrol the writers of the former champion with the new one; what fails is a warning."""
+    from search.identification.enrolment import carry_over
+    from search.tracking.store import open_store
+
+    if not promotion.is_champion:
+        return
+    store = open_store(sweep.experiment.tracking, sweep.project)
+    try:
+        result = carry_over(store, promotion.version.name, lambda _: None)
+    except RegistryError as error:
+        warnings.warn(f"Enrolled writers are not known to the new champion: {error}", stacklevel=3)
+        return
+    for image in result.gone if result else ():
+        warnings.warn(f"Not enrolled again: {image.reason}", stacklevel=3)
 
 
 def _workspace(project: Project) -> Workspace:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from core.errors import ImageError
+from core.errors import ImageError, RegistryError
 from search.experiment.settings import TrackingSettings
 
 # Imported inside the functions that need them: MLflow, SciPy and OpenCV take seconds that `import
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from search.comparison.retrieval_report import RetrievalReport
     from search.experiment.experiment import Experiment
     from search.experiment.workspace import Workspace
+    from search.identification.enrolment import Enrolment
     from search.identification.identify import ExplainedPrediction
+    from search.identification.known_writers import KnownWriter
     from search.identification.page_index import AlikePage
     from search.identification.page_reader import PageReader
+    from search.identification.verification import Verification
+    from search.tracking.store import TrackingStore
 
 ReadAs = Literal["auto", "page", "form", "line"]
 
@@ -48,7 +52,7 @@ def champion(
     version = find_champion(store, name or only_name(store))
     folder = download_model(store, version.location)
     runs_own_code = is_as_promoted(folder, version.tags.get(CHECKSUM_TAG))
-    return Identifier(version.name, folder, version.version, version.description, runs_own_code)
+    return Identifier(version.name, folder, version.version, version.description, runs_own_code, store)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Identifier:
         card: what it was trained on and how well it did, as Markdown; empty for a trial's network.
         runs_own_code: whether the code in the folder is run: of a version whose files are those
             that were promoted, and of a trial of your own. Any other folder is opened without it.
+        store: where it is registered; `None` for a trial's network.
     """
 
     name: str
@@ -69,10 +74,11 @@ class Identifier:
     version: int | None = None
     card: str = field(default="", repr=False)
     runs_own_code: bool = False
+    store: "TrackingStore | None" = field(default=None, repr=False, compare=False)
 
     @property
     def writer_ids(self) -> tuple[str, ...]:
-        """The writers that the model knows."""
+        """The writers that the model was trained on; `writers` has the enrolled ones, too."""
         from search.identification.identifier_folder import read_record
 
         return tuple(read_record(self.folder).writer_ids)
@@ -88,7 +94,8 @@ class Identifier:
     def identify(
         self, images: str | Path | Sequence[str | Path], *, read_as: ReadAs = "auto"
     ) -> "Prediction | list[Prediction]":
-        """Rank the writers that the model knows by how likely they wrote each image.
+        """Rank the writers that the model knows by how likely they wrote each image, enrolled ones
+        among them.
 
         Args:
             images: one path gives one prediction, a list gives a list in the same order.
@@ -103,7 +110,8 @@ class Identifier:
 
         is_one = isinstance(images, str | Path)
         paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
-        found = list(identify_each(paths, self.folder, read_as=read_as, runs_own_code=self.runs_own_code))
+        folder, runs_own_code = self._answering
+        found = list(identify_each(paths, folder, read_as=read_as, runs_own_code=runs_own_code))
         unusable = [item.reason for item in found if isinstance(item, Excluded)]
         if unusable:
             raise ImageError("\n".join(unusable))
@@ -124,7 +132,126 @@ class Identifier:
         """
         from search.identification.identify import explain
 
-        return explain(Path(image), self.folder, n_decisive, read_as, self.runs_own_code)
+        folder, runs_own_code = self._answering
+        return explain(Path(image), folder, n_decisive, read_as, runs_own_code)
+
+    def enrol(self, writer: str, pages: str | Path | Sequence[str | Path], *, progress: bool = True) -> "Enrolment":
+        """Add pages of a writer whom the champion does not know, without training.
+
+        Args:
+            writer: who wrote all of them.
+            pages: one path or several; files with several pages are several.
+            progress: whether to show how far it is.
+
+        Returns:
+            `.n_pages` that were enrolled, and `.unreadable` ones with the reason.
+
+        Raises:
+            ImageError: if no page shows handwriting.
+            RegistryError: if the champion cannot compare hands, or was trained on the writer.
+        """
+        from search.identification.enrolment import enrol
+        from whosehand.progress import shown_steps
+
+        files = [Path(pages)] if isinstance(pages, str | Path) else [Path(page) for page in pages]
+        with shown_steps(progress) as begin:
+            return enrol(self._registered, self.name, {writer: files}, _say_nothing, begin("describing pages"))
+
+    def forget(self, writer: str, *, project: str | Path | None = None) -> int:
+        """Delete all descriptors of an enrolled writer, from every version of the register and from
+        the project's indexes; returns how many versions were deleted.
+
+        Args:
+            writer: who.
+            project: the folder that holds `data`, the current one if not given.
+
+        Raises:
+            RegistryError: if nobody of that name is enrolled.
+        """
+        from search.identification.forgetting import forget
+
+        return forget(self._registered, self.name, writer, _workspace(project).indexes, _say_nothing)
+
+    @property
+    def writers(self) -> "list[KnownWriter]":
+        """Whom the champion can name: `.writer_id`, `.kind` (trained or enrolled), `.n_pages`."""
+        from search.identification.known_writers import list_writers
+
+        return list_writers(self._registered, self.name)
+
+    def verify(
+        self,
+        one: str | Path,
+        other: str | Path,
+        *,
+        calibrate_on: "str | Path | Experiment | None" = None,
+        evidence: str | Path | None = None,
+        project: str | Path | None = None,
+        progress: bool = True,
+    ) -> "Verification":
+        """Say how strongly two pages speak for one hand; no validated casework.
+
+        Args:
+            one: the image of a page.
+            other: that of another one.
+            calibrate_on: pages by known writers whom training never saw, as an experiment or a
+                folder; those that the model takes along if not given.
+            evidence: a file for an HTML page that shows what the answer rests on.
+            project: the folder that holds `data`, the current one if not given.
+            progress: whether to show how far it is.
+
+        Returns:
+            `.found.log10_ratio`, `.found.interval`, `.found.words`.
+
+        Raises:
+            ImageError: if a page cannot be used.
+            RetrievalError: if a page has too little ink, or there is too little to calibrate on.
+        """
+        from search.comparison.calibration_pages import calibration_pages
+        from search.identification.page_index import only_page
+        from search.identification.verification import gather_verification_evidence, verify
+        from search.identification.verification_page import write_verification_page
+        from whosehand.progress import shown_steps
+
+        place = Path(calibrate_on) if isinstance(calibrate_on, str) else calibrate_on
+        with shown_steps(progress) as begin:
+            reading = begin("reading the pages to calibrate on")
+            pages = calibration_pages(place, self.folder, self._page_reader, _workspace(project), reading)
+        found = verify(only_page(Path(one)), only_page(Path(other)), self._page_reader, pages)
+        if evidence is not None:
+            shown = gather_verification_evidence(found)
+            write_verification_page(found, shown, self.name, Path(evidence))
+        return found
+
+    @property
+    def _registered(self) -> "TrackingStore":
+        """Where it is registered.
+
+        Raises:
+            RegistryError: if it is not.
+        """
+        if self.store is None:
+            raise RegistryError(
+                "Writers are enrolled with the champion of a registered model, but this is another network. "
+                "`whosehand.champion()` finds it, once a sweep is promoted."
+            )
+        return self.store
+
+    @property
+    def _answering(self) -> tuple[Path, bool]:
+        """The files that answer, with the enrolled writers among them, and whether their code is
+        run.
+        """
+        if self.store is None or self.version is None:
+            return self.folder, self.runs_own_code
+        from search.identification.known_writers import answering_model
+        from search.tracking.registry import find_version
+
+        version = find_version(self.store, self.name, self.version)
+        if version is None:
+            return self.folder, self.runs_own_code
+        found = answering_model(self.store, version)
+        return found.folder, found.runs_own_code
 
     def describe(self, page: str | Path) -> "NDArray[np.float32]":
         """Describe a page: (n_dimensions,) of length 1, so that the product of two is their cosine.
@@ -248,6 +375,10 @@ class Identifier:
 
         version = "" if self.version is None else f", version {self.version}"
         return f"<b>{escape(self.name)}</b>{version}: knows {len(self.writer_ids)} writers"
+
+
+def _say_nothing(_: str) -> None:
+    """Nobody is told that another command is waited for."""
 
 
 def _workspace(project: str | Path | None) -> "Workspace":

@@ -28,7 +28,7 @@ from core.lines.source import ImageLines
 from core.networks.inference import Embedder, in_batches
 from core.pages.text_lines import place_of_line, read_page
 from core.patches.augmentation import PAPER
-from core.patches.plan import PatchPlan, read_patches
+from core.patches.plan import PatchPlan, distinct_patches, read_patches
 from core.scoring.mean_scores import FloatArray
 
 N_WRITERS_SHOWN = 3
@@ -36,7 +36,6 @@ Weigh = Callable[[NDArray[np.uint8]], FloatArray]
 """From patches (n, size_px, size_px) to how much each speaks for the decision, (n,), in nats."""
 _INK_LEVEL = 128
 _WINDOWS_PER_SIDE = 6
-_MOST_SHARED = 0.5
 _LONGEST_PX = 1600
 
 
@@ -154,19 +153,32 @@ def evidence_as_json(evidence: Evidence, grey: NDArray[np.uint8], gallery_size: 
         `speak_for` and `speak_against`, each with `number`, `png`, `occlusion` and `similar`;
         `gallery_size`.
     """
+    return {
+        "rival": evidence.rival,
+        **weighed_page(grey, evidence.places, evidence.weights),
+        "speak_for": _decisive_as_json(evidence.speak_for, evidence),
+        "speak_against": _decisive_as_json(evidence.speak_against, evidence),
+        "gallery_size": gallery_size,
+    }
+
+
+def weighed_page(grey: NDArray[np.uint8], places: FloatArray, weights: FloatArray) -> dict[str, Any]:
+    """A page with its patches, as plain values: `page` and `patches` of `evidence_as_json`.
+
+    Args:
+        grey: (height, width), the image.
+        places: (n_patches, 4, 2), corners of the patches on it.
+        weights: (n_patches,) what each says.
+    """
     shrink = min(1.0, _LONGEST_PX / max(grey.shape))
     size = max(1, round(grey.shape[1] * shrink)), max(1, round(grey.shape[0] * shrink))
     page = Image.fromarray(grey).resize(size, Image.Resampling.BOX)
     return {
-        "rival": evidence.rival,
-        "page": {"png": _png(np.asarray(page)), "width": size[0], "height": size[1]},
+        "page": {"png": png_text(np.asarray(page)), "width": size[0], "height": size[1]},
         "patches": [
             {"corners": (corners * shrink).round(1).tolist(), "weight": round(float(weight), 4)}
-            for corners, weight in zip(evidence.places, evidence.weights, strict=True)
+            for corners, weight in zip(places, weights, strict=True)
         ],
-        "speak_for": _decisive_as_json(evidence.speak_for, evidence),
-        "speak_against": _decisive_as_json(evidence.speak_against, evidence),
-        "gallery_size": gallery_size,
     }
 
 
@@ -196,22 +208,6 @@ def decisive_patches(weights: FloatArray, plan: PatchPlan, n: int) -> list[int]:
     """
     order = np.argsort(-weights, kind="stable")
     return distinct_patches([int(number) for number in order if weights[number] > 0], plan, n)
-
-
-def distinct_patches(order: Sequence[int], plan: PatchPlan, n: int) -> list[int]:
-    """The first n patches of an order that share at most half of their area with each one taken
-    before.
-
-    Patches are cut so densely that neighbours show nearly the same: the strongest few alone would
-    be one place.
-    """
-    taken: list[int] = []
-    for number in order:
-        if len(taken) == n:
-            break
-        if all(shared_area(plan, number, other) <= _MOST_SHARED * plan.size_px**2 for other in taken):
-            taken.append(number)
-    return taken
 
 
 def occlusion_map(patch: NDArray[np.uint8], weigh: Weigh) -> FloatArray:
@@ -278,14 +274,6 @@ def place_patches(
     return np.asarray(np.array(corners) @ to_page[:, :2].T + to_page[:, 2], dtype=np.float64)
 
 
-def shared_area(plan: PatchPlan, one: int, other: int) -> int:
-    """The area that two patches of a plan have in common, in pixels of the line store."""
-    if plan.lines[one] != plan.lines[other]:
-        return 0
-    down, across = abs(int(plan.tops[one] - plan.tops[other])), abs(int(plan.lefts[one] - plan.lefts[other]))
-    return max(0, plan.size_px - down) * max(0, plan.size_px - across)
-
-
 def _look_at(
     identifier: WriterIdentifier,
     prediction: Prediction,
@@ -329,7 +317,7 @@ def _decisive_as_json(patches: Sequence[DecisivePatch], evidence: Evidence) -> l
     return [
         {
             "number": patch.number,
-            "png": _png(evidence.pixels[patch.number]),
+            "png": png_text(evidence.pixels[patch.number]),
             "occlusion": patch.occlusion.round(4).tolist(),
             "similar": [_similar_as_json(similar) for similar in patch.similar],
         }
@@ -342,11 +330,12 @@ def _similar_as_json(similar: SimilarPatch) -> dict[str, Any]:
         "writer_id": similar.writer_id,
         "image_id": similar.image_id,
         "cosine": round(similar.cosine, 4),
-        "png": _png(similar.pixels),
+        "png": png_text(similar.pixels),
     }
 
 
-def _png(grey: NDArray[np.uint8]) -> str:
+def png_text(grey: NDArray[np.uint8]) -> str:
+    """A picture, (height, width), as base64 of a PNG file."""
     buffer = BytesIO()
     Image.fromarray(grey).save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -133,8 +133,11 @@ def combine(predictions: Sequence[Prediction], record: ModelRecord | None = None
     Args:
         predictions: at least one, each with all writers.
         record: of the model. Its calibrations are undone for the mean, and that of as many lines is
-            put on; without it the calibrated probabilities are averaged as they are.
+            put on; without it, or where writers were enrolled, the calibrated probabilities are
+            averaged as they are.
     """
+    if record and len(predictions[0].ranking) != len(record.writer_ids):
+        record = None
     writer_ids = record.writer_ids if record else tuple(writer.writer_id for writer in predictions[0].ranking)
     means = np.zeros(len(writer_ids))
     for prediction in predictions:

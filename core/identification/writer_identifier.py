@@ -18,7 +18,7 @@ from core.errors import ImageError, RegistryError
 from core.identification.calibration import apply_temperature
 from core.identification.model_record import ModelRecord, own_layers
 from core.identification.prediction import Prediction, rank_writers
-from core.lines.source import ImageLines
+from core.lines.source import ImageLines, LineSource
 from core.networks.inference import Predictor
 from core.pages.text_lines import lines_of_grey
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
@@ -72,9 +72,15 @@ class WriterIdentifier:
             ImageError: if there is no handwriting on it.
             PatchError: if no patch can be cut from it.
         """
-        lines = self.read_lines(grey, name, read_as)
-        plan = self.plan_patches(lines)
-        return self.predict(self.log_probabilities(lines, plan), len(lines.lines), name)
+        return self.identify_lines(self.read_lines(grey, name, read_as), name)
+
+    def identify_lines(self, lines: ImageLines, name: str) -> Prediction:
+        """The same of lines that were read.
+
+        Raises:
+            PatchError: if no patch can be cut from them.
+        """
+        return self.predict(self.log_probabilities(lines, self.plan_patches(lines)), len(lines.lines), name)
 
     def read_lines(self, grey: NDArray[np.uint8], name: str, read_as: Unit = "auto") -> ImageLines:
         """Find the lines of an image and scale them as in training.
@@ -96,7 +102,7 @@ class WriterIdentifier:
         patches = self.record.patches
         return evaluation_plan(lines, [line.image_id for line in lines.lines], None, patches, patches.per_image_at_test)
 
-    def log_probabilities(self, lines: ImageLines, plan: PatchPlan) -> NDArray[np.float32]:
+    def log_probabilities(self, lines: LineSource, plan: PatchPlan) -> NDArray[np.float32]:
         """Ask the network for each patch of a plan: (n_patches, n_writers)."""
         starts = range(0, len(plan), BATCH_SIZE)
         batches = (read_patches(lines, plan[start : start + BATCH_SIZE])[..., np.newaxis] for start in starts)

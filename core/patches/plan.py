@@ -29,6 +29,7 @@ from core.settings import PatchSettings
 from core.splits.manifest import LeakySubset
 
 UNKNOWN_WRITER = -1
+_MOST_SHARED = 0.5  # of their area, by patches that count as different
 _PLAN_STREAM = 1  # keeps the random numbers of a plan apart from those of other uses of the same seed
 
 
@@ -224,6 +225,30 @@ def read_patches(store: LineSource, plan: PatchPlan) -> NDArray[np.uint8]:
             patch[...] = PAPER
             patch[:, margin : margin + width_px] = pixels[top : top + size]
     return patches
+
+
+def distinct_patches(order: Sequence[int], plan: PatchPlan, n: int) -> list[int]:
+    """The first n patches of an order that share at most half of their area with each one taken
+    before.
+
+    Patches are cut so densely that neighbours show nearly the same: the strongest few alone would
+    be one place.
+    """
+    taken: list[int] = []
+    for number in order:
+        if len(taken) == n:
+            break
+        if all(shared_area(plan, number, other) <= _MOST_SHARED * plan.size_px**2 for other in taken):
+            taken.append(number)
+    return taken
+
+
+def shared_area(plan: PatchPlan, one: int, other: int) -> int:
+    """The area that two patches of a plan have in common, in pixels of the line store."""
+    if plan.lines[one] != plan.lines[other]:
+        return 0
+    down, across = abs(int(plan.tops[one] - plan.tops[other])), abs(int(plan.lefts[one] - plan.lefts[other]))
+    return max(0, plan.size_px - down) * max(0, plan.size_px - across)
 
 
 def _lines_of(store: LineSource, columns: LineColumns, image_ids: Sequence[str], leak: LeakySubset | None) -> Indices:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
@@ -21,6 +22,7 @@ from core.scoring.intervals import Interval
 from core.scoring.mean_scores import FloatArray
 
 _INVERSE_PENALTY = 1e4  # next to none; it only keeps the slope finite where no score is in doubt
+_NEWTON_STEPS, _LONGEST_STEP = 40, 2.0  # of a slope over similarities of standard deviation 1
 _STEP = 0.01  # of the bounds, in log10 LR, as in the authors' own code
 _SCALE = (
     (6.0, "extremely strong"),
@@ -134,6 +136,30 @@ def calibrate_ratios(pairs: PagePairs) -> RatioCalibration:
     )
     writers = pairs.n_writers_of_same, pairs.n_writers_of_different
     return RatioCalibration(slope, intercept, lowest, highest, n_same, n_different, *writers)
+
+
+def ratio_interval(
+    calibration: RatioCalibration, pairs: PagePairs, score: float, n_resamples: int = 200, seed: int = 0
+) -> Interval:
+    """How much a likelihood ratio would differ with other writers to calibrate on: 95 %.
+
+    Writers are drawn again, whole, and the line is fitted anew on each resample, of similarities in
+    bins. The bounds stay as they are.
+
+    Args:
+        calibration: fitted on the pairs.
+        pairs: the calibration pairs.
+        score: the similarity of the two pages in question.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    bins, n_bins = bin_pairs(pairs)
+    counts = np.maximum(np.bincount(bins, minlength=n_bins), 1)
+    middles = np.bincount(bins, pairs.scores.astype(np.float64), n_bins) / counts
+    same, different = WriterResamples(pairs, n_resamples, seed).shares(bins, n_bins)
+    slopes, intercepts = _fit_lines(middles, same, different, len(pairs.scores))
+    ratios = np.clip(slopes * score + intercepts, calibration.lowest, calibration.highest)
+    return interval_of(ratios, float(calibration.log10_ratios(np.array(score))), None)
 
 
 def empirical_bounds(
@@ -271,6 +297,36 @@ def in_words(log10_ratio: float) -> str:
         if abs(log10_ratio) >= least:
             return f"{words} support for {'one hand over two' if log10_ratio > 0 else 'two hands over one'}"
     return "no support for one hand over two, or two over one"
+
+
+def _fit_lines(
+    middles: FloatArray, same: FloatArray, different: FloatArray, n_pairs: int
+) -> tuple[FloatArray, FloatArray]:
+    """`calibrate_ratios`' regression on every resample at once, by Newton's method.
+
+    Args:
+        middles: (n_bins,) similarities.
+        same: (n_resamples, n_bins) shares of the pairs by one hand in each bin.
+        different: (n_resamples, n_bins) of those by two.
+        n_pairs: that the penalty is weighed against.
+
+    Returns:
+        (n_resamples,) slopes, and intercepts, of log10 LR over the similarity.
+    """
+    centre, spread = middles.mean(), max(middles.std(), np.finfo(np.float64).tiny)
+    x, total = (middles - centre) / spread, same + different
+    slope, offset = np.zeros(len(same)), np.zeros(len(same))
+    penalty = 2 / (_INVERSE_PENALTY * n_pairs)
+    for _ in range(_NEWTON_STEPS):
+        odds = expit(slope[:, np.newaxis] * x + offset[:, np.newaxis])
+        gap, curve = total * odds - same, total * odds * (1 - odds)
+        by_slope, by_offset = gap @ x + penalty * slope, gap.sum(axis=1)
+        a, b, c = curve @ x**2 + penalty, curve @ x, curve.sum(axis=1) + np.finfo(np.float64).tiny
+        size = np.maximum(a * c - b**2, np.finfo(np.float64).tiny)
+        slope -= np.clip((c * by_slope - b * by_offset) / size, -_LONGEST_STEP, _LONGEST_STEP)
+        offset -= np.clip((a * by_offset - b * by_slope) / size, -_LONGEST_STEP, _LONGEST_STEP)
+    slopes = slope / spread / np.log(10)
+    return slopes, offset / np.log(10) - slopes * centre
 
 
 def _costs(ratios: FloatArray, is_same: NDArray[np.bool_]) -> FloatArray:

@@ -17,6 +17,8 @@ from core.lines.source import LineSource
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
 from core.settings import PatchSettings
 
+PER_PAGE = 64
+"""Most patches of a page, where nothing else is said."""
 _PAGES_AT_ONCE = 128
 _BATCH_SIZE = 64
 _Page = tuple[str, str]
@@ -45,6 +47,17 @@ class EmbeddedPage:
     page_id: str
     writer_id: str
     embeddings: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedPage(EmbeddedPage):
+    """The same, and where the patches are: how much ink a page has is counted by places.
+
+    Attributes:
+        plan: of the patches.
+    """
+
+    plan: PatchPlan
 
 
 class JoinedLines:
@@ -111,7 +124,7 @@ def embed_pages(
     per_page: int,
     embedder: PatchEmbedder,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Iterator[EmbeddedPage]:
+) -> Iterator[PlacedPage]:
     """Embed the patches of each page.
 
     Args:
@@ -146,7 +159,7 @@ def embed_pages(
             yield page
 
 
-def _embed(lines: LineSource, plan: PatchPlan, embedder: PatchEmbedder) -> Iterator[EmbeddedPage]:
+def _embed(lines: LineSource, plan: PatchPlan, embedder: PatchEmbedder) -> Iterator[PlacedPage]:
     """The pages of a plan, one after the other as their patches are."""
     patches_of: dict[Hashable, list[int]] = {}
     for patch, number in enumerate(plan.lines.tolist()):
@@ -157,7 +170,7 @@ def _embed(lines: LineSource, plan: PatchPlan, embedder: PatchEmbedder) -> Itera
         chosen = plan[np.array(own)]
         starts = range(0, len(chosen), _BATCH_SIZE)
         batches = (read_patches(lines, chosen[start : start + _BATCH_SIZE])[..., np.newaxis] for start in starts)
-        yield EmbeddedPage(line.group_id, line.writer_id, embedder.embed(batches))
+        yield PlacedPage(line.group_id, line.writer_id, embedder.embed(batches), chosen)
 
 
 def _deal(owned: dict[str, dict[str, None]], n_images: int, seed: int) -> dict[str, str]:

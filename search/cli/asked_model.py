@@ -1,11 +1,13 @@
 """The model that a command asks: how the user names it, and what is found."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from core.wording import counted
 from search.cli.common import current_workspace, print_warning
 
 ModelOption = Annotated[
@@ -23,8 +25,13 @@ TrustOption = Annotated[
 
 @dataclass(frozen=True)
 class AskedModel:
-    """The model that answers: its files, what to call it, and whether the code among them is
-    run.
+    """The model that answers.
+
+    Attributes:
+        folder: of its files.
+        title: what to call it.
+        is_champion: whether it was asked for as champion.
+        runs_own_code: whether the code among its files is run.
     """
 
     folder: Path
@@ -33,8 +40,14 @@ class AskedModel:
     runs_own_code: bool
 
 
-def find_asked_model(model: str | None, uri: str | None, trust: bool) -> AskedModel:
+def find_asked_model(model: str | None, uri: str | None, trust: bool, with_enrolled: bool = False) -> AskedModel:
     """The model that --model, --uri and --trust name; without a name, the only champion.
+
+    Args:
+        model: as --model names it.
+        uri: of the store, if not the project's.
+        trust: whether any folder's code is run.
+        with_enrolled: whether a champion brings the writers who were enrolled.
 
     Raises:
         RegistryError: if there is no such model.
@@ -52,6 +65,14 @@ def find_asked_model(model: str | None, uri: str | None, trust: bool) -> AskedMo
     is_named = model is None or ":/" not in model
     found = find_model(store, f"models:/{model or only_name(store)}@{CHAMPION}" if is_named else str(model))
     version = found.version
+    if with_enrolled and is_named and version is not None:
+        from search.identification.known_writers import answering_model
+
+        answering = answering_model(store, version)
+        title = f"{version.name} version {version.version}"
+        if answering.n_enrolled:
+            return AskedModel(answering.folder, title, is_named, trust or answering.runs_own_code)
+        warn_outdated(answering.outdated)
     checksum = version.tags.get(CHECKSUM_TAG) if version else None
     runs_own_code = trust or is_as_promoted(found.folder, checksum)
     if version is not None and checksum is not None and not runs_own_code:
@@ -61,3 +82,12 @@ def find_asked_model(model: str | None, uri: str | None, trust: bool) -> AskedMo
         )
     title = f"{version.name} version {version.version}" if is_named and version else str(model)
     return AskedModel(found.folder, title, is_named, runs_own_code)
+
+
+def warn_outdated(outdated: Sequence[str]) -> None:
+    """Say that enrolled writers are unknown to the present champion."""
+    if outdated:
+        print_warning(
+            f"{counted(len(outdated), 'writer')} enrolled with another champion: `whosehand enrol` enrols them again "
+            "from their pages"
+        )

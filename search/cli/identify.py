@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from core.corpora.index import Excluded
     from core.identification.model_record import ModelRecord
     from core.identification.prediction import Prediction
+    from search.identification.hand_comparison import HandComparison
     from search.identification.identify import Identification
 
 NOBODY = "none of the known writers"
@@ -61,12 +62,13 @@ def identify(
 ) -> None:
     """Rank the writers that the champion knows by how likely they wrote each image.
 
-    An image by somebody else gets the most similar of the known writers: a ranking is no proof. A
-    model that can tell says "none of the known writers", and how often that is wrong. A promoted
-    model runs the code that it was promoted with; any other folder is opened without its code,
-    unless you give --trust.
+    Writers who were enrolled (`whosehand enrol`) are ranked together with those of training. An
+    image by somebody else gets the most similar of them: a ranking is no proof. A model that can
+    tell says "none of the known writers", and how often that is wrong. A promoted model runs the
+    code that it was promoted with; any other folder is opened without its code, unless you give
+    --trust.
     """
-    model_asked = find_asked_model(model, uri, trust)
+    model_asked = find_asked_model(model, uri, trust, with_enrolled=True)
     wanted = expand_folders(images)
     if evidence is not None:
         _explain(wanted, model_asked, evidence, read_as)
@@ -135,8 +137,13 @@ def _print_answer(answer: "Identification", model: str) -> None:
         print_table(header, [_row(image) for image in answer.images], n_text_columns=2, optional=(3,), path_column=0)
         best = answer.together[0]
         output.print(f"if one writer wrote all of them: {best.writer_id}, {best.probability:.1%} sure")
-    _print_rates(answer.images, answer.record)
-    output.print(f"model: {model}, {len(answer.record.writer_ids)} writers known")
+    known = f"{len(answer.record.writer_ids)} writers known"
+    if answer.comparison is None:
+        _print_rates(answer.images, answer.record)
+        output.print(f"model: {model}, {known}")
+    else:
+        _print_rates_with_enrolled(answer.images, answer.comparison)
+        output.print(f"model: {model}, {known}, {len(answer.comparison.register.writer_ids)} enrolled")
     if answer.record.warning:
         print_warning(answer.record.warning)
 
@@ -179,6 +186,33 @@ def _print_rates(images: "Sequence[Prediction]", record: "ModelRecord") -> None:
                 f"  {NOBODY}: {test.false_reject_rate:.1%} of held-out {unit}s by known writers get this answer too "
                 f"(false rejects), and {test.false_accept_rate:.1%} of those by unknown writers do not (false accepts)."
             )
+
+
+def _print_rates_with_enrolled(images: "Sequence[Prediction]", comparison: "HandComparison") -> None:
+    """The same where enrolled writers are among the known ones: their threshold stands on pages by
+    writers who were set aside.
+    """
+    test, pages = comparison.fullest_test, comparison.unknown_writers
+    if test is None:
+        output.print(
+            f"  This model always names a known writer: it cannot tell unknown ones, because too few pages are by "
+            f"writers whom training never saw ({len(pages.writers)})."
+        )
+    elif not test.is_used:
+        output.print(
+            "  This model always names a known writer: to tell unknown ones, it would call "
+            f"{test.false_reject_rate:.0%} of held-out pages by known writers unknown, too (false accepts held to "
+            f"{test.false_accept_rate:.1%})."
+        )
+    elif any(image.is_known is None for image in images):
+        output.print(f"  {NOBODY}: where an image has too little ink for this answer, it is never given.")
+    if test is not None and any(image.is_known is False for image in images):
+        set_on = f"{counted(len(pages.writers), 'page')} by {counted(pages.n_writers, 'writer')}"
+        output.print(
+            f"  {NOBODY}: {test.false_reject_rate:.1%} of held-out pages by known writers get this answer too (false "
+            f"rejects), and {test.false_accept_rate:.1%} of those by unknown writers do not (false accepts; set on "
+            f"{set_on} whom training never saw)."
+        )
 
 
 def _shown(path: Path) -> str:

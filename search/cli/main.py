@@ -23,6 +23,7 @@ from search.cli import (
     data,
     doctor,
     enqueue,
+    enrol,
     find,
     gc,
     identify,
@@ -35,6 +36,7 @@ from search.cli import (
     stop,
     sweep,
     ui,
+    verify,
 )
 from search.cli.common import output, print_error
 
@@ -62,9 +64,13 @@ app.command("compare")(compare.compare)
 app.command("promote")(promote.promote)
 app.command("rollback")(promote.rollback)
 app.command("identify")(identify.identify)
+app.command("enrol")(enrol.enrol)
+app.command("forget")(enrol.forget)
+app.command("writers")(enrol.writers)
 app.command("retrieval")(retrieval.retrieval)
 app.command("index")(find.index)
 app.command("find")(find.find)
+app.command("verify")(verify.verify)
 app.command("ui")(ui.ui)
 app.command("doctor")(doctor.doctor)
 app.command("reconcile")(reconcile.reconcile)

@@ -19,6 +19,7 @@ from search.cli.common import (
     print_table,
     progress_bar,
 )
+from search.cli.enrol import carry_over_to
 
 if TYPE_CHECKING:
     from search.promotion.outcome import Promotion
@@ -101,6 +102,7 @@ def rollback(
         f"champion of {name}: version {now.version} again"
         + (f" (before: version {former.version}, now `previous`)" if former else "")
     )
+    carry_over_to(store, name)
 
 
 def _print_plan(sweep: str, choice: "PromotionChoice") -> None:
@@ -125,6 +127,7 @@ def promote_best(sweep: str, choice: "PromotionChoice") -> None:
     _print_promotion(promotion)
     if promotion.became == "challenger":
         raise typer.Exit(NOT_PASSED)
+    carry_over_to(_find_model(sweep, None, None)[0], promotion.version.name)
 
 
 def _find_model(sweep: str | None, model: str | None, uri: str | None) -> "tuple[TrackingStore, str]":

@@ -15,14 +15,14 @@ from core.lines.reading import ProgressCallback
 from core.lines.source import LineSource
 from core.retrieval.adaptation import Adaptation
 from core.retrieval.descriptors import describe_pages
-from core.retrieval.page_embeddings import EmbeddedPage, JoinedLines, PatchEmbedder, embed_pages
+from core.retrieval.page_embeddings import PER_PAGE, EmbeddedPage, JoinedLines, PatchEmbedder, embed_pages
 from core.retrieval.scores import RetrievalScores, score_retrieval
 from core.retrieval.similarities import Cosines, Similarities, rerank
 from search.comparison.retrieval_pages import ChosenPages, choose_pages, open_pages
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 from search.identification.identifier_folder import read_record
-from search.identification.page_reader import PER_PAGE, load_embedder
+from search.identification.page_reader import load_embedder
 from search.sweep.preparation import ReadCorpus, read_corpus
 
 Progress = Callable[[str], ProgressCallback]

@@ -19,9 +19,8 @@ from PIL import Image
 
 from core.durable_files import write_atomically
 from core.errors import ImageError, PatchError
-from core.identification.evidence import shared_area
 from core.pages.frames import Page
-from core.patches.plan import PatchPlan
+from core.patches.plan import PatchPlan, shared_area
 from core.retrieval.descriptor_index import DescriptorIndex
 from core.scoring.mean_scores import FloatArray
 from search.identification.page_index import AlikePage

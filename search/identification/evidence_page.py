@@ -13,7 +13,7 @@ from core.durable_files import write_atomically
 from search.identification.identify import ExplainedPrediction
 
 _TEMPLATE = "evidence.html.j2"
-_FOR, _AGAINST = (0, 114, 178), (213, 94, 0)
+FOR_COLOUR, AGAINST_COLOUR = "#0072b2", "#d55e00"
 """Blue and vermilion of Okabe and Ito's palette: told apart with any kind of colour vision."""
 _SHOWN_WRITERS = 5
 _STRONGEST_SHADE = 0.6
@@ -86,17 +86,19 @@ def render_evidence(explained: ExplainedPrediction, model: str) -> str:
         n_for=int((weights > 0).sum()),
         shade_parts=shade_parts,
         weights=weights,
-        for_colour=_css(_FOR),
-        against_colour=_css(_AGAINST),
+        for_colour=FOR_COLOUR,
+        against_colour=AGAINST_COLOUR,
     )
 
 
-def shade_patches(patches: list[dict[str, Any]]) -> list[ShadedSquare]:
-    """The patches on the page, the weakest first, so that the strongest lie on top."""
+def shade_patches(patches: list[dict[str, Any]], unit: str = "nats") -> list[ShadedSquare]:
+    """The patches on the page, the weakest first, so that the strongest lie on top; `unit` is that
+    of their weights.
+    """
     strongest = max(abs(patch["weight"]) for patch in patches) or 1.0
     numbered = sorted(enumerate(patches, start=1), key=lambda item: abs(item[1]["weight"]))
     return [
-        _shade(patch["corners"], patch["weight"], strongest, f"patch {number}: {patch['weight']:+.2f} nats")
+        _shade(patch["corners"], patch["weight"], strongest, f"patch {number}: {patch['weight']:+.2f} {unit}")
         for number, patch in numbered
     ]
 
@@ -149,9 +151,5 @@ def shade_parts(occlusion: list[list[float]]) -> list[ShadedSquare]:
 
 def _shade(corners: Any, weight: float, strongest: float, text: str) -> ShadedSquare:
     points = " ".join(f"{x:g},{y:g}" for x, y in corners)
-    colour = _css(_FOR if weight > 0 else _AGAINST)
+    colour = FOR_COLOUR if weight > 0 else AGAINST_COLOUR
     return ShadedSquare(points, colour, round(_STRONGEST_SHADE * abs(weight) / strongest, 3), text)
-
-
-def _css(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)

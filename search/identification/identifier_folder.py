@@ -7,6 +7,8 @@
     artifacts/whosehand.json            writers, ink, patches, calibration
     artifacts/split.json                on which pages it was trained and validated
     artifacts/gallery.npz               training patches of each writer with their embeddings
+    artifacts/hands.npz                 descriptors of training pages, and of writers set aside
+    artifacts/register.npz              writers who were enrolled later, if any
 
 A trial's model is the network alone (`search.objectives.saved_model`), which is saved in a tenth of
 the time; only what is promoted becomes such a folder.
@@ -283,12 +285,14 @@ def _signature() -> object:
         ColSpec(DataType.string, "calibrated_on", required=False),
         ColSpec(DataType.string, "error", required=False),
         ColSpec(AnyType(), "evidence", required=False),
+        ColSpec(Array(DataType.double), "descriptor", required=False),
     ]
     params = [
         ParamSpec("top", DataType.long, 5),
         ParamSpec("read_as", DataType.string, "auto"),
         ParamSpec("on_error", DataType.string, "raise"),
         ParamSpec("evidence", DataType.long, 0),
+        ParamSpec("describe", DataType.boolean, False),
     ]
     # Bytes, text and arrays are no common type of MLflow's: the model itself says what is wrong
     # with a cell.

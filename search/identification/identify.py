@@ -20,7 +20,8 @@ from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction, RankedWriter, combine
 from core.lines.reading import ProgressCallback
 from core.pages.frames import Page, is_blank, list_pages
-from search.identification.identifier_folder import read_record
+from search.identification.hand_comparison import HandComparison
+from search.identification.identifier_folder import ARTIFACTS, read_record
 from search.identification.model_process import ModelProcess
 
 N_RANKED = 5
@@ -47,12 +48,14 @@ class Identification:
         together: the ranking if one writer wrote all of them: the mean over all patches.
         unreadable: images that could not be used, and why.
         record: of the model that was asked.
+        comparison: of the same, with enrolled writers; `None` if nobody is enrolled.
     """
 
     images: tuple[Prediction, ...]
     together: tuple[RankedWriter, ...]
     unreadable: tuple[Excluded, ...]
     record: ModelRecord
+    comparison: HandComparison | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ def identify(
     if not predictions:
         reasons = "\n".join(f"  {item.reason}" for item in unreadable) or "  no image was given"
         raise ImageError(f"At least one image must show handwriting, but none does:\n{reasons}")
-    return Identification(tuple(predictions), combine(predictions, record), tuple(unreadable), record)
+    comparison = HandComparison.load(model_folder / ARTIFACTS, record)
+    return Identification(tuple(predictions), combine(predictions, record), tuple(unreadable), record, comparison)
 
 
 def identify_each(

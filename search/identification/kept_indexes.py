@@ -68,10 +68,10 @@ def why_unused(index: Path) -> str | None:
     if not Path(origin.model).is_dir():
         return "of a model that is gone"
     # Here, because OpenCV takes a second; a project without indexes need not wait.
-    from search.identification.page_reader import PER_PAGE, source_of
+    from search.identification.page_reader import source_of
 
     try:
-        now = source_of(Path(origin.model), PER_PAGE)
+        now = source_of(Path(origin.model))
         return None if DescriptorIndex.open(index).source == now else "of a model that has changed since"
     except RetrievalError:
         return "that are damaged"

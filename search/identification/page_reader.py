@@ -17,15 +17,14 @@ from core.pages.frames import Page
 from core.pages.image_files import read_grey
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
 from core.retrieval.descriptors import KEY, describe_patches
-from core.retrieval.page_embeddings import PatchEmbedder, embed_pages
+from core.retrieval.known_hands import DescribedPage, describe_page
+from core.retrieval.page_embeddings import PER_PAGE, PatchEmbedder, PlacedPage, embed_pages
 from core.scoring.mean_scores import FloatArray
 from search.identification.identifier_folder import ARTIFACTS, is_identifier, read_record
 
 if TYPE_CHECKING:
     from core.identification.writer_identifier import WriterIdentifier
 
-PER_PAGE = 64
-"""Most patches of a page, where nothing else is said."""
 _PROMOTED, _TRIALS = Path(ARTIFACTS) / "model.keras", Path("data") / "model.keras"
 
 
@@ -96,11 +95,23 @@ class PageReader:
             ImageError: if it cannot be read, or shows no handwriting.
             PatchError: if no patch can be cut from it.
         """
+        return describe_patches(self._embed(page).embeddings)
+
+    def describe_with_ink(self, page: Page) -> DescribedPage:
+        """Describe a page by the mean of its patches, and say how much ink it has.
+
+        Raises:
+            ImageError: if it cannot be read, or shows no handwriting.
+            PatchError: if no patch can be cut from it.
+        """
+        return describe_page(self._embed(page))
+
+    def _embed(self, page: Page) -> PlacedPage:
         name = str(page.name)
         lines = self.identifier.read_lines(read_grey(page.path, frame=page.frame), name)
         patches = self.identifier.record.patches
         (found,) = embed_pages(lines, [name], patches, self.per_page, self.embedder)
-        return describe_patches(found.embeddings)
+        return found
 
     def look_at(self, page: Page) -> SeenPage:
         """Describe a page, and keep what its description is made of.
@@ -140,7 +151,7 @@ def load_embedder(folder: Path, runs_own_code: bool = False) -> "tuple[WriterIde
         return identifier, Embedder(identifier.predictor.model)
 
 
-def source_of(folder: Path, per_page: int) -> str:
+def source_of(folder: Path, per_page: int = PER_PAGE) -> str:
     """A text that two models, or two ways to describe pages, do not share."""
     record = read_record(folder)
     content = {

@@ -3,7 +3,7 @@ is not installed.
 
 This module and all of `core` that it imports are copied into the model's folder, under a package
 name of their own (`search.identification.identifier_folder`). So nothing here may import other
-parts of `search`.
+parts of `search`, but for `hand_comparison`, which keeps to the same rule.
 """
 
 import base64
@@ -27,10 +27,21 @@ from core.pages.image_formats import MAX_SERVED_PIXELS, check_pixels
 
 if TYPE_CHECKING:
     from core.identification.evidence import Evidence
+    from core.identification.prediction import Prediction
+    from core.lines.source import ImageLines
+    from core.networks.inference import Embedder
+    from core.retrieval.known_hands import DescribedPage
+    from search.identification.hand_comparison import HandComparison
 
 COLUMN = "image"
-NETWORK, RECORD, GALLERY = "network", "record", "gallery"
-DEFAULT_PARAMS: Mapping[str, Any] = {"top": 5, "read_as": "auto", "on_error": "raise", "evidence": 0}
+NETWORK, RECORD, GALLERY, HANDS = "network", "record", "gallery", "hands"
+DEFAULT_PARAMS: Mapping[str, Any] = {
+    "top": 5,
+    "read_as": "auto",
+    "on_error": "raise",
+    "evidence": 0,
+    "describe": False,
+}
 _READ_AS = ("auto", "line", "page", "form")
 _ON_ERROR = ("raise", "report")
 _LONGEST_PATH = 4096
@@ -59,11 +70,14 @@ class ServedModel(PythonModel):
         import core.networks.quiet_tensorflow  # noqa: F401  (before TensorFlow, which it keeps quiet)
         from core.identification.gallery import Gallery
         from core.identification.writer_identifier import WriterIdentifier
+        from search.identification.hand_comparison import HandComparison
 
         artifacts = context.artifacts
         folder = Path(artifacts[RECORD]).parent
         self.identifier = WriterIdentifier.load(Path(artifacts[NETWORK]), folder, self._runs_own_code)
         self.gallery = Gallery.load(Path(artifacts[GALLERY])) if GALLERY in artifacts else None
+        self.comparison: HandComparison | None = HandComparison.load(folder, self.identifier.record)
+        self._embedder: Embedder | None = None
         size_px = self.identifier.record.patches.size_px
         blank = np.full((1, size_px, size_px, 1), 255, np.uint8)
         self._worker.submit(self.identifier.predictor.log_probabilities, [blank]).result()
@@ -86,13 +100,15 @@ class ServedModel(PythonModel):
             params: `top`, how many writers to rank (0 for all); `read_as`, `line`, `page`, `form`
                 or `auto`; `on_error`,
                 `raise`, or `report` for a row with `error` instead; `evidence`, how many patches
-                for and against the decision to look at closely (0: no evidence).
+                for and against the decision to look at closely (0: no evidence); `describe`,
+                whether to give the page's descriptor, too.
 
         Returns:
             A row for each image: what `core.identification.prediction` says of it (writer_id and
             probability of the first writer, none_of_these, is_known, ranking, n_lines, n_patches,
             calibrated_on), error, and evidence where it was asked for (see
-            `core.identification.evidence`).
+            `core.identification.evidence`), and descriptor likewise: numbers whose squares sum to
+            1, so that the product of those of two pages is their cosine.
 
         Raises:
             MlflowException: says which image cannot be used, and why; a server answers it with
@@ -122,18 +138,36 @@ class ServedModel(PythonModel):
 
     def _row(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         evidence = self._evidence(grey, name, chosen) if chosen["evidence"] else None
-        found = evidence.prediction if evidence else self.identifier.identify(grey, name, chosen["read_as"])
+        lines = self.identifier.read_lines(grey, name, chosen["read_as"])
+        found = evidence.prediction if evidence else self.identifier.identify_lines(lines, name)
+        page = self._describe(lines, name) if self.comparison or chosen["describe"] else None
+        if self.comparison and page:
+            found = self.comparison.answer(found, page)
+            if evidence is not None:
+                _check_explained(found, self.comparison)
         row = found.as_row(int(chosen["top"])) | {"error": None}
         if evidence is not None:
             from core.identification.evidence import evidence_as_json
 
             row["evidence"] = evidence_as_json(evidence, grey, len(self.gallery.classes) if self.gallery else 0)
+        if chosen["describe"] and page:
+            row["descriptor"] = page.descriptor.tolist()
         return row
 
     def _evidence(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> "Evidence":
         from core.identification.evidence import gather_evidence
 
         return gather_evidence(self.identifier, grey, name, int(chosen["evidence"]), chosen["read_as"], self.gallery)
+
+    def _describe(self, lines: "ImageLines", name: str) -> "DescribedPage":
+        from core.networks.inference import Embedder
+        from core.retrieval.known_hands import describe_page
+        from core.retrieval.page_embeddings import PER_PAGE, embed_pages
+
+        if self._embedder is None:
+            self._embedder = Embedder(self.identifier.predictor.model)
+        (page,) = embed_pages(lines, [name], self.identifier.record.patches, PER_PAGE, self._embedder)
+        return describe_page(page)
 
     def _grey(self, cell: Any, name: str, reads_paths: bool) -> NDArray[np.uint8]:
         match cell:
@@ -169,6 +203,15 @@ class ServedModel(PythonModel):
 def _reads_paths() -> bool:
     """Whether a text may be the path of a file: never on a server."""
     return os.environ.get(_IS_SERVED, "").lower() != "true"
+
+
+def _check_explained(found: "Prediction", comparison: "HandComparison") -> None:
+    """Evidence weighs two writers of training against each other."""
+    if found.writer_id in comparison.register.writer_ids:
+        raise ImageError(
+            f"Evidence is about the writers of training, but {found.image} is most like {found.writer_id}, who was "
+            "enrolled. `whosehand verify` compares it with a page of that writer, and shows what that rests on."
+        )
 
 
 def _error_row(reason: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from search.experiment.experiment import Experiment
 from search.promotion.examination import TestScores
 from search.promotion.found_pages import FoundPages
 from search.promotion.gate import GateResult
+from search.promotion.hand_scores import TIPPETT_FILE, HandScores
 from search.promotion.tested_images import ProductScores, UnknownWriterRates
 
 CARD_FILE = "model_card.md"
@@ -45,6 +46,7 @@ class CardFacts:
         found: of them, where they are by writers that training has not seen.
         images_per_page: so many images made a page there.
         gate_result: of the gate.
+        hands: what its comparisons of hands are worth; `None` where too few writers took no part.
     """
 
     name: str
@@ -62,6 +64,7 @@ class CardFacts:
     gate_result: GateResult
     found: FoundPages | None = None
     images_per_page: int = 1
+    hands: HandScores | None = None
 
 
 def write_card(facts: CardFacts) -> str:
@@ -115,6 +118,8 @@ def write_card(facts: CardFacts) -> str:
         max_false_reject_rate=facts.experiment.promotion.gate.max_false_reject_rate,
         real_unknown_writers="left_out_writers" in methods,
         conditions=_conditions(facts),
+        hands=facts.hands,
+        tippett=TIPPETT_FILE,
     )
 
 

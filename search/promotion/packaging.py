@@ -30,16 +30,20 @@ from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore
 from core.networks.inference import Embedder, Predictor, in_batches
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
+from core.retrieval.described_corpus import describe_pages, image_ids_of
+from core.retrieval.known_hands import HANDS_FILE, Hands, PagesByInk
 from core.scoring.mean_scores import mean_log_probabilities
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow
 from search.executors.base import task_progress
 from search.identification.identifier_folder import SPLIT, save_identifier
-from search.identification.served_model import GALLERY
+from search.identification.served_model import GALLERY, HANDS
 from search.ledger.files import reference_file
 from search.ledger.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 from search.objectives.saved_model import load_model, network_file
 from search.objectives.tasks import PatchTask
+from search.promotion.hand_scores import HAND_SCORES_FILE, TIPPETT_FILE, HandScores, score_hands
+from search.promotion.hands import gather_hands
 from search.promotion.refit import REFERENCE_FILE, PackagingTask, write_references
 
 PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")
@@ -60,26 +64,32 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
     units: list[CalibrationUnit] = []  # nothing is known of its own writers' new pages: all of theirs were trained on
     if not manifest.has_unseen_writers:
         units = ["image", "page"] if has_pages_of_images(store, manifest.validation) else ["image"]
-    n_unknown = len(_image_ids(LineStore.open(job.unknown_writers))) if job.unknown_writers else 0
+    n_unknown = len(image_ids_of(LineStore.open(job.unknown_writers))) if job.unknown_writers else 0
     n_asked = len(units) * (len(manifest.validation) + n_unknown) + len(job.references)
     progress = _ImagesAsked(n_asked, task_progress(report_epoch))
     asked = _Asked(Predictor(load_model(job.model)), store, manifest, job.task, progress)
     calibrations = tuple(_calibration(asked, unit, job) for unit in units)
     record = replace(ModelRecord.load(job.model), calibrations=calibrations, unit=job.unit)
     further = {SPLIT: job.task.split}
-    with suppress(ModelError):  # a network of the user's own without an embedding: evidence shows no examples
-        gallery = _gallery(asked)
-        further[GALLERY] = spec.work_dir / GALLERY_FILE
-        gallery.save(further[GALLERY])
+    tested = None
+    with suppress(ModelError):  # a network of the user's own without an embedding: no examples, and no enrolment
+        embedder = Embedder(asked.predictor.model)
+        further[GALLERY], further[HANDS] = spec.work_dir / GALLERY_FILE, spec.work_dir / HANDS_FILE
+        _gallery(asked, embedder).save(further[GALLERY])
+        hands = _hands(asked, record, embedder, job)
+        hands.save(further[HANDS])
+        tested = _test_hands(hands, record, embedder, job, spec.work_dir)
     if record.own_module:
         further["own_code"] = job.model / OWN_CODE_FOLDER
     folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier", further)
     reference_path = spec.work_dir / REFERENCE_FILE
     write_references(_references(asked, record, job.references), reference_path)
+    metrics = {name: value for item in calibrations for name, value in _metrics(item).items()}
+    kept = [reference_path, *(spec.work_dir / name for name in (HAND_SCORES_FILE, TIPPETT_FILE) if tested)]
     return TrialResult(
         TrialState.COMPLETED,
-        metrics={name: value for item in calibrations for name, value in _metrics(item).items()},
-        artifacts={REFERENCE_FILE: reference_file(reference_path)},
+        metrics=metrics | (tested.metrics if tested else {}),
+        artifacts={path.name: reference_file(path) for path in kept},
         model=reference_file(folder),
     )
 
@@ -132,7 +142,26 @@ class _Asked:
         return np.array([label_of[self.store.lines[line].writer_id] for line in plan.lines.tolist()], dtype=np.int64)
 
 
-def _gallery(asked: _Asked) -> Gallery:
+def _hands(asked: _Asked, record: ModelRecord, embedder: Embedder, job: PackagingTask) -> Hands:
+    """What enrolled writers, and unknown ones, are told by."""
+    set_aside = LineStore.open(job.unknown_writers) if job.unknown_writers else None
+    rates = job.false_accept_rate, job.max_false_reject_rate
+    settings = asked.task.patches
+    return gather_hands(asked.store, asked.manifest, record.writer_ids, set_aside, settings, embedder, *rates)
+
+
+def _test_hands(
+    hands: Hands, record: ModelRecord, embedder: Embedder, job: PackagingTask, folder: Path
+) -> HandScores | None:
+    """What comparing hands is worth, on writers on whom nothing was set."""
+    if job.tested_writers is None:
+        return None
+    store = LineStore.open(job.tested_writers)
+    pages = describe_pages(store, image_ids_of(store), record.patches, embedder)
+    return score_hands(hands, record, PagesByInk.of(pages, hands.centres.shape[1]), folder)
+
+
+def _gallery(asked: _Asked, embedder: Embedder) -> Gallery:
     """Training patches that show each writer's hand; candidates are spaced evenly over the writer's
     pages.
     """
@@ -142,7 +171,7 @@ def _gallery(asked: _Asked) -> Gallery:
     spread = [numbers[np.linspace(0, len(numbers) - 1, min(_CANDIDATES, len(numbers))).astype(int)] for numbers in own]
     chosen = plan[np.concatenate(spread)]
     pixels = read_patches(store, chosen)
-    embeddings = Embedder(asked.predictor.model).embed(in_batches(pixels))
+    embeddings = embedder.embed(in_batches(pixels))
     image_ids = [store.lines[line].image_id for line in chosen.lines.tolist()]
     return choose_gallery(pixels, chosen.labels.astype(np.int64), embeddings, image_ids)
 
@@ -158,12 +187,8 @@ def _calibration(asked: _Asked, unit: CalibrationUnit, job: PackagingTask) -> Ca
 def _unknown_writers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> NDArray[np.float64]:
     """Mean log-probabilities of images or pages by writers who took no part."""
     others = replace(asked, store=LineStore.open(line_store))
-    plan, answers = others.about(_image_ids(others.store), unit)
+    plan, answers = others.about(image_ids_of(others.store), unit)
     return mean_log_probabilities(answers, items_of(plan, others.store, unit))[1]
-
-
-def _image_ids(store: LineStore) -> list[str]:
-    return list(dict.fromkeys(line.image_id for line in store.lines))
 
 
 def _references(asked: _Asked, record: ModelRecord, image_ids: Sequence[str]) -> dict[str, Prediction]:

@@ -30,6 +30,7 @@ from search.promotion.examination import (
 )
 from search.promotion.finding import compare_finding, found_pages
 from search.promotion.gate import Comparison, GateResult, corpus_key, judge
+from search.promotion.hand_scores import HAND_SCORES_FILE, HandScores
 from search.promotion.length import LOG_LOSS, settled_length
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.outcome import Became, Promotion
@@ -317,6 +318,7 @@ def _describe(
             found=examined.found,
             images_per_page=images_per_page(job.experiment, job.corpus) or 1,
             gate_result=result,
+            hands=HandScores.load(packaged.files[HAND_SCORES_FILE]) if HAND_SCORES_FILE in packaged.files else None,
         )
     )
     path = fitted.refit.folder / CARD_FILE
@@ -324,7 +326,7 @@ def _describe(
     judged = examined.found or examined.scores
     product = judged.metrics if judged else {}
     metrics = {**packaged.metrics, "latency_s": examined.smoke.latency_s, **product}
-    fitted.tracker.add_scores(metrics, {CARD_FILE: path}, record.reach("described"))
+    fitted.tracker.add_scores(metrics, {CARD_FILE: path, **packaged.files}, record.reach("described"))
     crash_point("card-written")
     tags = _score_tags(scores)
     gate = "accepted" if result.is_accepted else "passed" if result.is_passed else "failed"

@@ -74,12 +74,14 @@ class PackagedModel:
         size_bytes: of all its files.
         metrics: `calibration/...`.
         references: by image id, what the network said of validation images before it was packed.
+        files: further files by name, such as the scores of its comparisons of hands.
     """
 
     folder: Path
     size_bytes: int
     metrics: dict[str, float]
     references: Mapping[str, Prediction]
+    files: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class PackagingTask:
             too few: then unknown writers are made of the validation images.
         false_accept_rate: share of unknown writers' images that may be taken for a known writer's.
         max_false_reject_rate: share of validation images whose known writers may be called unknown.
+        tested_writers: line store of images by yet other writers who took no part, on whom nothing
+            is set; `None` where there are too few.
     """
 
     model: Path
@@ -105,6 +109,7 @@ class PackagingTask:
     unknown_writers: Path | None
     false_accept_rate: float
     max_false_reject_rate: float
+    tested_writers: Path | None = None
 
 
 def run_refit(
@@ -197,14 +202,15 @@ def package_refit(
     kept = refit.folder / _KEPT_FILE
     result = kept_model(kept)
     if result is None:
-        images, _ = images_of_unknown_writers(experiment, workspace, corpus)
-        store = _lines_of(images, experiment, workspace, corpus)
-        result = _package(refit, experiment, corpus, task, store, on_progress)
+        halves = images_of_unknown_writers(experiment, workspace, corpus)
+        stores = [_lines_of(images, experiment, workspace, corpus) for images in halves]
+        result = _package(refit, experiment, corpus, task, (stores[0], stores[1]), on_progress)
         keep_model(result, kept)
     if result.model is None:
         raise RegistryError(f"Packaging must leave a model, but {refit.folder / _FOLDER} has none.")
     references = read_references(result.artifacts[REFERENCE_FILE].path)
-    return PackagedModel(result.model.path, result.model.size_bytes, dict(result.metrics), references)
+    files = {name: file.path for name, file in result.artifacts.items() if name != REFERENCE_FILE}
+    return PackagedModel(result.model.path, result.model.size_bytes, dict(result.metrics), references, files)
 
 
 def images_of_unknown_writers(
@@ -260,7 +266,7 @@ def _package(
     experiment: Experiment,
     corpus: PreparedCorpus,
     task: PatchTask,
-    unknown_writers: Path | None,
+    unknown_writers: tuple[Path | None, Path | None],
     on_progress: ProgressCallback | None,
 ) -> TrialResult:
     work_dir = refit.folder / _FOLDER
@@ -271,7 +277,8 @@ def _package(
         task=task,
         references=_references(corpus),
         unit=_unit(corpus),
-        unknown_writers=unknown_writers,
+        unknown_writers=unknown_writers[0],
+        tested_writers=unknown_writers[1],
         false_accept_rate=promotion.false_accept_rate,
         max_false_reject_rate=promotion.gate.max_false_reject_rate,
     )

@@ -148,7 +148,6 @@ class LoggedModels:
     def __init__(self, client: MlflowClient, experiment_id: str) -> None:
         self._client = client
         self._experiment_id = experiment_id
-        self._is_remote = client.tracking_uri.split("://", 1)[0] in SERVER_SCHEMES
         self._known: dict[str, dict[ModelOwner, KnownModel]] = {}
 
     def log(self, owner: ModelOwner, name: str, run_id: str, folder: Path, step: int, params: Mapping[str, str]) -> str:
@@ -182,7 +181,7 @@ class LoggedModels:
         if not model.is_ready:
             if not (folder / "MLmodel").is_file():
                 raise TrackingError(f"The model of trial {owner.number} should be in {folder}, but that is no model.")
-            self._upload(model, folder)
+            upload_model(self._client, model, folder)
             crash_point("model-uploaded")
             self._client.finalize_logged_model(model.model_id, READY)
             self._remember(owner, replace(model, is_ready=True))
@@ -209,13 +208,6 @@ class LoggedModels:
                 gone.append(owner.number)
         return gone
 
-    def _upload(self, model: KnownModel, folder: Path) -> None:
-        place = None if self._is_remote else local_folder(model.location)
-        if place is None:
-            self._client.log_model_artifacts(model.model_id, str(folder))
-        else:
-            place_model(folder, place)
-
     def _outputs_of(self, run_id: str) -> set[str]:
         outputs = self._client.get_run(run_id).outputs
         return {output.model_id for output in outputs.model_outputs} if outputs else set()
@@ -241,6 +233,16 @@ def search_models(client: MlflowClient, experiment_id: str, tags: Mapping[str, s
     return all_pages(
         lambda token: client.search_logged_models([experiment_id], filter_string=condition, page_token=token)
     )
+
+
+def upload_model(client: MlflowClient, model: KnownModel, folder: Path) -> None:
+    """Bring a model's files to where MLflow keeps them: on the same disk under a second name."""
+    is_remote = client.tracking_uri.split("://", 1)[0] in SERVER_SCHEMES
+    place = None if is_remote else local_folder(model.location)
+    if place is None:
+        client.log_model_artifacts(model.model_id, str(folder))
+    else:
+        place_model(folder, place)
 
 
 def delete_model(client: MlflowClient, model: KnownModel) -> None:

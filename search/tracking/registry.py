@@ -5,6 +5,7 @@ A version is registered once and never changed; aliases move (`search.tracking.a
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +24,8 @@ from search.tracking.store import TrackingStore, all_pages, tracking_errors
 CHAMPION = "champion"
 PREVIOUS = "previous"
 CHALLENGER = "challenger"
+ENROLLED = "enrolled"
+"""The alias of the champion with the writers who were enrolled (`enrolled_versions`)."""
 CHECKSUM_TAG = "files_sha256"
 """The tag of a version with the checksum of its files at its promotion; only such files may run
 their code.
@@ -271,11 +274,11 @@ def download_model(store: TrackingStore, location: str) -> Path:
 
 
 def _fetch(store: TrackingStore, location: str) -> Path:
-    around = Path(tempfile.gettempdir()) / f"whosehand-models-{os.getuid()}"
+    around = _fetched_folder()
     around.mkdir(mode=0o700, exist_ok=True)
     if around.stat().st_uid != os.getuid():
         raise RegistryError(f"Fetched models are kept in {around}, but that folder is another user's. Set TMPDIR.")
-    place = around / hashlib.sha256(f"{store.uri} {location}".encode()).hexdigest()[:16]
+    place = _fetched_place(store, location)
     if place.is_dir():
         return place
     with (
@@ -288,6 +291,19 @@ def _fetch(store: TrackingStore, location: str) -> Path:
         with suppress(OSError):  # another process was faster
             Path(found).rename(place)
     return place
+
+
+def forget_download(store: TrackingStore, location: str) -> None:
+    """Delete the copy of a model's files that was fetched from a server, if there is one."""
+    shutil.rmtree(_fetched_place(store, location), ignore_errors=True)
+
+
+def _fetched_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"whosehand-models-{os.getuid()}"
+
+
+def _fetched_place(store: TrackingStore, location: str) -> Path:
+    return _fetched_folder() / hashlib.sha256(f"{store.uri} {location}".encode()).hexdigest()[:16]
 
 
 def _texts(tags: Mapping[str, str | int | float]) -> dict[str, str]:

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from benchmarks.deletion import deletion_loss, paint_over
-from core.identification.evidence import Evidence, decisive_patches, distinct_patches, gather_evidence
+from core.identification.evidence import Evidence, decisive_patches, gather_evidence
 from core.identification.writer_identifier import WriterIdentifier
 from core.networks.inference import Embedder, in_batches
 from core.pages.image_files import read_grey
-from core.patches.plan import PatchPlan, read_patches
+from core.patches.plan import PatchPlan, distinct_patches, read_patches
 from search.objectives.saved_model import network_file
 from tests.search.toy_model import N_DIMENSIONS, WRITER_IDS, calibrated_record, save_toy_model, toy_gallery, write_line
 

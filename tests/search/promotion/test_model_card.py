@@ -1,17 +1,35 @@
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.promotion.gate import GateResult
+from search.promotion.hand_scores import HandScores
 from search.promotion.model_card import CardFacts, write_card
 
+HANDS = HandScores(64, 15, 45, 14, 0.31, (0.25, 0.4), 0.28, 0.11, 0.02, 0.05, 0.06)
 
-def test_names_are_text_on_the_card_which_may_hold_html() -> None:
-    script = "<script>alert(1)</script>"
+
+def card_of(script: str, hands: HandScores | None = None) -> str:
     manifest = SplitManifest(f"corpus {script}", "page", ("1", "2"), ("a",), ("b",), ("c",))
     experiment = Experiment.model_validate(
         {"name": "toy", "corpus": {"layout": "hands"}, "budget": {"trials": 1}, "promotion": {"model": script[:8]}}
     )
     gate = GateResult((f"against {script}: 0 < 1",), (f"as {script} & co",))
-    card = write_card(CardFacts(script, 1, experiment, manifest, True, 0, 1, "", "0.1", (), None, None, gate))
+    return write_card(
+        CardFacts(script, 1, experiment, manifest, True, 0, 1, "", "0.1", (), None, None, gate, hands=hands)
+    )
+
+
+def test_the_card_says_what_comparing_hands_is_worth_and_that_it_is_no_casework() -> None:
+    untested, tested = card_of("toy"), card_of("toy", HANDS)
+    assert "was not tested: that takes writers of the corpus who took no part" in untested
+    assert "45 pages by 15 writers whom neither training nor calibration saw" in tested
+    assert "Cllr 0.310 (0.250 to 0.400, over writers" in tested
+    assert "5.0 % promised, 6.0 % found" in tested
+    assert "tippett.png" in tested
+    assert all("**not validated casework**" in card.lower() for card in (untested, tested))
+
+
+def test_names_are_text_on_the_card_which_may_hold_html() -> None:
+    card = card_of("<script>alert(1)</script>")
     assert "<script" not in card
     assert "# &lt;script>alert(1)" in card
     assert "&lt;script>alert(1)&lt;/script> &amp; co" in card
