@@ -28,7 +28,7 @@ from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction
 from core.lines.source import LineSource
 from core.patches.plan import evaluation_plan
-from core.retrieval.described_corpus import describe_pages, join_little_images
+from core.retrieval.described_corpus import describe_pages
 from core.retrieval.known_hands import AMOUNTS, DescribedPage, Hands, PagesByInk
 from core.retrieval.likelihood_ratios import RatioCalibration, calibrate_ratios, score_ratios
 from core.retrieval.likelihood_ratios import tippett as tippett_curves
@@ -79,18 +79,19 @@ def main(
     against: Annotated[Path | None, typer.Option(help="Folder of a model that knows more of them.")] = None,
     other_experiment: Annotated[Path | None, typer.Option(help="The file that the other was trained by.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of strangers.")] = 5,
+    join: Annotated[int, typer.Option(min=1, help="So many images of a writer make a page, such as 10 words.")] = 1,
     kept: Annotated[Path, typer.Option(help="Keeps what was measured.")] = Path("build/enrolment.json"),
     tippett: Annotated[Path, typer.Option(help="Tippett plot of the ratios.")] = Path("build/tippett.png"),
 ) -> None:
     """Measure false accepts and likelihood ratios on strangers, and enrolment against training."""
-    ours = _Trained.open(experiment, model, overrides)
+    ours = _Trained.open(experiment, model, overrides, join)
     results = KeptResults(kept)
-    what: dict[str, Any] = {"split": ours.manifest.hash, "model": source_of(model)}
+    what: dict[str, Any] = {"split": ours.manifest.hash, "model": source_of(model), "join": join}
     made = results.get_or_make(what | {"folds": folds}, lambda: _measure_strangers(ours, folds, tippett))
     print_report(f"Strangers to {model.name} who are given a name", _NAMED, made["named"], made["remarks"])
     print_report("Likelihood ratios on pairs of strangers' pages", _RATIOS, made["ratios"], made["remarks"])
     if against is not None:
-        theirs = _Trained.open(other_experiment or experiment, against, overrides)
+        theirs = _Trained.open(other_experiment or experiment, against, overrides, join)
         more = what | {"against": source_of(against)}
         made = results.get_or_make(more, lambda: _measure_enrolment(ours, theirs))
         print_report("Enrolling against training into the softmax", _TOP1, made["rows"], made["remarks"])
@@ -105,6 +106,7 @@ class _Trained:
         record: of it.
         manifest: on which pages it was trained.
         corpus: with all writers.
+        join: so many images make a page.
         false_accept_rate: that is to be held.
     """
 
@@ -112,10 +114,11 @@ class _Trained:
     record: ModelRecord
     manifest: SplitManifest
     corpus: ReadCorpus
+    join: int
     false_accept_rate: float
 
     @classmethod
-    def open(cls, file: Path, folder: Path, overrides: Sequence[str]) -> "_Trained":
+    def open(cls, file: Path, folder: Path, overrides: Sequence[str], join: int) -> "_Trained":
         record = read_record(folder)
         experiment = open_pages(file, overrides)[0].model_copy(update={"ink": record.ink})
         everybody = experiment.model_copy(update={"writers": WriterSettings()})
@@ -123,21 +126,32 @@ class _Trained:
             own = read_corpus(experiment, Workspace(Path.cwd()), advance)
             corpus = read_corpus(everybody, Workspace(Path.cwd()), advance)
         manifest = divide_corpus(own, experiment).manifest
-        return cls(folder, record, manifest, corpus, experiment.promotion.false_accept_rate)
+        return cls(folder, record, manifest, corpus, join, experiment.promotion.false_accept_rate)
 
     def hands(self, reader: PageReader) -> Hands:
         """What a promotion would put into the model, with nobody set aside yet."""
         notes.print(f"enrolment: describing pages of {len(self.record.writer_ids)} trained writers ...")
         settings, rate = self.record.patches, self.false_accept_rate
-        what = (self.corpus.store, self.manifest, self.record.writer_ids, None, settings, reader.embedder)
+        training, train = self.pages_of(self.manifest.train)
+        lines, validation = self.pages_of(self.manifest.validation, training)
+        manifest = replace(self.manifest, train=train, validation=validation)
+        what = (lines, manifest, self.record.writer_ids, None, settings, reader.embedder)
         return gather_hands(*what, rate, max_false_reject_rate=1.0)
+
+    def pages_of(self, image_ids: Sequence[str], lines: LineSource | None = None) -> tuple[LineSource, tuple[str, ...]]:
+        """Images joined to pages, in lines where others may be joined already; and those that are on
+        one.
+        """Images joined to pages, in lines where others may be joined already, and those on one."""
+            return lines, tuple(image_ids)
+        joined = JoinedLines(lines, image_ids, self.join)
+        return joined, joined.image_ids
 
     def strangers(self, reader: PageReader) -> list[DescribedPage]:
         """Pages by writers whom it does not know."""
         known = set(self.record.writer_ids)
         images = [image.image_id for image in self.corpus.index.images if image.writer_id not in known]
         notes.print(f"enrolment: describing {len(images):,} images by strangers ...")
-        return describe_pages(self.corpus.store, images, self.record.patches, reader.embedder)
+        return describe_pages(*self.pages_of(images), self.record.patches, reader.embedder)
 
 
 def _measure_strangers(trained: _Trained, folds: int, picture: Path) -> dict[str, Any]:
@@ -253,34 +267,31 @@ def _ratio_pairs(level: int, calibrating: PagesByInk, tested: PagesByInk) -> Pag
 def _measure_enrolment(ours: _Trained, theirs: _Trained) -> dict[str, Any]:
     reader, record = PageReader.load(ours.folder), ours.record
     new = [writer for writer in theirs.record.writer_ids if writer not in record.writer_ids]
-    hands, store = ours.hands(reader), ours.corpus.store
+    hands = ours.hands(reader)
     writer_of = {image.image_id: image.writer_id for image in ours.corpus.index.images}
     training = [image_id for image_id in theirs.manifest.train if writer_of[image_id] in new]
-    enrolling = describe_pages(store, training, record.patches, reader.embedder, max(_N_PAGES))
-    asked = theirs.manifest.validation
+    enrolling = describe_pages(*ours.pages_of(training), record.patches, reader.embedder, max(_N_PAGES))
+    lines, asked = ours.pages_of(theirs.manifest.validation)
     notes.print(f"enrolment: naming {len(asked):,} validation images ...")
-    found = _answers(reader, store, asked)
+    found = _answers(reader, lines, asked)
     rows = []
     for n in _N_PAGES:
         comparison = HandComparison(record, hands, _enrol(enrolling, n, hands))
         named = [(true, comparison.answer(says, page).writer_id) for true, says, page in found]
         rows.append([f"enrolled from {n} {'page' if n == 1 else 'pages'}", *_shares(named, new)])
-    softmax = _answers(PageReader.load(theirs.folder), store, asked)
+    softmax = _answers(PageReader.load(theirs.folder), lines, asked)
     rows.append(["trained into the softmax", *_shares([(true, says.writer_id) for true, says, _ in softmax], new)])
     remark = f"{len(found)} validation pages; {len(new)} writers enrolled, {len(record.writer_ids)} trained"
     return {"rows": rows, "remarks": [remark]}
 
 
 def _answers(
-    reader: PageReader, store: LineSource, image_ids: Sequence[str]
+    reader: PageReader, lines: LineSource, image_ids: Sequence[str]
 ) -> list[tuple[str, Prediction, DescribedPage]]:
     """Of each page the writer, what the network says, and its description."""
     identifier, answers = reader.identifier, []
     settings = identifier.record.patches
-    lines = join_little_images(store, image_ids, settings, reader.embedder) or store
     wanted, pages = set(image_ids), dict[tuple[str, str], dict[str, None]]()
-    if isinstance(lines, JoinedLines):
-        wanted &= set(lines.image_ids)
     for line in lines.lines:
         if line.image_id in wanted:
             pages.setdefault((line.writer_id, line.group_id), {})[line.image_id] = None

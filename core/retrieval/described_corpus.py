@@ -33,31 +33,15 @@ def describe_pages(
         embedder: of the network.
         per_writer: most pages of a writer, evenly chosen; all of them if not given.
     """
-    joined = join_little_images(store, image_ids, settings, embedder)
-    if joined is None:
+    most = _most_images(store, image_ids)
+    if most < 2 or _has_pages_of_images(store, image_ids) or not _have_little_ink(store, image_ids, settings, embedder):
         return _describe(store, _choose(store, image_ids, per_writer), settings, embedder)
+    joined = JoinedLines(store, image_ids, min(_JOINED, most))
     found = _describe(joined, _choose(joined, joined.image_ids, per_writer), settings, embedder)
     has_page = {page.writer_id for page in found}
     line_of = {line.image_id: line.writer_id for line in store.lines}
     others = [image_id for image_id in image_ids if image_id in line_of and line_of[image_id] not in has_page]
     return [*found, *(_describe(store, _choose(store, others, per_writer), settings, embedder) if others else [])]
-
-
-def join_little_images(
-    store: LineSource, image_ids: Sequence[str], settings: PatchSettings, embedder: PatchEmbedder
-) -> JoinedLines | None:
-    """Join images with little ink that are on no page; `None` where they are described as they are.
-
-    Args:
-        store: of their lines.
-        image_ids: of the images.
-        settings: of the patches.
-        embedder: of the network.
-    """
-    most = _most_images(store, image_ids)
-    if most < 2 or _has_pages_of_images(store, image_ids) or not _have_little_ink(store, image_ids, settings, embedder):
-        return None
-    return JoinedLines(store, image_ids, min(_JOINED, most))
 
 
 def image_ids_of(store: LineSource) -> list[str]:
