@@ -139,9 +139,9 @@ class _Trained:
         return gather_hands(*what, rate, max_false_reject_rate=1.0)
 
     def pages_of(self, image_ids: Sequence[str], lines: LineSource | None = None) -> tuple[LineSource, tuple[str, ...]]:
-        """Images joined to pages, in lines where others may be joined already; and those that are on
-        one.
         """Images joined to pages, in lines where others may be joined already, and those on one."""
+        lines = lines or self.corpus.store
+        if self.join == 1:
             return lines, tuple(image_ids)
         joined = JoinedLines(lines, image_ids, self.join)
         return joined, joined.image_ids
