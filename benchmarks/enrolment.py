@@ -7,7 +7,8 @@ on some of the corpus's writers. All others are strangers to it. They are dealt 
 writer: of each fold the pages are tested, and the other strangers set the threshold, calibrate the
 ratios, or are enrolled. OTHER_MODEL was trained by --other-experiment on more of these writers:
 those that it knows and MODEL does not are enrolled with MODEL from 1, 2 and 4 of its training
-pages, and named on its validation pages, beside its own answers. Nothing is trained. What was
+pages, and named on its validation pages (but for those that MODEL was trained on), beside its own
+answers. Nothing is trained. What was
 measured is kept in FILE: the same command goes on.
 """
 
@@ -271,7 +272,8 @@ def _measure_enrolment(ours: _Trained, theirs: _Trained) -> dict[str, Any]:
     writer_of = {image.image_id: image.writer_id for image in ours.corpus.index.images}
     training = [image_id for image_id in theirs.manifest.train if writer_of[image_id] in new]
     enrolling = describe_pages(*ours.pages_of(training), record.patches, reader.embedder, max(_N_PAGES))
-    lines, asked = ours.pages_of(theirs.manifest.validation)
+    seen = set(ours.manifest.train)
+    lines, asked = ours.pages_of([image_id for image_id in theirs.manifest.validation if image_id not in seen])
     notes.print(f"enrolment: naming {len(asked):,} validation images ...")
     found = _answers(reader, lines, asked)
     rows = []
