@@ -8,8 +8,7 @@ writer: of each fold the pages are tested, and the other strangers set the thres
 ratios, or are enrolled. OTHER_MODEL was trained by --other-experiment on more of these writers:
 those that it knows and MODEL does not are enrolled with MODEL from 1, 2 and 4 of its training
 pages, and named on its validation pages (but for those that MODEL was trained on), beside its own
-answers. Nothing is trained. What was
-measured is kept in FILE: the same command goes on.
+answers. Nothing is trained. What was measured is kept in FILE: the same command goes on.
 """
 
 from collections.abc import Sequence
