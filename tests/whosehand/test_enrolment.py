@@ -15,6 +15,7 @@ def champion(tmp_path: Path) -> wh.Identifier:
     return wh.champion(project=tmp_path, tracking=tracking)
 
 
+@pytest.mark.long
 def test_a_writer_is_enrolled_listed_and_forgotten(champion: wh.Identifier, tmp_path: Path) -> None:
     page = write_line(tmp_path / "a.png", 20)
     result = champion.enrol("anna", page, progress=False)
@@ -30,6 +31,7 @@ def test_a_writer_is_enrolled_listed_and_forgotten(champion: wh.Identifier, tmp_
         champion.forget("anna", project=tmp_path)
 
 
+@pytest.mark.long
 def test_two_pages_are_verified(champion: wh.Identifier, tmp_path: Path) -> None:
     one, other = (write_line(tmp_path / f"{number}.png", number) for number in (20, 21))
     answer = champion.verify(one, str(other), evidence=tmp_path / "why.html", project=tmp_path, progress=False)

@@ -23,6 +23,7 @@ def test_pages_by_one_hand_speak_for_it_and_pages_by_two_against(calibration: Pa
     assert np.median(different) < -0.5
 
 
+@pytest.mark.long
 def test_an_answer_stays_in_its_bounds_and_its_interval_around_it(calibration: PagesByInk) -> None:
     pages = describe_hands(4, 2, seed=3)
     for other in pages[1:]:

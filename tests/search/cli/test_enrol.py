@@ -45,6 +45,7 @@ def test_writers_are_enrolled_listed_and_forgotten(command: Command, project: Pa
     assert "Nobody called 'anna' is enrolled" in command("forget", "anna").error
 
 
+@pytest.mark.long
 def test_a_page_that_cannot_be_read_is_skipped_with_its_reason(command: Command, project: Path) -> None:
     (project / "note.png").write_text("no image")
     answer = command("enrol", "--writer", "clara", "note.png", project / "hands" / "berta")
@@ -61,6 +62,7 @@ def test_what_cannot_be_enrolled_is_one_message(command: Command, project: Path)
     assert command("enrol").out == "everybody is enrolled with the present champion already\n"
 
 
+@pytest.mark.long
 def test_a_scan_has_one_writer_whatever_its_name_is(command: Command, project: Path) -> None:
     page, copy = project / "hands" / "anna" / "12.png", project / "copy.png"
     copy.write_bytes(page.read_bytes())
@@ -79,6 +81,7 @@ def test_identify_names_an_enrolled_writer_and_says_what_its_rates_rest_on(comma
     assert {each["writer_id"] for each in content["images"][0]["ranking"]} == {*WRITER_IDS, "anna", "berta"}
 
 
+@pytest.mark.long
 def test_two_pages_are_verified_and_the_evidence_is_one_page(command: Command, project: Path) -> None:
     one, other, third = sorted((project / "hands").rglob("*.png"))
     found = json.loads(command("verify", one, other, "--json", "--evidence", "why.html").out)
@@ -97,6 +100,7 @@ def test_two_pages_are_verified_and_the_evidence_is_one_page(command: Command, p
     assert "calibrated on: writers of toy who took no part in training (12 writers" in said
 
 
+@pytest.mark.long
 def test_a_word_is_too_little_to_verify(command: Command, project: Path) -> None:
     word = write_line(project / "word.png", 2)
     error = command("verify", word, project / "hands" / "berta" / "30.png").error

@@ -59,6 +59,7 @@ def files_holding(folder: Path, text: str) -> list[Path]:
     return [path for path in folder.rglob(REGISTER_FILE) if text in str(np.load(path)["words"])]
 
 
+@pytest.mark.long
 def test_an_enrolled_writer_is_identified_by_her_page(store: TrackingStore, name: str, tmp_path: Path) -> None:
     pages = {"anna": [write_line(tmp_path / "a.png", 14)], "berta": [write_line(tmp_path / "b.png", 30)]}
     result = enrol(store, name, pages, silent)
@@ -141,6 +142,7 @@ def test_the_last_writer_can_be_forgotten(store: TrackingStore, name: str, tmp_p
     assert answering_model(store, champion(store, name)).n_enrolled == 0
 
 
+@pytest.mark.long
 def test_a_new_champion_enrols_everybody_again_and_says_whose_pages_are_gone(
     store: TrackingStore, tmp_path: Path
 ) -> None:
