@@ -16,7 +16,6 @@ from core.scoring.mean_scores import FloatArray
 
 _RIDGE = 30.0
 """Of the mean variance. 10 gained more where there were 50 hands, and lost where there were 8."""
-_MOST_PAGES = 20_000  # that the covariance is of, spaced evenly
 
 
 class Adaptation:
@@ -40,8 +39,7 @@ class Adaptation:
         n_pages, n_dimensions = archive.shape
         if n_pages < 2:
             return cls(np.eye(n_dimensions))
-        chosen = archive if n_pages <= _MOST_PAGES else archive[np.linspace(0, n_pages - 1, _MOST_PAGES, dtype=int)]
-        covariance = np.cov(np.asarray(chosen, dtype=np.float64), rowvar=False, bias=True).reshape(n_dimensions, -1)
+        covariance = np.cov(np.asarray(archive, dtype=np.float64), rowvar=False, bias=True).reshape(n_dimensions, -1)
         mean_variance = float(np.trace(covariance)) / n_dimensions
         if mean_variance <= np.finfo(np.float32).eps ** 2:
             return cls(np.eye(n_dimensions))

@@ -25,6 +25,7 @@ from search.identification.page_reader import PageReader
 
 _BATCH, _BATCH_S = 64, 5.0  # pages that are added at once, and how long they wait at the most
 _MOST_COMPARED = 1000  # pages, the nearest of the query: adapted, reranked
+_MOST_LEARNED = 20_000  # pages that tell how an archive's differ
 _SETTLED_NS = 2 * 10**9  # a file that was changed so shortly before could change again within the same time
 
 
@@ -168,11 +169,17 @@ def find_alike(
         return []
     compared = np.vstack([query, index.descriptors()[places]])
     if is_adapted:
-        compared = Adaptation.fit(index.descriptors()[index.is_current]).adapt(compared)
+        compared = Adaptation.fit(_some_rows(index)).adapt(compared)
     similarities = compared[1:] @ compared[0]
     ranks_by = similarities if n_neighbours is None else rerank(compared, n_neighbours).rows(0, 1)[0, 1:]
     order = np.argsort(-ranks_by, kind="stable")[:n_found].tolist()
     return [AlikePage(index.pages[places[each]].page_id, float(similarities[each])) for each in order]
+
+
+def _some_rows(index: DescriptorIndex) -> NDArray[np.float32]:
+    """Descriptors of pages that are spread evenly over an index, however large it is."""
+    current = np.flatnonzero(index.is_current)
+    return index.descriptors()[current[:: -(-len(current) // _MOST_LEARNED)]]
 
 
 def only_page(file: Path) -> Page:

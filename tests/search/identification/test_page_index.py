@@ -106,15 +106,17 @@ def test_pages_that_share_their_nearest_pages_with_the_query_come_first_when_rer
     assert find_alike(index, Page(query), reader, 2, n_neighbours=8, is_adapted=False) == reranked[:2]
 
 
+@pytest.mark.parametrize("most", [2, 3, 20])
 def test_similarities_are_those_of_descriptors_that_are_adapted_to_the_archive(
-    reader: PageReader, tmp_path: Path
+    reader: PageReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
+    monkeypatch.setattr(page_index, "_MOST_LEARNED", most)
     files = write_lines(tmp_path / "archive", (3, 4, 6, 8))
     extend_index(tmp_path / "index", files, reader)
     index = DescriptorIndex.open(tmp_path / "index")
     (query,) = write_lines(tmp_path / "query", (5,))
     rows, wanted = index.descriptors(), reader.describe(Page(query))
-    adapted = Adaptation.fit(rows).adapt(np.vstack([wanted, rows]))
+    adapted = Adaptation.fit(rows if most == 20 else rows[::2]).adapt(np.vstack([wanted, rows]))
     for is_adapted, expected in ((True, adapted[1:] @ adapted[0]), (False, rows @ wanted)):
         found = find_alike(index, Page(query), reader, 9, is_adapted=is_adapted)
         similarity_of = {page.path: page.similarity for page in found}
