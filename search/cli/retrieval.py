@@ -23,7 +23,7 @@ from search.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from search.comparison.retrieval_report import RetrievalReport
+    from search.comparison.retrieval_report import RetrievalChoice, RetrievalReport
 
 _NAMES = {
     "map": "mean average precision",
@@ -154,12 +154,19 @@ def _print(found: "RetrievalReport") -> None:
         notes.print(
             f"left out, because the model was trained on them: {counted(found.pages.n_known_writers, 'writer')}"
         )
+    output.print(f"compared by: {_way(found.choice)}")
     output.print(f"model: {found.model}")
     if found.pages.n_known_writers and found.choice.includes_known:
         print_warning(
             f"the model was trained on {counted(found.pages.n_known_writers, 'writer')} of these: this is optimistic "
             "for hands that it does not know"
         )
+
+
+def _way(choice: "RetrievalChoice") -> str:
+    adapted = ", adapted to these pages" if choice.is_adapted else ""
+    reranked = "" if choice.n_neighbours is None else f", reranked by {counted(choice.n_neighbours, 'neighbour')}"
+    return f"the mean of at most {counted(choice.per_page, 'patch', 'patches')} a page{adapted}{reranked}"
 
 
 def _percent(share: float) -> str:

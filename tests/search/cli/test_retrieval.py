@@ -34,7 +34,9 @@ def test_scores_are_printed_with_their_intervals(command: Command, lines: Path, 
     names = ("mean average precision", "top-1", "top-5", "top-10", "equal error rate", "AUROC")
     rows = [line for line in rest if " % to " in line]
     assert [row.strip().split("  ")[0] for row in rows] == list(names)
-    assert rest[-1] == f"model: {model}"
+    assert rest[-2:] == ["compared by: the mean of at most 4 patches a page, adapted to these pages", f"model: {model}"]
+    other = command("retrieval", lines, "--model", model, "--patches", "4", "--no-adapt", "--rerank", "2").out
+    assert "compared by: the mean of at most 4 patches a page, reranked by 2 neighbours" in other
 
 
 def test_json_has_what_the_table_has(command: Command, lines: Path, model: Path) -> None:
