@@ -183,12 +183,13 @@ class Host:
 
     def _strays(self) -> list[psutil.Process]:
         """Daemons: they hang on no shell, but are in its namespace of processes."""
-        own = Path(f"/proc/{self.init}/ns/pid").readlink()
         found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{process.pid}/ns/pid").readlink() == own:
-                    found.append(process)
+        with contextlib.suppress(OSError):  # it is off
+            own = Path(f"/proc/{self.init}/ns/pid").readlink()
+            for process in psutil.process_iter():
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{process.pid}/ns/pid").readlink() == own:
+                        found.append(process)
         return found
 
     def find(self, is_meant: str) -> list[psutil.Process]:
@@ -270,8 +271,10 @@ def processes_left() -> list[str]:
 
 def _remove(hosts: Sequence[Host]) -> None:
     for host in hosts:
+        host.shut_off()
+    for host in hosts:
         with contextlib.suppress(HostError):
-            host.wait_until_back()
+            host.wait_until_back()  # it may have booted meanwhile
         host.shut_off()
     subprocess.run(("ip", "link", "del", _BRIDGE), capture_output=True, check=False)
 
