@@ -291,7 +291,8 @@ def draw(runs: Mapping[tuple[str, int], Run], path: Path) -> None:
                 label=side if first else None,
             )
     axes.set(xlabel="seconds from the start of the command", ylabel="best log-loss of validation patches", yscale="log")
-    axes.legend(fontsize="small")
+    if axes.lines:  # else nobody had an epoch in time
+        axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)
 
 
