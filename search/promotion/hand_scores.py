@@ -110,7 +110,7 @@ def draw_tippett(curves: TippettCurves, path: Path) -> None:
     axes.set_xlabel("log10 likelihood ratio")
     axes.set_ylabel("share of pairs with at least this ratio")
     axes.set_ylim(0, 1)
-    axes.legend()
+    axes.legend(loc="center")  # between the curves, whichever way they fall
     figure.savefig(path)
 
 
