@@ -187,7 +187,7 @@ class FoldPages:
         what = {
             "corpus": corpus.identity,
             "train": fold.train,
-            "point": training.point.as_dict(),
+            "point": training.point.as_identity(),
             "patches": self._patches.model_dump(mode="json"),
             "epochs": N_EPOCHS,
             "seed": seed,

@@ -2,7 +2,7 @@
 from the plain way is the loss, where patches are cut, or how they are changed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.lines.source import LineSource
 from core.networks.hyperparameters import Hyperparameters
 from core.patches.augmentation import Augmentation
-from core.patches.feed import Batch, TrainingFeed
+from core.patches.feed import TrainingFeed
 from core.patches.plan import PatchPlan, PatchSampler
 from core.settings import PatchSettings
 
@@ -48,7 +48,6 @@ class Training:
         size_px: side of a patch; lines are 113 px high.
         is_at_ink: patches have a point of a stroke's edge in their middle, instead of lying
             anywhere.
-        is_half_binarised: every patch is ink or paper with a probability of one half.
     """
 
     name: str = field(compare=False)
@@ -56,7 +55,6 @@ class Training:
     losses: Losses = field(default_factory=Losses)
     size_px: int = 113
     is_at_ink: bool = False
-    is_half_binarised: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """All that the network depends on."""
@@ -67,18 +65,18 @@ class Training:
     ) -> TrainingFeed:
         """The batches of patches that it trains on."""
         sampler = (SamplerAtInk if self.is_at_ink else PatchSampler)(lines, image_ids, writers, settings, seed)
-        feed = HalfBinarisedFeed if self.is_half_binarised else TrainingFeed
-        return feed(sampler, self.point.batch_size, Augmentation(**self.point.augmentation_parts), seed)
+        return TrainingFeed(sampler, self.point.batch_size, Augmentation(**self.point.augmentation_parts), seed)
 
 
 PLAIN = Training("plain: softmax, patches anywhere")
 _STRONG = replace(POINT, augment_tone=3.0, augment_stroke=3.0, augment_noise=1.0)
+_HALF_BINARISED = replace(POINT, augment_binarise=0.5 / POINT.augmentation)
 _SMALL = replace(POINT, input_px=_SMALL_PX)
 SMALL = Training("anywhere, 56 px", _SMALL, size_px=_SMALL_PX)
 TRAININGS = (
     PLAIN,
     Training("strong tone and stroke", _STRONG),
-    Training("half of the patches binarised", is_half_binarised=True),
+    Training("half of the patches binarised", _HALF_BINARISED),
     Training("contrastive 0.5", losses=Losses(contrastive=0.5)),
     Training("margin 0.2", losses=Losses(is_cosine=True, margin=0.2)),
     Training("margin 0.2, contrastive 0.5", losses=Losses(is_cosine=True, margin=0.2, contrastive=0.5)),
@@ -115,18 +113,3 @@ def edge_points(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
     is_ink = cv2.threshold(pixels, 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
     inside = cv2.erode(is_ink, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
     return np.argwhere((is_ink > 0) & (inside == 0))
-
-
-class HalfBinarisedFeed(TrainingFeed):
-    """Batches of which every patch is binarised with a probability of one half, by Otsu's
-    threshold, after it was augmented.
-    """
-
-    def batches(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch."""
-        generator = np.random.default_rng([epoch, 2])
-        for patches, labels in super().batches(epoch, start_batch):
-            for number in np.flatnonzero(generator.random(len(patches)) < 0.5).tolist():
-                patch = patches[number, ..., 0]
-                patch[...] = cv2.threshold(patch, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
-            yield patches, labels

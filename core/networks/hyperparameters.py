@@ -20,6 +20,7 @@ TRAINING_HYPERPARAMETERS = (
     "augment_stroke",
     "augment_tone",
     "augment_noise",
+    "augment_binarise",
 )
 """Those that count whoever has built the network."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -54,6 +55,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "augment_stroke": (0.0, 3.0),
     "augment_tone": (0.0, 3.0),
     "augment_noise": (0.0, 3.0),
+    "augment_binarise": (0.0, 5.0),
 }
 """Between which numbers a hyperparameter must lie, both included."""
 _PART = "augment_"
@@ -101,6 +103,7 @@ class Hyperparameters:
         augment_stroke: of the stroke's width.
         augment_tone: of the ink's darkness.
         augment_noise: of the paper's grain and shading.
+        augment_binarise: of the share of patches that become ink or paper without greys.
 
     Raises:
         SpaceError: names the field, the rule and the value.
@@ -135,6 +138,7 @@ class Hyperparameters:
     augment_stroke: float = 1.0
     augment_tone: float = 1.0
     augment_noise: float = 0.0
+    augment_binarise: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the rules."""

@@ -2,8 +2,8 @@
 image.
 
 Each part has a strength of its own: slant, scale and place (both in one warp), stroke width, ink
-tone, paper. The ranges are narrow on purpose: slant and proportions tell writers apart, and must
-not be washed out.
+tone, paper, and how many patches lose their greys. The ranges are narrow on purpose: slant and
+proportions tell writers apart, and must not be washed out.
 
 NumPy and OpenCV only.
 """
@@ -47,6 +47,7 @@ class Augmentation:
         stroke: of the stroke's width, by morphology.
         tone: of the ink's darkness.
         noise: of the paper's grain and of a shade across it.
+        binarise: share of the patches that become ink or paper, as a bilevel scanner makes them.
 
     Raises:
         ValueError: if a strength is not between 0 and 1.
@@ -57,6 +58,7 @@ class Augmentation:
     stroke: float = 0.0
     tone: float = 0.0
     noise: float = 0.0
+    binarise: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the strengths."""
@@ -103,7 +105,9 @@ def augment_patches(patches: Patches, strengths: Augmentation, generator: np.ran
     for patch, affine, stroke, tone, target in zip(patches, maps, widths.tolist(), tones, changed, strict=True):
         moved = cv2.warpAffine(patch, affine, (width, height), flags=cv2.INTER_LINEAR, borderValue=PAPER)
         cv2.LUT(_change_stroke(moved, stroke), tone, dst=target)
-    return _on_paper(changed, strengths.noise, generator) if strengths.noise else changed
+    if strengths.noise:
+        changed = _on_paper(changed, strengths.noise, generator)
+    return _binarise(changed, strengths.binarise, generator) if strengths.binarise else changed
 
 
 def _draw_maps(
@@ -154,3 +158,10 @@ def _on_paper(patches: Patches, strength: float, generator: np.random.Generator)
         slope = shade[place] * (np.cos(angle[place]) * columns + np.sin(angle[place]) * rows - 0.7)
         noisy[place] = np.clip(patch + grain[place] * field + slope, 0, PAPER)
     return noisy
+
+
+def _binarise(patches: Patches, share: float, generator: np.random.Generator) -> Patches:
+    """Make each patch ink or paper with a probability, by Otsu's threshold of its own."""
+    for place in np.flatnonzero(generator.random(len(patches)) < share).tolist():
+        cv2.threshold(patches[place], 0, PAPER, cv2.THRESH_BINARY | cv2.THRESH_OTSU, dst=patches[place])
+    return patches

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.held_out_pages import Fold, FoldPages, PageCorpus
 from benchmarks.training_levers import find_pages
-from benchmarks.trainings import PLAIN, TRAININGS, HalfBinarisedFeed, Losses, SamplerAtInk, Training, edge_points
+from benchmarks.trainings import PLAIN, TRAININGS, Losses, SamplerAtInk, Training, edge_points
 from core.lines.source import StoredLine
 from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed
@@ -68,14 +68,10 @@ def test_patches_at_ink_have_an_edge_in_their_middle_and_are_as_many_of_each_lin
             assert [top + 8, left + 8] in edges
 
 
-def test_about_half_of_the_patches_are_ink_or_paper() -> None:
-    sampler = PatchSampler(BarLines(), image_ids(), WRITERS, SETTINGS, seed=0)
-    feed = HalfBinarisedFeed(sampler, 32, Augmentation(tone=0.5), seed=0)
-    is_binary = [set(np.unique(patch)) <= {0, 255} for patches, _ in feed.batches(0) for patch in patches]
-    assert 0.3 < np.mean(is_binary) < 0.7
-    again = [patches for patches, _ in feed.batches(0)]
-    for first, second in zip(again, (patches for patches, _ in feed.batches(0)), strict=True):
-        np.testing.assert_array_equal(first, second)
+def test_half_of_the_patches_are_ink_or_paper_where_that_is_the_way() -> None:
+    (way,) = (way for way in TRAININGS if way.name == "half of the patches binarised")
+    assert way.point.augmentation_parts["binarise"] == 0.5
+    assert replace(way.point, augment_binarise=0.0) == PLAIN.point
 
 
 def test_ways_to_train_are_kept_apart_and_the_plain_one_is_that_of_the_page_levers() -> None:

@@ -57,6 +57,15 @@ def test_missing_names_get_the_defaults_and_json_gives_the_same_back() -> None:
     assert Hyperparameters.from_point(json.loads(json.dumps(hyperparameters.as_dict()))) == hyperparameters
 
 
+def test_each_part_of_the_augmentation_is_a_factor_and_one_that_is_off_leaves_the_identity() -> None:
+    point = Hyperparameters(augmentation=0.2, augment_binarise=2.5, augment_noise=1.0)
+    assert point.augmentation_parts["binarise"] == 0.5
+    assert Hyperparameters(augmentation=0.5, augment_binarise=5.0).augmentation_parts["binarise"] == 1.0
+    assert Hyperparameters().augmentation_parts["binarise"] == 0.0
+    assert "augment_binarise" not in Hyperparameters().as_identity()
+    assert point.as_identity()["augment_binarise"] == 2.5
+
+
 def test_whole_numbers_become_floats_where_a_float_is_meant() -> None:
     assert isinstance(Hyperparameters(dropout=0).dropout, float)
 

@@ -90,3 +90,14 @@ def test_each_part_changes_patches_by_itself_and_more_with_more_strength(patches
         return float(np.abs(first - patches.astype(float)).mean())
 
     assert 0 < change(0.3) < change(1.0)
+
+
+def test_a_share_of_the_patches_becomes_ink_or_paper_and_the_others_are_as_they_would_be() -> None:
+    patches = np.tile(np.linspace(30, 250, 40, dtype=np.uint8), (200, 40, 1))
+    plain = augment_patches(patches, Augmentation(slant=0.5, tone=0.5), np.random.default_rng(0))
+    found = augment_patches(patches, Augmentation(slant=0.5, tone=0.5, binarise=0.5), np.random.default_rng(0))
+    is_changed = (found != plain).any(axis=(1, 2))
+    assert 0.4 < is_changed.mean() < 0.6
+    assert set(np.unique(found[is_changed])) == {0, 255}
+    for before, after in zip(plain[is_changed], found[is_changed], strict=True):
+        assert before[after == 0].max() < before[after == 255].min()
