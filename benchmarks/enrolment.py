@@ -13,6 +13,7 @@ answers. Nothing is trained. What was measured is kept in FILE: the same command
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +52,7 @@ from search.sweep.preparation import ReadCorpus, divide_corpus, read_corpus
 _N_ENROLLED = (0, 5, 10)
 _N_PAGES = (1, 2, 4)
 _N_RESAMPLES = 500
+_N_DRAWS = 20  # of who is enrolled: one draw of few writers decides much
 _NAMED = ("enrolled", "promised", "found", "95 % interval", "pages", "writers", "rejected: trained", "enrolled ")
 _RATIOS = ("patches", "writers", "pairs, one hand", "two", "Cllr", "95 % interval", "Cllr-min", "misled, one", "two ")
 _TOP1 = ("named among all writers", "top-1 of enrolled writers", "top-1 of trained writers")
@@ -87,7 +89,9 @@ def main(
     ours = _Trained.open(experiment, model, overrides, join)
     results = KeptResults(kept)
     what: dict[str, Any] = {"split": ours.manifest.hash, "model": source_of(model), "join": join}
-    made = results.get_or_make(what | {"folds": folds}, lambda: _measure_strangers(ours, folds, tippett))
+    made = results.get_or_make(
+        what | {"folds": folds, "draws": _N_DRAWS}, lambda: _measure_strangers(ours, folds, tippett)
+    )
     print_report(f"Strangers to {model.name} who are given a name", _NAMED, made["named"], made["remarks"])
     print_report("Likelihood ratios on pairs of strangers' pages", _RATIOS, made["ratios"], made["remarks"])
     if against is not None:
@@ -161,8 +165,8 @@ def _measure_strangers(trained: _Trained, folds: int, picture: Path) -> dict[str
     dealt = np.random.default_rng(0).permutation(len(writers)) % folds
     fold_of = dict(zip(writers, dealt.tolist(), strict=True))
     remark = (
-        f"{len(pages):,} pages by {len(writers)} strangers, {folds} folds by writer, pooled; the model knows "
-        f"{len(trained.record.writer_ids)} writers; intervals are bootstraps over writers"
+        f"{len(pages):,} pages by {len(writers)} strangers, {folds} folds by writer, pooled; {_N_DRAWS} draws of who is "
+        f"enrolled; the model knows {len(trained.record.writer_ids)} writers; intervals are bootstraps over writers"
     )
     return {
         "named": [_false_accepts(n, pages, fold_of, trained.record, hands) for n in _N_ENROLLED],
@@ -178,9 +182,10 @@ def _false_accepts(
     pooled over folds.
     """
     found, rejected, trained, promised = list[Accepted](), list[bool](), list[float](), list[float]()
-    for fold in sorted(set(fold_of.values())):
+    draws = range(_N_DRAWS if n_enrolled else 1)
+    for fold, draw in product(sorted(set(fold_of.values())), draws):
         others = [writer for writer, of in fold_of.items() if of != fold]
-        enrolled = others[:n_enrolled]
+        enrolled = np.random.default_rng((fold, draw)).permutation(others)[:n_enrolled].tolist()
         own = [page for page in pages if page.writer_id in enrolled]
         set_aside = [page for page in pages if page.writer_id in others and page.writer_id not in enrolled]
         aside = PagesByInk.of(set_aside, hands.centres.shape[1])
@@ -194,6 +199,7 @@ def _false_accepts(
         test = comparison.fullest_test
         promised += [test.false_accept_rate] if test else []
         trained += [test.false_reject_rate] if test else []
+    found = _by_writer(found)
     n_pages = sum(each.n_pages for each in found)
     low, high = _interval(found)
     share = sum(each.n_named for each in found) / max(1, n_pages)
@@ -202,11 +208,18 @@ def _false_accepts(
         f"{max(promised):.1%}" if promised else "none",
         f"{share:.1%}",
         f"{low:.1%} to {high:.1%}",
-        str(n_pages),
+        str(n_pages // len(draws)),
         str(len(found)),
         f"{np.mean(trained):.1%}" if trained else "",
         f"{np.mean(rejected):.1%}" if rejected else "",
     ]
+
+
+def _by_writer(found: Sequence[Accepted]) -> list[Accepted]:
+    """All draws of a writer together."""
+    writers = dict.fromkeys(each.writer for each in found)
+    own = [[each for each in found if each.writer == writer] for writer in writers]
+    return [Accepted(some[0].writer, sum(e.n_named for e in some), sum(e.n_pages for e in some)) for some in own]
 
 
 def _named(comparison: HandComparison, pages: Sequence[DescribedPage]) -> list[bool]:
