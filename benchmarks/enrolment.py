@@ -165,8 +165,8 @@ def _measure_strangers(trained: _Trained, folds: int, picture: Path) -> dict[str
     dealt = np.random.default_rng(0).permutation(len(writers)) % folds
     fold_of = dict(zip(writers, dealt.tolist(), strict=True))
     remark = (
-        f"{len(pages):,} pages by {len(writers)} strangers, {folds} folds by writer, pooled; {_N_DRAWS} draws of who is "
-        f"enrolled; the model knows {len(trained.record.writer_ids)} writers; intervals are bootstraps over writers"
+        f"{len(pages):,} pages by {len(writers)} strangers, {folds} folds by writer, pooled; {_N_DRAWS} draws of who "
+        f"is enrolled; the model knows {len(trained.record.writer_ids)} writers; intervals are bootstraps over writers"
     )
     return {
         "named": [_false_accepts(n, pages, fold_of, trained.record, hands) for n in _N_ENROLLED],
