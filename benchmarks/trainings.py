@@ -29,7 +29,8 @@ class Losses:
     Attributes:
         is_cosine: embedding and writers' weights have length 1.
         margin: that the right writer's cosine is lowered by.
-        contrastive: weight of the contrastive term.
+        contrastive: weight of the contrastive term beside a margin; without one it is a
+            hyperparameter.
     """
 
     is_cosine: bool = False
@@ -77,7 +78,7 @@ TRAININGS = (
     PLAIN,
     Training("strong tone and stroke", _STRONG),
     Training("half of the patches binarised", _HALF_BINARISED),
-    Training("contrastive 0.5", losses=Losses(contrastive=0.5)),
+    Training("contrastive 0.5", replace(POINT, contrastive=0.5)),
     Training("margin 0.2", losses=Losses(is_cosine=True, margin=0.2)),
     Training("margin 0.2, contrastive 0.5", losses=Losses(is_cosine=True, margin=0.2, contrastive=0.5)),
     Training("at ink, 113 px", is_at_ink=True),

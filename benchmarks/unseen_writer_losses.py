@@ -1,9 +1,7 @@
-"""Losses made for retrieval, as a training step: none of them is a hyperparameter.
+"""A margin in the loss, as a training step: it is no hyperparameter.
 
 The additive margin is that of Wang, Cheng, Liu and Liu ("Additive margin softmax for face
-verification", 2018): cosines of embedding and writers, the right one lowered by the margin. The
-contrastive term is that of Khosla et al. ("Supervised contrastive learning", NeurIPS 2020), on the
-embedding itself and within a batch.
+verification", 2018): cosines of embedding and writers, the right one lowered by the margin.
 """
 
 from collections.abc import Iterator
@@ -16,11 +14,10 @@ import tensorflow as tf
 from benchmarks.trainings import Losses
 from core.networks.inference import LOGITS_LAYER, NETWORK_NAME
 from core.training import fit as training
+from core.training.contrastive import contrastive_loss
 
 _SCALE = 16.0
 """What cosines are multiplied by before the softmax."""
-_TEMPERATURE = 0.1
-"""Of the contrastive term, as in the paper."""
 
 
 @contextmanager
@@ -54,7 +51,7 @@ def with_cosines(model: keras.Model, n_writers: int, seed: int) -> keras.Model:
 
 
 class StepWithLosses(training.TrainingStep):
-    """A training step with a margin, or a contrastive term."""
+    """A training step with a margin, and a contrastive term beside it."""
 
     def __init__(self, losses: Losses, network: keras.Model, *others: Any) -> None:
         logits = network.get_layer(LOGITS_LAYER)
@@ -76,21 +73,3 @@ class StepWithLosses(training.TrainingStep):
         self._loss_sum.assign_add(tf.reduce_sum(losses))
         self._n_hits.assign_add(tf.math.count_nonzero(hits))
         self._n_patches.assign_add(tf.size(labels, out_type=tf.int64))
-
-
-def contrastive_loss(embedding: Any, labels: Any) -> Any:
-    """Mean over the patches that have another one by their writer in the batch: how much less alike
-    these are than all others (equation 2 of the paper).
-
-    Args:
-        embedding: (n, n_features).
-        labels: (n,) writers.
-    """
-    points = tf.math.l2_normalize(tf.cast(embedding, tf.float32), axis=1)
-    itself = tf.eye(tf.shape(points)[0])
-    logits = tf.matmul(points, points, transpose_b=True) / _TEMPERATURE - 1e9 * itself
-    is_same = tf.cast(labels[:, tf.newaxis] == labels, tf.float32) - itself
-    n_same = tf.reduce_sum(is_same, axis=1)
-    per_patch = -tf.reduce_sum(tf.where(is_same > 0, tf.nn.log_softmax(logits, axis=1), 0.0), axis=1)
-    has_same = tf.cast(n_same > 0, tf.float32)
-    return tf.reduce_sum(per_patch / tf.maximum(n_same, 1.0)) / tf.maximum(tf.reduce_sum(has_same), 1.0)

@@ -13,6 +13,7 @@ TRAINING_HYPERPARAMETERS = (
     "schedule",
     "weight_decay",
     "label_smoothing",
+    "contrastive",
     "batch_size",
     "augmentation",
     "augment_slant",
@@ -48,6 +49,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "learning_rate": (1e-8, 10.0),
     "weight_decay": (0.0, 1.0),
     "label_smoothing": (0.0, 0.9),
+    "contrastive": (0.0, 10.0),
     "batch_size": (1, 8192),
     "augmentation": (0.0, 1.0),
     "augment_slant": (0.0, 3.0),
@@ -59,7 +61,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 """Between which numbers a hyperparameter must lie, both included."""
 _PART = "augment_"
-_LATER = ("early_filters", *(name for name in RANGES if name.startswith(_PART)))
+_LATER = ("early_filters", "contrastive", *(name for name in RANGES if name.startswith(_PART)))
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Hyperparameters:
         weight_decay: how fast kernels shrink, per step and times the learning rate (decoupled);
             used by `adamw` and `sgd`.
         label_smoothing: share of the target that is spread over all writers.
+        contrastive: weight of a term that draws patches by one hand together in the embedding and
+            those by others apart; for hands that training does not see.
         batch_size: patches in one training step.
         augmentation: how much training patches are distorted, from 0 (not at all) to 1; each part
             below is a factor of it.
@@ -131,6 +135,7 @@ class Hyperparameters:
     schedule: str = "cosine"
     weight_decay: float = 0.02
     label_smoothing: float = 0.0
+    contrastive: float = 0.0
     batch_size: int = 64
     augmentation: float = 0.2
     augment_slant: float = 1.0

@@ -21,6 +21,7 @@ from core.errors import CheckpointError, TrainingError
 from core.networks.inference import OwnNetwork, copy_variables, network_to_train
 from core.networks.model import build_optimizer
 from core.training.checkpoint import CheckpointFile, FitState, fit_identity, load_checkpoint, save_checkpoint
+from core.training.contrastive import contrastive_loss, with_embedding
 from core.training.part_times import PartTimes
 from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor
 
@@ -92,7 +93,7 @@ def fit(
     twin = network_to_train(model)
     optimizer = build_optimizer(plan.hyperparameters, plan.horizon_epochs * feed.n_batches(0))
     optimizer.build(twin.trainable_variables)
-    step = TrainingStep(twin, optimizer, plan.hyperparameters.label_smoothing)
+    step = TrainingStep(twin, optimizer, plan.hyperparameters.label_smoothing, plan.hyperparameters.contrastive)
     step.trace()
     state = _first_state(plan, feed, twin)
     if plan.checkpoint is not None:
@@ -128,7 +129,11 @@ class TrainingStep:
     """
 
     def __init__(
-        self, network: keras.Model | OwnNetwork, optimizer: keras.optimizers.Optimizer, label_smoothing: float
+        self,
+        network: keras.Model | OwnNetwork,
+        optimizer: keras.optimizers.Optimizer,
+        label_smoothing: float,
+        contrastive: float = 0.0,
     ) -> None:
         """Prepare; the graph is traced by `trace`, or else at the first call.
 
@@ -136,7 +141,13 @@ class TrainingStep:
             network: from patches to logits.
             optimizer: built for the network's trainable variables.
             label_smoothing: share of the target that is spread over all writers.
+            contrastive: weight of the contrastive term.
+
+        Raises:
+            TrainingError: if a network of the user's own is to have a contrastive term.
         """
+        self._contrastive = contrastive
+        self._with_embedding = with_embedding(network) if contrastive else None
         self._network, self._optimizer, self._label_smoothing = network, optimizer, label_smoothing
         self._loss_sum = tf.Variable(0.0, trainable=False)
         self._n_hits = tf.Variable(0, trainable=False, dtype=tf.int64)
@@ -176,9 +187,11 @@ class TrainingStep:
     def _descend(self, patches: Any, labels: Any) -> None:
         weights = self._network.trainable_variables
         with tf.GradientTape() as tape:
-            logits = self._network(patches, training=True)
+            embedding, logits = self._forward(patches)
             losses = self._losses(labels, logits)
             loss = tf.reduce_mean(losses)
+            if embedding is not None:
+                loss += self._contrastive * contrastive_loss(embedding, labels)
             if self._network.losses:  # of regularisers, in a network of the user's own
                 loss += tf.add_n(self._network.losses)
         gradients = tape.gradient(loss, [weight.value for weight in weights])
@@ -187,6 +200,13 @@ class TrainingStep:
         self._loss_sum.assign_add(tf.reduce_sum(losses))
         self._n_hits.assign_add(tf.math.count_nonzero(hits))
         self._n_patches.assign_add(tf.size(labels, out_type=tf.int64))
+
+    def _forward(self, patches: Any) -> tuple[Any, Any]:
+        """The embedding, where a term of the loss wants it, and the logits."""
+        if self._with_embedding is None:
+            return None, self._network(patches, training=True)
+        embedding, logits = self._with_embedding(patches, training=True)
+        return embedding, logits
 
     def _losses(self, labels: Any, logits: Any) -> Any:
         """Cross-entropy of each patch; Keras' sparse loss knows no label smoothing."""
