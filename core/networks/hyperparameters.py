@@ -13,7 +13,6 @@ TRAINING_HYPERPARAMETERS = (
     "schedule",
     "weight_decay",
     "label_smoothing",
-    "contrastive",
     "batch_size",
     "augmentation",
     "augment_slant",
