@@ -31,6 +31,7 @@ def test_the_term_is_that_of_the_paper() -> None:
     assert float(alone) == 0
 
 
+@pytest.mark.long  # two fits
 def test_a_network_learns_and_brings_patches_by_one_hand_nearer_together() -> None:
     def gap(model: keras.Model) -> float:
         (patches, labels), *_ = BarFeed().batches(9)
@@ -45,6 +46,7 @@ def test_a_network_learns_and_brings_patches_by_one_hand_nearer_together() -> No
     assert records[-1].metrics["train/top1"] > 0.5
 
 
+@pytest.mark.long  # two fits
 def test_it_goes_on_from_a_checkpoint_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     whole = fit_small([4, 3, 2, 1], hyperparameters=DRAWN_TOGETHER, checkpoint_dir=tmp_path / "whole")[0]
     fit_small([4, 3], hyperparameters=DRAWN_TOGETHER, checkpoint_dir=tmp_path / "parts", until_epoch=2)
