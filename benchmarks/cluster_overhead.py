@@ -44,12 +44,10 @@ OBJECTIVE = "benchmarks.cluster_overhead:report_only"
 _N_NODES = 3
 
 
-@dataclass(frozen=True)
-class Epochs:
-    """What an epoch is: a pause, and a checkpoint of so many bytes."""
-
-    pause_s: float
-    n_bytes: int
+Work = tuple[float, int]
+"""What an epoch is: a pause in seconds, and bytes of its checkpoint. No class of this file: as
+`__main__` it is another module on the nodes.
+"""
 
 
 @dataclass
@@ -65,10 +63,11 @@ class Waits:
 
 def report_only(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     """An objective that trains nothing: it waits, writes a checkpoint and reports it."""
+    pause_s, n_bytes = spec.settings
     for epoch in range(1, spec.horizon_epochs + 1):
-        time.sleep(spec.settings.pause_s)
+        time.sleep(pause_s)
         path = spec.work_dir / CHECKPOINT_FOLDER / f"epoch-{epoch}"
-        write_atomically(path, json.dumps(epoch).encode() + bytes(spec.settings.n_bytes))
+        write_atomically(path, json.dumps(epoch).encode() + bytes(n_bytes))
         report_epoch(EpochReport(epoch, {"val/loss": 1.0}, 0, 0.0, reference_file(path)))
     return TrialResult(TrialState.COMPLETED, 1.0)
 
@@ -93,7 +92,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 3,
 ) -> None:
     """Measure both, in turns."""
-    preload, work = modules_to_preload(OBJECTIVE), Epochs(pause, int(1e6 * megabytes))
+    preload, work = modules_to_preload(OBJECTIVE), (pause, int(1e6 * megabytes))
     measured = {(name, n): Waits() for n in range(1, _N_NODES + 1) for name in ("local", "ray")}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -109,7 +108,7 @@ def main(
                     with closing(ways[name](n)) as executor:
                         _await_workers(executor, n)
                         _time_trials(executor, place / f"{number}-{name}-{n}", work, n * trials, epochs, waits)
-                notes.print(f"round {number + 1} of {rounds}")
+                    notes.print(f"round {number + 1} of {rounds}: {name}, {n} workers: {waits.runs[-1]:.0f} s")
         finally:
             stop()
     rows = [_row(name, n, waits, measured["local", n], n * trials) for (name, n), waits in measured.items()]
@@ -162,7 +161,7 @@ def _await_workers(executor: Executor, n_workers: int) -> None:
         executor.poll(0.1)
 
 
-def _time_trials(executor: Executor, folder: Path, work: Epochs, n_trials: int, n_epochs: int, waits: Waits) -> None:
+def _time_trials(executor: Executor, folder: Path, work: Work, n_trials: int, n_epochs: int, waits: Waits) -> None:
     """Keep all workers busy until so many trials have ended."""
     asked_s: dict[int, float] = {}
     waiting, n_ended, began_s = list(range(n_trials)), 0, time.perf_counter()
@@ -178,7 +177,7 @@ def _time_trials(executor: Executor, folder: Path, work: Epochs, n_trials: int, 
             number, now_s = message.number, time.perf_counter()
             if isinstance(message, WorkerReported):
                 waited = waits.starts if message.report.epoch == 1 else waits.reports
-                waited.append(now_s - asked_s[number] - work.pause_s)
+                waited.append(now_s - asked_s[number] - work[0])
                 asked_s[number] = now_s
                 executor.answer(number, PruningDecision.GO)
             elif isinstance(message, WorkerEnded) and message.result.state is TrialState.COMPLETED:
