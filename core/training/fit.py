@@ -220,7 +220,7 @@ class TrainingStep:
 
 def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model | OwnNetwork) -> FitState:
     definition = {
-        "hyperparameters": plan.hyperparameters.as_dict(),
+        "hyperparameters": plan.hyperparameters.as_identity(),
         "monitor": [plan.monitor.metric, plan.monitor.direction, plan.monitor.patience],
         "horizon_epochs": plan.horizon_epochs,
         "n_batches": feed.n_batches(0),

@@ -154,6 +154,19 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path, changes: dict[st
         fit_small([1], checkpoint=latest(tmp_path), **changes)
 
 
+def test_a_hyperparameter_that_came_later_leaves_a_fit_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    defined: list[Mapping[str, Any]] = []
+
+    def keep(definition: Mapping[str, Any]) -> str:
+        defined.append(definition)
+        return "one"
+
+    monkeypatch.setattr("core.training.fit.fit_identity", keep)
+    for hyperparameters in (SMALL, replace(SMALL, contrastive=0.5)):
+        fit_small([1], until_epoch=1, hyperparameters=hyperparameters)
+    assert ["contrastive" in definition["hyperparameters"] for definition in defined] == [False, True]
+
+
 def test_a_loss_that_is_not_finite_ends_the_fit_with_the_reason() -> None:
     model = build_model(SMALL, SHAPE, 3)
     model.get_layer("logits").kernel.assign(np.full((4, 3), 1e38, np.float32))
