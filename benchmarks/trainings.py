@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from core.lines.source import LineSource
 from core.networks.hyperparameters import Hyperparameters
 from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed
-from core.patches.plan import PatchPlan, PatchSampler
+from core.patches.plan import PatchSampler
 from core.settings import PatchSettings
 
 POINT = Hyperparameters(n_blocks=4, filters=16, convolutions_per_block=1, augmentation=0.3)
@@ -65,7 +61,8 @@ class Training:
         self, lines: LineSource, image_ids: Sequence[str], writers: Sequence[str], settings: PatchSettings, seed: int
     ) -> TrainingFeed:
         """The batches of patches that it trains on."""
-        sampler = (SamplerAtInk if self.is_at_ink else PatchSampler)(lines, image_ids, writers, settings, seed)
+        settings = settings.model_copy(update={"at": "ink" if self.is_at_ink else "random"})
+        sampler = PatchSampler(lines, image_ids, writers, settings, seed)
         return TrainingFeed(sampler, self.point.batch_size, Augmentation(**self.point.augmentation_parts), seed)
 
 
@@ -85,32 +82,3 @@ TRAININGS = (
     SMALL,
     Training("at ink, 56 px", _SMALL, size_px=_SMALL_PX, is_at_ink=True),
 )
-
-
-class SamplerAtInk(PatchSampler):
-    """As many patches of each line as at random, but each with a point of a stroke's edge in its
-    middle, as near as the line's ends allow.
-    """
-
-    def plan_epoch(self, epoch: int) -> PatchPlan:
-        """Draw and shuffle the patches of one epoch; a place may be drawn twice."""
-        plan = super().plan_epoch(epoch)
-        generator = np.random.default_rng([epoch, 1])
-        tops, lefts = plan.tops.copy(), plan.lefts.copy()
-        order = np.argsort(plan.lines, kind="stable")
-        for own in np.split(order, np.flatnonzero(np.diff(plan.lines[order])) + 1):
-            pixels = self.store.pixels(int(plan.lines[own[0]]))
-            points = edge_points(pixels)
-            if len(points) == 0:
-                continue
-            corners = points[generator.integers(len(points), size=len(own))] - plan.size_px // 2
-            most = np.maximum(0, np.array(pixels.shape) - plan.size_px)
-            tops[own], lefts[own] = np.clip(corners, 0, most).T
-        return PatchPlan(plan.lines, tops, lefts, plan.labels, plan.size_px)
-
-
-def edge_points(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """The ink pixels that have paper beside, above or below them: (n, 2), row and column."""
-    is_ink = cv2.threshold(pixels, 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
-    inside = cv2.erode(is_ink, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
-    return np.argwhere((is_ink > 0) & (inside == 0))

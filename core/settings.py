@@ -92,6 +92,10 @@ class PatchSettings(Settings):
     min_ink: Annotated[float, Field(ge=0, lt=1)] = 0.02
     """Share of ink pixels below which a patch is near-empty and left out."""
 
+    at: Literal["random", "ink"] = "random"
+    """Where training patches lie: at `random` places, or at points of strokes' edges (`ink`), which
+    helps with hands that training does not see."""
+
     balance: bool = True
     """Equal numbers of training patches for all writers (as far as the fraction allows), not by
     length of text."""

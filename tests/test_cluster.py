@@ -35,7 +35,7 @@ def sweep(folder: Path, name: str, executor: dict[str, object]) -> str:
         check=False,
     )
     assert run.returncode == 0, (run.stdout, run.stderr)
-    return run.stdout
+    return " ".join(run.stderr.split())
 
 
 def checkpoints(state: SweepState) -> list[list[str]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.errors import PatchError
 from core.lines.line_table import LineColumns, columns_of
 from core.lines.source import LineSource
+from core.patches.at_ink import move_to_ink
 from core.patches.augmentation import PAPER
 from core.patches.offsets import (
     Indices,
@@ -30,7 +31,7 @@ from core.splits.manifest import LeakySubset
 
 UNKNOWN_WRITER = -1
 _MOST_SHARED = 0.5  # of their area, by patches that count as different
-_PLAN_STREAM = 1  # keeps the random numbers of a plan apart from those of other uses of the same seed
+_PLAN_STREAM, _INK_STREAM = 1, 2  # keep random numbers apart from those of other uses of the same seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +72,9 @@ class PatchSampler:
 
     A line gives at most `fraction` of its possible offsets per epoch, never one twice, and never a
     near-empty one. With `balance` the writers have equal shares; what a writer is short of goes to
-    the others in equal parts. Within a writer every allowed patch is equally likely. An epoch's
-    plan depends on seed and epoch (and on which images, of which store) only, not on the epochs
-    planned before.
+    the others in equal parts. Within a writer every allowed patch is equally likely; with `at: ink`
+    the patches then move to strokes of their line. An epoch's plan depends on seed and epoch (and
+    on which images, of which store) only, not on the epochs planned before.
 
     Attributes:
         store: the line store.
@@ -104,8 +105,11 @@ class PatchSampler:
 
         Raises:
             PatchError: if a patch is higher than the lines, an image's writer is not in
-                `writer_ids`, a writer has no patch with enough ink, or the seed is negative.
+                `writer_ids`, a writer has no patch with enough ink, or the seed is negative; or if
+                patches at ink are asked for in a leaky split, where they could leave their part.
         """
+        if leak is not None and settings.at == "ink":
+            raise PatchError("`patches.at: ink` goes with page-disjoint splits alone; say `patches.at: random` here.")
         if seed < 0:
             raise PatchError(f"A seed must not be negative, but got {seed}.")
         self.store, self.settings, self._seed = store, settings, seed
@@ -132,7 +136,7 @@ class PatchSampler:
             epoch: not negative.
 
         Returns:
-            `n_patches_per_epoch` patches, no two the same.
+            `n_patches_per_epoch` patches, no two the same where places are random.
         """
         generator = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(_PLAN_STREAM, epoch)))
         allowed = self._per_writer if self.settings.balance else np.array([self._caps.sum()])
@@ -141,7 +145,13 @@ class PatchSampler:
         n_per_line = count_by_group(chosen, self._caps)
         numbers = generator.permutation(draw_distinct(self._offsets.n_per_line, n_per_line, generator))
         place, tops, lefts = self._offsets.locate(numbers)
-        return _plan(self._lines[place], tops, lefts, self._labels[place], self.settings.size_px)
+        plan = _plan(self._lines[place], tops, lefts, self._labels[place], self.settings.size_px)
+        return self._at_ink(plan, epoch) if self.settings.at == "ink" else plan
+
+    def _at_ink(self, plan: PatchPlan, epoch: int) -> PatchPlan:
+        generator = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(_INK_STREAM, epoch)))
+        tops, lefts = move_to_ink(self.store, plan.lines, plan.tops, plan.lefts, plan.size_px, generator)
+        return PatchPlan(plan.lines, tops, lefts, plan.labels, plan.size_px)
 
     def _most_per_line(self, widths_px: NDArray[np.int32]) -> Indices:
         """Apply the fraction to the possible offsets of each line."""

@@ -223,7 +223,7 @@ def _with_budget(experiment: Experiment, choice: AuditChoice) -> Experiment:
     length = {"epochs": n_epochs or experiment.training.epochs, "early_stopping_patience": None}
     changes = {
         "split": experiment.split.model_copy(update={"leaky": None, "kind": "page"}),
-        "patches": experiment.patches.model_copy(update={"patches_per_epoch": n_patches}),
+        "patches": experiment.patches.model_copy(update={"patches_per_epoch": n_patches, "at": "random"}),
         "training": experiment.training.model_copy(update=length),
         "tracking": experiment.tracking.model_copy(update={"keep_models": 0}),
     }

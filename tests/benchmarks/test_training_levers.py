@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.held_out_pages import Fold, FoldPages, PageCorpus
 from benchmarks.training_levers import find_pages
-from benchmarks.trainings import PLAIN, TRAININGS, Losses, SamplerAtInk, Training, edge_points
+from benchmarks.trainings import PLAIN, TRAININGS, Losses, Training
 from core.lines.source import StoredLine
 from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed
@@ -16,7 +16,7 @@ from core.retrieval.page_embeddings import EmbeddedPage
 from core.settings import PatchSettings
 
 WRITERS = ("a", "b")
-SETTINGS = PatchSettings(size_px=16, patches_per_epoch=64)
+AT_INK = PatchSettings(size_px=16, patches_per_epoch=64, at="ink")
 
 
 class BarLines:
@@ -42,30 +42,6 @@ class BarLines:
 
 def image_ids() -> list[str]:
     return [line.image_id for line in BarLines().lines]
-
-
-def test_an_edge_is_ink_beside_paper() -> None:
-    pixels = np.full((5, 5), 255, np.uint8)
-    pixels[1:4, 1:4] = 0
-    assert sorted(map(tuple, edge_points(pixels).tolist())) == [
-        (row, column) for row in (1, 2, 3) for column in (1, 2, 3) if (row, column) != (2, 2)
-    ]
-    assert len(edge_points(np.full((5, 5), 255, np.uint8))) == 0
-
-
-def test_patches_at_ink_have_an_edge_in_their_middle_and_are_as_many_of_each_line() -> None:
-    lines = BarLines()
-    plain = PatchSampler(lines, image_ids(), WRITERS, SETTINGS, seed=0).plan_epoch(1)
-    plan = SamplerAtInk(lines, image_ids(), WRITERS, SETTINGS, seed=0).plan_epoch(1)
-    assert plan.lines.tolist() == plain.lines.tolist()
-    assert plan.labels.tolist() == plain.labels.tolist()
-    assert plan.tops.min() >= 0
-    assert plan.tops.max() <= 32 - 16
-    for line, top, left in zip(plan.lines.tolist(), plan.tops.tolist(), plan.lefts.tolist(), strict=True):
-        edges = edge_points(lines.pixels(line)).tolist()
-        assert left + 8 in {column for _, column in edges}
-        if 0 < top < 16:
-            assert [top + 8, left + 8] in edges
 
 
 def test_half_of_the_patches_are_ink_or_paper_where_that_is_the_way() -> None:
@@ -109,7 +85,7 @@ def test_a_network_learns_by_a_margin() -> None:
     optimizer.build(network.trainable_variables)
     losses = Losses(is_cosine=True, margin=0.2, contrastive=0.5)
     step = StepWithLosses(losses, network, optimizer, 0.0)
-    sampler = SamplerAtInk(BarLines(), image_ids(), WRITERS, SETTINGS, seed=0)  # anywhere, a bar may be cut off
+    sampler = PatchSampler(BarLines(), image_ids(), WRITERS, AT_INK, seed=0)  # anywhere, a bar may be cut off
     means = []
     for epoch in range(12):
         for patches, labels in TrainingFeed(sampler, 16, Augmentation(), 0).batches(epoch):
