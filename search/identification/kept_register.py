@@ -6,9 +6,9 @@ from pathlib import Path
 
 from core.retrieval.known_hands import HANDS_FILE, Hands
 from core.retrieval.register import REGISTER_FILE, Register
-from search.identification.identifier_folder import ARTIFACTS, folder_checksum
+from search.identification.identifier_folder import ARTIFACTS, folder_checksum, is_as_promoted
 from search.tracking.enrolled_versions import EnrolledVersion, add_enrolled, drop_alias
-from search.tracking.registry import RegisteredVersion, download_model
+from search.tracking.registry import CHECKSUM_TAG, RegisteredVersion, download_model
 from search.tracking.store import TrackingStore
 
 _MOST_CHARACTERS = 4000  # of a description; MLflow's database has room for 5,000
@@ -65,4 +65,5 @@ def keep_register(
         register.save(model / ARTIFACTS / REGISTER_FILE)
         names = ", ".join(register.writer_ids)
         description = f"Version {best.version}, and {len(register.writer_ids)} enrolled: {names}"[:_MOST_CHARACTERS]
-        return add_enrolled(store, best, model, folder_checksum(model), description)
+        is_trusted = is_as_promoted(folder, best.tags.get(CHECKSUM_TAG))
+        return add_enrolled(store, best, model, folder_checksum(model) if is_trusted else None, description)

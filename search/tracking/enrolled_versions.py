@@ -64,7 +64,7 @@ def find_enrolled(store: TrackingStore, name: str) -> EnrolledVersion | None:
 
 
 def add_enrolled(
-    store: TrackingStore, champion: RegisteredVersion, folder: Path, checksum: str, description: str
+    store: TrackingStore, champion: RegisteredVersion, folder: Path, checksum: str | None, description: str
 ) -> RegisteredVersion:
     """Register a state of the register, and let the alias `enrolled` point to it.
 
@@ -72,7 +72,8 @@ def add_enrolled(
         store: an open store.
         champion: whose files the folder holds.
         folder: a model with a register.
-        checksum: of the folder's files.
+        checksum: of the folder's files; `None` where the champion's are not those that were
+            promoted, so that the code among them is not run.
         description: of the version.
 
     Raises:
@@ -91,7 +92,11 @@ def add_enrolled(
             store,
             champion.name,
             created.model_id,
-            {CHAMPION_TAG: champion.version, CHECKSUM_TAG: checksum, PROMOTION_TAG: PROMOTION_DONE},
+            {
+                CHAMPION_TAG: champion.version,
+                PROMOTION_TAG: PROMOTION_DONE,
+                **({} if checksum is None else {CHECKSUM_TAG: checksum}),
+            },
             description,
         )
         client.set_registered_model_alias(champion.name, ENROLLED, str(version.version))

@@ -75,7 +75,9 @@ def test_a_scan_has_one_writer_whatever_its_name_is(command: Command, project: P
 def test_identify_names_an_enrolled_writer_and_says_what_its_rates_rest_on(command: Command, project: Path) -> None:
     page = project / "hands" / "anna" / "12.png"
     command("enrol", "hands")
-    said = command("identify", page).out
+    answer = command("identify", page)
+    assert answer.code == 0, answer.err
+    said = answer.out
     assert said.splitlines()[-1] == "model: toy version 1 (the champion), 3 writers known, 2 enrolled"
     content = json.loads(command("identify", page, "--json").out)
     assert {each["writer_id"] for each in content["images"][0]["ranking"]} == {*WRITER_IDS, "anna", "berta"}
