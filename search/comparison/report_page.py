@@ -6,9 +6,8 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from core.durable_files import write_atomically
+from core.html_page import render_html
 from search.comparison.error_figures import draw_accuracy, draw_confusion, draw_finalists, draw_reliability
 from search.comparison.figures import Picture, report_style
 from search.comparison.leaderboard import report_table
@@ -97,17 +96,10 @@ def write_report(report: SweepReport, folder: Path) -> Path:
 
 def render_report(report: SweepReport) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("search.comparison", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     with report_style():
         pictures = draw_pictures(report)
-    template = environment.get_template(_TEMPLATE)
-    return template.render(report=report, pictures=pictures, tables=_tables(report), facts=_facts(report))
+    tables, facts = _tables(report), _facts(report)
+    return render_html("search.comparison", _TEMPLATE, report=report, pictures=pictures, tables=tables, facts=facts)
 
 
 def draw_pictures(report: SweepReport) -> Pictures:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from core.durable_files import write_atomically
+from core.html_page import render_html
 from search.identification.identify import ExplainedPrediction
 
 _TEMPLATE = "evidence.html.j2"
@@ -59,18 +59,13 @@ def write_evidence_page(explained: ExplainedPrediction, model: str, path: Path) 
 
 def render_evidence(explained: ExplainedPrediction, model: str) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("search.identification", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     evidence = explained.evidence
     weights = np.array([patch["weight"] for patch in evidence["patches"]])
     n_places = count_places(evidence["patches"])
     is_short = n_places < _FEWEST_PLACES
-    return environment.get_template(_TEMPLATE).render(
+    return render_html(
+        "search.identification",
+        _TEMPLATE,
         prediction=explained.prediction,
         image=Path(explained.prediction.image).name,
         record=explained.record,

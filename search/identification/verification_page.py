@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from core.durable_files import write_atomically
+from core.html_page import render_html
 from search.identification.evidence_page import AGAINST_COLOUR, FOR_COLOUR, shade_patches
 from search.identification.verification import Verification
 
@@ -24,22 +23,16 @@ def write_verification_page(answer: Verification, evidence: dict[str, Any], mode
     Raises:
         OSError: if it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, render_verification(answer, evidence, model).encode())
     return path
 
 
 def render_verification(answer: Verification, evidence: dict[str, Any], model: str) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("search.identification", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pages = [page | {"squares": shade_patches(page["patches"], "log10 LR")} for page in evidence["pages"]]
-    return environment.get_template(_TEMPLATE).render(
+    return render_html(
+        "search.identification",
+        _TEMPLATE,
         found=answer.found,
         origin=answer.calibrated_on.origin,
         names=[page["name"] for page in pages],
