@@ -46,7 +46,7 @@ from search.identification.hand_comparison import HandComparison
 from search.identification.identifier_folder import read_record
 from search.identification.page_reader import PageReader, source_of
 from search.promotion.hand_scores import draw_tippett
-from search.promotion.hands import gather_hands
+from search.promotion.known_hands import gather_hands
 from search.sweep.preparation import ReadCorpus, divide_corpus, read_corpus
 
 _N_ENROLLED = (0, 5, 10)

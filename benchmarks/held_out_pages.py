@@ -234,7 +234,7 @@ class FoldPages:
         import core.networks.quiet_tensorflow  # noqa: F401
 
         # isort: split
-        from benchmarks.unseen_writer_losses import with_cosines
+        from benchmarks.margin import with_cosines
         from core.networks.inference import Embedder
         from core.networks.model import build_model
 
@@ -242,7 +242,7 @@ class FoldPages:
             path = self._folder / f"network-{self.key}.weights.h5"
             shape, n_writers = (self._patches.size_px,) * 2 + (1,), len(self.fold.train)
             model = build_model(self._training.point, shape, n_writers, self._seed)
-            if self._training.losses.is_cosine:
+            if self._training.margin:
                 model = with_cosines(model, n_writers, self._seed)
             if not path.exists():
                 self._train(model)
@@ -253,7 +253,7 @@ class FoldPages:
         return self._embedder
 
     def _train(self, model: Any) -> None:
-        from benchmarks.unseen_writer_losses import descending
+        from benchmarks.margin import margin_in_loss
         from core.training.fit import fit
 
         images = self.corpus.images_of(self.fold.train)
@@ -266,7 +266,7 @@ class FoldPages:
 
         monitor = Monitor("epochs", "maximize")  # the last epoch is the best
         plan = FitPlan(self._training.point, monitor, N_EPOCHS, checkpoint_dir=None, seed=self._seed)
-        with descending(self._training.losses):
+        with margin_in_loss(self._training.margin):
             fit(model, feed, lambda _: {"epochs": float(len(epochs))}, plan, note)
         spent_s, n = sum(record.duration_s for record in epochs), sum(record.n_patches for record in epochs)
         top1 = epochs[-1].metrics["train/top1"]

@@ -16,6 +16,7 @@ import numpy as np
 import typer
 
 from benchmarks.held_out_pages import Described, FoldPages, configure, hands_folds, rotating_folds
+from benchmarks.options import KEPT_FOLDS, DhsdRoot, FoldPatches, GeneratedPages, KeptFolds, PerPage, WriterParts
 from benchmarks.report import print_report
 from benchmarks.retrieval_levers import N_FOLDS, Corpus, read_corpus
 from core.retrieval.adaptation import Adaptation
@@ -31,17 +32,13 @@ _MOST_PAGES = (2, 3, 4, 6, None)
 
 def main(
     corpus: Annotated[Corpus, typer.Argument(help="Whose writers are divided.")],
-    root: Annotated[Path, typer.Option(help="The folder of DHSD.")] = Path("data/dhsd"),
-    patches: Annotated[int, typer.Option(min=400, help="Patches that each network is trained on.")] = 20_000,
-    per_page: Annotated[int, typer.Option(min=1, help="Most patches of a page.")] = 64,
-    writers: Annotated[
-        tuple[int, int, int], typer.Option(help="Generated writers that train, calibrate and are scored.")
-    ] = (100, 25, 50),
-    pages: Annotated[int, typer.Option(min=2, help="Pages of each generated writer.")] = 4,
+    root: DhsdRoot = Path("data/dhsd"),
+    patches: FoldPatches = 20_000,
+    per_page: PerPage = 64,
+    writers: WriterParts = (100, 25, 50),
+    pages: GeneratedPages = 4,
     change: Annotated[str, typer.Option(help="`as they are`, `binarised` or `faded`.")] = "as they are",
-    kept: Annotated[Path, typer.Option(help="Where networks and embeddings are kept.")] = Path(
-        "data/benchmark-retrieval_levers"
-    ),
+    kept: KeptFolds = KEPT_FOLDS,
 ) -> None:
     """Compare reranked pages with cosines, by writers."""
     configure()

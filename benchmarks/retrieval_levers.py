@@ -35,6 +35,7 @@ from benchmarks.held_out_pages import (
     rotating_folds,
 )
 from benchmarks.kept_results import KeptResults
+from benchmarks.options import KEPT_FOLDS, DhsdRoot, FoldPatches, GeneratedPages, KeptFolds, PerPage, WriterParts
 from benchmarks.page_descriptors import PageDescriber
 from benchmarks.page_levers import (
     LEVERS,
@@ -66,21 +67,17 @@ class Corpus(StrEnum):
 
 def main(
     corpus: Annotated[Corpus, typer.Argument(help="Whose writers are divided.")],
-    root: Annotated[Path, typer.Option(help="The folder of DHSD.")] = Path("data/dhsd"),
-    patches: Annotated[int, typer.Option(min=400, help="Patches that each network is trained on.")] = 20_000,
-    per_page: Annotated[int, typer.Option(min=1, help="Most patches of a page.")] = 64,
-    writers: Annotated[
-        tuple[int, int, int], typer.Option(help="Generated writers that train, calibrate and are scored.")
-    ] = (100, 25, 50),
-    pages: Annotated[int, typer.Option(min=2, help="Pages of each generated writer.")] = 4,
+    root: DhsdRoot = Path("data/dhsd"),
+    patches: FoldPatches = 20_000,
+    per_page: PerPage = 64,
+    writers: WriterParts = (100, 25, 50),
+    pages: GeneratedPages = 4,
     n_folds: Annotated[
         int, typer.Option("--folds", min=1, max=N_FOLDS, help="Only the first folds of DHSD: a first look.")
     ] = N_FOLDS,
     has_patterns: Annotated[bool, typer.Option("--lbp/--no-lbp", help="Local binary patterns, too.")] = True,
     has_other: Annotated[bool, typer.Option("--other", help="The other corpus, too.")] = False,
-    kept: Annotated[Path, typer.Option(help="Where networks, embeddings and scores are kept.")] = Path(
-        "data/benchmark-retrieval_levers"
-    ),
+    kept: KeptFolds = KEPT_FOLDS,
 ) -> None:
     """Score each lever alone and all together."""
     configure()

@@ -29,6 +29,7 @@ from benchmarks.held_out_pages import (
     rotating_folds,
 )
 from benchmarks.kept_results import KeptResults
+from benchmarks.options import KEPT_FOLDS, DhsdRoot, FoldPatches, GeneratedPages, KeptFolds, PerPage, WriterParts
 from benchmarks.page_levers import writer_interval
 from benchmarks.report import notes, print_report
 from benchmarks.retrieval_levers import HALF, N_FOLDS, OTHER, PLAIN_PAGES
@@ -46,18 +47,14 @@ Found = Mapping[str, Sequence[Any]]
 
 
 def main(
-    root: Annotated[Path, typer.Option(help="The folder of DHSD.")] = Path("data/dhsd"),
-    patches: Annotated[int, typer.Option(min=400, help="Patches that each network is trained on.")] = 8_000,
-    per_page: Annotated[int, typer.Option(min=1, help="Most patches of a page.")] = 64,
-    writers: Annotated[
-        tuple[int, int, int], typer.Option(help="Generated writers, of whom the last are the other corpus.")
-    ] = (100, 25, 50),
-    pages: Annotated[int, typer.Option(min=2, help="Pages of each generated writer.")] = 4,
+    root: DhsdRoot = Path("data/dhsd"),
+    patches: FoldPatches = 8_000,
+    per_page: PerPage = 64,
+    writers: WriterParts = (100, 25, 50),
+    pages: GeneratedPages = 4,
     n_folds: Annotated[int, typer.Option("--folds", min=1, max=N_FOLDS, help="Only the first folds.")] = 3,
     only: Annotated[list[str], typer.Option(help="Only the ways whose names have this in them.")] = [],  # noqa: B006
-    kept: Annotated[Path, typer.Option(help="Where networks, embeddings and scores are kept.")] = Path(
-        "data/benchmark-retrieval_levers"
-    ),
+    kept: KeptFolds = KEPT_FOLDS,
 ) -> None:
     """Train each way on each fold, and compare the ways."""
     configure()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.held_out_pages import Fold, FoldPages, PageCorpus
 from benchmarks.training_levers import find_pages
-from benchmarks.trainings import PLAIN, TRAININGS, Losses, Training
+from benchmarks.trainings import PLAIN, TRAININGS, Training
 from core.lines.source import StoredLine
 from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed
@@ -71,7 +71,7 @@ def test_pages_are_found_by_the_mean_of_their_patches() -> None:
 
 @pytest.mark.long  # networks
 def test_a_network_learns_by_a_margin() -> None:
-    from benchmarks.unseen_writer_losses import StepWithLosses, with_cosines
+    from benchmarks.margin import StepWithMargin, with_cosines
     from core.networks.hyperparameters import Hyperparameters
     from core.networks.inference import network_to_train
     from core.networks.model import build_model, build_optimizer
@@ -83,8 +83,7 @@ def test_a_network_learns_by_a_margin() -> None:
     network = network_to_train(with_cosines(model, 2, 0))
     optimizer = build_optimizer(point, 48)
     optimizer.build(network.trainable_variables)
-    losses = Losses(is_cosine=True, margin=0.2, contrastive=0.5)
-    step = StepWithLosses(losses, network, optimizer, 0.0)
+    step = StepWithMargin(0.2, network, optimizer, 0.0, 0.5)
     sampler = PatchSampler(BarLines(), image_ids(), WRITERS, AT_INK, seed=0)  # anywhere, a bar may be cut off
     means = []
     for epoch in range(12):
