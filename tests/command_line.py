@@ -79,6 +79,12 @@ def whosehand(folder: Path, *arguments: str | Path, variables: Mapping[str, str]
     return Answer(texts, *warm_commands().run(folder, texts, whole, TIMEOUT_S))
 
 
+def run_module(name: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run a module of this repository to its end, as `python -m` does."""
+    command = [sys.executable, "-m", name, *options]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+
+
 @functools.cache
 def warm_commands() -> WarmCommands:
     """Starts commands without their seconds of imports."""

@@ -2,7 +2,6 @@
 
 import importlib.util
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from search.ledger.trial import TrialState
 from tests.chaos.audit import audit
 from tests.chaos.experiments import TINY_METRIC, write_tiny
 from tests.cluster.hosts import can_imitate_hosts
-from tests.command_line import COMMAND, ROOT, environment
+from tests.command_line import COMMAND, environment, run_module
 
 pytestmark = [
     pytest.mark.long,
@@ -60,13 +59,6 @@ def test_a_sweep_over_ray_is_the_sweep_on_this_machine_to_the_bytes_of_its_check
 @pytest.mark.skipif(not can_imitate_hosts(), reason="imitated hosts need root and Linux's namespaces")
 def test_a_sweep_over_three_hosts_survives_a_fault_of_each_kind(tmp_path: Path) -> None:
     options = ["--kills", "1", "--others", "1", "--networks", "0", "--per-sweep", "8", "--folder", str(tmp_path)]
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.cluster", *options],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_module("tests.cluster", *options)
     assert run.returncode == 0, (run.stdout, run.stderr)
     assert "Not all yet" not in run.stderr
