@@ -298,7 +298,7 @@ class Identifier:
             OSError: if the sheet cannot be written.
         """
         from core.retrieval.descriptor_index import DescriptorIndex
-        from search.identification.page_index import find_alike, index_folder, is_index, only_page
+        from search.identification.page_index import adaptation_to, find_alike, index_folder, is_index, only_page
         from whosehand.progress import shown_steps
 
         wanted, place = only_page(Path(page)), Path(among)
@@ -307,13 +307,14 @@ class Identifier:
             with shown_steps(progress) as begin:
                 place, _ = index_folder(place, indexes, self._page_reader, begin("describing pages"))
         archive = DescriptorIndex.open(place)
-        found = find_alike(archive, wanted, self._page_reader, top, n_neighbours=rerank, is_adapted=adapt)
+        adaptation = adaptation_to(archive) if adapt else None
+        found = find_alike(archive, wanted, self._page_reader, top, n_neighbours=rerank, adaptation=adaptation)
         if sheet is not None:
             from search.identification.contact_sheet import write_contact_sheet
 
             with shown_steps(progress) as begin:
-                drawn = begin("drawing pages")
-                write_contact_sheet(wanted, found, archive, self._page_reader, self.name, Path(sheet), drawn)
+                shown = Path(sheet), adaptation, begin("drawing pages")
+                write_contact_sheet(wanted, found, archive, self._page_reader, self.name, *shown)
         return found
 
     @cached_property

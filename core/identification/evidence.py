@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.corpora.index import Region, Unit
+from core.corpora.index import Region
 from core.identification.gallery import Gallery
 from core.identification.prediction import Prediction
 from core.identification.writer_identifier import WriterIdentifier
@@ -98,9 +98,9 @@ class Evidence:
 def gather_evidence(
     identifier: WriterIdentifier,
     grey: NDArray[np.uint8],
+    lines: ImageLines,
     name: str,
     n_decisive: int,
-    read_as: Unit = "auto",
     gallery: Gallery | None = None,
 ) -> Evidence:
     """Identify the writer of an image, and say why.
@@ -108,16 +108,14 @@ def gather_evidence(
     Args:
         identifier: network and record.
         grey: (height, width), dark ink on light paper.
+        lines: of the image, as the identifier reads them.
         name: of the image in errors.
         n_decisive: how many patches are looked at closely, for and against.
-        read_as: what the image is.
         gallery: of the model, where it has one.
 
     Raises:
-        ImageError: if there is no handwriting on it.
         PatchError: if no patch can be cut from it.
     """
-    lines = identifier.read_lines(grey, name, read_as)
     plan = identifier.plan_patches(lines)
     scores = identifier.log_probabilities(lines, plan)
     prediction = identifier.predict(scores, len(lines.lines), name)

@@ -82,6 +82,13 @@ class Page:
         """As people are told of it: `letter.tif#3`."""
         return self.path if self.frame is None else self.path.with_name(f"{self.path.name}#{self.frame}")
 
+    @classmethod
+    def named(cls, name: Path) -> "Page":
+        """The page of that `name`; a file that is called so itself is that file."""
+        file, _, frame = name.name.rpartition("#")
+        is_of_many = bool(file) and frame.isdecimal() and not name.exists()
+        return cls(name.with_name(file), int(frame)) if is_of_many else cls(name)
+
     def file(self, folder: Path) -> Path:
         """A file that holds this page alone and that anybody can open: its own, or one written into
         a folder.

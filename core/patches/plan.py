@@ -248,17 +248,18 @@ def distinct_patches(order: Sequence[int], plan: PatchPlan, n: int) -> list[int]
     for number in order:
         if len(taken) == n:
             break
-        if all(shared_area(plan, number, other) <= _MOST_SHARED * plan.size_px**2 for other in taken):
+        if all(are_apart(plan, number, other) for other in taken):
             taken.append(number)
     return taken
 
 
-def shared_area(plan: PatchPlan, one: int, other: int) -> int:
-    """The area that two patches of a plan have in common, in pixels of the line store."""
+def are_apart(plan: PatchPlan, one: int, other: int) -> bool:
+    """Whether two patches of a plan have at most half of their area in common."""
     if plan.lines[one] != plan.lines[other]:
-        return 0
+        return True
     down, across = abs(int(plan.tops[one] - plan.tops[other])), abs(int(plan.lefts[one] - plan.lefts[other]))
-    return max(0, plan.size_px - down) * max(0, plan.size_px - across)
+    shared = max(0, plan.size_px - down) * max(0, plan.size_px - across)
+    return shared <= _MOST_SHARED * plan.size_px**2
 
 
 def _lines_of(store: LineSource, columns: LineColumns, image_ids: Sequence[str], leak: LeakySubset | None) -> Indices:

@@ -55,6 +55,14 @@ class Adaptation:
         Returns:
             Of the same shape, each row of length 1, or all 0 if it was.
         """
-        turned = np.asarray(descriptors, dtype=np.float64) @ self._matrix
+        turned = self.turn(descriptors)
         lengths = np.linalg.norm(turned, axis=1, keepdims=True)
         return (turned / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
+
+    def turn(self, vectors: NDArray[np.floating]) -> FloatArray:
+        """The same without the length: linear, so that the parts of a descriptor can be adapted.
+
+        Args:
+            vectors: (n, n_dimensions).
+        """
+        return np.asarray(vectors, dtype=np.float64) @ self._matrix

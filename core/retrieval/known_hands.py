@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 from zipfile import BadZipFile
@@ -17,6 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from core.durable_files import write_atomically
 from core.errors import RegistryError, RetrievalError
 from core.patches.plan import distinct_patches
 from core.retrieval.descriptors import describe_patches
@@ -120,8 +122,10 @@ class PagesByInk:
         return PagesByInk(names, self.n_patches[kept], self.by_amount[:, kept])
 
     def save(self, path: Path) -> None:
-        """Write a compressed NumPy archive without pickles."""
-        np.savez_compressed(path, allow_pickle=False, **_arrays("pages", self))
+        """Write a compressed NumPy archive without pickles, whole or not at all."""
+        archive = BytesIO()
+        np.savez_compressed(archive, allow_pickle=False, **_arrays("pages", self))
+        write_atomically(path, archive.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Self:

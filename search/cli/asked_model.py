@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from core.wording import counted
-from search.cli.common import current_workspace, print_warning
+from search.cli.common import current_workspace, notes, print_warning
+
+if TYPE_CHECKING:
+    from search.identification.page_reader import PageReader
 
 ModelOption = Annotated[
     str | None,
@@ -82,6 +85,14 @@ def find_asked_model(model: str | None, uri: str | None, trust: bool, with_enrol
         )
     title = f"{version.name} version {version.version}" if is_named and version else str(model)
     return AskedModel(found.folder, title, is_named, runs_own_code)
+
+
+def load_reader(model: AskedModel) -> "PageReader":
+    """What describes pages by the model's network."""
+    from search.identification.page_reader import PageReader
+
+    with notes.status("loading the model"):
+        return PageReader.load(model.folder, runs_own_code=model.runs_own_code)
 
 
 def warn_outdated(outdated: Sequence[str]) -> None:

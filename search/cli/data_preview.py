@@ -96,30 +96,23 @@ def _draw_page(page: Path, unit: ImageUnit | None, experiment: Path | None, over
         ImageError: if the page cannot be read.
         ConfigError: if the experiment is not valid, or there are overrides and no experiment.
     """
+    from core.pages.frames import Page
     from core.scoring.page_picture import page_picture
     from core.settings import InkSettings, PatchSettings
 
-    path, frame = _file_and_frame(page)
+    asked = Page.named(page)
     ink, patches = InkSettings(), PatchSettings()
     read_as: Unit = unit.value if unit is not None else "auto"
     if experiment is not None:
         settings = read_experiment(experiment, overrides, needs_budget=False)
         ink, patches = settings.ink, settings.patches
-        read_as = unit.value if unit is not None else _unit_of(path, settings)
+        read_as = unit.value if unit is not None else _unit_of(asked.path, settings)
     elif overrides:
         raise ConfigError(f"--set needs an experiment whose keys it overrides, but got {', '.join(overrides)} alone.")
-    read = page_picture(path, read_as, ink, patches, out, frame)
+    read = page_picture(asked.path, read_as, ink, patches, out, asked.frame)
     output.print(f"{page}, {_said(read_as, read.reading.taken_for)}: {'; '.join(_found(read))}")
     _print_lines(read)
     output.print(f"wrote {out}")
-
-
-def _file_and_frame(page: Path) -> tuple[Path, int | None]:
-    """`letter.tif#3` is the third page of a file, unless a file has that name."""
-    name, _, number = page.name.rpartition("#")
-    if name and number.isdecimal() and not page.exists():
-        return page.with_name(name), int(number)
-    return page, None
 
 
 def _unit_of(page: Path, settings: "Experiment") -> "Unit":
@@ -251,12 +244,10 @@ def _draw_one(image: "TextImage", root: Path, settings: "Experiment", folder: Pa
 
 
 def _index_page(corpus: str, drawn: list[_DrawnPage]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
+    from core.html_page import render_html
     from core.scoring.page_picture import LEGEND
 
-    loader = PackageLoader("search.cli", ".")
-    template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(_TEMPLATE)
     worst_first = sorted(drawn, key=lambda page: -page.badness)
     n_bad = sum(page.is_bad for page in drawn)
-    return template.render(corpus=corpus, pages=worst_first, n_bad=n_bad, legend=LEGEND)
+    values = {"corpus": corpus, "pages": worst_first, "n_bad": n_bad, "legend": LEGEND}
+    return render_html("search.cli", _TEMPLATE, **values)

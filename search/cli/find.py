@@ -9,7 +9,7 @@ import typer
 
 from core.errors import CorpusError, ImageError
 from core.wording import counted
-from search.cli.asked_model import AskedModel, ModelOption, TrustOption, find_asked_model
+from search.cli.asked_model import ModelOption, TrustOption, find_asked_model, load_reader
 from search.cli.common import (
     StoreOption,
     current_workspace,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.pages.frames import Page
+    from core.retrieval.adaptation import Adaptation
     from core.retrieval.descriptor_index import DescriptorIndex
     from search.identification.page_index import AlikePage, IndexTally
     from search.identification.page_reader import PageReader
@@ -60,7 +61,7 @@ def index(
     if out is None and (len(pages) != 1 or not pages[0].is_dir()):
         raise ImageError("Without --out one folder is indexed. Name the folder of an index by --out.")
     files = expand_folders(pages)
-    reader = _reader(find_asked_model(model, uri, trust))
+    reader = load_reader(find_asked_model(model, uri, trust))
     with progress_bar("describing pages") as advance:
         if out is None:
             out, tally = index_folder(pages[0], current_workspace().indexes, reader, advance)
@@ -107,43 +108,41 @@ def find(
     """
     from core.retrieval.approximate_search import ApproximateSearch
     from core.retrieval.descriptor_index import DescriptorIndex
-    from search.identification.page_index import find_alike, index_folder, is_index, only_page
+    from search.identification.page_index import adaptation_to, find_alike, index_folder, is_index, only_page
 
     wanted = only_page(page)
     if not place.is_dir():
         raise ImageError(f"--in must name a folder of images or an index, but {place} is no folder.")
     asked = find_asked_model(model, uri, trust)
-    reader = _reader(asked)
+    reader = load_reader(asked)
     if not is_index(place):
         with progress_bar("describing pages") as advance:
             place, tally = index_folder(place, current_workspace().indexes, reader, advance)
         _print_skipped(tally)
     archive = DescriptorIndex.open(place)
     searcher = ApproximateSearch(archive) if is_approximate else None
-    found = find_alike(archive, wanted, reader, top, searcher, rerank, is_adapted)
+    adaptation = adaptation_to(archive) if is_adapted else None
+    found = find_alike(archive, wanted, reader, top, searcher, rerank, adaptation)
     if table is not None:
         _write(found, table)
     if sheet is not None:
-        _draw(wanted, found, archive, reader, asked.title, sheet)
+        _draw(wanted, found, archive, reader, asked.title, sheet, adaptation)
     if as_json:
         alike = [{"path": each.path, "similarity": each.similarity, "is_gone": each.is_gone} for each in found]
         output.print_json(json.dumps({"query": str(page), "model": asked.title, "found": alike}))
     else:
-        rows = [
-            (str(rank), f"{each.path} (gone)" if each.is_gone else each.path, f"{each.similarity:.3f}")
-            for rank, each in enumerate(found, start=1)
-        ]
-        print_table(("rank", "page", "similarity"), rows, n_text_columns=2, path_column=1)
-        output.print(f"model: {asked.title}")
-        if sheet is not None:
-            output.print(f"side by side: {sheet}")
+        _print_found(found, asked.title, sheet)
 
 
-def _reader(model: AskedModel) -> "PageReader":
-    from search.identification.page_reader import PageReader
-
-    with notes.status("loading the model"):
-        return PageReader.load(model.folder, runs_own_code=model.runs_own_code)
+def _print_found(found: "Sequence[AlikePage]", model: str, sheet: Path | None) -> None:
+    rows = [
+        (str(rank), f"{each.path} (gone)" if each.is_gone else each.path, f"{each.similarity:.3f}")
+        for rank, each in enumerate(found, start=1)
+    ]
+    print_table(("rank", "page", "similarity"), rows, n_text_columns=2, path_column=1)
+    output.print(f"model: {model}")
+    if sheet is not None:
+        output.print(f"side by side: {sheet}")
 
 
 def _print_skipped(tally: "IndexTally") -> None:
@@ -162,12 +161,13 @@ def _draw(
     reader: "PageReader",
     model: str,
     sheet: Path,
+    adaptation: "Adaptation | None",
 ) -> None:
     from search.identification.contact_sheet import write_contact_sheet
 
     with progress_bar("drawing pages") as advance:
         try:
-            write_contact_sheet(query, found, archive, reader, model, sheet, advance)
+            write_contact_sheet(query, found, archive, reader, model, sheet, adaptation, advance)
         except OSError as error:
             raise CorpusError(f"The sheet must be writable, but {sheet} is not: {error.strerror or error}.") from error
 

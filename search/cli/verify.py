@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.asked_model import ModelOption, TrustOption, find_asked_model
+from search.cli.asked_model import ModelOption, TrustOption, find_asked_model, load_reader
 from search.cli.common import StoreOption, current_workspace, notes, output, progress_bar
 
 if TYPE_CHECKING:
@@ -40,15 +40,13 @@ def verify(
     """
     from search.comparison.calibration_pages import calibration_pages
     from search.identification.page_index import only_page
-    from search.identification.page_reader import PageReader
     from search.identification.verification import gather_verification_evidence
     from search.identification.verification import verify as verify_pages
     from search.identification.verification_page import write_verification_page
 
     pages = only_page(one), only_page(other)
     asked = find_asked_model(model, uri, trust)
-    with notes.status("loading the model"):
-        reader = PageReader.load(asked.folder, runs_own_code=asked.runs_own_code)
+    reader = load_reader(asked)
     with progress_bar("reading the pages to calibrate on") as advance:
         calibration = calibration_pages(calibrate_on, asked.folder, reader, current_workspace(), advance)
     with notes.status("comparing the pages"):

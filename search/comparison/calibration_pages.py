@@ -79,7 +79,6 @@ def describe_calibration_pages(
     if not kept.is_file():
         pages = describe_pages(corpus.store, chosen.image_ids, record.patches, reader.embedder)
         described = PagesByInk.of(pages, len(pages[0].descriptor) if pages else 0)
-        kept.parent.mkdir(parents=True, exist_ok=True)
         described.save(kept)
         return CalibrationPages(described, origin)
     return CalibrationPages(PagesByInk.load(kept), origin)

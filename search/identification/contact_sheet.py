@@ -1,9 +1,10 @@
 """What was found beside what was looked for, as one HTML file that needs nothing else: each pair of
 pages, and the patches that decided.
 
-A similarity is the product of two descriptors, and a descriptor is the mean of its page's patches:
-so a similarity is a sum over all pairs of patches, one of each page. What all pages of an archive
-have in common ranks none of them. It is taken off both, and the pairs that then say most are shown.
+A similarity is the product of two descriptors, and a descriptor is the mean of its page's patches,
+adapted to the archive or not: so a similarity is a sum over all pairs of patches, one of each page.
+What all pages of an archive have in common ranks none of them. It is taken off both, and the pairs
+that then say most are shown.
 """
 
 import base64
@@ -13,14 +14,15 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
 from core.durable_files import write_atomically
 from core.errors import ImageError, PatchError
+from core.html_page import render_html
 from core.pages.frames import Page
-from core.patches.plan import PatchPlan, shared_area
+from core.patches.plan import are_apart
+from core.retrieval.adaptation import Adaptation
 from core.retrieval.descriptor_index import DescriptorIndex
 from core.scoring.mean_scores import FloatArray
 from search.identification.page_index import AlikePage
@@ -34,7 +36,6 @@ too."""
 _TEMPLATE = "contact_sheet.html.j2"
 _LONGEST_PX = 900
 _JPEG_QUALITY = 80
-_MOST_SHARED = 0.5
 _LEAST_INK = 0.5  # of what the page's patches usually have
 _ROWS_AT_ONCE = 10_000  # so that memory does not grow with the index
 
@@ -131,6 +132,7 @@ def write_contact_sheet(
     reader: PageReader,
     model: str,
     path: Path,
+    adaptation: Adaptation | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write the sheet; it appears whole or not at all.
@@ -142,6 +144,7 @@ def write_contact_sheet(
         reader: by which all pages were described: by the mean of their patches.
         model: how the model is called.
         path: of the file.
+        adaptation: of descriptors, by which the pages were found; `None` if by none.
         on_progress: called with (pages looked at, pages in all).
 
     Raises:
@@ -153,18 +156,17 @@ def write_contact_sheet(
     seen = reader.look_at(query)
     finds = []
     for rank, alike in enumerate(found, start=1):
-        finds.append(_show_find(rank, alike, seen, reader, common))
+        finds.append(_show_find(rank, alike, seen, reader, common, adaptation))
         if on_progress is not None:
             on_progress(rank, len(found))
-    environment = Environment(
-        loader=PackageLoader("search.identification", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template(_TEMPLATE).render(
-        query=query.name, page=_show_page(seen), finds=finds, n_pages=len(index), model=model
+    text = render_html(
+        "search.identification",
+        _TEMPLATE,
+        query=query.name,
+        page=_show_page(seen),
+        finds=finds,
+        n_pages=len(index),
+        model=model,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text.encode())
@@ -179,7 +181,9 @@ def mean_descriptor(index: DescriptorIndex) -> FloatArray:
     return total / max(1, len(index))
 
 
-def decisive_pairs(first: SeenPage, second: SeenPage, common: FloatArray, n: int) -> list[AlikePatches]:
+def decisive_pairs(
+    first: SeenPage, second: SeenPage, common: FloatArray, n: int, adaptation: Adaptation | None = None
+) -> list[AlikePatches]:
     """The pairs of patches that make two pages more alike than all are, the strongest first.
 
     Of patches that share more than half of their area with one that was taken before none is taken:
@@ -191,16 +195,21 @@ def decisive_pairs(first: SeenPage, second: SeenPage, common: FloatArray, n: int
         second: another one.
         common: (n_features,), what all pages have in common.
         n: how many pairs at most.
+        adaptation: of descriptors, by which the pages were compared; `None` if by none.
     """
-    weights = _beyond_common(first, common) @ _beyond_common(second, common).T
+    beyond = [_beyond_common(page, common) for page in (first, second)]
+    one, other = beyond if adaptation is None else map(adaptation.turn, beyond)
+    weights = one @ other.T
     weights[~_has_ink(first)] = weights[:, ~_has_ink(second)] = 0
     taken: list[AlikePatches] = []
     for place in np.argsort(-weights, axis=None, kind="stable").tolist():
-        one, other = divmod(place, weights.shape[1])
-        if len(taken) == n or weights[one, other] <= 0:
+        here, there = divmod(place, weights.shape[1])
+        if len(taken) == n or weights[here, there] <= 0:
             break
-        if all(_is_apart(first.plan, one, pair.first) and _is_apart(second.plan, other, pair.second) for pair in taken):
-            taken.append(AlikePatches(one, other, float(first.embeddings[one] @ second.embeddings[other])))
+        if all(
+            are_apart(first.plan, here, pair.first) and are_apart(second.plan, there, pair.second) for pair in taken
+        ):
+            taken.append(AlikePatches(here, there, float(first.embeddings[here] @ second.embeddings[there])))
     return taken
 
 
@@ -215,11 +224,14 @@ def _has_ink(page: SeenPage) -> NDArray[np.bool_]:
     return np.asarray(blackness >= _LEAST_INK * np.median(blackness))
 
 
-def _is_apart(plan: PatchPlan, one: int, other: int) -> bool:
-    return one != other and shared_area(plan, one, other) <= _MOST_SHARED * plan.size_px**2
-
-
-def _show_find(rank: int, alike: AlikePage, query: SeenPage, reader: PageReader, common: FloatArray) -> ShownFind:
+def _show_find(
+    rank: int,
+    alike: AlikePage,
+    query: SeenPage,
+    reader: PageReader,
+    common: FloatArray,
+    adaptation: Adaptation | None,
+) -> ShownFind:
     if alike.is_gone:
         return ShownFind(rank, alike, None, reason="Its file is not there any more.")
     try:
@@ -229,7 +241,7 @@ def _show_find(rank: int, alike: AlikePage, query: SeenPage, reader: PageReader,
     pairs = tuple(
         ShownPair(number, colour, pair.cosine, _show_patch(query, pair.first), _show_patch(seen, pair.second))
         for number, (pair, colour) in enumerate(
-            zip(decisive_pairs(query, seen, common, N_PAIRS), COLOURS, strict=False), start=1
+            zip(decisive_pairs(query, seen, common, N_PAIRS, adaptation), COLOURS, strict=False), start=1
         )
     )
     return ShownFind(rank, alike, _show_page(seen), pairs)

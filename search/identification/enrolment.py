@@ -6,16 +6,17 @@ champion describes pages otherwise: its register is made anew from the pages, as
 still there.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from core.corpora.catalogue import open_corpus
+from core.corpora.fetch import sha256_of
 from core.corpora.index import Excluded
 from core.corpora.resemblance import found_below, resembling_layout
 from core.corpora.settings import CorpusSettings
@@ -28,10 +29,7 @@ from search.identification.identifier_folder import is_as_promoted, read_record
 from search.identification.kept_register import keep_register, load_hands, read_register
 from search.identification.page_reader import PageReader, source_of
 from search.tracking.aliases import promotion_lock
-from search.tracking.enrolled_versions import (
-    EnrolledVersion,
-    find_enrolled,
-)
+from search.tracking.enrolled_versions import EnrolledVersion, find_enrolled
 from search.tracking.registry import CHECKSUM_TAG, RegisteredVersion, champion, download_model
 from search.tracking.store import TrackingStore
 
@@ -145,7 +143,6 @@ class _Desk:
     record: ModelRecord
     n_dimensions: int
     current: EnrolledVersion | None
-    readers: list[PageReader] = field(default_factory=list)
 
     @classmethod
     def open(cls, store: TrackingStore, name: str) -> "_Desk":
@@ -164,12 +161,10 @@ class _Desk:
     def is_outdated(self) -> bool:
         return self.current is not None and self.current.champion != self.champion.version
 
-    @property
+    @cached_property
     def reader(self) -> PageReader:
-        if not self.readers:
-            own_code = is_as_promoted(self.folder, self.champion.tags.get(CHECKSUM_TAG))
-            self.readers.append(PageReader.load(self.folder, runs_own_code=own_code))
-        return self.readers[0]
+        own_code = is_as_promoted(self.folder, self.champion.tags.get(CHECKSUM_TAG))
+        return PageReader.load(self.folder, runs_own_code=own_code)
 
     def refuse_trained(self, files_of: Mapping[str, Sequence[Path]]) -> None:
         trained = sorted(set(files_of) & set(self.record.writer_ids))
@@ -195,7 +190,7 @@ class _Desk:
         self, old: Register, register: Register, result: Enrolment, on_progress: ProgressCallback | None
     ) -> Register:
         for number, page in enumerate(old.pages, start=1):
-            place = _page_of(page.page)
+            place = Page.named(Path(page.page))
             if page.writer_id in self.record.writer_ids:
                 result.gone.append(Excluded(Path(page.page), f"{page.page}: the champion was trained on this writer"))
             elif not place.path.is_file() or _sha256(place.path) != page.sha256:
@@ -244,7 +239,7 @@ class _Desk:
 def _refuse_two_writers(register: Register, page: Page, sha256: str, writer_id: str) -> None:
     """A scan that is enrolled as somebody else's is a mistake, under whichever name it lies."""
     for known in register.pages:
-        is_same = known.sha256 == sha256 and _page_of(known.page).frame == page.frame
+        is_same = known.sha256 == sha256 and Page.named(Path(known.page)).frame == page.frame
         if is_same and known.writer_id != writer_id:
             raise ImageError(
                 f"{page.name} is enrolled as a page by {known.writer_id} already, and a page has one writer. If that "
@@ -256,16 +251,8 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _page_of(name: str) -> Page:
-    """The page that `str(Page.name)` names."""
-    if Path(name).is_file():
-        return Page(Path(name))
-    path, _, frame = name.rpartition("#")
-    return Page(Path(path), int(frame)) if path and frame.isdigit() else Page(Path(name))
-
-
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -65,9 +65,7 @@ class AlikePage:
     @property
     def page(self) -> Page:
         """The page, by the name that the index has for it."""
-        file, mark, frame = self.path.rpartition("#")
-        is_of_many = bool(mark) and frame.isdecimal() and not Path(self.path).exists()
-        return Page(Path(file), int(frame)) if is_of_many else Page(Path(self.path))
+        return Page.named(Path(self.path))
 
     @property
     def is_gone(self) -> bool:
@@ -141,7 +139,7 @@ def find_alike(
     n_found: int,
     searcher: Searcher | None = None,
     n_neighbours: int | None = None,
-    is_adapted: bool = True,
+    adaptation: Adaptation | None = None,
 ) -> list[AlikePage]:
     """The pages of an index that are most alike to one, the most alike first.
 
@@ -153,8 +151,8 @@ def find_alike(
         searcher: searches the index; itself, exactly, if not given.
         n_neighbours: rerank the 1,000 most alike by so many nearest pages of each; similarities
             then need not fall with the rank. `None` does not rerank.
-        is_adapted: compare the 1,000 most alike anew by descriptors that are adapted to the
-            archive.
+        adaptation: compare the 1,000 most alike anew by descriptors that are adapted so, see
+            `adaptation_to`; `None` leaves them as they are.
 
     Raises:
         RetrievalError: if the index was made by another model.
@@ -168,18 +166,19 @@ def find_alike(
     if not places:
         return []
     compared = np.vstack([query, index.descriptors()[places]])
-    if is_adapted:
-        compared = Adaptation.fit(_some_rows(index)).adapt(compared)
+    if adaptation is not None:
+        compared = adaptation.adapt(compared)
     similarities = compared[1:] @ compared[0]
     ranks_by = similarities if n_neighbours is None else rerank(compared, n_neighbours).rows(0, 1)[0, 1:]
     order = np.argsort(-ranks_by, kind="stable")[:n_found].tolist()
     return [AlikePage(index.pages[places[each]].page_id, float(similarities[each])) for each in order]
 
 
-def _some_rows(index: DescriptorIndex) -> NDArray[np.float32]:
-    """Descriptors of pages that are spread evenly over an index, however large it is."""
+def adaptation_to(index: DescriptorIndex) -> Adaptation:
+    """The adaptation to an index's pages, as a sample shows them that is spread evenly over it."""
     current = np.flatnonzero(index.is_current)
-    return index.descriptors()[current[:: -(-len(current) // _MOST_LEARNED)]]
+    step = max(1, -(-len(current) // _MOST_LEARNED))
+    return Adaptation.fit(index.descriptors()[current[::step]])
 
 
 def only_page(file: Path) -> Page:

@@ -137,8 +137,8 @@ class ServedModel(PythonModel):
         return self._row(self._grey(cell, name, reads_paths), name, chosen)
 
     def _row(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        evidence = self._evidence(grey, name, chosen) if chosen["evidence"] else None
         lines = self.identifier.read_lines(grey, name, chosen["read_as"])
+        evidence = self._evidence(grey, lines, name, int(chosen["evidence"])) if chosen["evidence"] else None
         found = evidence.prediction if evidence else self.identifier.identify_lines(lines, name)
         page = self._describe(lines, name) if self.comparison or chosen["describe"] else None
         if self.comparison and page:
@@ -154,10 +154,10 @@ class ServedModel(PythonModel):
             row["descriptor"] = page.descriptor.tolist()
         return row
 
-    def _evidence(self, grey: NDArray[np.uint8], name: str, chosen: Mapping[str, Any]) -> "Evidence":
+    def _evidence(self, grey: NDArray[np.uint8], lines: "ImageLines", name: str, n_decisive: int) -> "Evidence":
         from core.identification.evidence import gather_evidence
 
-        return gather_evidence(self.identifier, grey, name, int(chosen["evidence"]), chosen["read_as"], self.gallery)
+        return gather_evidence(self.identifier, grey, lines, name, n_decisive, self.gallery)
 
     def _describe(self, lines: "ImageLines", name: str) -> "DescribedPage":
         from core.networks.inference import Embedder

@@ -43,7 +43,7 @@ from search.ledger.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 from search.objectives.saved_model import load_model, network_file
 from search.objectives.tasks import PatchTask
 from search.promotion.hand_scores import HAND_SCORES_FILE, TIPPETT_FILE, HandScores, score_hands
-from search.promotion.hands import gather_hands
+from search.promotion.known_hands import gather_hands
 from search.promotion.refit import REFERENCE_FILE, PackagingTask, write_references
 
 PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")

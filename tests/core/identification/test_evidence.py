@@ -27,7 +27,7 @@ def identifier(tmp_path_factory: pytest.TempPathFactory) -> WriterIdentifier:
 
 @pytest.fixture(scope="module")
 def evidence(identifier: WriterIdentifier, image: np.ndarray) -> Evidence:
-    return gather_evidence(identifier, image, "line.png", 2, gallery=toy_gallery())
+    return gather_evidence(identifier, image, identifier.read_lines(image, "line.png"), "line.png", 2, toy_gallery())
 
 
 def test_the_weights_explain_the_whole_decision(

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from core.corpora.index import CorpusIndex, TextImage
 from core.lines.store import LineStore, build_line_store
-from core.pages.frames import blank_frames, index_frames, number_frames
+from core.pages.frames import Page, blank_frames, index_frames, number_frames
 from core.settings import InkSettings
 
 
@@ -61,6 +61,16 @@ def test_the_line_store_reads_each_page_by_itself(corpus: CorpusIndex, tmp_path:
     assert [entry.image_id for entry in blank_frames(index.images, store.unusable)] == ["a.tif#2"]
     again = LineStore.open(store.folder)
     assert [entry.image_id for entry in again.unusable] == ["a.tif#2"]
+
+
+def test_a_page_is_found_by_its_name_and_a_file_of_that_name_comes_first(tmp_path: Path) -> None:
+    third = Page(tmp_path / "letter.tif", 3)
+    assert Page.named(third.name) == third
+    assert Page.named(tmp_path / "letter.png") == Page(tmp_path / "letter.png")
+    for name in ("#3", "letter#x"):
+        assert Page.named(tmp_path / name) == Page(tmp_path / name)
+    third.name.touch()
+    assert Page.named(third.name) == Page(third.name)
 
 
 def test_a_blank_file_of_one_page_is_no_empty_back(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from core.pages.frames import Page
 from core.patches.plan import PatchPlan
+from core.retrieval.adaptation import Adaptation
 from core.retrieval.descriptor_index import DescriptorIndex
 from search.identification.contact_sheet import decisive_pairs, mean_descriptor, write_contact_sheet
 from search.identification.page_index import AlikePage, extend_index, find_alike
@@ -55,6 +56,17 @@ def test_no_place_of_a_page_is_shown_twice() -> None:
     pairs = decisive_pairs(first, second, np.array([0, 0, 1.0]), 4)
     assert len(pairs) == 2, "the first three patches of the first page are one place"
     assert len({pair.second for pair in pairs}) == 2
+
+
+def test_what_counts_for_less_when_pages_are_found_counts_for_less_in_the_pairs() -> None:
+    scanner = np.array([1.0, 0, 0])
+    first = _seen(np.stack([scanner, np.array([0, 0.6, 0.8])]), [0, 200])
+    second = _seen(np.stack([np.array([0, 0.8, 0.6]), scanner]), [0, 200])
+    nothing = np.zeros(3)
+    plain, *_ = decisive_pairs(first, second, nothing, 4)
+    adapted, *_ = decisive_pairs(first, second, nothing, 4, Adaptation(np.diag([0.1, 1, 1])))
+    assert (plain.first, plain.second) == (0, 1)
+    assert (adapted.first, adapted.second) == (1, 0)
 
 
 def test_patches_with_hardly_any_ink_are_not_shown() -> None:

@@ -14,7 +14,14 @@ from core.retrieval.adaptation import Adaptation
 from core.retrieval.descriptor_index import DescriptorIndex, IndexedPage
 from search.identification import page_index, page_reader
 from search.identification.kept_indexes import kept_indexes, why_unused
-from search.identification.page_index import extend_index, find_alike, index_folder, is_as_described, state_of
+from search.identification.page_index import (
+    adaptation_to,
+    extend_index,
+    find_alike,
+    index_folder,
+    is_as_described,
+    state_of,
+)
 from search.identification.page_reader import PageReader, source_of
 from tests.search.toy_model import save_toy_model, write_line
 
@@ -98,12 +105,12 @@ def test_pages_that_share_their_nearest_pages_with_the_query_come_first_when_rer
     names = [*(f"same {n}" for n in range(7)), "near", *(f"crowd {n}" for n in range(12))]
     index = DescriptorIndex.open_or_create(tmp_path / "index", len(wanted), reader.source)
     index.add([IndexedPage(name) for name in names], rows)
-    plain = find_alike(index, Page(query), reader, 20, is_adapted=False)
-    reranked = find_alike(index, Page(query), reader, 20, n_neighbours=8, is_adapted=False)
+    plain = find_alike(index, Page(query), reader, 20)
+    reranked = find_alike(index, Page(query), reader, 20, n_neighbours=8)
     assert plain[0].path == "near"
     assert {page.path for page in reranked[:7]} == set(names[:7])
     assert {page.path: page.similarity for page in reranked} == {page.path: page.similarity for page in plain}
-    assert find_alike(index, Page(query), reader, 2, n_neighbours=8, is_adapted=False) == reranked[:2]
+    assert find_alike(index, Page(query), reader, 2, n_neighbours=8) == reranked[:2]
 
 
 @pytest.mark.parametrize("most", [2, 3, 20])
@@ -118,7 +125,7 @@ def test_similarities_are_those_of_descriptors_that_are_adapted_to_the_archive(
     rows, wanted = index.descriptors(), reader.describe(Page(query))
     adapted = Adaptation.fit(rows if most == 20 else rows[::2]).adapt(np.vstack([wanted, rows]))
     for is_adapted, expected in ((True, adapted[1:] @ adapted[0]), (False, rows @ wanted)):
-        found = find_alike(index, Page(query), reader, 9, is_adapted=is_adapted)
+        found = find_alike(index, Page(query), reader, 9, adaptation=adaptation_to(index) if is_adapted else None)
         similarity_of = {page.path: page.similarity for page in found}
         for file, value in zip(files, expected.tolist(), strict=True):
             assert similarity_of[str(file)] == pytest.approx(value, abs=1e-6)
