@@ -21,7 +21,6 @@ from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
 from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.deadline import RefitRule, refuse_past
 from search.sweep.disk import check_disk_space, measure_disk
-from search.sweep.layout import with_layout
 from search.sweep.loop import run_sweep
 from search.sweep.own_code import Sources, checked_network, function_reference, keep_code, with_code
 from search.sweep.plan import SweepOutcome, SweepPlan
@@ -37,6 +36,7 @@ from search.sweep.preparation import (
 )
 from search.sweep.progress import PREPARING, Progress
 from search.sweep.unseen_writers import images_per_page, searched_pages
+from search.sweep.worker_layout import with_layout
 from search.sweep.workers import chosen_precision, local_executor, open_executor, worker_objective
 from search.tracking.models import artifact_folder
 from search.tracking.project_place import refuse_shared

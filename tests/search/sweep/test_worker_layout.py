@@ -12,8 +12,8 @@ from search.experiment.experiment import Experiment
 from search.experiment.settings import BudgetSettings, ExecutorSettings
 from search.experiment.workspace import Workspace
 from search.ledger.events import Launched
-from search.sweep.layout import LAYOUT_FILE, Layout, _key, layouts_of, measure_layouts, with_layout
 from search.sweep.progress import SilentProgress
+from search.sweep.worker_layout import LAYOUT_FILE, Layout, _key, layouts_of, measure_layouts, with_layout
 
 LAYOUTS = layouts_of(count_cores(), 10**12)
 pytestmark = pytest.mark.skipif(len(LAYOUTS) < 2, reason="this machine has one core")
