@@ -29,7 +29,7 @@ from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction
 from core.lines.source import LineSource
 from core.patches.plan import evaluation_plan
-from core.retrieval.described_corpus import describe_pages
+from core.retrieval.described_corpus import describe_corpus
 from core.retrieval.known_hands import AMOUNTS, DescribedPage, Hands, PagesByInk
 from core.retrieval.likelihood_ratios import RatioCalibration, calibrate_ratios, score_ratios
 from core.retrieval.likelihood_ratios import tippett as tippett_curves
@@ -155,7 +155,7 @@ class _Trained:
         known = set(self.record.writer_ids)
         images = [image.image_id for image in self.corpus.index.images if image.writer_id not in known]
         notes.print(f"enrolment: describing {len(images):,} images by strangers ...")
-        return describe_pages(*self.pages_of(images), self.record.patches, reader.embedder)
+        return describe_corpus(*self.pages_of(images), self.record.patches, reader.embedder)
 
 
 def _measure_strangers(trained: _Trained, folds: int, picture: Path) -> dict[str, Any]:
@@ -283,7 +283,7 @@ def _measure_enrolment(ours: _Trained, theirs: _Trained) -> dict[str, Any]:
     hands = ours.hands(reader)
     writer_of = {image.image_id: image.writer_id for image in ours.corpus.index.images}
     training = [image_id for image_id in theirs.manifest.train if writer_of[image_id] in new]
-    enrolling = describe_pages(*ours.pages_of(training), record.patches, reader.embedder, max(_N_PAGES))
+    enrolling = describe_corpus(*ours.pages_of(training), record.patches, reader.embedder, max(_N_PAGES))
     seen = set(ours.manifest.train)
     lines, asked = ours.pages_of([image_id for image_id in theirs.manifest.validation if image_id not in seen])
     notes.print(f"enrolment: naming {len(asked):,} validation images ...")
@@ -312,7 +312,7 @@ def _answers(
     for (writer, page), images in ((key, list(own)) for key, own in pages.items()):
         plan = evaluation_plan(lines, images, None, settings, settings.per_image_at_test, by="page")
         says = identifier.predict(identifier.log_probabilities(lines, plan), 2, page)
-        (described,) = describe_pages(lines, images, settings, reader.embedder)
+        (described,) = describe_corpus(lines, images, settings, reader.embedder)
         answers.append((writer, says, described))
     return answers
 

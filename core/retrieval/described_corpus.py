@@ -1,7 +1,7 @@
 """The pages of a corpus described, a few of each writer or all of them.
 
-Images of single words hold too little ink to describe a hand: where a corpus has no pages, ten of a
-writer's are joined to one.
+Images of single words or lines hold too little ink to describe a hand: where a corpus has no pages,
+up to ten of a writer's are joined to one, so that most writers have some pages.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ from core.retrieval.known_hands import AMOUNTS, DescribedPage, describe_page
 from core.retrieval.page_embeddings import PER_PAGE, JoinedLines, PatchEmbedder, embed_pages
 from core.settings import PatchSettings
 
-_JOINED = 10
-_LITTLE_INK = AMOUNTS[1]  # patches, below which an image is no page
+_MOST_JOINED = 10
+_FEWEST_PAGES = 4  # that the writer in the middle shall have
+_LITTLE_INK = AMOUNTS[3]  # patches, below which an image is no page
 
 
-def describe_pages(
+def describe_corpus(
     store: LineSource,
     image_ids: Sequence[str],
     settings: PatchSettings,
@@ -33,10 +34,10 @@ def describe_pages(
         embedder: of the network.
         per_writer: most pages of a writer, evenly chosen; all of them if not given.
     """
-    most = _most_images(store, image_ids)
-    if most < 2 or _has_pages_of_images(store, image_ids) or not _have_little_ink(store, image_ids, settings, embedder):
+    n_joined = _n_to_join(store, image_ids)
+    if n_joined < 2 or not _have_little_ink(store, image_ids, settings, embedder):
         return _describe(store, _choose(store, image_ids, per_writer), settings, embedder)
-    joined = JoinedLines(store, image_ids, min(_JOINED, most))
+    joined = JoinedLines(store, image_ids, n_joined)
     found = _describe(joined, _choose(joined, joined.image_ids, per_writer), settings, embedder)
     has_page = {page.writer_id for page in found}
     line_of = {line.image_id: line.writer_id for line in store.lines}
@@ -82,11 +83,9 @@ def _pages(store: LineSource, image_ids: Sequence[str]) -> dict[str, dict[str, d
     return pages
 
 
-def _most_images(store: LineSource, image_ids: Sequence[str]) -> int:
-    """Of any writer."""
-    return max(sum(map(len, of_writer.values())) for of_writer in _pages(store, image_ids).values())
-
-
-def _has_pages_of_images(store: LineSource, image_ids: Sequence[str]) -> bool:
-    """Whether any page is made of several images."""
-    return any(len(page) > 1 for of_writer in _pages(store, image_ids).values() for page in of_writer.values())
+def _n_to_join(store: LineSource, image_ids: Sequence[str]) -> int:
+    """How many images shall make a page; 1 where some are pages of several images already."""
+    pages = [list(of_writer.values()) for of_writer in _pages(store, image_ids).values()]
+    if any(len(page) > 1 for of_writer in pages for page in of_writer):
+        return 1
+    return min(_MOST_JOINED, int(np.median([len(of_writer) for of_writer in pages])) // _FEWEST_PAGES)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.errors import RetrievalError
 from core.lines.reading import ProgressCallback
-from core.retrieval.described_corpus import describe_pages
+from core.retrieval.described_corpus import describe_corpus
 from core.retrieval.known_hands import PagesByInk
 from search.comparison.retrieval_pages import choose_pages, open_pages
 from search.experiment.experiment import Experiment
@@ -77,7 +77,7 @@ def describe_calibration_pages(
     key = hashlib.sha256("\0".join((reader.source, str(corpus.store.folder), *chosen.image_ids)).encode())
     kept = workspace.indexes / f"{key.hexdigest()[:16]}.npz"
     if not kept.is_file():
-        pages = describe_pages(corpus.store, chosen.image_ids, record.patches, reader.embedder)
+        pages = describe_corpus(corpus.store, chosen.image_ids, record.patches, reader.embedder)
         described = PagesByInk.of(pages, len(pages[0].descriptor) if pages else 0)
         described.save(kept)
         return CalibrationPages(described, origin)

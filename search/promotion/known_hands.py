@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.lines.source import LineSource
-from core.retrieval.described_corpus import describe_pages, image_ids_of
+from core.retrieval.described_corpus import describe_corpus, image_ids_of
 from core.retrieval.known_hands import Hands, PagesByInk, average_hands
 from core.retrieval.page_embeddings import PatchEmbedder
 from core.settings import PatchSettings
@@ -42,11 +42,11 @@ def gather_hands(
         false_accept_rate: share of pages by unknown writers that may be given a name.
         max_false_reject_rate: beyond it no page is called unknown.
     """
-    training = describe_pages(store, manifest.train, settings, embedder, PER_WRITER)
+    training = describe_corpus(store, manifest.train, settings, embedder, PER_WRITER)
     per_writer = max(1, _VALIDATION_PAGES // len(writer_ids))
-    held_out = describe_pages(store, manifest.validation, settings, embedder, per_writer)
+    held_out = describe_corpus(store, manifest.validation, settings, embedder, per_writer)
     others = [page for page in held_out if page.writer_id not in writer_ids]
-    others += describe_pages(set_aside, image_ids_of(set_aside), settings, embedder) if set_aside else []
+    others += describe_corpus(set_aside, image_ids_of(set_aside), settings, embedder) if set_aside else []
     n_dimensions = len(training[0].descriptor)
     own = [[page for page in training if page.writer_id == writer_id] for writer_id in writer_ids]
     return Hands(

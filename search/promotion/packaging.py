@@ -30,7 +30,7 @@ from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore
 from core.networks.inference import Embedder, Predictor, in_batches
 from core.patches.plan import PatchPlan, evaluation_plan, read_patches
-from core.retrieval.described_corpus import describe_pages, image_ids_of
+from core.retrieval.described_corpus import describe_corpus, image_ids_of
 from core.retrieval.known_hands import HANDS_FILE, Hands, PagesByInk
 from core.scoring.mean_scores import mean_log_probabilities
 from core.splits.manifest import SplitManifest
@@ -157,7 +157,7 @@ def _test_hands(
     if job.tested_writers is None:
         return None
     store = LineStore.open(job.tested_writers)
-    pages = describe_pages(store, image_ids_of(store), record.patches, embedder)
+    pages = describe_corpus(store, image_ids_of(store), record.patches, embedder)
     return score_hands(hands, record, PagesByInk.of(pages, hands.centres.shape[1]), folder)
 
 

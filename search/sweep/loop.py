@@ -353,7 +353,7 @@ def _status(sweep: RunningSweep) -> tuple[SweepStatus, str]:
         return "completed", "the engine has nothing more to try"
     n_unfinished = sweep.state.count(TrialState.RUNNING)
     can_go_on = f"; {counted(n_unfinished, 'unfinished trial')} can go on" if n_unfinished else ""
-    return "completed", f"the budget is used up ({sweep.budget}){can_go_on}"
+    return "completed", f"the budget is used up ({sweep.budget.at_end}){can_go_on}"
 
 
 def _tell_untracked_again(sweep: RunningSweep) -> None:

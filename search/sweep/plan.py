@@ -202,6 +202,11 @@ class BudgetUse:
         return None if whole_s is None else whole_s - (self.promotion_s or 0.0)
 
     @property
+    def at_end(self) -> "BudgetUse":
+        """Of a search that is over, whose promotion nobody predicts any more."""
+        return replace(self, promotion_s=None)
+
+    @property
     def is_late(self) -> bool:
         """Whether the deadline leaves no time for another epoch."""
         return self.left_s is not None and self.left_s <= self.epoch_s / 2

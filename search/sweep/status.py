@@ -1,7 +1,7 @@
 """What sweeps there are and where they stand: from their ledgers alone, also while they run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -182,7 +182,7 @@ def _overview(
         counts={each: state.count(each) for each in _STATES},
         best=state.best(objective.resolved_direction),
         running=trials_with_workers(state) if is_running else (),
-        budget=str(use if condition != "completed" else replace(use, promotion_s=None)),
+        budget=str(use if condition != "completed" else use.at_end),
         share=use.share,
         elapsed_s=elapsed_s,
         remaining_s=remaining_s(use, elapsed_s) if is_running else None,
