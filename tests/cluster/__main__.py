@@ -1,6 +1,6 @@
 """Faults in a cluster, and what is left of the sweep on it.
 
-    python -m tests.cluster [--kills 10] [--others 4] [--networks 3] [--seed 1] [--minutes 45]
+    python -m tests.cluster [--kills 10] [--others 4] [--networks 10] [--seed 1] [--minutes 45]
 
 Three hosts are imitated on this machine (`hosts.py`; needs root and Linux), with Ray on each.
 Sweeps of small networks, and then of the cheap objective with epochs of a second, run over them
@@ -43,14 +43,15 @@ _RAY = {**_LOCAL, "name": "ray"}
 _SOBOL = {"name": "optuna", "sampler": "qmc", "pruner": "none"}
 _SLOW = {"run": "tests.chaos.slow_objective:train_slowly", "metric": METRIC}
 _EPOCHS = {_NETWORKS: 3, _CHEAP: 4}
-_TRIALS = {_NETWORKS: 6, _CHEAP: 40}
+_CHEAP_TRIALS = 40
 _LAUNCH_S, _LONGEST_PAUSE_S, _END_S = 600.0, 8.0, 30.0
 
 
 def main(
     kills: Annotated[int, typer.Option(min=0, help="Of worker, raylet, host and driver, each.")] = 10,
     others: Annotated[int, typer.Option(min=0, help="Of cut, slow, disk and all, each.")] = 4,
-    networks: Annotated[int, typer.Option(min=0, help="Of these, over sweeps that train networks.")] = 3,
+    networks: Annotated[int, typer.Option(min=0, help="Of these, over sweeps that train networks.")] = 10,
+    trials: Annotated[int, typer.Option(min=1, help="Of a sweep that trains networks.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Of kinds and moments.")] = 1,
     minutes: Annotated[float, typer.Option(min=0, help="After so long no further sweep is begun.")] = 45.0,
     per_sweep: Annotated[int, typer.Option(min=1, help="Faults in one sweep, at most.")] = 10,
@@ -72,10 +73,11 @@ def main(
             _note("three hosts are up")
             while time.monotonic() < ends_s and (now := wanted.now())[1]:
                 what, kinds = now
-                twin, name = _twin(workspace, what), f"{what}-{len(tally.done):03d}"
+                n_trials = trials if what == _NETWORKS else _CHEAP_TRIALS
+                twin, name = _twin(workspace, what, n_trials), f"{what}-{len(tally.done):03d}"
                 generator = random.Random(f"{seed} {name}")
                 generator.shuffle(kinds)
-                faults, problems = _disturb(workspace, name, what, hosts, kinds[:per_sweep], generator)
+                faults, problems = _disturb(workspace, name, (what, n_trials), hosts, kinds[:per_sweep], generator)
                 problems += audit(workspace, name, TINY_METRIC if what == _NETWORKS else METRIC, twin)
                 if what == _NETWORKS:  # cheap checkpoints hold the worker's pid; their chain of losses is compared
                     problems += _other_bytes(_state(workspace, name), twin)
@@ -83,7 +85,7 @@ def main(
                 _note(f"{name}: {faults}, {tally.total().tried} faults so far, {len(tally.problems)} problems")
         if left := processes_left():
             tally.add(f"after {len(tally.done)} sweeps", PROMISE, _CHEAP, {}, [f"still there: {left}"])
-    _print(tally, seed)
+    _print(tally, seed, trials)
     if tally.problems:
         sys.exit(1)
     if wanted.now()[1]:
@@ -147,23 +149,23 @@ class _Driver:
             return self.process.wait()
 
 
-def _twin(workspace: Path, what: str) -> Path:
+def _twin(workspace: Path, what: str, n_trials: int) -> Path:
     """A sweep on local workers that nothing disturbs."""
-    name = f"twin-{what}"
+    name = f"twin-{what}-of-{n_trials}"
     folder = workspace / "mlruns" / "sweeps" / name
     if not (folder / LEDGER_NAME).exists() or read_ledger(folder).closed is None:
         executor = {**_LOCAL, "workers": 1 if what == _NETWORKS else 8}  # the cheap one only sleeps
-        command = [str(COMMAND), "sweep", str(_write(workspace, name, what, executor))]
+        command = [str(COMMAND), "sweep", str(_write(workspace, name, what, n_trials, executor))]
         subprocess.run(command, cwd=workspace, env=environment(), check=True, capture_output=True)
     return folder
 
 
-def _write(workspace: Path, name: str, what: str, executor: Mapping[str, Any]) -> Path:
+def _write(workspace: Path, name: str, what: str, n_trials: int, executor: Mapping[str, Any]) -> Path:
     changes = {
         "engine": _SOBOL,
         "executor": executor,
         "training": {"epochs": _EPOCHS[what], "precision": "float32"},
-        "budget": {"trials": _TRIALS[what]},
+        "budget": {"trials": n_trials},
     }
     if what == _NETWORKS:
         return write_tiny(workspace, name, changes)
@@ -171,10 +173,17 @@ def _write(workspace: Path, name: str, what: str, executor: Mapping[str, Any]) -
 
 
 def _disturb(
-    workspace: Path, name: str, what: str, hosts: list[Host], wanted: list[str], generator: random.Random
+    workspace: Path, name: str, of: tuple[str, int], hosts: list[Host], wanted: list[str], generator: random.Random
 ) -> tuple[dict[str, int], list[str]]:
-    """Run a sweep to its end with faults on the way; returns their counts, and what is wrong."""
-    driver = _Driver(workspace, _write(workspace, name, what, _RAY), hosts[0])
+    """Run a sweep to its end with faults on the way.
+
+    Args:
+        of: what it trains, and how many trials.
+
+    Returns:
+        Counts of the faults, and what is wrong.
+    """
+    driver = _Driver(workspace, _write(workspace, name, *of, _RAY), hosts[0])
     cluster = Disturbed(hosts, driver.kill, driver.launch)
     driver.launch()
     injected: dict[str, int] = {}
@@ -246,7 +255,7 @@ def _note(text: str) -> None:
     notes.print(f"{datetime.now(UTC):%H:%M:%S} {text}")
 
 
-def _print(tally: Tally, seed: int) -> None:
+def _print(tally: Tally, seed: int, trials: int) -> None:
     rows: list[tuple[str, ...]] = [
         (
             (FAULTS[kind].__doc__ or "").rstrip("."),
@@ -262,7 +271,8 @@ def _print(tally: Tally, seed: int) -> None:
     print(f"{machine_line()}\n\n{markdown_table(columns, rows)}\n")
     for what in (_NETWORKS, _CHEAP):
         n_sweeps = sum(name.startswith(what) for name in tally.done)
-        print(f"- {what}: {n_sweeps} sweeps of {_TRIALS[what]} trials of {_EPOCHS[what]} epochs")
+        n_trials = trials if what == _NETWORKS else _CHEAP_TRIALS
+        print(f"- {what}: {n_sweeps} sweeps of {n_trials} trials of {_EPOCHS[what]} epochs")
     print("\n".join(f"- LOST: {problem}" for problem in tally.problems), flush=True)
 
 
