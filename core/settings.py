@@ -93,8 +93,8 @@ class PatchSettings(Settings):
     """Share of ink pixels below which a patch is near-empty and left out."""
 
     at: Literal["random", "ink"] = "random"
-    """Where training patches lie: at `random` places, or at points of strokes' edges (`ink`), which
-    helps with hands that training does not see."""
+    """Where training patches lie: at `random` places, or at points of strokes' edges
+    (`ink`)."""
 
     balance: bool = True
     """Equal numbers of training patches for all writers (as far as the fraction allows), not by
