@@ -1,22 +1,33 @@
-"""How many patches a second each kind of network trains, beside its arithmetic.
+"""How many patches a second each kind of network trains, beside its arithmetic; and what it learns
+in equal seconds.
 
-python -m benchmarks.network_speed
+    python -m benchmarks.network_speed
+    python -m benchmarks.network_speed --dhsd PATH --seconds 120 --picture pareto.png
 
 Every network trains on noise in memory, in turns, a warm-up epoch and a timed one in each round.
+With DHSD, each is then fitted on as many of its patches (eight words a writer) as it trains in
+so many seconds, and judged on validation words; the speeds and fits are kept in a JSON file, and
+the same command goes on from there. Test words are never touched.
 """
 
 import core.networks.quiet_tensorflow  # noqa: F401  (before whatever imports TensorFlow)
 
 # isort: split
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import typer
+from matplotlib.figure import Figure
 
+from benchmarks.kept_results import KeptResults
+from benchmarks.laboratory import Laboratory
 from benchmarks.options import Precision, Rounds, Threads, resolve_threads
 from benchmarks.report import median, notes, print_report, spread
 from benchmarks.timed_fit import InMemoryFeed, fit_in_rounds
+from core.corpora.settings import DhsdSettings
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.layer_plan import plan_layers
 from core.networks.model import build_model
@@ -28,25 +39,64 @@ from core.training.plan import EpochRecord, choose_precision
 SIZE_PX, N_WRITERS = 113, 50
 RECIPES_A_ROUND = 6_000
 """Arithmetic of a timed epoch, in patches of the seed recipe."""
-STANDARD = find_preset("standard").middle
+SMALL, STANDARD = find_preset("small").middle, find_preset("standard").middle
 NETWORKS: Mapping[str, Hyperparameters] = {
     "seed recipe": seed_recipe(),
     "middle of pooled (0.1)": find_preset("pooled").middle,
-    "middle of small": find_preset("small").middle,
+    "narrowest of small": replace(SMALL, early_filters=4, filters=12),
+    "middle of small": SMALL,
     "middle of standard": STANDARD,
     "standard, input of 56 px": replace(STANDARD, input_px=56, early_filters=0, stem_kernel_size=3, stem_stride=1),
     "middle of large": find_preset("large").middle,
 }
+_WORDS, _EPOCHS = 8, 4
 
 
-def main(rounds: Rounds = 3, threads: Threads = 0, precision: Precision = "auto") -> None:
-    """Measure the networks' training speed."""
-    configure_tensorflow(resolve_threads(threads), choose_precision(precision), seed=0)
+def main(
+    rounds: Rounds = 3,
+    threads: Threads = 0,
+    precision: Precision = "auto",
+    dhsd: Annotated[Path | None, typer.Option(help="Folder of DHSD, to learn in equal seconds.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Of training, for each network.")] = 120.0,
+    picture: Annotated[Path | None, typer.Option(help="PNG file of score against speed.")] = None,
+    out: Annotated[Path, typer.Option(help="File of results to go on with.")] = Path("data/network_speed.json"),
+) -> None:
+    """Measure the networks' training speed, and what they learn in equal seconds."""
+    n_threads, chosen = resolve_threads(threads), choose_precision(precision)
+    results = KeptResults(out) if dhsd is not None else None
+    what = {"speeds": list(NETWORKS), "rounds": rounds, "threads": n_threads, "precision": chosen}
+    speeds: dict[str, list[float]] = (
+        results.get_or_make(what, lambda: _speeds(rounds, n_threads, chosen))
+        if results is not None
+        else _speeds(rounds, n_threads, chosen)
+    )
+    _print_speeds(speeds, rounds, n_threads)
+    if dhsd is None or results is None:
+        return
+    lab = Laboratory(results, n_threads, chosen, 0, out.parent)
+    corpus = lab.prepare(f"dhsd-{_WORDS}", DhsdSettings(root=dhsd), train_images=_WORDS)
+    fits: dict[str, Mapping[str, Any]] = {}
+    for name, hyperparameters in NETWORKS.items():
+        size = hyperparameters.batch_size
+        n_patches = max(size, round(seconds * float(np.median(speeds[name])) / _EPOCHS / size) * size)
+        notes.print(f"{name}: {_EPOCHS * n_patches:,} patches ...")
+        fits[name] = lab.fit(corpus, hyperparameters, n_patches, _EPOCHS)
+    _print_scores(speeds, fits, seconds)
+    if picture is not None:
+        _draw(speeds, fits, seconds, picture)
+
+
+def _speeds(rounds: int, threads: int, precision: str) -> dict[str, list[float]]:
+    configure_tensorflow(threads, precision, seed=0)
     speeds: dict[str, list[float]] = {name: [] for name in NETWORKS}
     for place in range(rounds):
         notes.print(f"network_speed: round {place + 1} of {rounds} ...")
         for name, hyperparameters in NETWORKS.items():
             speeds[name].append(_speed(hyperparameters))
+    return speeds
+
+
+def _print_speeds(speeds: Mapping[str, Sequence[float]], rounds: int, threads: int) -> None:
     recipe = _cost(seed_recipe())
     rows = [
         (
@@ -60,9 +110,54 @@ def main(rounds: Rounds = 3, threads: Threads = 0, precision: Precision = "auto"
     columns = ("network", "arithmetic, recipe = 1", "patches/s", "speed, recipe = 1")
     remarks = [
         f"{rounds} rounds, each after a warm-up; patches of {SIZE_PX} px, {N_WRITERS} writers; medians (lowest to "
-        f"highest); {resolve_threads(threads)} threads",
+        f"highest); {threads} threads",
     ]
     print_report("Training speed of networks", columns, rows, remarks)
+
+
+def _print_scores(speeds: Mapping[str, Sequence[float]], fits: Mapping[str, Mapping[str, Any]], seconds: float) -> None:
+    rows = [
+        (
+            name,
+            median(speeds[name]),
+            f"{fit['n_patches']:,}",
+            f"{fit['last']['patch_top1']:.1%}",
+            f"{fit['last']['image_top1']:.1%}",
+            f"{fit['last']['image_logloss']:.3f}",
+        )
+        for name, fit in fits.items()
+    ]
+    columns = ("network", "patches/s", "training patches", "patch top-1", "word top-1", "word log-loss")
+    remarks = [
+        f"DHSD, {_WORDS} words a writer; as many patches as are trained in {seconds:g} s; validation words, the last "
+        f"of {_EPOCHS} epochs, one seed"
+    ]
+    print_report("What networks learn in equal seconds", columns, rows, remarks)
+
+
+def _draw(
+    speeds: Mapping[str, Sequence[float]], fits: Mapping[str, Mapping[str, Any]], seconds: float, path: Path
+) -> None:
+    """Score against speed; the front is the networks that no other one beats in both."""
+    points = sorted(
+        (float(np.median(speeds[name])), 100 * fit["last"]["patch_top1"], name) for name, fit in fits.items()
+    )
+    front = [point for k, point in enumerate(points) if all(other[1] < point[1] for other in points[k + 1 :])]
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([speed for speed, _, _ in front], [score for _, score, _ in front], color="0.7", zorder=1)
+    axes.scatter([speed for speed, _, _ in points], [score for _, score, _ in points], zorder=2)
+    for speed, score, name in points:
+        axes.annotate(name, (speed, score), xytext=(5, 5), textcoords="offset points", fontsize="small")
+    axes.set(
+        xscale="log",
+        xlabel="patches trained a second",
+        ylabel=f"validation patches right after {seconds:g} s, %",
+        title=f"DHSD, {_WORDS} words a writer",
+    )
+    axes.margins(x=0.2, y=0.1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
 
 
 def _speed(hyperparameters: Hyperparameters) -> float:
