@@ -49,6 +49,8 @@ class FitPlan:
         checkpoint_sha256: expected hash of that file, where it is known.
         seed: recorded and compared on going on; the network and the feed have their own.
         own: hyperparameters of a network of the user's own; compared on going on.
+        begins_with: hash of the weights that the network was given before it was trained; compared
+            on going on. Empty for random ones.
     """
 
     hyperparameters: Hyperparameters
@@ -60,6 +62,7 @@ class FitPlan:
     checkpoint_sha256: str | None = None
     seed: int = 0
     own: Mapping[str, Value] = field(default_factory=dict)
+    begins_with: str = ""
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def _with_budget(experiment: Experiment, choice: AuditChoice) -> Experiment:
     changes = {
         "split": experiment.split.model_copy(update={"leaky": None, "kind": "page"}),
         "patches": experiment.patches.model_copy(update={"patches_per_epoch": n_patches, "at": "random"}),
-        "training": experiment.training.model_copy(update=length),
+        "training": experiment.training.model_copy(update={**length, "start_from": None}),
         "tracking": experiment.tracking.model_copy(update={"keep_models": 0}),
     }
     return experiment.model_copy(update=changes)
