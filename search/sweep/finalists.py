@@ -25,7 +25,7 @@ from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.ranking import Direction, rank, score_name
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
-from search.objectives.starts import Start, origin_tags
+from search.objectives.starts import origin_tags
 from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.given_points import GivenPoints, fit_given_points
 from search.sweep.known_sweeps import KnownSweep, read_sweep
@@ -368,8 +368,7 @@ def _train(
         "fresh seeds (they are trials 0, 1, ... of a record of their own).",
         seed=seed,
     )
-    start = task.start if isinstance(task, PatchTask) else None
-    tracker = _tracker(sweep, trial, corpus, store, repeats, start)
+    tracker = _tracker(sweep, trial, corpus, store, repeats, task)
     fitted = fit_given_points(given, experiment, workspace, task, progress, tracker)
     if fitted.is_interrupted:
         raise ComparisonError(f"The repeats of trial {trial.number} were interrupted; the same command resumes them.")
@@ -384,7 +383,7 @@ def _tracker(
     corpus: PreparedCorpus,
     store: TrackingStore,
     n_repeats: int,
-    start: Start | None,
+    task: PatchTask | OwnTask,
 ) -> MlflowTracker:
     """Records each fit beside the sweep's trial, as a run of a kind of its own."""
     experiment, created = sweep.experiment, sweep.created
@@ -397,5 +396,5 @@ def _tracker(
         beside=BesideTrial(created.sweep_id, created.name, trial.number, kinds),
         warning=corpus.manifest.warning,
         command="whosehand compare",
-        start_tags=partial(origin_tags, start),
+        start_tags=partial(origin_tags, task.start if isinstance(task, PatchTask) else None),
     )

@@ -72,9 +72,9 @@ def prepare_start(
     reference = experiment.training.start_from
     if reference is None:
         return None
-    n_writers = (START_FROM.fullmatch(reference) or {})["writers"]
-    if n_writers is not None:
-        return _of_hands(int(n_writers), experiment, workspace, folder / START_FOLDER, progress, is_begun)
+    named = START_FROM.fullmatch(reference)
+    if named is not None and named["writers"] is not None:
+        return _of_hands(int(named["writers"]), experiment, workspace, folder / START_FOLDER, progress, is_begun)
     kept = folder / START_FOLDER
     if not (kept / LINEAGE_FILE).is_file():
         if is_begun:
@@ -176,9 +176,9 @@ def architectures(experiment: Experiment) -> list[dict[str, Value]]:
     chosen = [_finite(dimension) for dimension in space.dimensions if dimension.name not in NO_ARCHITECTURE]
     names = {dimension.name for dimension in chosen}
     free = [each if each.when is None or each.when.parent in names else replace(each, when=None) for each in chosen]
-    points = list_points(SearchSpace(tuple(free))) if free else [{}]
+    points: list[dict[str, Value]] | None = list_points(SearchSpace(tuple(free))) if free else [{}]
     middle = space.at([0.5] * len(space.dimensions))
-    return [*(points or [middle]), *map(dict, experiment.space.enqueued_points(experiment.complete))]
+    return [*(points or [middle]), *experiment.space.enqueued_points(experiment.complete)]
 
 
 def _n_architectures(experiment: Experiment) -> int:

@@ -262,4 +262,6 @@ def _point_of(version: RegisteredVersion, store: TrackingStore) -> dict[str, Val
 def _value(text: str, kind: object) -> Value:
     if kind is bool:
         return text == "True"
-    return kind(text) if kind in (int, float) and callable(kind) else text
+    if kind is int:
+        return int(text)
+    return float(text) if kind is float else text
