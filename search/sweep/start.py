@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from core.corpora.settings import CorpusSettings, HandsSettings
+from core.corpora.settings import CorpusSettings, HandsSettings, WriterSettings
 from core.durable_files import write_atomically
 from core.errors import ConfigError, ModelError
 from core.identification.model_record import Origin
@@ -25,7 +25,6 @@ from core.space.search_space import list_points
 from core.splits.settings import SplitSettings
 from search.executors.base import run_task
 from search.experiment.experiment import Experiment
-from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace
 from search.ledger.files import reference_file
 from search.ledger.trial import FileReference, TrialSpec, TrialState
@@ -97,8 +96,8 @@ def _of_hands(
     needs it.
     """
     hands = HandsSettings(n_writers=n_writers, seed=_seed_beside(experiment.corpus))
-    budget = BudgetSettings(trials=1)
-    first = Experiment(name="start", corpus=hands, split=SplitSettings(test=0.0), ink=experiment.ink, budget=budget)
+    parts = {"corpus": hands, "split": SplitSettings(test=0.0), "writers": WriterSettings()}
+    first = experiment.model_copy(update=parts)
     with progress.working(f"generating handwriting of {n_writers} writers to begin with") as advance:
         prepared = prepare_corpus(first, workspace, advance)
     keep_offsets(prepared.store, experiment.patches)

@@ -48,7 +48,7 @@ def test_all_layers_but_the_last_one_are_taken_over() -> None:
     for layer in source.layers[:-2]:
         given = model.get_layer(layer.name).get_weights()
         assert all(np.array_equal(a, b) for a, b in zip(layer.get_weights(), given, strict=True)), layer.name
-    assert np.array_equal(model.get_layer("block_1_batch_norm_1").moving_mean, [0, 1, 2, 3])
+    assert np.array_equal(model.get_layer("block_1_batch_norm_1").moving_mean.numpy(), [0, 1, 2, 3])
     assert all(np.array_equal(a, b) for a, b in zip(own_logits, model.get_layer("logits").get_weights(), strict=True))
 
 

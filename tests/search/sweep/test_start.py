@@ -9,6 +9,7 @@ from core.identification.model_record import Origin
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.layer_plan import shapes_below_the_last_layer
 from core.splits.manifest import SplitManifest
+from search.executors.ray.parcels import paths_in
 from search.experiment.changes import differences
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.workspace import Workspace
@@ -43,9 +44,10 @@ def test_a_name_of_no_network_is_refused_where_it_stands(read: Read, name: str, 
         read(f"training.start_from={name}")
 
 
-def test_networks_of_the_users_own_and_nodes_that_share_no_training_are_refused(read: Read) -> None:
+def test_networks_of_the_users_own_and_nodes_that_share_no_training_are_refused(read: Read, tmp_path: Path) -> None:
+    changes = {"model": "mine:build", "training": {"start_from": "hands:20"}}
     with pytest.raises(ConfigError, match="is for whosehand's own networks"):
-        read("training.start_from=hands:20", "objective=tests.search.cheap_sweep:nothing", "space={base: none}")
+        load_experiment(write_experiment(tmp_path, changes))
     with pytest.raises(ConfigError, match="which nodes of a cluster cannot share"):
         read("training.start_from=hands:20", "executor={name: ray}")
     assert read("training.start_from=sweep:tiny/0", "executor={name: ray}").training.start_from == "sweep:tiny/0"
@@ -108,7 +110,7 @@ def _split(**changes: object) -> SplitManifest:
 
 def _corpus(manifest: SplitManifest) -> PreparedCorpus:
     images = tuple(
-        TextImage(image_id, Path(image_id), "line", image_id[0])
+        TextImage(image_id, Path(image_id), image_id[0])
         for image_id in (*manifest.train, *manifest.validation, *manifest.test)
     )
     return PreparedCorpus(CorpusIndex("dhsd", Path(), images), manifest, None, None)  # type: ignore[arg-type]
@@ -183,6 +185,7 @@ def test_what_fits_begin_with_is_looked_up_once_and_kept(finished_project: Proje
     assert start == prepare_start(*what)
     task = patch_task(experiment, corpus, folder, start)
     assert task.start is not None
+    assert {folder / "start" / "weights.npz", folder / "start" / "lineage.json"} <= {*paths_in(task)}, "sent to nodes"
     origin = task.start.origin(Hyperparameters())
     assert (origin.name, len(origin.sha256)) == ("models:/whosehand-tiny/1", 64)
     assert origin.as_tags() == {
