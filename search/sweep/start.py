@@ -98,7 +98,7 @@ def _of_hands(
     hands = HandsSettings(n_writers=n_writers, seed=_seed_beside(experiment.corpus))
     parts = {"corpus": hands, "split": SplitSettings(test=0.0), "writers": WriterSettings()}
     first = experiment.model_copy(update=parts)
-    with progress.working(f"generating handwriting of {n_writers} writers to begin with") as advance:
+    with progress.working(f"preparing handwriting of {n_writers} generated writers to begin with") as advance:
         prepared = prepare_corpus(first, workspace, advance)
     keep_offsets(prepared.store, experiment.patches)
     usual = experiment.complete({})
