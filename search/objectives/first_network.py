@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from core.errors import CheckpointError, ModelError
 from core.lines.store import LineStore
+from core.networks.committee import MEMBERS_LAYER
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.inference import is_own
 from core.networks.model import build_model
@@ -62,7 +63,7 @@ def read_weights(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     No code of the model's folder is run: whosehand's own networks are of Keras' own layers.
 
     Raises:
-        ModelError: if it cannot be loaded, or is a network of the user's own.
+        ModelError: if it cannot be loaded, is a network of the user's own, or several in one.
     """
     task: ReadingTask = spec.settings
     try:
@@ -72,6 +73,11 @@ def read_weights(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     if is_own(model):
         raise ModelError(
             f"A fit can begin with a network that whosehand has built, but {task.name} is one of your own."
+        )
+    if any(layer.name == MEMBERS_LAYER for layer in model.layers):
+        raise ModelError(
+            f"A fit can begin with one network, but {task.name} is several that answer together (promotion.members). "
+            "Begin with a trial of its sweep, or promote that with one member."
         )
     path = spec.work_dir / WEIGHTS_FILE
     save_weights(weights_below_the_last_layer(model), path)

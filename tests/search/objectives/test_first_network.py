@@ -14,6 +14,7 @@ import pytest
 
 from core.errors import ModelError
 from core.identification.model_record import ModelRecord, Origin
+from core.networks.committee import join_networks
 from core.networks.hyperparameters import NO_ARCHITECTURE, Hyperparameters
 from core.networks.model import build_model
 from core.networks.starting_weights import Weights, load_weights, save_weights, weights_below_the_last_layer
@@ -145,7 +146,7 @@ def test_two_processes_train_one_network(start: HandsStart, tmp_path: Path) -> N
     assert len(list(start.folder.glob("*.npz"))) == 1
 
 
-def test_the_weights_of_a_saved_network_are_read_and_one_of_the_users_own_is_refused(tmp_path: Path) -> None:
+def test_the_weights_of_a_saved_network_are_read_and_those_of_no_single_one_of_ours_are_refused(tmp_path: Path) -> None:
     model = build_model(POINT, SHAPE, 3)
     model.save(tmp_path / "model.keras")
 
@@ -160,6 +161,9 @@ def test_the_weights_of_a_saved_network_are_read_and_one_of_the_users_own_is_ref
     own.save(tmp_path / "own.keras")
     with pytest.raises(ModelError, match="sweep:old/7 is one of your own"):
         read(tmp_path / "own.keras")
+    join_networks([model, build_model(POINT, SHAPE, 3, seed=1)]).save(tmp_path / "joined.keras")
+    with pytest.raises(ModelError, match=r"sweep:old/7 is several that answer together"):
+        read(tmp_path / "joined.keras")
     with pytest.raises(ModelError, match="sweep:old/7 cannot be loaded"):
         read(tmp_path / "none.keras")
 
