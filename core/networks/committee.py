@@ -14,7 +14,6 @@ import numpy as np
 from core.errors import ModelError
 from core.networks.inference import LOGITS_LAYER, NETWORK_NAME, is_own
 
-
 MEMBERS_LAYER = "members"
 """Joins the members' embeddings; no other network has a layer of that name."""
 
