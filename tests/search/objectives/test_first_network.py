@@ -19,6 +19,7 @@ from core.networks.hyperparameters import NO_ARCHITECTURE, Hyperparameters
 from core.networks.model import build_model
 from core.networks.starting_weights import Weights, load_weights, save_weights, weights_below_the_last_layer
 from core.splits.manifest import SplitManifest
+from core.training.fit import configure_tensorflow
 from search.experiment.experiment import load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.files import reference_file
@@ -129,6 +130,7 @@ def test_training_that_was_killed_goes_on_and_what_it_left_damaged_begins_anew(
 
 
 def _train_in_a_process(start: HandsStart, place: Path) -> None:
+    configure_tensorflow(1, "float32", 0)  # as the tests' own process is
     save_weights(_begun(start), place)
 
 
