@@ -31,7 +31,7 @@ def test_lineage_is_told_from_generated_hands_over_a_champion_to_the_sweep_after
     write_experiment(tmp_path, {**budget, "training": {**TRAINING, "start_from": "hands:4"}})
     swept = whosehand(tmp_path, "sweep", "tiny.yaml")
     assert swept.code == 0, swept
-    assert "trained on 4 generated writers first" in " ".join(swept.out.split())
+    assert "trained on 4 generated writers first" in " ".join(swept.err.split())
     (kept,) = (tmp_path / "data" / "starts").glob("*.npz")
     trials = _runs(tmp_path, "tiny", "trial")
     assert len(trials) == 2
