@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from core.scoring.mean_scores import FloatArray
 
@@ -207,6 +208,58 @@ def compare_paired(
         n_only_second=n_only_second,
         p_value=float(binomtest(n_only_first, n_discordant).pvalue) if n_discordant else 1.0,
     )
+
+
+@dataclass(frozen=True)
+class ResampledTest:
+    """How two ways to train differ over repeated random divisions of the same pages.
+
+    Attributes:
+        n_repeats: divisions.
+        difference: mean over them.
+        interval: its 95 % interval.
+        p_value: of no difference, two-sided.
+    """
+
+    n_repeats: int
+    difference: float
+    interval: Interval
+    p_value: float
+
+
+def compare_resampled(differences: Sequence[float] | FloatArray, n_judged: float, n_given: float) -> ResampledTest:
+    """Test differences over random divisions, corrected as Nadeau and Bengio do ("Inference for
+    the generalization error", Machine Learning 52, 2003).
+
+    Divisions of the same pages overlap, so that their scores vary together: the plain t-test takes
+    them for independent and is far too sure. The variance of the mean is here (1/J + n2/n1) times
+    that of the differences, for J repeats, n1 pages to train on and n2 to judge on.
+
+    Args:
+        differences: (n_repeats,) of a score, one way minus the other on the same judged pages.
+        n_judged: pages (or images) that each repeat is judged on.
+        n_given: the others, which are given to both ways.
+
+    Raises:
+        ValueError: if there are fewer than two repeats, or nothing to judge or train on.
+
+    >>> test = compare_resampled([0.1, 0.2, 0.3], n_judged=1, n_given=2)
+    >>> round(test.difference, 3), round(test.p_value, 3)
+    (0.2, 0.16)
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) < 2 or n_judged <= 0 or n_given <= 0:
+        raise ValueError(
+            f"Two repeats or more are needed, each with pages to judge and to train on, but got {len(values)} with "
+            f"{n_judged} and {n_given}."
+        )
+    error = float(np.sqrt((1 / len(values) + n_judged / n_given) * values.var(ddof=1)))
+    mean, degrees = float(values.mean()), len(values) - 1
+    if error == 0:
+        return ResampledTest(len(values), mean, (mean, mean), 1.0 if mean == 0 else 0.0)
+    reach = float(student.ppf((1 + LEVEL) / 2, degrees)) * error
+    p_value = 2 * float(student.sf(abs(mean) / error, degrees))
+    return ResampledTest(len(values), mean, (mean - reach, mean + reach), p_value)
 
 
 def _percentiles(values: FloatArray) -> Interval:

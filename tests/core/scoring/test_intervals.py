@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from core.scoring.intervals import ClusteredScores, bootstrap_macro_f1, bootstrap_means, draw_resamples, exact_interval
+from core.scoring.intervals import (
+    ClusteredScores,
+    bootstrap_macro_f1,
+    bootstrap_means,
+    compare_resampled,
+    draw_resamples,
+    exact_interval,
+)
 
 
 def collect(units: np.ndarray, values: np.ndarray) -> ClusteredScores:
@@ -59,3 +66,31 @@ def test_a_seed_draws_the_same_units() -> None:
 def test_nothing_wrong_in_few_pages_is_not_certainty() -> None:
     assert exact_interval(1.0, 50) == pytest.approx((0.025 ** (1 / 50), 1.0))
     assert exact_interval(0.0, 50) == pytest.approx((0.0, 1 - 0.025 ** (1 / 50)))
+
+
+def test_divisions_that_overlap_are_not_taken_for_independent() -> None:
+    """Twelve pages on which two ways are equally good; five times three of them are drawn."""
+    generator, p_values = np.random.default_rng(0), list[tuple[float, float]]()
+    for _ in range(500):
+        of_pages = generator.normal(size=12)
+        differences = [of_pages[generator.permutation(12)[:3]].mean() for _ in range(5)]
+        tests = compare_resampled(differences, 3, 9), compare_resampled(differences, 1e-9, 9)
+        p_values.append((tests[0].p_value, tests[1].p_value))
+    corrected, plain = (np.array(p_values) < 0.05).mean(axis=0)
+    assert corrected == pytest.approx(0.05, abs=0.03)
+    assert plain > 0.12, "the t-test that knows nothing of it"
+
+
+def test_the_corrected_interval_ends_at_nothing_where_the_p_value_is_a_twentieth() -> None:
+    differences = [-0.2, -0.1, -0.25, -0.15, -0.3]
+    test = compare_resampled(differences, 1, 2)
+    touching = compare_resampled([value - test.interval[1] for value in differences], 1, 2)
+    assert touching.interval[1] == pytest.approx(0, abs=1e-12)
+    assert touching.p_value == pytest.approx(0.05)
+    assert test.difference == pytest.approx(-0.2)
+
+
+def test_one_repeat_or_no_spread_is_nothing_to_test() -> None:
+    with pytest.raises(ValueError, match="Two repeats or more"):
+        compare_resampled([0.1], 1, 2)
+    assert compare_resampled([0.0, 0.0], 1, 2).p_value == 1
