@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import RegistryError
 from search.experiment.experiment import Experiment
@@ -122,6 +122,7 @@ def promote(
     epochs: int | None = None,
     minutes: float | None = None,
     members: int | None = None,
+    refit: Literal["train", "all_but_test"] | None = None,
     accept: bool = False,
     project: Project = None,
     progress: bool = True,
@@ -136,6 +137,8 @@ def promote(
         epochs: length of the refit, if not the experiment's.
         minutes: as long as it pays, at most so long by the trial's speed; not with `epochs`.
         members: refits that answer together as one model, if not the experiment's number.
+        refit: pages that it trains on, if not the experiment's: `train`, or `all_but_test` for
+            training and validation pages, with three cross-fits more.
         accept: make it champion also where too few test pages can tell whether it is better than
             guessing.
         project: of a name; a handle knows its own.
@@ -151,7 +154,7 @@ def promote(
     from search.promotion.promote import promote as promote_sweep
 
     handle = _handle(sweep, project)
-    choice = PromotionChoice(trial, model, epochs, minutes, accept, members)
+    choice = PromotionChoice(trial, model, epochs, minutes, accept, members, refit)
     promotion = promote_sweep(handle.name, Workspace(handle.project), choice, shown(progress))
     _enrol_again(promotion, handle)
     return promotion

@@ -142,6 +142,21 @@ class PagesByInk:
 
 
 @dataclass(frozen=True, eq=False)
+class CrossFittedPages:
+    """Pages that another network of the same kind has not seen, and its writers' centres.
+
+    Networks have spaces of their own, so that these pages are compared with these centres alone.
+
+    Attributes:
+        centres: (n_writers, n_dimensions) of length 1, in the order of the model's record.
+        pages: held out from that network.
+    """
+
+    centres: Descriptors
+    pages: PagesByInk
+
+
+@dataclass(frozen=True, eq=False)
 class Hands:
     """The hands that a model was trained on, and pages by others to learn from how alike hands are.
 
@@ -150,11 +165,12 @@ class Hands:
             each writer, in the order of the model's record.
         n_pages: (n_writers,) training pages that these are of.
         n_patches: (n_writers,) how much ink they have.
-        validation: validation pages of the same writers.
+        validation: validation pages of the same writers; none where the model was trained on them.
         set_aside: pages by writers whom training never saw; there may be none.
         set_aside_from: who these writers are, in words.
         false_accept_rate: wanted: the share of pages by unknown writers that may be given a name.
         max_false_reject_rate: beyond it no page is called unknown.
+        cross_fitted: instead of validation pages, those that each fold held out.
     """
 
     centres: Descriptors
@@ -165,6 +181,7 @@ class Hands:
     set_aside_from: str
     false_accept_rate: float
     max_false_reject_rate: float
+    cross_fitted: tuple[CrossFittedPages, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write a compressed NumPy archive without pickles."""
@@ -183,6 +200,7 @@ class Hands:
             words=np.array(json.dumps(words)),
             **_arrays("validation", self.validation),
             **_arrays("set_aside", self.set_aside),
+            **_cross_fitted_arrays(self.cross_fitted),
         )
 
     @classmethod
@@ -203,6 +221,7 @@ class Hands:
                     n_patches=kept["n_patches"],
                     validation=PagesByInk(*_pages("validation", kept)),
                     set_aside=PagesByInk(*_pages("set_aside", kept)),
+                    cross_fitted=_cross_fitted(kept),
                     **words,
                 )
         except UNREADABLE as error:
@@ -254,3 +273,19 @@ def _pages(
 ) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.float16]]:
     writers = tuple(str(writer) for writer in kept[f"{name}_writers"])
     return writers, kept[f"{name}_n_patches"], kept[f"{name}_by_amount"]
+
+
+def _cross_fitted_arrays(folds: Sequence[CrossFittedPages]) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, fold in enumerate(folds):
+        name = f"fold_{number}"
+        arrays |= {f"{name}_centres": fold.centres, **_arrays(name, fold.pages)}
+    return arrays
+
+
+def _cross_fitted(kept: Mapping[str, NDArray[Any]]) -> tuple[CrossFittedPages, ...]:
+    """None in models of earlier versions, and of networks that were validated on pages."""
+    folds: list[CrossFittedPages] = []
+    while (name := f"fold_{len(folds)}_centres") in kept:
+        folds.append(CrossFittedPages(kept[name], PagesByInk(*_pages(name.removesuffix("_centres"), kept))))
+    return tuple(folds)

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from core.settings import IdList, Settings
 
 LeakyUnit = Literal["line", "patch"]
+N_FOLDS = 3
+"""Of cross-fits (`core.splits.cross_fitting`)."""
 _ALWAYS_WRITTEN = ("validation", "test", "official", "too_few_pages", "seed")
 
 

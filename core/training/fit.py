@@ -23,7 +23,7 @@ from core.networks.model import build_optimizer
 from core.training.checkpoint import CheckpointFile, FitState, fit_identity, load_checkpoint, save_checkpoint
 from core.training.contrastive import contrastive_loss, with_embedding
 from core.training.part_times import PartTimes
-from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor
+from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult
 
 Validate = Callable[[keras.Model], Mapping[str, float]]
 SPEED = "train/patches_per_s"
@@ -108,7 +108,7 @@ def fit(
         copy_variables(twin, model)
         metrics |= validate(model)
         times.end("validation")
-        state = _next_state(state, plan.monitor, metrics, twin, optimizer)
+        state = _next_state(state, plan, metrics, twin, optimizer)
         if plan.checkpoint_dir is not None:
             written = save_checkpoint(state, plan.checkpoint_dir)
         times.end("checkpoint")
@@ -227,7 +227,7 @@ def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model | OwnNetwork) -> F
         "seed": plan.seed,
         "shapes": [list(variable.shape) for variable in twin.variables],
         **({"own": dict(plan.own)} if plan.own else {}),
-        **({"begins_with": plan.begins_with} if plan.begins_with else {}),  # fits of before are still the same
+        **({"takes_epoch": plan.takes_epoch} if plan.takes_epoch is not None else {}),
     }
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     precision = keras.config.dtype_policy().name
@@ -246,7 +246,7 @@ def _restore(
     if state.fit_id != fresh.fit_id:
         raise CheckpointError(
             f"{checkpoint} must belong to the same fit (hyperparameters, seed, horizon, monitor, batches an "
-            f"epoch, network, first weights), but it is of fit {state.fit_id[:12]} and this is {fresh.fit_id[:12]}."
+            f"epoch, network), but it is of fit {state.fit_id[:12]} and this is {fresh.fit_id[:12]}."
         )
     _assign(twin.variables, state.model)
     _assign(optimizer.variables, state.optimizer)
@@ -256,7 +256,7 @@ def _restore(
 def _end_before(state: FitState, plan: FitPlan, until: int) -> FitEnd | None:
     """Why there is no next epoch; `None` if there is one."""
     patience = plan.monitor.patience
-    if state.epoch >= plan.horizon_epochs:
+    if state.epoch >= (plan.takes_epoch or plan.horizon_epochs):
         return FitEnd.HORIZON
     if patience is not None and state.n_epochs_without_better >= patience:
         return FitEnd.EARLY_STOP
@@ -296,12 +296,13 @@ def _check_loss(step: TrainingStep, epoch: int, batch: int) -> None:
 
 def _next_state(
     state: FitState,
-    monitor: Monitor,
+    plan: FitPlan,
     metrics: Mapping[str, float],
     twin: keras.Model | OwnNetwork,
     optimizer: keras.optimizers.Optimizer,
 ) -> FitState:
     """The state after one more epoch."""
+    monitor = plan.monitor
     if monitor.metric not in metrics:
         raise TrainingError(f"Validation must give {monitor.metric!r}, but it gives {', '.join(metrics)}.")
     value = metrics[monitor.metric]
@@ -311,7 +312,8 @@ def _next_state(
     # without the speed two equal fits write equal bytes
     scores = {name: score for name, score in metrics.items() if name != SPEED}
     now = replace(state, epoch=state.epoch + 1, model=weights, optimizer=_values(optimizer))
-    if state.best_epoch and not monitor.is_better(value, state.best_metrics[monitor.metric]):
+    is_taken = plan.takes_epoch is not None
+    if state.best_epoch and not is_taken and not monitor.is_better(value, state.best_metrics[monitor.metric]):
         return replace(now, n_epochs_without_better=state.n_epochs_without_better + 1)
     return replace(now, best=weights, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
 

@@ -20,6 +20,7 @@ from search.cli.common import (
     progress_bar,
 )
 from search.cli.enrol import carry_over_to
+from search.experiment.settings import RefitPages
 
 if TYPE_CHECKING:
     from search.promotion.outcome import Promotion
@@ -54,6 +55,13 @@ def promote(
         int | None,
         typer.Option(min=1, max=9, help="Refits that answer together as one model.", show_default="the experiment's"),
     ] = None,
+    refit: Annotated[
+        RefitPages | None,
+        typer.Option(
+            help="Pages it trains on: train, or all_but_test (validation pages too; three cross-fits more).",
+            show_default="the experiment's",
+        ),
+    ] = None,
     accept: Annotated[
         bool, typer.Option("--accept", help="Make it champion where too few test pages can tell if it only guesses.")
     ] = False,
@@ -83,7 +91,7 @@ def promote(
         raise RegistryError("A refit has one length: give --epochs or --minutes.")
     if sweep is None:
         raise RegistryError("Which sweep? `whosehand promote SWEEP`, or `whosehand promote --history --model NAME`.")
-    choice = PromotionChoice(trial, model, epochs, minutes, accept, members)
+    choice = PromotionChoice(trial, model, epochs, minutes, accept, members, refit)
     (_print_plan if dry_run else promote_best)(sweep, choice)
 
 

@@ -178,14 +178,8 @@ class Experiment(Settings):
         }
         if self.promotion.members > 1 and not self.trains_our_networks:
             mistakes["promotion", "members"] = "must be 1 with a network or an objective of your own"
-        if self.training.start_from is not None and not self.trains_our_networks:
-            mistakes["training", "start_from"] = "is for whosehand's own networks: leave it out with one of your own"
-        elif (self.training.start_from or "").startswith("hands:") and self.executor.name != "local":
-            rule = (
-                "trains a network on generated writers where trials run, which nodes of a cluster cannot share: run "
-                "one trial with `executor: {name: local}`, and begin with its network (sweep:NAME/TRIAL)"
-            )
-            mistakes["training", "start_from"] = rule
+        if self.promotion.refit == "all_but_test" and (why := self.why_no_cross_fits):
+            mistakes["promotion", "refit"] = f"must be train, because {why}"
         if not mistakes and self.trains_our_networks:
             mistakes |= impossible_networks(self.patches, self.space.search_space(), self.space.fixed)
         if mistakes:
@@ -196,6 +190,17 @@ class Experiment(Settings):
     def trains_our_networks(self) -> bool:
         """Whether the networks are whosehand's, and not the user's."""
         return self.model is None and self.objective.run == TRAIN_PATCH_CNN
+
+    @property
+    def why_no_cross_fits(self) -> str:
+        """Why a refit cannot train on validation pages too; empty if it can."""
+        if self.split.kind == "writer":
+            return "split.kind is writer: validation is of writers whom training must not see"
+        if self.split.kind == "text":
+            return "split.kind is text: pages that a cross-fit holds out have texts that it would train on"
+        if self.objective.is_own:
+            return f"{self.objective.run} may need validation pages"
+        return ""
 
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
         """All hyperparameters of a trial: those of the point, the fixed ones, and the defaults

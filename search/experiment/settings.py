@@ -334,6 +334,9 @@ class GateSettings(Settings):
     """Most megabytes of the registered model, with its code and files."""
 
 
+RefitPages = Literal["train", "all_but_test"]
+
+
 class PromotionSettings(Settings):
     """How the best trial becomes a registered model."""
 
@@ -356,6 +359,13 @@ class PromotionSettings(Settings):
     """Refits under seeds of their own, which become one model: it answers by the mean of their
     log-probabilities, and costs as many times as much to train and to ask. Of whosehand's own
     networks only.
+    """
+
+    refit: RefitPages = "train"
+    """Which pages the refit trains on: those of training, or also those of validation
+    (`all_but_test`). Then no page is left to choose the number of epochs, the temperature and the
+    thresholds by: they come from three cross-fits, each on two thirds of these pages, and the refit
+    takes four times as long. Test pages stay sealed.
     """
 
     false_accept_rate: float = Field(default=0.05, gt=0, lt=1)

@@ -110,16 +110,25 @@ class HandComparison:
 
     def _fit_test(self, level: int) -> UnknownWriterTest | None:
         unknown, _ = self.unknown_writers.at(level)
-        known, _ = self.hands.validation.at(level)
+        known = self._best_of_known(level)
         if len(unknown) < FEWEST_PAGES or len(known) == 0:
             return None
         return fit_unknown_writer_test(
             "left_out_writers",
             self.best(unknown),
-            self.best(known),
+            known,
             self.hands.false_accept_rate,
             self.hands.max_false_reject_rate,
         )
+
+    def _best_of_known(self, level: int) -> FloatArray:
+        """What `best` is of pages of trained writers that training has not seen.
+
+        Cross-fitted ones are compared with the trained writers alone: nobody is enrolled in the
+        space of a fold. So where writers are enrolled, a few more are rejected here than will be.
+        """
+        of_folds = [(fold.pages.at(level)[0] @ fold.centres.T).max(axis=1) for fold in self.hands.cross_fitted]
+        return np.concatenate([self.best(self.hands.validation.at(level)[0]), *map(_float, of_folds)])
 
     def best(self, rows: NDArray[np.float32]) -> FloatArray:
         """The cosine of pages, (n_pages, n_dimensions), to the writer that is most like each."""
@@ -138,13 +147,19 @@ class HandComparison:
 
     @cached_property
     def _temperature(self) -> float:
-        """Of `_cosines`, fitted on validation pages among the trained writers."""
-        rows, writers = self.hands.validation.fullest()
-        if len(rows) == 0:
-            return _UNFITTED
+        """Of `_cosines`, fitted on validation pages, or those that folds held out, among the
+        trained writers.
+        """
+        own = (self.hands.centres, self.hands.validation)
         names = self.writer_ids[: self._n_trained]
-        true = np.array([names.index(writer) for writer in writers], dtype=np.int64)
-        return fit_temperature(apply_temperature(_float(rows @ self.hands.centres.T), 1.0), true)
+        cosines, true = list[FloatArray](), list[int]()
+        for centres, pages in (own, *((fold.centres, fold.pages) for fold in self.hands.cross_fitted)):
+            rows, writers = pages.fullest()
+            cosines.append(_float(rows @ centres.T))
+            true += [names.index(writer) for writer in writers]
+        if not true:
+            return _UNFITTED
+        return fit_temperature(apply_temperature(np.concatenate(cosines), 1.0), np.array(true, dtype=np.int64))
 
     def _cosines(self, rows: NDArray[np.float32]) -> FloatArray:
         """(n_pages, n_dimensions) to (n_pages, n_writers)."""

@@ -94,12 +94,24 @@ def open_judge(
         ModelError: if a network of the user's own has no embedding there.
     """
     patches, image_ids = task.patches, manifest.image_ids(subset)
+    if task.takes_epoch is not None and subset == "validation":
+        return _Nobody()
     if task.images_per_page is not None:
         return _PageFinding(
             Embedder(model), PagesToDescribe(store, image_ids, patches, per_image, task.images_per_page)
         )
     leak = manifest.leak(subset)
     return _WriterNaming(Scorer(model, store, image_ids, manifest.writer_ids, patches, per_image, leak))
+
+
+class _Nobody:
+    """Judges no page: all that are not sealed are trained on."""
+
+    def metrics(self) -> Mapping[str, float]:
+        return {}
+
+    def judge(self, on_progress: ProgressCallback | None = None) -> Judged:
+        return Judged({}, lambda _: {})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.lines.source import LineSource
 from core.retrieval.described_corpus import describe_corpus, image_ids_of
-from core.retrieval.known_hands import Hands, PagesByInk, average_hands
+from core.retrieval.known_hands import CrossFittedPages, DescribedPage, Hands, PagesByInk, average_hands
 from core.retrieval.page_embeddings import PatchEmbedder
 from core.settings import PatchSettings
 from core.splits.manifest import SplitManifest
@@ -43,8 +43,7 @@ def gather_hands(
         max_false_reject_rate: beyond it no page is called unknown.
     """
     training = describe_corpus(store, manifest.train, settings, embedder, PER_WRITER)
-    per_writer = max(1, _VALIDATION_PAGES // len(writer_ids))
-    held_out = describe_corpus(store, manifest.validation, settings, embedder, per_writer)
+    held_out = _describe_held_out(store, manifest, writer_ids, settings, embedder)
     others = [page for page in held_out if page.writer_id not in writer_ids]
     others += describe_corpus(set_aside, image_ids_of(set_aside), settings, embedder) if set_aside else []
     n_dimensions = len(training[0].descriptor)
@@ -59,3 +58,38 @@ def gather_hands(
         false_accept_rate=false_accept_rate,
         max_false_reject_rate=max_false_reject_rate,
     )
+
+
+def describe_fold(
+    store: LineSource,
+    fold: SplitManifest,
+    writer_ids: Sequence[str],
+    settings: PatchSettings,
+    embedder: PatchEmbedder,
+) -> CrossFittedPages:
+    """Describe the pages that a fold held out, and its writers' centres.
+
+    Args:
+        store: the lines of its corpus.
+        fold: on which pages its network was trained.
+        writer_ids: whom it was trained on, in the order of its classes.
+        settings: of the patches.
+        embedder: of the fold's network.
+    """
+    training = describe_corpus(store, fold.train, settings, embedder, PER_WRITER)
+    held_out = _describe_held_out(store, fold, writer_ids, settings, embedder)
+    pages = PagesByInk.of(held_out, len(training[0].descriptor))
+    return CrossFittedPages(average_hands(training, writer_ids), pages)
+
+
+def _describe_held_out(
+    store: LineSource,
+    manifest: SplitManifest,
+    writer_ids: Sequence[str],
+    settings: PatchSettings,
+    embedder: PatchEmbedder,
+) -> list[DescribedPage]:
+    if not manifest.validation:
+        return []
+    per_writer = max(1, _VALIDATION_PAGES // len(writer_ids))
+    return describe_corpus(store, manifest.validation, settings, embedder, per_writer)

@@ -41,6 +41,7 @@ class RefitLength:
         curve: factor and exponent of the log-loss that is predicted for so many epochs; `None` if
             nothing is.
         members: fits under seeds of their own, which answer together.
+        folds: cross-fits before, each of as many members and epochs.
     """
 
     epochs: int
@@ -50,26 +51,37 @@ class RefitLength:
     to_measure: tuple[int, ...] = ()
     curve: tuple[float, float] | None = None
     members: int = 1
+    folds: int = 0
+
+    @property
+    def n_fits(self) -> int:
+        """How many fits the refit is made of."""
+        return self.members * (1 + self.folds)
 
     @property
     def minutes(self) -> float | None:
         """Expected for the whole refit, on a machine as busy as it was in the sweep."""
-        return None if self.epoch_s is None else self.members * self.epochs * self.epoch_s / 60
+        return None if self.epoch_s is None else self.n_fits * self.epochs * self.epoch_s / 60
 
     def size(self) -> str:
         """Epochs and members, in words."""
         of_each = counted(self.epochs, "epoch")
         return of_each if self.members == 1 else f"{self.members} members of {of_each}"
 
-    def kinds(self) -> tuple[str, ...]:
-        """Under what the fits are recorded beside the trial."""
-        kind = f"refit-{self.epochs}"
+    def kinds(self, part: str = "") -> tuple[str, ...]:
+        """Under what the fits are recorded beside the trial.
+
+        Args:
+            part: of the refit, such as `fold-1-of-3`; empty where there are no parts.
+        """
+        kind = f"refit-{self.epochs}" + (f"-{part}" if part else "")
         return (kind,) if self.members == 1 else tuple(f"{kind}-member-{n + 1}" for n in range(self.members))
 
     def in_words(self) -> str:
         """How long, why, and what to expect, as a part of a sentence."""
-        each = " each" if self.members > 1 else ""
-        text = f"{self.size()} ({self.epochs * self.patches_per_epoch:,} patches{each}), {self.rule}"
+        each = " each" if self.n_fits > 1 else ""
+        before = f" after {counted(self.folds, 'cross-fit')} of as many" if self.folds else ""
+        text = f"{self.size()} ({self.epochs * self.patches_per_epoch:,} patches{each}){before}, {self.rule}"
         if self.epoch_s is None or self.minutes is None:
             return text
         duration = f"about {self.minutes:.0f} min" if self.minutes >= 1 else "less than a minute"
@@ -78,7 +90,7 @@ class RefitLength:
         return f"{text}; {duration} at the sweep's {self.epoch_s:.1f} s an epoch ({kind} by minutes: {others})"
 
     def _expected(self, minutes: float) -> str:
-        epochs = epochs_within(minutes / self.members, self.epoch_s or 1.0)
+        epochs = epochs_within(minutes / self.n_fits, self.epoch_s or 1.0)
         return f"{epochs}" if self.curve is None else f"{epochs}, {self.curve[0] * epochs ** self.curve[1]:.3f}"
 
 
@@ -88,6 +100,7 @@ def refit_length(
     epochs: int | None = None,
     minutes: float | None = None,
     members: int | None = None,
+    folds: int = 0,
 ) -> RefitLength:
     """Choose the length of a trial's refit.
 
@@ -100,8 +113,9 @@ def refit_length(
             `training.epochs`.
         trial: whose refit it is.
         epochs: asked for by the caller.
-        minutes: asked for by the caller, for all members together.
+        minutes: asked for by the caller, for all members and cross-fits together.
         members: asked for by the caller; without it those of the experiment.
+        folds: cross-fits before, each of as many members and epochs.
 
     Returns:
         The length, or the most that it may be and which lengths to measure for it; see
@@ -118,17 +132,17 @@ def refit_length(
     if epochs is None and minutes is None:
         epochs, minutes = experiment.promotion.epochs, experiment.promotion.minutes
     if epochs is not None:
-        return RefitLength(epochs, "so many were asked for", epoch_s, patches, members=members)
+        return RefitLength(epochs, "so many were asked for", epoch_s, patches, members=members, folds=folds)
     if minutes is None:
         epochs, rule = REFIT_FACTOR * experiment.training.epochs, "three times training.epochs"
-        return RefitLength(epochs, rule, epoch_s, patches, members=members)
+        return RefitLength(epochs, rule, epoch_s, patches, members=members, folds=folds)
     if epoch_s is None:
         raise RegistryError(
             f"Minutes become epochs by the speed of the trial, but trial {trial.number} has no epoch with a duration. "
             "Give --epochs instead."
         )
-    fit, rule = epochs_within(minutes / members, epoch_s), f"as many as fit into {minutes:g} min"
-    most = RefitLength(fit, rule, epoch_s, patches, members=members)
+    fit, rule = epochs_within(minutes / members / (1 + folds), epoch_s), f"as many as fit into {minutes:g} min"
+    most = RefitLength(fit, rule, epoch_s, patches, members=members, folds=folds)
     measured = (trial.n_epochs // 4, trial.n_epochs // 2)
     if most.epochs <= trial.n_epochs or measured[0] < 1 or LOG_LOSS not in trial.metrics:
         return most
@@ -163,7 +177,7 @@ def settled_length(length: RefitLength, trial: TrialRecord, measured: Mapping[in
     if slope >= 0:
         return replace(length, epochs=least, rule=f"longer fits were no better (log-loss {seen})", to_measure=())
     # loss = f n^s; a minute more gains -s f n^(s - 1) / epoch_min
-    pays = math.floor((-slope * math.exp(factor) / (LEAST_GAIN * epoch_min * length.members)) ** (1 / (1 - slope)))
+    pays = math.floor((-slope * math.exp(factor) / (LEAST_GAIN * epoch_min * length.n_fits)) ** (1 / (1 - slope)))
     epochs = min(max(pays, least), length.epochs)
     why = "as many as fit" if pays > length.epochs else f"a further minute would gain less than {LEAST_GAIN} nats"
     curve = (math.exp(factor), float(slope))

@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from core.identification.calibration import Calibration
-from core.identification.model_record import Origin
 from core.scoring.score_names import LEVELS, RETRIEVAL, SCORES
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
@@ -48,7 +47,8 @@ class CardFacts:
         images_per_page: so many images made a page there.
         gate_result: of the gate.
         hands: what its comparisons of hands are worth; `None` where too few writers took no part.
-        origin: what its training began with; `None` for random weights.
+        cross_fits: that held out training and validation pages, where the refit trained on both.
+        taken_epoch: of the refit's epochs, the one after which it ended there.
     """
 
     name: str
@@ -67,7 +67,8 @@ class CardFacts:
     found: FoundPages | None = None
     images_per_page: int = 1
     hands: HandScores | None = None
-    origin: Origin | None = None
+    cross_fits: tuple[SplitManifest, ...] = ()
+    taken_epoch: int = 0
 
 
 def write_card(facts: CardFacts) -> str:
@@ -110,14 +111,18 @@ def write_card(facts: CardFacts) -> str:
         sweep=facts.experiment.name,
         metric=facts.experiment.objective.metric,
         epochs=facts.epochs,
-        origin=facts.origin,
         split_hash=manifest.hash[:12],
         test_hash=manifest.test_hash[:12],
         seed=facts.experiment.seed,
         whosehand=facts.whosehand,
         commit=facts.commit[:12],
         calibrations=facts.calibrations,
-        unknown_writers=_unknown_writers,
+        n_folds=len(facts.cross_fits),
+        n_trained=_n_trained(facts),
+        n_never_held_out=_n_never_held_out(facts),
+        taken_epoch=facts.taken_epoch,
+        held_out="out-of-fold" if facts.cross_fits else "validation",
+        unknown_writers=lambda item: _unknown_writers(item, "out-of-fold" if facts.cross_fits else "validation"),
         unknown_writers_found=describe_rates,
         max_false_reject_rate=facts.experiment.promotion.gate.max_false_reject_rate,
         real_unknown_writers="left_out_writers" in methods,
@@ -175,16 +180,25 @@ def _times(n: int) -> str:
     return "once" if n == 1 else f"{n} times"
 
 
-def _unknown_writers(calibration: Calibration) -> str:
+def _n_trained(facts: CardFacts) -> int:
+    """Images that the refit trained on."""
+    return len(facts.manifest.train) + (len(facts.manifest.validation) if facts.cross_fits else 0)
+
+
+def _n_never_held_out(facts: CardFacts) -> int:
+    return _n_trained(facts) - sum(len(fold.validation) for fold in facts.cross_fits)
+
+
+def _unknown_writers(calibration: Calibration, known: str) -> str:
     test = calibration.unknown_writers
     if test.method == "left_out_writers":
         return f"{test.n_unknown_writers} {calibration.unit}s by writers of the corpus who took no part"
     return (
-        f"{test.n_unknown_writers} validation {calibration.unit}s, each asked without its own writer "
+        f"{test.n_unknown_writers} {known} {calibration.unit}s, each asked without its own writer "
         "(optimistic: real unknown writers are harder to reject)"
     )
 
 
 def _conditions(facts: CardFacts) -> str:
     kind = "generated handwriting" if facts.generated else "handwriting"
-    return f"{kind} of one corpus only, {len(facts.manifest.writer_ids)} writers in {len(facts.manifest.train)} images"
+    return f"{kind} of one corpus only, {len(facts.manifest.writer_ids)} writers in {_n_trained(facts)} images"

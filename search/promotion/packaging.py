@@ -1,15 +1,15 @@
-"""A refitted network becomes the model that people use: calibrated on validation pages, with its
-code and record.
+"""A refitted network becomes the model that people use: calibrated on validation pages, or on those
+that cross-fits held out, with its code and record.
 
 The objective runs in a worker process; the driver gets a reference to the folder.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from core.identification.calibration import (
     apply_temperature,
     calibrate,
     has_pages_of_images,
+    item_means,
     items_of,
 )
 from core.identification.gallery import GALLERY_FILE, Gallery, choose_gallery
@@ -41,10 +42,9 @@ from search.identification.served_model import GALLERY, HANDS
 from search.ledger.files import reference_file
 from search.ledger.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 from search.objectives.saved_model import load_model, network_file
-from search.objectives.starts import GivenStart
 from search.objectives.tasks import PatchTask
 from search.promotion.hand_scores import HAND_SCORES_FILE, TIPPETT_FILE, HandScores, score_hands
-from search.promotion.known_hands import gather_hands
+from search.promotion.known_hands import describe_fold, gather_hands
 from search.promotion.refit import REFERENCE_FILE, PackagingTask, write_references
 
 PRELOAD = ("tensorflow", "keras", "mlflow.pyfunc", "mlflow.tensorflow", "pandas")
@@ -62,14 +62,21 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
     job: PackagingTask = spec.settings
     configure_tensorflow(spec.threads, spec.precision, spec.seed)
     store, manifest = LineStore.open(job.task.line_store), SplitManifest.load(job.task.split)
+    folds = tuple(SplitManifest.load(fit.split) for fit in job.cross_fits)
+    unseen = [image_id for each in folds or (manifest,) for image_id in each.validation]
     units: list[CalibrationUnit] = []  # nothing is known of its own writers' new pages: all of theirs were trained on
     if not manifest.has_unseen_writers:
-        units = ["image", "page"] if has_pages_of_images(store, manifest.validation) else ["image"]
+        units = ["image", "page"] if has_pages_of_images(store, unseen) else ["image"]
     n_unknown = len(image_ids_of(LineStore.open(job.unknown_writers))) if job.unknown_writers else 0
-    n_asked = len(units) * (len(manifest.validation) + n_unknown) + len(job.references)
+    n_asked = len(units) * (len(unseen) + n_unknown) + len(job.references)
     progress = _ImagesAsked(n_asked, task_progress(report_epoch))
     asked = _Asked(Predictor(load_model(job.model)), store, manifest, job.task, progress)
-    calibrations = tuple(_calibration(asked, unit, job) for unit in units)
+    held_out = tuple(
+        replace(asked, predictor=Predictor(load_model(fit.model)), manifest=fold)
+        for fit, fold in zip(job.cross_fits, folds, strict=True)
+    )
+    calibrated = [_calibrate(asked, held_out, unit, job) for unit in units]
+    calibrations = tuple(calibration for calibration, _ in calibrated)
     record = replace(ModelRecord.load(job.model), calibrations=calibrations, unit=job.unit)
     further = {SPLIT: job.task.split}
     tested = None
@@ -77,17 +84,15 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
         embedder = Embedder(asked.predictor.model)
         further[GALLERY], further[HANDS] = spec.work_dir / GALLERY_FILE, spec.work_dir / HANDS_FILE
         _gallery(asked, embedder).save(further[GALLERY])
-        hands = _hands(asked, record, embedder, job)
+        hands = _hands(asked, held_out, record, embedder, job)
         hands.save(further[HANDS])
         tested = _test_hands(hands, record, embedder, job, spec.work_dir)
-    if isinstance(job.task.start, GivenStart):
-        further["lineage"] = job.task.start.lineage
     if record.own_module:
         further["own_code"] = job.model / OWN_CODE_FOLDER
     folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier", further)
     reference_path = spec.work_dir / REFERENCE_FILE
     write_references(_references(asked, record, job.references), reference_path)
-    metrics = {name: value for item in calibrations for name, value in _metrics(item).items()}
+    metrics = {name: value for _, told in calibrated for name, value in told.items()}
     kept = [reference_path, *(spec.work_dir / name for name in (HAND_SCORES_FILE, TIPPETT_FILE) if tested)]
     return TrialResult(
         TrialState.COMPLETED,
@@ -145,12 +150,53 @@ class _Asked:
         return np.array([label_of[self.store.lines[line].writer_id] for line in plan.lines.tolist()], dtype=np.int64)
 
 
-def _hands(asked: _Asked, record: ModelRecord, embedder: Embedder, job: PackagingTask) -> Hands:
+@dataclass(frozen=True)
+class _PooledAnswers:
+    """What networks say of images that none of them was trained on, each of its own ones.
+
+    Attributes:
+        log_probabilities: (n_patches, n_writers).
+        labels: (n_patches,) right classes.
+        items: the image or page of each patch.
+    """
+
+    log_probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    items: tuple[Hashable, ...]
+
+    @classmethod
+    def of(cls, networks: Sequence[_Asked], unit: CalibrationUnit) -> Self:
+        """Ask each network about the validation images of its manifest."""
+        asked = [(each, *each.about(each.manifest.validation, unit)) for each in networks]
+        return cls(
+            np.concatenate([answers for _, _, answers in asked]),
+            np.concatenate([each.labels(plan) for each, plan, _ in asked]),
+            tuple(item for each, plan, _ in asked for item in items_of(plan, each.store, unit)),
+        )
+
+    def scores(self, unit: CalibrationUnit) -> dict[str, float]:
+        """Share of items that are identified correctly, and their log-loss in nats, not yet
+        calibrated.
+        """
+        means, true = item_means(self.log_probabilities, self.labels, self.items)
+        return {
+            f"out_of_fold/{unit}_top1": float(np.mean(means.argmax(axis=1) == true)),
+            f"out_of_fold/{unit}_logloss": float(-means[np.arange(len(true)), true].mean()),
+        }
+
+
+def _hands(
+    asked: _Asked, held_out: Sequence[_Asked], record: ModelRecord, embedder: Embedder, job: PackagingTask
+) -> Hands:
     """What enrolled writers, and unknown ones, are told by."""
     set_aside = LineStore.open(job.unknown_writers) if job.unknown_writers else None
     rates = job.false_accept_rate, job.max_false_reject_rate
-    settings = asked.task.patches
-    return gather_hands(asked.store, asked.manifest, record.writer_ids, set_aside, settings, embedder, *rates)
+    settings, names = asked.task.patches, record.writer_ids
+    hands = gather_hands(asked.store, asked.manifest, names, set_aside, settings, embedder, *rates)
+    folds = [
+        describe_fold(fold.store, fold.manifest, names, settings, Embedder(fold.predictor.model)) for fold in held_out
+    ]
+    return replace(hands, cross_fitted=tuple(folds))
 
 
 def _test_hands(
@@ -179,12 +225,18 @@ def _gallery(asked: _Asked, embedder: Embedder) -> Gallery:
     return choose_gallery(pixels, chosen.labels.astype(np.int64), embeddings, image_ids)
 
 
-def _calibration(asked: _Asked, unit: CalibrationUnit, job: PackagingTask) -> Calibration:
-    plan, answers = asked.about(asked.manifest.validation, unit)
-    items = items_of(plan, asked.store, unit)
+def _calibrate(
+    asked: _Asked, held_out: Sequence[_Asked], unit: CalibrationUnit, job: PackagingTask
+) -> tuple[Calibration, dict[str, float]]:
+    """The calibration and its metrics, by what networks say of pages that they have not seen.
+
+    Unknown writers are always asked about of the model itself: it has not seen them either.
+    """
+    unseen = _PooledAnswers.of(held_out or (asked,), unit)
     unknown_writers = _unknown_writers(asked, unit, job.unknown_writers) if job.unknown_writers else None
-    labels, rate = asked.labels(plan), job.false_accept_rate
-    return calibrate(answers, labels, items, unit, rate, unknown_writers, job.max_false_reject_rate)
+    known = unseen.log_probabilities, unseen.labels, unseen.items
+    found = calibrate(*known, unit, job.false_accept_rate, unknown_writers, job.max_false_reject_rate)
+    return found, _metrics(found) | (unseen.scores(unit) if held_out else {})
 
 
 def _unknown_writers(asked: _Asked, unit: CalibrationUnit, line_store: Path) -> NDArray[np.float64]:

@@ -3,22 +3,27 @@ registered.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.errors import RegistryError
 from core.lines.reading import ProgressCallback
 from core.retrieval.counted_pages import pages_by_writer
+from core.splits.cross_fitting import cross_fits
+from core.splits.manifest import SplitManifest
 from core.wording import counted, ordinal
 from search.experiment.experiment import Experiment
 from search.experiment.mlflow_names import check_model_name
+from search.experiment.settings import RefitPages
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.access_log import SealedTestSet
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
 from search.promotion.examination import kept_scores, pages_to_compare
+from search.promotion.fit_parts import ALL_BUT_TEST
 from search.promotion.found_pages import too_few_writers
 from search.promotion.gate import GUESSING_ALPHA, corpus_key, too_few_to_tell
 from search.promotion.length import RefitLength, refit_length
-from search.promotion.refit import refit_folder
+from search.promotion.refit import PACKED_FILE, refit_folder
 from search.promotion.tested_images import page_of
 from search.sweep.finalists import choose_trial
 from search.sweep.known_sweeps import KnownSweep, read_sweep
@@ -39,6 +44,7 @@ class PromotionChoice:
         epochs: of the refit; `None` for the experiment's.
         minutes: of the refit, instead of epochs; `None` for the experiment's.
         members: of the refit, each under a seed of its own; `None` for the experiment's.
+        refit: pages that it trains on, `train` or `all_but_test`; `None` for the experiment's.
         accept: make it champion where the test pages are too few to tell whether it is better than
             guessing.
     """
@@ -49,6 +55,7 @@ class PromotionChoice:
     minutes: float | None = None
     accept: bool = False
     members: int | None = None
+    refit: RefitPages | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class PromotionJob:
         corpus: with the split.
         workspace: of the sweep.
         accept: see `PromotionChoice`.
+        cross_fits: divisions that each hold out some of the training and validation pages; empty
+            where the refit trains on training pages.
     """
 
     sweep: KnownSweep
@@ -76,11 +85,24 @@ class PromotionJob:
     corpus: PreparedCorpus
     workspace: Workspace
     accept: bool = False
+    cross_fits: tuple[SplitManifest, ...] = ()
 
     @property
     def epochs(self) -> int:
         """Of the refit."""
         return self.length.epochs
+
+    @property
+    def folder(self) -> Path:
+        """Of the refit, and of what is made of it."""
+        part = ALL_BUT_TEST if self.cross_fits else ""
+        number, length = self.trial.number, self.length
+        return refit_folder(self.workspace, self.experiment, number, length.epochs, length.members, part)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the refit has become a model before."""
+        return (self.folder / PACKED_FILE).exists()
 
     @property
     def experiment(self) -> Experiment:
@@ -89,13 +111,23 @@ class PromotionJob:
 
     def test_set(self, planned_ms: int | None = None) -> SealedTestSet:
         """The sealed test set, not opened yet; see `SealedTestSet` for the argument."""
+        pages = " on all but test pages" if self.cross_fits else ""
         return SealedTestSet(
             self.workspace.access_log,
             self.corpus.manifest.test_hash,
-            f"promote {self.experiment.name} trial {self.trial.number}, {self.length.size()}",
+            f"promote {self.experiment.name} trial {self.trial.number}, {self.length.size()}{pages}",
             git_commit(self.workspace.root),
             planned_ms,
         )
+
+    def run_tags(self) -> dict[str, str]:
+        """Tags of the refit's run that say on which pages it trained, where these are not those of
+        training alone.
+        """
+        if not self.cross_fits:
+            return {}
+        of = f"out-of-fold answers of {counted(len(self.cross_fits), 'cross-fit')}"
+        return {"refit": "all_but_test: training and validation pages", "calibrated_on": of}
 
     def lineage(self) -> dict[str, str | int | float]:
         """Tags that say what a version is."""
@@ -106,6 +138,7 @@ class PromotionJob:
             "trial": self.trial.number,
             "refit_epochs": self.epochs,
             **({"members": self.length.members} if self.length.members > 1 else {}),
+            **({"refit": "all_but_test"} if self.cross_fits else {}),
             "seed": self.experiment.seed,
             "split_hash": manifest.hash,
             "test_hash": manifest.test_hash,
@@ -122,8 +155,9 @@ def prepare_promotion(
 
     Raises:
         LedgerError: if there is no such sweep.
-        RegistryError: if the sweep's split is leaky, no trial is completed, or MLflow allows no
-            such name.
+        RegistryError: if the sweep's split is leaky, no trial is completed, MLflow allows no such
+            name, or the refit cannot train on validation pages.
+        SplitError: if it cannot because no writer has two pages beside the test pages.
     """
     sweep = read_sweep(sweep_name, workspace)
     experiment = sweep.experiment
@@ -132,11 +166,14 @@ def prepare_promotion(
     rule = f"Trial {trial.number} is promoted: {why}."
     _refuse_without_model(experiment, trial)
     name = registered_name(choice, experiment)
+    refit = choice.refit or experiment.promotion.refit
+    _refuse_cross_fits(experiment, refit)
     refuse_shared(workspace.root, sweep_name)
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_progress)
-    length = refit_length(experiment, trial, choice.epochs, choice.minutes, choice.members)
-    return PromotionJob(sweep, trial, rule, length, name, store, corpus, workspace, choice.accept)
+    folds = cross_fits(corpus.manifest, corpus.index.images) if refit == "all_but_test" else ()
+    length = refit_length(experiment, trial, choice.epochs, choice.minutes, choice.members, len(folds))
+    return PromotionJob(sweep, trial, rule, length, name, store, corpus, workspace, choice.accept, folds)
 
 
 def registered_name(choice: PromotionChoice, experiment: Experiment) -> str:
@@ -151,6 +188,15 @@ def registered_name(choice: PromotionChoice, experiment: Experiment) -> str:
     except ValueError as error:
         raise RegistryError(f"The model's name {error}. Give another one with --model.") from None
     return name
+
+
+def _refuse_cross_fits(experiment: Experiment, refit: RefitPages) -> None:
+    why = experiment.why_no_cross_fits
+    if refit == "all_but_test" and why:
+        raise RegistryError(
+            f"A refit of {experiment.name!r} cannot train on all but the test pages, because {why}. Promote it with "
+            "`--refit train`."
+        )
 
 
 def _refuse_leaky(experiment: Experiment) -> None:
@@ -202,9 +248,8 @@ def _choose_trial(sweep: KnownSweep, number: int | None) -> tuple[TrialRecord, s
 
 def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     """Say what would be done, a line for each step."""
-    folder = refit_folder(job.workspace, job.experiment, job.trial.number, job.epochs, job.length.members)
+    folder, is_there = job.folder, job.is_packed
     manifest, opened = job.corpus.manifest, job.test_set().count()
-    is_there = (folder / "identifier.json").exists()
     fit = "its refit is there already" if is_there else f"its refit would train {job.length.in_words()}"
     if job.length.to_measure:
         shorter = " and ".join(map(str, job.length.to_measure))
@@ -218,6 +263,7 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
     return (
         job.rule,
         fit,
+        *((pages_in_words(job, "it would train"),) if job.cross_fits and not is_there else ()),
         f"{counted(n_test, 'test image')}: {tested}"
         if n_test
         else "the split has no test pages: there would be no score",
@@ -225,6 +271,26 @@ def plan_promotion(job: PromotionJob) -> tuple[str, ...]:
         _champion(job),
         "nothing was trained, opened or registered (--dry-run)",
     )
+
+
+def pages_in_words(job: PromotionJob, who: str) -> str:
+    """What a refit on training and validation pages trains on, and what that costs more.
+
+    Args:
+        job: with cross-fits.
+        who: begins the sentence, such as `it would train`.
+    """
+    manifest, length = job.corpus.manifest, job.length
+    n_images, n_more = len(manifest.train) + len(manifest.validation), length.n_fits - length.members
+    text = (
+        f"{who} on training and validation pages, {counted(n_images, 'image')} together. Number of epochs, temperature "
+        f"and thresholds come from {counted(length.folds, 'cross-fit')}, in which each of these pages is held out "
+        f"once (but a writer's only one): {counted(n_more, 'fit')} more"
+    )
+    if length.minutes is None:
+        return text
+    minutes = length.minutes * n_more / length.n_fits
+    return f"{text}, about {minutes:.0f} min" if minutes >= 1 else f"{text}, less than a minute"
 
 
 def _too_few(job: PromotionJob) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ repeated by the same command. The alias moves last, once card, scores and tags s
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 from core.crash_points import crash_point
 from core.durable_files import write_atomically
@@ -14,11 +13,11 @@ from core.errors import RegistryError
 from core.retrieval.rank_tests import PairedRankings
 from core.scoring.intervals import PairedTest
 from core.scoring.score_names import LEVELS, RETRIEVAL
+from core.splits.cross_fitting import all_but_test
 from core.training.plan import choose_precision
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import folder_checksum, read_record
 from search.ledger.access_log import SealedTestSet
-from search.objectives.starts import origin_tags
 from search.objectives.tasks import PatchTask
 from search.promotion.examination import (
     SCORE_PATCH_CNN,
@@ -31,17 +30,24 @@ from search.promotion.examination import (
     score_test_set,
 )
 from search.promotion.finding import compare_finding, found_pages
+from search.promotion.fit_parts import WHOLE_REFIT, CrossFit, FitPart, best_epoch, split_of
 from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.hand_scores import HAND_SCORES_FILE, HandScores
 from search.promotion.length import LOG_LOSS, settled_length
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.outcome import Became, Promotion
-from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
+from search.promotion.plan import PromotionChoice, PromotionJob, pages_in_words, prepare_promotion
 from search.promotion.record import PromotionRecord, fit_lock
-from search.promotion.refit import PackagedModel, Refit, images_of_unknown_writers, package_refit, run_refit
+from search.promotion.refit import (
+    PackagedModel,
+    Refit,
+    images_of_unknown_writers,
+    package_refit,
+    refit_folder,
+    run_refit,
+)
 from search.sweep.launch import patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import PREPARING, Progress
-from search.sweep.start import prepare_start
 from search.sweep.unseen_writers import images_per_page
 from search.sweep.workers import local_executor
 from search.tracking.aliases import ChampionMovedError, challenge, finish_move, promotion_lock, set_champion
@@ -84,7 +90,7 @@ def promote(
         job = prepare_promotion(sweep_name, workspace, choice, advance)
     progress.say(job.rule)
     job = _settle_length(job, progress)
-    fitted = _fit(job, progress)
+    fitted = _fit_parts(job, progress) if job.cross_fits else _fit(job, progress)
     with fit_lock(fitted.refit.folder, progress.say), promotion_lock(job.store, job.name, progress.say):
         return _promote(job, fitted, progress)
 
@@ -161,28 +167,49 @@ def _settle_length(job: PromotionJob, progress: Progress) -> PromotionJob:
     losses = {}
     for epochs in length.to_measure:
         rule = f"to measure what a longer fit gains, before one of {length.epochs} at most"
-        shorter = replace(length, epochs=epochs, rule=rule, epoch_s=None, to_measure=(), members=1)
-        losses[epochs] = _fit(replace(job, length=shorter), progress, "Shorter fit").refit.metrics[LOG_LOSS]
+        shorter = replace(length, epochs=epochs, rule=rule, epoch_s=None, to_measure=(), members=1, folds=0)
+        losses[epochs] = _fit(replace(job, length=shorter), progress, FitPart("Shorter fit")).refit.metrics[LOG_LOSS]
     return replace(job, length=settled_length(length, job.trial, losses))
 
 
-def _fit(job: PromotionJob, progress: Progress, title: str = "Refit") -> _Fitted:
+def _fit_parts(job: PromotionJob, progress: Progress) -> _Fitted:
+    """The cross-fits, then the fit on training and validation pages for as many epochs as they
+    say.
+    """
+    if not job.is_packed:
+        progress.say(f"Refit of trial {job.trial.number}: {job.length.in_words()}.")
+        progress.say(f"{pages_in_words(job, 'It trains')}.")
+    n, held_out, found = len(job.cross_fits), job.cross_fits, list[Refit]()
+    for number, manifest in enumerate(held_out, start=1):
+        found.append(_fit(job, progress, FitPart.cross_fit(manifest, number, n)).refit)
+    curves = [curve for refit in found for curve in refit.curves]
+    weights = [len(fold.validation) for fold, refit in zip(held_out, found, strict=True) for _ in refit.curves]
+    takes = best_epoch(curves, weights, job.experiment.objective.resolved_direction)
+    whole = all_but_test(job.corpus.manifest, job.corpus.index.images)
+    fitted = _fit(job, progress, FitPart.of_all(whole, takes))
+    kept = tuple(CrossFit(refit.network, split_of(refit.folder)) for refit in found)
+    return replace(fitted, refit=replace(fitted.refit, cross_fits=kept))
+
+
+def _fit(job: PromotionJob, progress: Progress, part: FitPart = WHOLE_REFIT) -> _Fitted:
     experiment, corpus, created = job.experiment, job.corpus, job.sweep.created
-    folder = job.workspace.sweep(experiment.name)
-    start = prepare_start(experiment, job.workspace, job.store, corpus, folder, progress)
     # The refit's model is what a promotion is for, also where the sweep keeps none.
-    task = replace(patch_task(experiment, corpus, folder, start), keeps_model=True)
-    own_or_not = trial_task(experiment, corpus, folder, keeps_model=True, start=start)
+    task = replace(patch_task(experiment, corpus, job.workspace.sweep(experiment.name)), keeps_model=True)
+    own_or_not = trial_task(experiment, corpus, job.workspace.sweep(experiment.name), keeps_model=True)
+    if part.manifest is not None:
+        members = job.length.members
+        folder = refit_folder(job.workspace, experiment, job.trial.number, job.epochs, members, part.name)
+        corpus = replace(corpus, manifest=part.manifest)
+        own_or_not = task = part.change(task, folder)
     tracker = MlflowTracker(
         job.store,
         experiment.name,
-        replace(search_facts(experiment), engine="none"),
-        datasets=tracked_datasets(corpus, with_test=bool(corpus.manifest.test)),
-        beside=BesideTrial(job.sweep.created.sweep_id, job.sweep.created.name, job.trial.number, job.length.kinds()),
+        part.facts(search_facts(experiment)),
+        datasets=tracked_datasets(corpus, with_test=bool(corpus.manifest.test) and not part.is_cross_fit),
+        beside=BesideTrial(created.sweep_id, created.name, job.trial.number, job.length.kinds(part.name)),
         command="whosehand promote",
-        start_tags=partial(origin_tags, start),
     )
-    refit = run_refit(experiment, job.workspace, created, job.trial, job.length, own_or_not, tracker, progress, title)
+    refit = run_refit(experiment, job.workspace, created, job.trial, job.length, own_or_not, tracker, progress, part)
     crash_point("refit-done")
     return _Fitted(task, tracker, refit)
 
@@ -190,14 +217,13 @@ def _fit(job: PromotionJob, progress: Progress, title: str = "Refit") -> _Fitted
 def _pack_and_register(job: PromotionJob, fitted: _Fitted, progress: Progress) -> _Registered:
     experiment, corpus, refit = job.experiment, job.corpus, fitted.refit
     finds = corpus.manifest.has_unseen_writers
-    with progress.working("packing the model" if finds else "calibrating on validation pages") as advance:
+    calibrating = f"calibrating on {'pages held out' if job.cross_fits else 'validation pages'}"
+    with progress.working("packing the model" if finds else calibrating) as advance:
         packaged = package_refit(refit, experiment, job.workspace, corpus, fitted.task, advance)
     crash_point("identifier-packed")
     model_id = fitted.tracker.add_model("identifier", packaged.folder, job.epochs)
     crash_point("identifier-logged")
     tags = job.lineage() | {CHECKSUM_TAG: folder_checksum(packaged.folder)}
-    if origin := read_record(packaged.folder).origin:
-        tags |= origin.as_tags()
     version = register_version(job.store, job.name, model_id, tags)
     if PROMOTION_TAG not in version.tags:
         describe_version(job.store, job.name, version.version, {PROMOTION_TAG: "registered"})
@@ -318,6 +344,8 @@ def _describe(
             generated=job.corpus.index.generated,
             trial=job.trial.number,
             epochs=job.epochs,
+            cross_fits=job.cross_fits,
+            taken_epoch=fitted.refit.n_epochs,
             commit=git_commit(job.workspace.root),
             whosehand=whosehand_version(),
             calibrations=registered.candidate.record.calibrations,
@@ -326,7 +354,6 @@ def _describe(
             found=examined.found,
             images_per_page=images_per_page(job.experiment, job.corpus) or 1,
             gate_result=result,
-            origin=registered.candidate.record.origin,
             hands=HandScores.load(packaged.files[HAND_SCORES_FILE]) if HAND_SCORES_FILE in packaged.files else None,
         )
     )
@@ -335,7 +362,7 @@ def _describe(
     judged = examined.found or examined.scores
     product = judged.metrics if judged else {}
     metrics = {**packaged.metrics, "latency_s": examined.smoke.latency_s, **product}
-    fitted.tracker.add_scores(metrics, {CARD_FILE: path, **packaged.files}, record.reach("described"))
+    fitted.tracker.add_scores(metrics, {CARD_FILE: path, **packaged.files}, record.reach("described"), job.run_tags())
     crash_point("card-written")
     tags = _score_tags(scores)
     gate = "accepted" if result.is_accepted else "passed" if result.is_passed else "failed"

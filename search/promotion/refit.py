@@ -5,6 +5,7 @@ The refit has a record of its own beside the sweep's trials, survives kills and 
 was. It is packed once.
 """
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import OwnTask, PatchTask
 from search.promotion.committee import join_refits
+from search.promotion.fit_parts import WHOLE_REFIT, CrossFit, FitPart
 from search.promotion.kept_model import keep_model, kept_model
 from search.promotion.length import RefitLength
 from search.sweep.given_points import GivenPoints, fit_given_points
@@ -37,11 +39,12 @@ from search.tracking.tracker import MlflowTracker
 
 PACKAGE_IDENTIFIER = "search.promotion.packaging:package_identifier"
 REFERENCE_FILE = "reference.json"
+PACKED_FILE = "identifier.json"
+"""In a refit's folder once it has become a model that people use."""
 FEWEST_IMAGES = 20
 """Below this many images no rate of 5 % can be told."""
 _MOST_IMAGES = 400
 _N_REFERENCES = 8
-_KEPT_FILE = "identifier.json"
 _FOLDER = "packaging"
 _REFERENCES: TypeAdapter[dict[str, Prediction]] = TypeAdapter(dict[str, Prediction])
 
@@ -56,6 +59,10 @@ class Refit:
         network: folder of its saved network.
         duration_s: of all its epochs.
         metrics: of the last epoch, on validation pages.
+        curves: the objective's metric after each epoch, of each member; empty where no page
+            validates.
+        n_epochs: that were trained.
+        cross_fits: those that stand in for validation pages; empty where there are some.
     """
 
     folder: Path
@@ -63,6 +70,9 @@ class Refit:
     network: Path
     duration_s: float
     metrics: Mapping[str, float]
+    curves: tuple[tuple[float, ...], ...] = ()
+    n_epochs: int = 0
+    cross_fits: tuple[CrossFit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,8 @@ class PackagingTask:
         max_false_reject_rate: share of validation images whose known writers may be called unknown.
         tested_writers: line store of images by yet other writers who took no part, on whom nothing
             is set; `None` where there are too few.
+        cross_fits: networks to be asked about the pages that they did not train on, where the model
+            itself was trained on all of them.
     """
 
     model: Path
@@ -110,6 +122,7 @@ class PackagingTask:
     false_accept_rate: float
     max_false_reject_rate: float
     tested_writers: Path | None = None
+    cross_fits: tuple[CrossFit, ...] = ()
 
 
 def run_refit(
@@ -121,7 +134,7 @@ def run_refit(
     task: PatchTask | OwnTask,
     tracker: MlflowTracker,
     progress: Progress,
-    title: str = "Refit",
+    part: FitPart = WHOLE_REFIT,
 ) -> Refit:
     """Fit the trial's point for so long, or return the fit that is already there.
 
@@ -134,20 +147,23 @@ def run_refit(
         task: corpus and settings.
         tracker: records beside the trial.
         progress: shows the fit.
-        title: what it is called there.
+        part: which of its fits, where it is made of several.
 
     Raises:
         RegistryError: if the refit fails or is interrupted.
     """
-    members = {"members": length.members} if length.members > 1 else {}
+    further: dict[str, object] = {"members": length.members} if length.members > 1 else {}
+    further |= {"part": part.name} if part.name else {}
+    title = part.title
     given = GivenPoints(
-        refit_folder(workspace, experiment, trial.number, length.epochs, length.members),
+        refit_folder(workspace, experiment, trial.number, length.epochs, length.members, part.name),
         name=f"{experiment.name} refit of trial {trial.number}",
-        config={"sweep_id": sweep.sweep_id, "trial": trial.number, "epochs": length.epochs, **members},
+        config={"sweep_id": sweep.sweep_id, "trial": trial.number, "epochs": length.epochs, **further},
         points=[trial.proposed.hyperparameters] * length.members,
         epochs=length.epochs,
         title=title,
-        announcement=f"{title} of trial {trial.number}, trial 0 of a record of its own: {length.in_words()}.",
+        announcement=f"{title} of trial {trial.number}, trial 0 of a record of its own: {part.in_words(length)}.",
+        metric=part.metric,
     )
     fitted = fit_given_points(given, experiment, workspace, task, progress, tracker)
     records = [fitted.state.trials[number] for number in sorted(fitted.state.trials)]
@@ -155,17 +171,28 @@ def run_refit(
         raise RegistryError(f"The refit of trial {trial.number} was interrupted; the same command resumes it.")
     networks = [_network_of(record, trial, fitted.reason, experiment) for record in records]
     duration_s = sum(record.duration_s for record in records)
+    curves = tuple(_curve(record, experiment) for record in records) if part.metric is None else ()
+    alone = Refit(given.folder, trial.number, networks[0], duration_s, records[0].metrics, curves, records[0].n_epochs)
     if length.members == 1 or not isinstance(task, PatchTask):
-        return Refit(given.folder, trial.number, networks[0], duration_s, records[0].metrics)
+        return alone
     progress.say(f"joining {length.members} members to one model ...")
     model, metrics = join_refits(networks, given.folder, task, experiment)
-    return Refit(given.folder, trial.number, model.path, duration_s, metrics)
+    return replace(alone, network=model.path, metrics=metrics)
 
 
-def refit_folder(workspace: Workspace, experiment: Experiment, trial: int, epochs: int, members: int = 1) -> Path:
-    """Where the refit of a trial over so many epochs, and by so many members, is kept."""
-    several = f"-{members}-members" if members > 1 else ""
+def refit_folder(
+    workspace: Workspace, experiment: Experiment, trial: int, epochs: int, members: int = 1, part: str = ""
+) -> Path:
+    """Where the refit of a trial over so many epochs, and by so many members, or a part of it, is
+    kept.
+    """
+    several = (f"-{members}-members" if members > 1 else "") + (f"-{part}" if part else "")
     return workspace.sweep(experiment.name) / "refits" / f"trial-{trial:03d}-{epochs}-epochs{several}"
+
+
+def _curve(record: TrialRecord, experiment: Experiment) -> tuple[float, ...]:
+    scores = (event.report.metrics.get(experiment.objective.metric, math.nan) for event in record.reports)
+    return tuple(map(float, scores))
 
 
 def _network_of(record: TrialRecord, trial: TrialRecord, reason: str, experiment: Experiment) -> Path:
@@ -185,8 +212,8 @@ def package_refit(
     task: PatchTask,
     on_progress: ProgressCallback | None = None,
 ) -> PackagedModel:
-    """Calibrate the refit on validation pages and make it a model that others can use, or take the
-    one that is there.
+    """Calibrate the refit on pages that training has not seen and make it a model that others can
+    use, or take the one that is there.
 
     Args:
         refit: completed.
@@ -199,7 +226,7 @@ def package_refit(
     Raises:
         RegistryError: if it fails.
     """
-    kept = refit.folder / _KEPT_FILE
+    kept = refit.folder / PACKED_FILE
     result = kept_model(kept)
     if result is None:
         halves = images_of_unknown_writers(experiment, workspace, corpus)
@@ -281,6 +308,7 @@ def _package(
         tested_writers=unknown_writers[1],
         false_accept_rate=promotion.false_accept_rate,
         max_false_reject_rate=promotion.gate.max_false_reject_rate,
+        cross_fits=refit.cross_fits,
     )
     executor = local_executor(experiment, PACKAGE_IDENTIFIER, n_workers=1)
     spec = TrialSpec.of_task(

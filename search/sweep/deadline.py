@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from core.errors import ConfigError
-from search.experiment.settings import BudgetSettings, PromotionSettings, read_time
+from core.splits.settings import N_FOLDS
+from search.experiment.settings import BudgetSettings, PromotionSettings, RefitPages, read_time
 from search.ledger.state import SweepState, TrialRecord
 
 REFIT_FACTOR = 3
@@ -32,35 +33,48 @@ class RefitRule:
         minutes: asked for instead, or `None`.
         trial_epochs: of a trial of the sweep.
         members: fits that answer together, each of so many epochs.
+        folds: cross-fits before, each of as many members and epochs.
     """
 
     epochs: int | None
     minutes: float | None
     trial_epochs: int
     members: int = 1
+    folds: int = 0
 
     @classmethod
     def of(cls, promotion: PromotionSettings, trial_epochs: int) -> Self:
         """What an experiment says."""
-        return cls(promotion.epochs, promotion.minutes, trial_epochs, promotion.members)
+        return cls(promotion.epochs, promotion.minutes, trial_epochs, promotion.members, n_folds(promotion.refit))
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> Self:
         """What the experiment in a ledger says, without reading all of it."""
         promotion = config.get("promotion", {})
         lengths = promotion.get("epochs"), promotion.get("minutes")
-        return cls(*lengths, config["training"]["epochs"], promotion.get("members", 1))
+        folds = n_folds(promotion.get("refit", "train"))
+        return cls(*lengths, config["training"]["epochs"], promotion.get("members", 1), folds)
+
+    @property
+    def n_fits(self) -> int:
+        """How many fits the refit is made of."""
+        return self.members * (1 + self.folds)
 
     def n_epochs(self, epoch_s: float) -> int:
-        """At most, of all members of the refit of a trial whose epochs took so long."""
+        """At most, of all fits of the refit of a trial whose epochs took so long."""
         if self.epochs is not None:
-            return self.members * self.epochs
+            return self.n_fits * self.epochs
         if self.minutes is None:
-            return self.members * REFIT_FACTOR * self.trial_epochs
-        most = epochs_within(self.minutes / self.members, epoch_s)
+            return self.n_fits * REFIT_FACTOR * self.trial_epochs
+        most = epochs_within(self.minutes / self.n_fits, epoch_s)
         # A quarter and a half of a trial are fitted before, to tell what length pays.
         measured = 0 if most <= self.trial_epochs else self.trial_epochs // 4 + self.trial_epochs // 2
-        return self.members * most + measured
+        return self.n_fits * most + measured
+
+
+def n_folds(pages: RefitPages) -> int:
+    """How many cross-fits a refit on these pages has, at most."""
+    return N_FOLDS if pages == "all_but_test" else 0
 
 
 def epochs_within(minutes: float, epoch_s: float) -> int:
@@ -107,7 +121,9 @@ def predict_promotion_s(state: SweepState, direction: str, rule: RefitRule) -> f
     if trial is None:
         started = [trial for trial in state.trials.values() if trial.reports]
         trial = max(started, key=_epoch_s, default=None)
-    return None if trial is None else around_refit_s(trial) + rule.n_epochs(_epoch_s(trial)) * _epoch_s(trial)
+    return (
+        None if trial is None else around_refit_s(trial, rule.n_fits) + rule.n_epochs(_epoch_s(trial)) * _epoch_s(trial)
+    )
 
 
 def refit_epochs_within(left_s: float, trial: TrialRecord, rule: RefitRule) -> int | None:
@@ -123,18 +139,23 @@ def refit_epochs_within(left_s: float, trial: TrialRecord, rule: RefitRule) -> i
         left: then the deadline is missed in any case.
     """
     epoch_s = _epoch_s(trial)
-    for_refit_s = left_s - around_refit_s(trial)
+    for_refit_s = left_s - around_refit_s(trial, rule.n_fits)
     if epoch_s <= 0 or for_refit_s <= 0 or rule.n_epochs(epoch_s) * epoch_s <= for_refit_s + left_s / 10:
         return None
-    return epochs_within(for_refit_s / 60 / rule.members, epoch_s)
+    return epochs_within(for_refit_s / 60 / rule.n_fits, epoch_s)
 
 
-def around_refit_s(trial: TrialRecord) -> float:
-    """Seconds of a trial's promotion that are not its refit's epochs."""
+def around_refit_s(trial: TrialRecord, n_fits: int = 1) -> float:
+    """Seconds of a trial's promotion that are not its refit's epochs.
+
+    Args:
+        trial: that is promoted.
+        n_fits: that start, are scored and saved.
+    """
     spent = trial.seconds
     validation_s = spent.get("validation", 0.0) / max(1, len(trial.reports))
     ends_s = sum(spent.get(part, 0.0) for part in ("start", "scores", "pictures", "saving")) / max(1, trial.n_attempts)
-    return PROMOTION_BASE_S + ends_s + _SCORINGS * validation_s
+    return PROMOTION_BASE_S + n_fits * ends_s + _SCORINGS * validation_s
 
 
 def _epoch_s(trial: TrialRecord) -> float:

@@ -41,6 +41,7 @@ class GivenPoints:
         title: shown when they end, such as `Refit`.
         announcement: said before anything is trained.
         seed: that those of the fits derive from; `None` for the experiment's.
+        metric: that each epoch reports, and lower is better; `None` for the experiment's.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class GivenPoints:
     title: str
     announcement: str
     seed: int | None = None
+    metric: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def fit_given_points(
             progress.say(given.announcement)
         plan = sweep_plan(experiment, task, given.epochs, BudgetSettings(trials=n_points))
         executor = open_executor(experiment, task, progress.say, n_workers=1 if n_points == 1 else None)
+        if given.metric is not None:
+            plan = replace(plan, metric=given.metric, direction="minimize")
         precision, seed = chosen_precision(experiment, executor, ledger.state), given.seed
         outcome = run_sweep(
             ledger,

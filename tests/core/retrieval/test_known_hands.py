@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from core.errors import RegistryError, RetrievalError
 from core.patches.plan import PatchPlan
 from core.retrieval.descriptors import describe_patches
-from core.retrieval.known_hands import AMOUNTS, Hands, PagesByInk, average_hands, describe_page
+from core.retrieval.known_hands import AMOUNTS, CrossFittedPages, Hands, PagesByInk, average_hands, describe_page
 from core.retrieval.page_embeddings import PlacedPage
 from core.retrieval.register import EnrolledPage, Register
 from tests.core.retrieval.described_hands import N_DIMENSIONS, describe_hands
@@ -60,6 +61,12 @@ def test_what_a_model_takes_along_is_read_as_it_was_written(tmp_path: Path) -> N
     np.testing.assert_array_equal(found.validation.by_amount, kept.by_amount)
     assert (found.validation.writers, found.set_aside.writers) == (kept.writers, ())
     assert (found.set_aside_from, found.false_accept_rate) == ("nobody", 0.05)
+    assert found.cross_fitted == (), "as in models of earlier versions"
+    folds = (CrossFittedPages(hands.centres, kept), CrossFittedPages(hands.centres[::-1], nobody))
+    replace(hands, cross_fitted=folds).save(tmp_path / "hands.npz")
+    again = Hands.load(tmp_path / "hands.npz").cross_fitted
+    assert [fold.pages.writers for fold in again] == [kept.writers, ()]
+    np.testing.assert_array_equal(again[1].centres, hands.centres[::-1])
     kept.save(tmp_path / "pages.npz")
     assert PagesByInk.load(tmp_path / "pages.npz").writers == kept.writers
 

@@ -102,6 +102,20 @@ def test_patience_ends_a_fit_that_gets_no_better() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(validate.seen[0], model.get_weights(), strict=True))
 
 
+def test_an_epoch_that_is_taken_ends_the_fit_whatever_the_monitor_says(tmp_path: Path) -> None:
+    patient = replace(MONITOR, patience=1)
+    result, records, validate, model = fit_small([1, 2, 3], takes_epoch=3, monitor=patient, checkpoint_dir=tmp_path)
+    assert (result.end, result.n_epochs, result.best_epoch) == (FitEnd.HORIZON, 3, 3)
+    assert all(np.array_equal(now, seen) for now, seen in zip(model.get_weights(), validate.seen[2], strict=True))
+    rates = [record.metrics["learning_rate"] for record in records]
+    assert rates[2] == pytest.approx(fit_small([4, 3, 2, 1])[1][2].metrics["learning_rate"]), "of the whole horizon"
+    again = fit_small([], takes_epoch=3, monitor=patient, checkpoint=latest(tmp_path))
+    assert (again[0].end, again[1]) == (FitEnd.HORIZON, []), "nothing is left to train"
+    assert all(
+        np.array_equal(now, before) for now, before in zip(again[3].get_weights(), model.get_weights(), strict=True)
+    )
+
+
 def test_a_fit_ends_where_it_is_told_to() -> None:
     assert fit_small([4, 3], until_epoch=2)[0].end is FitEnd.UNTIL
     result, records, _, _ = fit_small([4, 3], go_on=False)
@@ -145,7 +159,6 @@ def test_a_fit_that_was_complete_gives_its_best_weights_without_training(tmp_pat
         {"hyperparameters": replace(SMALL, learning_rate=0.01)},
         {"hyperparameters": replace(SMALL, filters=5)},
         {"monitor": Monitor("val/image_top1", "maximize")},
-        {"begins_with": "a hash of weights"},
     ],
     ids=str,
 )
@@ -166,15 +179,6 @@ def test_a_hyperparameter_that_came_later_leaves_a_fit_what_it_was(monkeypatch: 
     for hyperparameters in (SMALL, replace(SMALL, contrastive=0.5)):
         fit_small([1], until_epoch=1, hyperparameters=hyperparameters)
     assert ["contrastive" in definition["hyperparameters"] for definition in defined] == [False, True]
-
-
-def test_only_a_fit_that_begins_with_given_weights_is_told_apart_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    defined: list[Mapping[str, Any]] = []
-    monkeypatch.setattr("core.training.fit.fit_identity", lambda definition: defined.append(definition) or "one")  # type: ignore[func-returns-value]
-    for begins_with in ("", "abc"):
-        fit_small([1], until_epoch=1, begins_with=begins_with)
-    assert set(defined[0]) == {"hyperparameters", "monitor", "horizon_epochs", "n_batches", "seed", "shapes"}
-    assert defined[1] == {**defined[0], "begins_with": "abc"}
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit_with_the_reason() -> None:

@@ -241,6 +241,14 @@ BAD: dict[str, tuple[str, str]] = {
         SMALL + "model: mine:build\npromotion: {members: 3}\n",
         r"promotion\.members: must be 1 with a network or an objective of your own",
     ),
+    "all but test pages of a split by writer": (
+        SMALL + "split: {kind: writer}\npromotion: {refit: all_but_test}\n",
+        r"promotion\.refit: must be train, because split\.kind is writer",
+    ),
+    "all but test pages of a split by text": (
+        SMALL + "split: {kind: text}\npromotion: {refit: all_but_test}\n",
+        r"promotion\.refit: must be train, because split\.kind is text",
+    ),
     "an address without Ray": (
         SMALL + "executor: {address: 'a:6379'}\n",
         "executor.address: goes with `name: ray` only",

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from core.identification.prediction import Prediction, rank_writers
-from core.retrieval.known_hands import AMOUNTS, DescribedPage, Hands, PagesByInk, average_hands
+from core.retrieval.known_hands import AMOUNTS, CrossFittedPages, DescribedPage, Hands, PagesByInk, average_hands
 from core.retrieval.register import EnrolledPage, Register
 from core.scoring.mean_scores import FloatArray
 from search.identification.hand_comparison import HandComparison
 from tests.core.retrieval.described_hands import N_DIMENSIONS, describe_hands
 from tests.search.toy_model import RECORD
 
+NOBODY = Register("model", (), np.empty((0, N_DIMENSIONS), np.float32))
 TRAINED = tuple(f"1-{number}" for number in range(12))
 
 
@@ -105,3 +106,34 @@ def test_a_page_is_judged_by_no_more_ink_than_pages_set_aside_have(network: Pred
     assert likeness is not None
     assert likeness[0] == found.test_at(AMOUNTS.index(16))
     assert likeness[1] == pytest.approx(found.best(page.by_amount[AMOUNTS.index(16)][np.newaxis])[0])
+
+
+def test_pages_that_folds_held_out_count_as_validation_pages_do_each_in_its_own_space(network: Prediction) -> None:
+    """The folds' networks are the model's own, but for a turn of their spaces."""
+    validated = comparison([], describe_hands(20, 3, seed=2))
+    hands = validated.hands
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(N_DIMENSIONS, N_DIMENSIONS)))[0].astype(np.float32)
+    halves = [np.arange(36) % 2 == half for half in (0, 1)]
+    folds = tuple(
+        CrossFittedPages(
+            hands.centres @ space,
+            PagesByInk(
+                tuple(np.array(hands.validation.writers)[half].tolist()),
+                hands.validation.n_patches[half],
+                (hands.validation.by_amount[:, half].astype(np.float32) @ space).astype(np.float16),
+            ),
+        )
+        for half, space in zip(halves, (np.eye(N_DIMENSIONS, dtype=np.float32), turn), strict=True)
+    )
+    of_nobody = replace(hands, validation=PagesByInk.of([], N_DIMENSIONS))
+    folded = HandComparison(replace(RECORD, writer_ids=TRAINED), replace(of_nobody, cross_fitted=folds), NOBODY)
+    test, again = validated.test_at(6), folded.test_at(6)
+    assert test is not None
+    assert again is not None
+    assert again.scores == test.scores
+    assert again.false_reject_rate == pytest.approx(test.false_reject_rate, abs=0.03)
+    page = describe_hands(12, 1, seed=1)[0]
+    told = [[writer.probability for writer in each.answer(network, page).ranking[:3]] for each in (validated, folded)]
+    assert told[1] == pytest.approx(told[0], rel=1e-2)
+    unfitted = HandComparison(replace(RECORD, writer_ids=TRAINED), of_nobody, NOBODY)
+    assert unfitted.test_at(6) is None

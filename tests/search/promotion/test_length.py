@@ -100,6 +100,25 @@ def test_several_members_share_the_minutes_and_say_so() -> None:
     assert refit_length(experiment(), RECORD).kinds() == ("refit-12",)
 
 
+def test_cross_fits_share_the_minutes_and_say_so() -> None:
+    length = refit_length(experiment(minutes=20), RECORD, members=2, folds=3)
+    assert length.epochs == 4, "20 min are 39 epochs of one fit"
+    assert length.minutes == pytest.approx(4 * 2 * 4 * 30.5 / 60)
+    alone = refit_length(experiment(), RECORD, folds=3)
+    assert (alone.epochs, alone.n_fits) == (12, 4)
+    assert alone.in_words().startswith("12 epochs (12,000 patches each) after 3 cross-fits of as many, three times")
+    assert "20 min: 9" in alone.in_words()
+
+
+def test_a_further_minute_gains_less_where_fits_share_it() -> None:
+    record = trial(*[60.0] * 8, log_loss=0.2 * 8**-0.5)
+    losses = {epochs: 0.2 * epochs**-0.5 for epochs in (2, 4)}
+    alone, shared = (
+        settled_length(refit_length(experiment(minutes=600), record, folds=folds), record, losses) for folds in (0, 3)
+    )
+    assert shared.epochs == pytest.approx(alone.epochs / 4 ** (2 / 3), abs=1)
+
+
 def test_a_refit_has_one_length() -> None:
     with pytest.raises(ConfigError, match=r"minutes.* give one of the two"):
         experiment(epochs=3, minutes=20)

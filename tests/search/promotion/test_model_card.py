@@ -1,3 +1,5 @@
+from typing import Any
+
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
 from search.promotion.gate import GateResult
@@ -7,14 +9,14 @@ from search.promotion.model_card import CardFacts, write_card
 HANDS = HandScores(64, 15, 45, 14, 0.31, (0.25, 0.4), 0.28, 0.11, 0.02, 0.05, 0.06)
 
 
-def card_of(script: str, hands: HandScores | None = None) -> str:
+def card_of(script: str, hands: HandScores | None = None, **further: Any) -> str:
     manifest = SplitManifest(f"corpus {script}", "page", ("1", "2"), ("a",), ("b",), ("c",))
     experiment = Experiment.model_validate(
         {"name": "toy", "corpus": {"layout": "hands"}, "budget": {"trials": 1}, "promotion": {"model": script[:8]}}
     )
     gate = GateResult((f"against {script}: 0 < 1",), (f"as {script} & co",))
     return write_card(
-        CardFacts(script, 1, experiment, manifest, True, 0, 1, "", "0.1", (), None, None, gate, hands=hands)
+        CardFacts(script, 1, experiment, manifest, True, 0, 1, "", "0.1", (), None, None, gate, hands=hands, **further)
     )
 
 
@@ -26,6 +28,14 @@ def test_the_card_says_what_comparing_hands_is_worth_and_that_it_is_no_casework(
     assert "5.0 % promised, 6.0 % found" in tested
     assert "tippett.png" in tested
     assert all("**not validated casework**" in card.lower() for card in (untested, tested))
+
+
+def test_the_card_says_which_pages_the_refit_had_and_what_its_thresholds_are_of() -> None:
+    fold = SplitManifest("toy", "page", ("1", "2"), ("a",), ("b",), ("c",))
+    whole = card_of("toy", cross_fits=(fold,) * 3, taken_epoch=1)
+    assert "trained on **training and validation pages together** (2 images)" in whole
+    assert "(1 of 1), the temperature and the thresholds are **out-of-fold**: from 3 networks" in whole
+    assert "out-of-fold" not in card_of("toy")
 
 
 def test_names_are_text_on_the_card_which_may_hold_html() -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from core.errors import ConfigError
-from search.experiment.settings import BudgetSettings
+from search.experiment.settings import BudgetSettings, PromotionSettings
 from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, TrialProposed
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialSpec, TrialState
@@ -92,6 +92,9 @@ def test_a_promotion_takes_its_refits_epochs_and_what_is_around_them() -> None:
     minutes = RefitRule(None, 2.0, HORIZON)
     assert predict_promotion_s(state, "minimize", minutes) == pytest.approx(PROMOTION_BASE_S + 1.5 + 120 + 30)
     assert predict_promotion_s(SweepState(), "minimize", rule) is None
+    cross_fitted = RefitRule.of(PromotionSettings(epochs=20, refit="all_but_test"), HORIZON)
+    assert predict_promotion_s(state, "minimize", cross_fitted) == pytest.approx(PROMOTION_BASE_S + 4 * (1.5 + 200))
+    assert RefitRule.of_config({"promotion": {"refit": "all_but_test"}, "training": {"epochs": HORIZON}}).n_fits == 4
 
 
 def test_a_refit_is_shortened_only_where_its_own_length_does_not_fit() -> None:
