@@ -35,7 +35,8 @@ class ValidationFit:
         seed: of patches, network and augmentation.
         begins_with: a file of weights, as `leaves` of another fit made it, for all layers but the
             last; `None` for random ones.
-        leaves: a file to be made of the weights after the last epoch, NumPy's format.
+        leaves: a file to be made of the weights of the best epoch; see
+            `core.networks.starting_weights`.
     """
 
     line_store: Path
@@ -90,12 +91,10 @@ def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
     import core.networks.quiet_tensorflow  # noqa: F401
 
     # isort: split
-    import keras
-    import numpy as np
-
     from core.lines.store import LineStore
     from core.networks.hyperparameters import Hyperparameters
     from core.networks.model import build_model
+    from core.networks.starting_weights import begin_with, load_weights, save_weights, weights_below_the_last_layer
     from core.patches.augmentation import Augmentation
     from core.patches.feed import TrainingFeed
     from core.patches.plan import PatchSampler
@@ -113,12 +112,8 @@ def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
     feed = TrainingFeed(sampler, hyperparameters.batch_size, augmentation, fit.seed)
     shape = (fit.patches.size_px, fit.patches.size_px, 1)
     model = build_model(hyperparameters, shape, len(manifest.writer_ids), fit.seed)
-    *before, _ = [layer for layer in model.layers if layer.weights]
-    shared = [variable for layer in before for variable in layer.variables]
     if fit.begins_with is not None:
-        with np.load(fit.begins_with) as weights:
-            for number, variable in enumerate(shared):
-                variable.assign(weights[f"{number}"])
+        begin_with(model, load_weights(fit.begins_with), fit.begins_with.name)
     per_image = fit.patches.per_image_at_validation
     scorer = Scorer(model, store, manifest.validation, manifest.writer_ids, fit.patches, per_image)
     n_patches = 0
@@ -135,6 +130,5 @@ def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
     plan = FitPlan(hyperparameters, Monitor(_MONITORED), fit.n_epochs, checkpoint_dir=None, seed=fit.seed)
     train(model, feed, validate, plan, on_epoch)
     if fit.leaves is not None:
-        arrays = {f"{number}": keras.ops.convert_to_numpy(variable) for number, variable in enumerate(shared)}
-        np.savez(fit.leaves, allow_pickle=False, **arrays)
+        save_weights(weights_below_the_last_layer(model), fit.leaves)
     return n_patches

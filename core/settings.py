@@ -5,10 +5,11 @@ They stand here and not in their rooms, because those need cv2 and scipy, and a 
 without.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from core.errors import ConfigError
 from core.mistakes import explain
@@ -46,6 +47,11 @@ class Settings(BaseModel):
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
+START_FROM = re.compile(
+    r"hands:(?P<writers>\d{1,6})|models:/(?P<model>[^/@:]+)(@(?P<alias>[\w.-]+)|/(?P<version>\d+))"
+    r"|sweep:(?P<sweep>[a-z0-9][a-z0-9_-]*)/(?P<trial>\d+)"
+)
+"""What `training.start_from` may name."""
 PrecisionChoice = Literal["auto", "float32", "mixed_bfloat16"]
 
 
@@ -62,6 +68,25 @@ class TrainingSettings(Settings):
     precision: PrecisionChoice = "auto"
     """`auto` takes mixed_bfloat16 where the processor has the instructions for it, and float32
     elsewhere."""
+
+    start_from: str | None = None
+    """A trained network whose weights, all but the last layer's, every fit begins with:
+    `models:/NAME@champion` or `models:/NAME/3` of the registry, `sweep:NAME/7` for trial 7 of a
+    sweep, or `hands:500` for one that is trained on 500 generated writers first, once for each
+    architecture. `null` begins with random ones."""
+
+    @field_validator("start_from")
+    @classmethod
+    def _names_a_network(cls, start_from: str | None) -> str | None:
+        found = START_FROM.fullmatch(start_from) if start_from is not None else None
+        if start_from is not None and found is None:
+            raise ValueError(
+                "must be models:/NAME@champion, models:/NAME/VERSION, sweep:NAME/TRIAL or hands:N (N generated "
+                f"writers), but got {start_from!r}"
+            )
+        if found is not None and found["writers"] is not None and int(found["writers"]) < 2:
+            raise ValueError(f"must be of 2 generated writers or more, but got {start_from!r}")
+        return start_from
 
 
 class InkSettings(Settings):

@@ -17,6 +17,28 @@ from core.settings import InkSettings, PatchSettings
 RECORD_FILE = "whosehand.json"
 RECORD_FORMAT = 1
 OWN_CODE_FOLDER = "own_code"
+PACKED_FOLDER = "artifacts"
+"""In a promoted model's folder, with record, network and split; a trial's model has none."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a network's training began with: all weights of another one but its last layer's.
+
+    Attributes:
+        name: `models:/NAME/VERSION`, `sweep:NAME/TRIAL` or `hands:N`.
+        sha256: of the weights; of `hands:N` of all that these were made of.
+        run_id: of the run in MLflow that trained the other network; empty if it is not known.
+    """
+
+    name: str
+    sha256: str
+    run_id: str = ""
+
+    def as_tags(self) -> dict[str, str]:
+        """What a run in MLflow, or a version of the registry, says of it."""
+        tags = {"start_from": self.name, "start_from_sha256": self.sha256, "start_from_run": self.run_id}
+        return {key: value for key, value in tags.items() if value}
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,7 @@ class ModelRecord:
             for a trial's network, which ranks well but whose probabilities mean little.
         own_module: module of the user's own that the network's layers may be of; a copy lies beside
             the network.
+        origin: what its training began with; `None` for random weights.
     """
 
     writer_ids: tuple[str, ...]
@@ -54,6 +77,7 @@ class ModelRecord:
     unit: Unit = "auto"
     calibrations: tuple[Calibration, ...] = ()
     own_module: str = ""
+    origin: Origin | None = None
 
     def calibration(self, n_lines: int) -> Calibration | None:
         """The calibration for an image with so many lines: that of pages for several, if there is
@@ -69,8 +93,9 @@ class ModelRecord:
             "ink": self.ink.model_dump(mode="json"),
             "patches": self.patches.model_dump(mode="json"),
         }
-        if not self.own_module:  # earlier versions do not know it
-            del content["own_module"]
+        for name in ("own_module", "origin"):  # earlier versions do not know them
+            if not content[name]:
+                del content[name]
         (folder / RECORD_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
@@ -98,6 +123,7 @@ class ModelRecord:
                     "ink": InkSettings(**content["ink"]),
                     "patches": PatchSettings(**content["patches"]),
                     "calibrations": tuple(map(_calibration, content.get("calibrations", ()))),
+                    "origin": Origin(**content["origin"]) if "origin" in content else None,
                 }
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -14,6 +14,9 @@ import numpy as np
 from core.errors import ModelError
 from core.networks.inference import LOGITS_LAYER, NETWORK_NAME, is_own
 
+MEMBERS_LAYER = "members"
+"""Joins the members' embeddings; no other network has a layer of that name."""
+
 
 def join_networks(members: Sequence[keras.Model]) -> keras.Model:
     """Make one network of several.
@@ -39,7 +42,7 @@ def join_networks(members: Sequence[keras.Model]) -> keras.Model:
         )
     patches = keras.Input(members[0].input_shape[1:], name="patches")
     bodies = [_body(member, patches, number) for number, member in enumerate(members, start=1)]
-    body = bodies[0] if len(bodies) == 1 else keras.layers.Concatenate(name="members")(bodies)
+    body = bodies[0] if len(bodies) == 1 else keras.layers.Concatenate(name=MEMBERS_LAYER)(bodies)
     n_writers = members[0].output_shape[-1]
     logits = keras.layers.Dense(n_writers, dtype="float32", name=LOGITS_LAYER)
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits(body))

@@ -23,6 +23,8 @@ TRAINING_HYPERPARAMETERS = (
     "augment_binarise",
 )
 """Those that count whoever has built the network."""
+NO_ARCHITECTURE = (*TRAINING_HYPERPARAMETERS, "contrastive", "dropout")
+"""Those that change no weight's shape and no layer that has weights."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "pooling": ("max", "average"),
     "head": ("flatten", "global_average", "global_max", "global_average_max"),
@@ -184,6 +186,14 @@ class Hyperparameters:
         """
         neutral = {field.name: field.default for field in fields(self) if field.name in _LATER}
         return {name: value for name, value in asdict(self).items() if name not in neutral or value != neutral[name]}
+
+    @property
+    def architecture(self) -> dict[str, Value]:
+        """What decides which layers the network has; a dense layer's size only where there is
+        one.
+        """
+        unused = {f"dense_{place}" for place in range(self.n_dense + 1, 4)}
+        return {name: value for name, value in asdict(self).items() if name not in {*NO_ARCHITECTURE, *unused}}
 
     @property
     def augmentation_parts(self) -> dict[str, float]:

@@ -5,7 +5,7 @@ It refuses points that cannot become a network, in microseconds, so that a sweep
 space.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from core.errors import ModelError
@@ -13,6 +13,9 @@ from core.networks.hyperparameters import Hyperparameters
 
 MAX_WEIGHTS = 50_000_000  # 200 MB in float32, and as much again for each of Adam's two moments
 EARLY_STRIDE = 2
+Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
+"""The shapes of the weights of each layer that has some, by its name, from the input on."""
+_NAMED = 3  # so many differences are told
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,66 @@ def convolutions_of(hyperparameters: Hyperparameters, block: int) -> Iterator[tu
             kernel = kernel if hyperparameters.early_filters else hyperparameters.stem_kernel_size
             stride = hyperparameters.stem_stride
         yield kernel, stride
+
+
+def shapes_below_the_last_layer(hyperparameters: Hyperparameters, patch_px: int) -> Shapes:
+    """The shapes of the weights of all layers but the last one, as `build_model` makes them.
+
+    Args:
+        hyperparameters: of the network.
+        patch_px: side of the square patch.
+
+    Raises:
+        ModelError: if no such network can be built.
+    """
+    head_size = plan_layers(hyperparameters, patch_px, 2).head_size
+    shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
+    channels = 1
+
+    def add(name: str, kernel: int, filters: int) -> None:
+        nonlocal channels
+        bias = () if hyperparameters.batch_norm else ((filters,),)
+        shapes[name.format("convolution")] = ((kernel, kernel, channels, filters), *bias)
+        if hyperparameters.batch_norm:
+            shapes[name.format("batch_norm")] = ((filters,),) * 4
+        channels = filters
+
+    if hyperparameters.early_filters:
+        add("early_{}", hyperparameters.stem_kernel_size, hyperparameters.early_filters)
+    for block, filters in enumerate(hyperparameters.block_filters):
+        for place, (kernel, _) in enumerate(convolutions_of(hyperparameters, block), start=1):
+            add(f"block_{block + 1}_{{}}_{place}", kernel, filters)
+    n_inputs = head_size
+    for place, units in enumerate(hyperparameters.dense_units, start=1):
+        shapes[f"dense_{place}"] = ((n_inputs, units), (units,))
+        n_inputs = units
+    return shapes
+
+
+def differences_of(source: Shapes, own: Shapes, name: str) -> str:
+    """What keeps a network from beginning with another one's weights, in a sentence; empty if
+    nothing does.
+
+    Args:
+        source: of the other network.
+        own: of the network.
+        name: of the other network.
+    """
+    unlike = [layer for layer in dict.fromkeys((*own, *source)) if own.get(layer) != source.get(layer)]
+    if not unlike:
+        return ""
+    told = "; ".join(
+        f"{layer} is {_in_words(source.get(layer))} there and {_in_words(own.get(layer))} here"
+        for layer in unlike[:_NAMED]
+    )
+    more = f"; and {len(unlike) - _NAMED} more" if len(unlike) > _NAMED else ""
+    return (
+        f"A network begins with the weights of one of its own architecture, but that of {name} differs: {told}{more}."
+    )
+
+
+def _in_words(shapes: tuple[tuple[int, ...], ...] | None) -> str:
+    return "missing" if not shapes else "x".join(map(str, shapes[0]))
 
 
 def _shrink(patch_px: int, input_px: int) -> int:

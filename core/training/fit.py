@@ -227,6 +227,7 @@ def _first_state(plan: FitPlan, feed: Feed, twin: keras.Model | OwnNetwork) -> F
         "seed": plan.seed,
         "shapes": [list(variable.shape) for variable in twin.variables],
         **({"own": dict(plan.own)} if plan.own else {}),
+        **({"begins_with": plan.begins_with} if plan.begins_with else {}),  # fits of before are still the same
         **({"takes_epoch": plan.takes_epoch} if plan.takes_epoch is not None else {}),
     }
     threads = tf.config.threading.get_intra_op_parallelism_threads()
@@ -246,7 +247,7 @@ def _restore(
     if state.fit_id != fresh.fit_id:
         raise CheckpointError(
             f"{checkpoint} must belong to the same fit (hyperparameters, seed, horizon, monitor, batches an "
-            f"epoch, network), but it is of fit {state.fit_id[:12]} and this is {fresh.fit_id[:12]}."
+            f"epoch, network, first weights), but it is of fit {state.fit_id[:12]} and this is {fresh.fit_id[:12]}."
         )
     _assign(twin.variables, state.model)
     _assign(optimizer.variables, state.optimizer)

@@ -49,6 +49,8 @@ class FitPlan:
         checkpoint_sha256: expected hash of that file, where it is known.
         seed: recorded and compared on going on; the network and the feed have their own.
         own: hyperparameters of a network of the user's own; compared on going on.
+        begins_with: hash of the weights that the network was given before it was trained; compared
+            on going on. Empty for random ones.
         takes_epoch: end after so many epochs of the horizon and take their weights, whatever the
             monitor says; `None` takes those of the best epoch.
     """
@@ -62,6 +64,7 @@ class FitPlan:
     checkpoint_sha256: str | None = None
     seed: int = 0
     own: Mapping[str, Value] = field(default_factory=dict)
+    begins_with: str = ""
     takes_epoch: int | None = None
 
 

@@ -224,7 +224,7 @@ def _with_budget(experiment: Experiment, choice: AuditChoice) -> Experiment:
     changes = {
         "split": experiment.split.model_copy(update={"leaky": None, "kind": "page"}),
         "patches": experiment.patches.model_copy(update={"patches_per_epoch": n_patches, "at": "random"}),
-        "training": experiment.training.model_copy(update=length),
+        "training": experiment.training.model_copy(update={**length, "start_from": None}),
         "tracking": experiment.tracking.model_copy(update={"keep_models": 0}),
     }
     return experiment.model_copy(update=changes)
@@ -253,6 +253,7 @@ def _key(experiment: Experiment, manifest: SplitManifest, point: Point) -> str:
     former_names = {name: former for former, name in MOVED_OBJECTIVES.items()}
     run = identity["objective"]["run"]
     identity["objective"] = {**identity["objective"], "run": former_names.get(run, run)}
+    del identity["training"]["start_from"]  # of no audit; version 0.1 did not know it
     kept = {key: value for key, value in identity.items() if key not in ("engine", "corpus")}
     content = {"identity": kept, "split": manifest.hash, "point": dict(point)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

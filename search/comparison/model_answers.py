@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from core.durable_files import write_atomically
-from core.errors import ComparisonError, PatchError, RegistryError
+from core.errors import ComparisonError, PatchError
 from core.scoring.answers import PatchAnswers
 from core.training.plan import choose_precision
 from search.executors.base import run_task
@@ -20,38 +20,9 @@ from search.objectives.tasks import ANSWER_PATCHES, AnsweringTask
 from search.sweep.known_sweeps import KnownSweep
 from search.sweep.preparation import SPLIT_FILE, PreparedCorpus
 from search.sweep.workers import local_executor
-from search.tracking.models import LoggedModels, ModelOwner
-from search.tracking.registry import download_model
-from search.tracking.store import TrackingStore, tracking_errors
 
 MOST_PER_LINE = 32
 _MOST_CELLS = 6_000_000  # patches x writers: 24 MB of answers, and minutes of prediction at the most
-
-
-def find_model(sweep: KnownSweep, trial: TrialRecord, store: TrackingStore | None) -> Path | None:
-    """The folder of a trial's model: where the worker left it, or as MLflow has it; `None` if it
-    was not kept.
-    """
-    saved = trial.result.model if trial.result else None
-    if saved is None:
-        return None
-    if (saved.path / "MLmodel").is_file():
-        return saved.path
-    if store is None:
-        return None
-    client = store.client()
-    with tracking_errors(f"find the model of trial {trial.number}", store):
-        experiment = client.get_experiment_by_name(sweep.experiment.name)
-        if experiment is None:
-            return None
-        owner = ModelOwner(sweep.created.sweep_id, "trial", trial.number)
-        logged = LoggedModels(client, experiment.experiment_id).find(owner)
-    if logged is None:
-        return None
-    try:
-        return download_model(store, logged.location)
-    except RegistryError:
-        return None
 
 
 def ask_model(sweep: KnownSweep, trial: TrialRecord, model: Path, corpus: PreparedCorpus, folder: Path) -> PatchAnswers:

@@ -21,7 +21,7 @@ from core.splits.manifest import SplitManifest
 from core.wording import counted
 from search.comparison.leaderboard import Leaderboard, read_leaderboard
 from search.comparison.mistakes import Mistakes, mistakes_of_answers, mistakes_of_tables
-from search.comparison.model_answers import ask_model, find_model, patches_per_line
+from search.comparison.model_answers import ask_model, patches_per_line
 from search.comparison.search_figures import measure_importance
 from search.comparison.trial_table import TrialRow, pair_trials
 from search.engines.optuna.study import study_from_ledger
@@ -43,6 +43,7 @@ from search.sweep.finalists import (
 )
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.preparation import SPLIT_FILE, PreparedCorpus, prepare_corpus
+from search.sweep.trial_models import find_trial_model
 from search.tracking.models import artifact_folder
 from search.tracking.runs import find_sweep_run
 from search.tracking.store import TrackingStore, locate_store
@@ -279,7 +280,7 @@ def _find_mistakes(
         return None, _NAMES_NOBODY
     item = "image" if manifest is None else manifest.unit
     is_patch_cnn = sweep.experiment.objective.run == TRAIN_PATCH_CNN
-    model = find_model(sweep, chosen.trial, store) if is_patch_cnn else None
+    model = find_trial_model(sweep, chosen.trial, store) if is_patch_cnn else None
     gap = corpus_gap or f"The model of trial {chosen.trial.number} was not kept (`tracking.keep_models`)."
     if not is_patch_cnn:
         gap = f"Models of {sweep.experiment.objective.run} cannot be asked about patches."

@@ -178,6 +178,14 @@ class Experiment(Settings):
         }
         if self.promotion.members > 1 and not self.trains_our_networks:
             mistakes["promotion", "members"] = "must be 1 with a network or an objective of your own"
+        if self.training.start_from is not None and not self.trains_our_networks:
+            mistakes["training", "start_from"] = "is for whosehand's own networks: leave it out with one of your own"
+        elif (self.training.start_from or "").startswith("hands:") and self.executor.name != "local":
+            rule = (
+                "trains a network on generated writers where trials run, which nodes of a cluster cannot share: run "
+                "one trial with `executor: {name: local}`, and begin with its network (sweep:NAME/TRIAL)"
+            )
+            mistakes["training", "start_from"] = rule
         if self.promotion.refit == "all_but_test" and (why := self.why_no_cross_fits):
             mistakes["promotion", "refit"] = f"must be train, because {why}"
         if not mistakes and self.trains_our_networks:

@@ -30,6 +30,13 @@ class Workspace:
         return self.root / "data" / "lines"
 
     @property
+    def starts(self) -> Path:
+        """Weights of networks that were trained on generated handwriting, for fits to begin
+        with.
+        """
+        return self.root / "data" / "starts"
+
+    @property
     def indexes(self) -> Path:
         """Indexes of folders that were searched for alike pages, one folder each."""
         return self.root / "data" / "indexes"

@@ -9,6 +9,7 @@
     artifacts/gallery.npz               training patches of each writer with their embeddings
     artifacts/hands.npz                 descriptors of training pages, and of writers set aside
     artifacts/register.npz              writers who were enrolled later, if any
+    artifacts/lineage.json              what the network saw whose weights it began with, if any
 
 A trial's model is the network alone (`search.objectives.saved_model`), which is saved in a tenth of
 the time; only what is promoted becomes such a folder.
@@ -42,7 +43,7 @@ import search.tracking  # noqa: F401  (throws MLflow's switches before MLflow is
 from core.errors import RegistryError
 from core.handwriting.page import write_page
 from core.handwriting.penmanship import draw_penmanship
-from core.identification.model_record import RECORD_FILE, ModelRecord
+from core.identification.model_record import PACKED_FOLDER, RECORD_FILE, ModelRecord
 from core.splits.manifest import SplitManifest
 
 OWN_PACKAGES = ("core", "search")
@@ -166,7 +167,7 @@ def _preferred(top: str, names: list[str]) -> str:
     return top if top in names else sorted(names)[0]
 
 
-ARTIFACTS = "artifacts"
+ARTIFACTS = PACKED_FOLDER
 SPLIT = "split"
 """The artifact that says on which pages it was trained: a later model is compared with it on
 others.

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
+from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord, Origin
 from core.lines.store import LineStore
 from core.networks.committee import join_networks
 from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
@@ -43,6 +43,7 @@ from search.ledger.trial import (
     TrialSpec,
     TrialState,
 )
+from search.objectives.first_network import give_start
 from search.objectives.judges import open_judge
 from search.objectives.own_function import build_own, load_function
 from search.objectives.saved_model import load_model, save_model
@@ -77,6 +78,8 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     feed = TrainingFeed(sampler, hyperparameters.batch_size, augmentation, spec.seed)
     size_px = task.patches.size_px
     model = _build(spec, (size_px, size_px, 1), len(manifest.writer_ids))
+    if task.start is not None and spec.checkpoint is None:
+        give_start(model, task.start, hyperparameters)
     judge = open_judge(model, store, manifest, task, "validation", task.patches.per_image_at_validation)
     record = _FitRecord.of(spec, report_epoch)
     result = fit(model, feed, lambda _: _named("val", judge.metrics()), _plan(spec, record), record.add)
@@ -93,7 +96,7 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     )
     times.end("pictures")
     example = read_patches(store, plan[:1])[..., None]
-    saved = save_network(model, spec, task, manifest, metrics, example) if task.keeps_model else None
+    saved = save_network(model, spec, task, manifest, metrics, example, _origin(spec)) if task.keeps_model else None
     times.end("saving")
     return TrialResult(
         TrialState.COMPLETED,
@@ -145,7 +148,8 @@ def join_patch_cnns(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     metrics = _named("val", judge.judge(task_progress(report_epoch)).metrics)
     sampler = PatchSampler(store, manifest.train, manifest.writer_ids, task.patches, spec.seed, manifest.leak("train"))
     example = read_patches(store, sampler.plan_epoch(0)[:1])[..., None]
-    saved = save_network(model, spec, task, manifest, metrics, example)
+    origin = ModelRecord.load(joining.models[0]).origin
+    saved = save_network(model, spec, task, manifest, metrics, example, origin)
     return TrialResult(TrialState.COMPLETED, metrics=metrics, model=saved, n_parameters=model.count_params())
 
 
@@ -174,6 +178,7 @@ def save_network(
     manifest: SplitManifest,
     scores: Mapping[str, float],
     example: NDArray[np.uint8],
+    origin: Origin | None = None,
 ) -> FileReference:
     """Save a trial's network with its record, and the code of the user's own that its layers may be
     of.
@@ -185,6 +190,7 @@ def save_network(
         manifest: the split.
         scores: of the validation pages, by name.
         example: (n, height, width, 1) patches, at least one.
+        origin: what its training began with.
     """
     own = task.network if task.network is not None and task.network.folder is not None else None
     record = ModelRecord(
@@ -198,6 +204,7 @@ def save_network(
         version=whosehand_version(),
         warning=_KNOWS_TRAINING_ALONE if manifest.has_unseen_writers else manifest.warning,
         own_module=own.path.partition(":")[0] if own else "",
+        origin=origin,
     )
     folder = save_model(model, spec.work_dir / _MODEL_FOLDER, record, example)
     if own is not None and own.folder is not None:
@@ -210,6 +217,11 @@ def _training_of(spec: TrialSpec) -> Hyperparameters:
     task: PatchTask = spec.settings
     names = set(spec.hyperparameters) if task.network is None else {*TRAINING_HYPERPARAMETERS} & {*spec.hyperparameters}
     return Hyperparameters.from_point({name: spec.hyperparameters[name] for name in names})
+
+
+def _origin(spec: TrialSpec) -> Origin | None:
+    task: PatchTask = spec.settings
+    return None if task.start is None else task.start.origin(_training_of(spec))
 
 
 def _build(spec: TrialSpec, patch_shape: tuple[int, ...], n_writers: int) -> keras.Model:
@@ -245,7 +257,7 @@ class _FitRecord:
 
 
 def _plan(spec: TrialSpec, record: _FitRecord) -> FitPlan:
-    task: PatchTask = spec.settings
+    task, origin = spec.settings, _origin(spec)
     return FitPlan(
         hyperparameters=_training_of(spec),
         own={name: value for name, value in spec.hyperparameters.items() if task.network is not None},
@@ -256,6 +268,7 @@ def _plan(spec: TrialSpec, record: _FitRecord) -> FitPlan:
         checkpoint=spec.checkpoint.path if spec.checkpoint else None,
         checkpoint_sha256=spec.checkpoint.sha256 if spec.checkpoint else None,
         seed=spec.seed,
+        begins_with=origin.sha256 if origin else "",
         takes_epoch=task.takes_epoch,
     )
 

@@ -10,6 +10,7 @@ from typing import Literal
 from core.settings import InkSettings, PatchSettings
 from core.space import Value
 from core.training.plan import Monitor
+from search.objectives.starts import Start
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class PatchTask:
         images_per_page: so many images of a writer are searched as one page (1: pages as they are),
             where validation and test are of writers that training has not seen; `None` where they
             are of those of training.
+        start: the weights that a fit begins with; `None` for random ones.
         takes_epoch: train so many epochs of the horizon and take their weights: no page is left to
             validate on; `None` takes the best epoch by the monitor.
     """
@@ -60,6 +62,7 @@ class PatchTask:
     keeps_checkpoints: bool = True
     network: FunctionReference | None = None
     images_per_page: int | None = None
+    start: Start | None = None
     takes_epoch: int | None = None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from core.identification.calibration import Calibration
+from core.identification.model_record import Origin
 from core.scoring.score_names import LEVELS, RETRIEVAL, SCORES
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment
@@ -47,6 +48,7 @@ class CardFacts:
         images_per_page: so many images made a page there.
         gate_result: of the gate.
         hands: what its comparisons of hands are worth; `None` where too few writers took no part.
+        origin: what its training began with; `None` for random weights.
         cross_fits: that held out training and validation pages, where the refit trained on both.
         taken_epoch: of the refit's epochs, the one after which it ended there.
     """
@@ -67,6 +69,7 @@ class CardFacts:
     found: FoundPages | None = None
     images_per_page: int = 1
     hands: HandScores | None = None
+    origin: Origin | None = None
     cross_fits: tuple[SplitManifest, ...] = ()
     taken_epoch: int = 0
 
@@ -111,6 +114,7 @@ def write_card(facts: CardFacts) -> str:
         sweep=facts.experiment.name,
         metric=facts.experiment.objective.metric,
         epochs=facts.epochs,
+        origin=facts.origin,
         split_hash=manifest.hash[:12],
         test_hash=manifest.test_hash[:12],
         seed=facts.experiment.seed,

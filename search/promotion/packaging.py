@@ -42,6 +42,7 @@ from search.identification.served_model import GALLERY, HANDS
 from search.ledger.files import reference_file
 from search.ledger.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
 from search.objectives.saved_model import load_model, network_file
+from search.objectives.starts import GivenStart
 from search.objectives.tasks import PatchTask
 from search.promotion.hand_scores import HAND_SCORES_FILE, TIPPETT_FILE, HandScores, score_hands
 from search.promotion.known_hands import describe_fold, gather_hands
@@ -87,6 +88,8 @@ def package_identifier(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResul
         hands = _hands(asked, held_out, record, embedder, job)
         hands.save(further[HANDS])
         tested = _test_hands(hands, record, embedder, job, spec.work_dir)
+    if isinstance(job.task.start, GivenStart):
+        further["lineage"] = job.task.start.lineage
     if record.own_module:
         further["own_code"] = job.model / OWN_CODE_FOLDER
     folder = save_identifier(network_file(job.model), record, spec.work_dir / "identifier", further)

@@ -6,6 +6,7 @@ repeated by the same command. The alias moves last, once card, scores and tags s
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from core.crash_points import crash_point
 from core.durable_files import write_atomically
@@ -18,6 +19,7 @@ from core.training.plan import choose_precision
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import folder_checksum, read_record
 from search.ledger.access_log import SealedTestSet
+from search.objectives.starts import origin_tags
 from search.objectives.tasks import PatchTask
 from search.promotion.examination import (
     SCORE_PATCH_CNN,
@@ -48,6 +50,7 @@ from search.promotion.refit import (
 )
 from search.sweep.launch import patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import PREPARING, Progress
+from search.sweep.start import prepare_start
 from search.sweep.unseen_writers import images_per_page
 from search.sweep.workers import local_executor
 from search.tracking.aliases import ChampionMovedError, challenge, finish_move, promotion_lock, set_champion
@@ -193,14 +196,16 @@ def _fit_parts(job: PromotionJob, progress: Progress) -> _Fitted:
 
 def _fit(job: PromotionJob, progress: Progress, part: FitPart = WHOLE_REFIT) -> _Fitted:
     experiment, corpus, created = job.experiment, job.corpus, job.sweep.created
+    folder = job.workspace.sweep(experiment.name)
+    start = prepare_start(experiment, job.workspace, job.store, corpus, folder, progress)
     # The refit's model is what a promotion is for, also where the sweep keeps none.
-    task = replace(patch_task(experiment, corpus, job.workspace.sweep(experiment.name)), keeps_model=True)
-    own_or_not = trial_task(experiment, corpus, job.workspace.sweep(experiment.name), keeps_model=True)
+    task = replace(patch_task(experiment, corpus, folder, start), keeps_model=True)
+    own_or_not = trial_task(experiment, corpus, folder, keeps_model=True, start=start)
     if part.manifest is not None:
         members = job.length.members
-        folder = refit_folder(job.workspace, experiment, job.trial.number, job.epochs, members, part.name)
+        own = refit_folder(job.workspace, experiment, job.trial.number, job.epochs, members, part.name)
         corpus = replace(corpus, manifest=part.manifest)
-        own_or_not = task = part.change(task, folder)
+        own_or_not = task = part.change(task, own)
     tracker = MlflowTracker(
         job.store,
         experiment.name,
@@ -208,6 +213,7 @@ def _fit(job: PromotionJob, progress: Progress, part: FitPart = WHOLE_REFIT) -> 
         datasets=tracked_datasets(corpus, with_test=bool(corpus.manifest.test) and not part.is_cross_fit),
         beside=BesideTrial(created.sweep_id, created.name, job.trial.number, job.length.kinds(part.name)),
         command="whosehand promote",
+        start_tags=partial(origin_tags, start),
     )
     refit = run_refit(experiment, job.workspace, created, job.trial, job.length, own_or_not, tracker, progress, part)
     crash_point("refit-done")
@@ -224,6 +230,8 @@ def _pack_and_register(job: PromotionJob, fitted: _Fitted, progress: Progress) -
     model_id = fitted.tracker.add_model("identifier", packaged.folder, job.epochs)
     crash_point("identifier-logged")
     tags = job.lineage() | {CHECKSUM_TAG: folder_checksum(packaged.folder)}
+    if origin := read_record(packaged.folder).origin:
+        tags |= origin.as_tags()
     version = register_version(job.store, job.name, model_id, tags)
     if PROMOTION_TAG not in version.tags:
         describe_version(job.store, job.name, version.version, {PROMOTION_TAG: "registered"})
@@ -354,6 +362,7 @@ def _describe(
             found=examined.found,
             images_per_page=images_per_page(job.experiment, job.corpus) or 1,
             gate_result=result,
+            origin=registered.candidate.record.origin,
             hands=HandScores.load(packaged.files[HAND_SCORES_FILE]) if HAND_SCORES_FILE in packaged.files else None,
         )
     )

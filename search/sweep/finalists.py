@@ -9,7 +9,7 @@ worth. All finalists have the same fresh seeds, and their fits are runs beside t
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -25,12 +25,14 @@ from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.ranking import Direction, rank, score_name
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialState
+from search.objectives.starts import origin_tags
 from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.given_points import GivenPoints, fit_given_points
 from search.sweep.known_sweeps import KnownSweep, read_sweep
 from search.sweep.launch import search_facts, tracked_datasets, trial_task
 from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.progress import PREPARING, Progress
+from search.sweep.start import prepare_start
 from search.tracking.project_place import refuse_shared
 from search.tracking.runs import BesideTrial
 from search.tracking.store import TrackingStore, open_store
@@ -264,7 +266,8 @@ def train_finalists(name: str, workspace: Workspace, choice: FinalistChoice, pro
     store = open_store(sweep.experiment.tracking, workspace.root)
     with progress.working(PREPARING) as advance:
         corpus = prepare_corpus(sweep.experiment, workspace, advance)
-    task = trial_task(sweep.experiment, corpus, sweep.folder, keeps_model=False)
+    start = prepare_start(sweep.experiment, workspace, store, corpus, sweep.folder, progress)
+    task = trial_task(sweep.experiment, corpus, sweep.folder, keeps_model=False, start=start)
     for trial in trials:
         _train(sweep, workspace, trial, choice.n_repeats, task, corpus, store, progress)
     ranking = read_finalists(sweep)
@@ -365,7 +368,7 @@ def _train(
         "fresh seeds (they are trials 0, 1, ... of a record of their own).",
         seed=seed,
     )
-    tracker = _tracker(sweep, trial, corpus, store, repeats)
+    tracker = _tracker(sweep, trial, corpus, store, repeats, task)
     fitted = fit_given_points(given, experiment, workspace, task, progress, tracker)
     if fitted.is_interrupted:
         raise ComparisonError(f"The repeats of trial {trial.number} were interrupted; the same command resumes them.")
@@ -375,7 +378,12 @@ def _train(
 
 
 def _tracker(
-    sweep: KnownSweep, trial: TrialRecord, corpus: PreparedCorpus, store: TrackingStore, n_repeats: int
+    sweep: KnownSweep,
+    trial: TrialRecord,
+    corpus: PreparedCorpus,
+    store: TrackingStore,
+    n_repeats: int,
+    task: PatchTask | OwnTask,
 ) -> MlflowTracker:
     """Records each fit beside the sweep's trial, as a run of a kind of its own."""
     experiment, created = sweep.experiment, sweep.created
@@ -388,4 +396,5 @@ def _tracker(
         beside=BesideTrial(created.sweep_id, created.name, trial.number, kinds),
         warning=corpus.manifest.warning,
         command="whosehand compare",
+        start_tags=partial(origin_tags, task.start if isinstance(task, PatchTask) else None),
     )

@@ -2,7 +2,9 @@
 tracking.
 """
 
+import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from core.crash_points import crash_point
@@ -18,6 +20,7 @@ from search.experiment.secret_address import advice
 from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.ledger import LEDGER_NAME, Ledger, open_ledger
+from search.objectives.starts import Start, origin_tags
 from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.deadline import RefitRule, refuse_past
 from search.sweep.disk import check_disk_space, measure_disk
@@ -35,6 +38,8 @@ from search.sweep.preparation import (
     save_split,
 )
 from search.sweep.progress import PREPARING, Progress
+from search.sweep.start import check_agreement, prepare_start
+from search.sweep.start_source import START_FOLDER
 from search.sweep.unseen_writers import images_per_page, searched_pages
 from search.sweep.worker_layout import with_layout
 from search.sweep.workers import chosen_precision, local_executor, open_executor, worker_objective
@@ -92,6 +97,7 @@ def launch_sweep(experiment: Experiment, workspace: Workspace, progress: Progres
             progress.say(f"Changed since the sweep was begun, as it may: {'; '.join(changes)}.")
         if not ledger.state.launches:
             (folder / SPLIT_FILE).unlink(missing_ok=True)  # of a launch that a crash ended before it began
+            shutil.rmtree(folder / START_FOLDER, ignore_errors=True)
         try:
             return _launch(experiment, sources, workspace, ledger, progress)
         except BaseException:
@@ -100,6 +106,7 @@ def launch_sweep(experiment: Experiment, workspace: Workspace, progress: Progres
                 # with that.
                 for name in (LEDGER_NAME, SPLIT_FILE, READER_FILE):
                     (folder / name).unlink(missing_ok=True)
+                shutil.rmtree(folder / START_FOLDER, ignore_errors=True)
             raise
 
 
@@ -131,7 +138,11 @@ def _launch(
                 progress.say(said)
     if not ledger.state.launches:
         _say_what_is_searched(experiment, progress)
-    task = trial_task(experiment, corpus, ledger.folder)
+    start = None
+    if corpus is not None:
+        is_begun = bool(ledger.state.launches)
+        start = prepare_start(experiment, workspace, store, corpus, ledger.folder, progress, is_begun)
+    task = trial_task(experiment, corpus, ledger.folder, start=start)
     crash_point("split-saved")
     engine = open_engine(experiment.engine, engine_settings(experiment, ledger.created.sweep_id))
     tracker = MlflowTracker(
@@ -144,6 +155,7 @@ def _launch(
         remark=lambda: str(measure_disk(ledger.folder, artifact_folder(store, experiment.name))),
         warning=warning,
         say=progress.say,
+        start_tags=partial(origin_tags, start),
     )
     plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
     laid_out = with_layout(experiment, workspace, ledger.state.launches, progress)
@@ -190,7 +202,11 @@ def search_facts(experiment: Experiment) -> SearchFacts:
 
 
 def trial_task(
-    experiment: Experiment, corpus: PreparedCorpus | None, folder: Path, keeps_model: bool | None = None
+    experiment: Experiment,
+    corpus: PreparedCorpus | None,
+    folder: Path,
+    keeps_model: bool | None = None,
+    start: Start | None = None,
 ) -> PatchTask | OwnTask:
     """What a worker must know to run a trial, whosehand's or of the user's own objective.
 
@@ -199,12 +215,14 @@ def trial_task(
         corpus: `None` where the experiment has none.
         folder: the sweep's.
         keeps_model: whether a trial saves its model; `None` for what the experiment says.
+        start: the weights that fits begin with; see `prepare_start`.
 
     Raises:
         SplitError: as `patch_task`.
+        ConfigError: as `patch_task`.
         OwnCodeError: if a function of the user's own is not there any more.
     """
-    patches = patch_task(experiment, corpus, folder) if corpus is not None else None
+    patches = patch_task(experiment, corpus, folder, start) if corpus is not None else None
     if patches is not None and keeps_model is not None:
         patches = replace(patches, keeps_model=keeps_model)
     if not experiment.objective.is_own:
@@ -215,13 +233,15 @@ def trial_task(
     return OwnTask(function, experiment.objective.metric, experiment.objective.checkpoints, patches)
 
 
-def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> PatchTask:
+def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path, start: Start | None = None) -> PatchTask:
     """Write the split into the sweep's folder, keep where patches may lie for all trials, and say
     what a worker must know of corpus and settings.
 
     Raises:
         SplitError: if the sweep was begun with another split: the corpus has changed since.
+        ConfigError: if `start` is not what `training.start_from` asks for; see `prepare_start`.
     """
+    check_agreement(experiment, start)
     keep_offsets(corpus.store, experiment.patches)
     return PatchTask(
         line_store=corpus.store.folder,
@@ -236,6 +256,7 @@ def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path) -> 
         keeps_model=experiment.tracking.keep_models != 0,
         network=function_reference(experiment, experiment.model, folder) if experiment.model is not None else None,
         images_per_page=images_per_page(experiment, corpus),
+        start=start,
     )
 
 

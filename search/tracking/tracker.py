@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from core.crash_points import crash_point
 from core.errors import TrackingError
 from core.passwords import without_passwords
+from core.space import Point
 from search.experiment.settings import TrackingSettings
 from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, SweepClosed, SweepCreated
 from search.ledger.ranking import rank, score_name, trial_name
@@ -60,6 +61,7 @@ class MlflowTracker:
             disk holds.
         command: that makes the runs, shown as their source.
         say: takes what the user should know; called from the tracker's thread.
+        start_tags: what the run of a fit of a point says of the weights that it began with.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class MlflowTracker:
         remark: Callable[[], str] = str,
         command: str = "whosehand sweep",
         say: Callable[[str], None] = lambda _: None,
+        start_tags: Callable[[Point], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self._say = say
+        self._start_tags = start_tags
         self._has_said_of: set[int] = set()
         self._command = command
         self._warning = warning
@@ -129,6 +133,7 @@ class MlflowTracker:
                 "threads": str(event.threads),
                 "precision": event.precision,
                 **{key: text for key, text in (("host", event.host), ("cpu", event.cpu)) if text},
+                **self._start_tags(trial.hyperparameters),
             }
             self._attempts[trial.number] = event.attempt
             self._trials[trial.number] = trial

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,3 +104,11 @@ def test_space_and_hyperparameters_come_without_tensorflow() -> None:
         "sys.exit(bool({'tensorflow', 'keras', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_architecture_is_what_decides_the_layers() -> None:
+    point = Hyperparameters(n_dense=1, dense_1=8)
+    same = replace(point, learning_rate=0.1, dropout=0.0, batch_size=8, augment_tone=0.0, contrastive=1.0, dense_2=9)
+    assert same.architecture == point.architecture
+    for changed in (replace(point, dense_1=9), replace(point, head="flatten"), replace(point, kernel_size=5)):
+        assert changed.architecture != point.architecture

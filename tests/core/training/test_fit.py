@@ -159,6 +159,7 @@ def test_a_fit_that_was_complete_gives_its_best_weights_without_training(tmp_pat
         {"hyperparameters": replace(SMALL, learning_rate=0.01)},
         {"hyperparameters": replace(SMALL, filters=5)},
         {"monitor": Monitor("val/image_top1", "maximize")},
+        {"begins_with": "a hash of weights"},
     ],
     ids=str,
 )
@@ -179,6 +180,15 @@ def test_a_hyperparameter_that_came_later_leaves_a_fit_what_it_was(monkeypatch: 
     for hyperparameters in (SMALL, replace(SMALL, contrastive=0.5)):
         fit_small([1], until_epoch=1, hyperparameters=hyperparameters)
     assert ["contrastive" in definition["hyperparameters"] for definition in defined] == [False, True]
+
+
+def test_only_a_fit_that_begins_with_given_weights_is_told_apart_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    defined: list[Mapping[str, Any]] = []
+    monkeypatch.setattr("core.training.fit.fit_identity", lambda definition: defined.append(definition) or "one")  # type: ignore[func-returns-value]
+    for begins_with in ("", "abc"):
+        fit_small([1], until_epoch=1, begins_with=begins_with)
+    assert set(defined[0]) == {"hyperparameters", "monitor", "horizon_epochs", "n_batches", "seed", "shapes"}
+    assert defined[1] == {**defined[0], "begins_with": "abc"}
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit_with_the_reason() -> None:

@@ -20,7 +20,7 @@ from core.patches.plan import read_patches
 from core.scoring.answers import PatchAnswers
 from core.splits.manifest import SplitManifest
 from search.comparison.mistakes import mistakes_of_answers, mistakes_of_tables
-from search.comparison.model_answers import ask_model, find_model, patches_per_line
+from search.comparison.model_answers import ask_model, patches_per_line
 from search.comparison.report_page import REPORT_FILE, render_report
 from search.comparison.sweep_report import REPORT_FOLDER, SweepReport, read_report
 from search.comparison.trial_table import read_rows
@@ -29,6 +29,7 @@ from search.ledger.time_use import PARTS, UNDIVIDED, read_time_use
 from search.ledger.trial import TrialState
 from search.sweep.finalists import read_finalists
 from search.sweep.known_sweeps import read_sweep
+from search.sweep.trial_models import find_trial_model
 from search.tracking.runs import find_sweep_run
 from search.tracking.store import open_store
 from tests.command_line import Project, records_of
@@ -276,7 +277,7 @@ def test_few_trials_or_none_still_make_a_page(reported_project: Project, tmp_pat
 def _answers(report: SweepReport) -> PatchAnswers:
     assert report.chosen is not None
     assert report.corpus is not None
-    model = find_model(report.sweep, report.chosen.trial, None)
+    model = find_trial_model(report.sweep, report.chosen.trial, None)
     assert model is not None
     return ask_model(report.sweep, report.chosen.trial, model, report.corpus, report.sweep.folder / REPORT_FOLDER)
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import RegistryError
-from core.identification.model_record import ModelRecord
+from core.identification.model_record import ModelRecord, Origin
 from search.objectives.saved_model import installed_version, load_model, save_model
 from tests.search.toy_model import EXAMPLE, RECORD, WRITER_IDS, save_toy_model
 
@@ -52,6 +53,14 @@ def test_the_optimizer_is_not_saved(tmp_path: Path, model_folder: Path) -> None:
 
 def test_the_record_comes_back_as_it_was(model_folder: Path) -> None:
     assert ModelRecord.load(model_folder) == RECORD
+
+
+def test_a_record_says_what_the_training_began_with_and_else_what_earlier_versions_read(tmp_path: Path) -> None:
+    RECORD.save(tmp_path)
+    assert "origin" not in json.loads((tmp_path / "whosehand.json").read_text())
+    begun = replace(RECORD, origin=Origin("models:/dhsd/3", "abc", "run-1"))
+    begun.save(tmp_path)
+    assert ModelRecord.load(tmp_path) == begun
 
 
 @pytest.mark.parametrize(
