@@ -8,7 +8,10 @@ from typing import Any
 
 from core.errors import OwnCodeError
 from core.space import Value
-from search.objectives.tasks import FunctionReference
+from search.executors.local.worker import load_objective
+from search.experiment.own_code import find_source
+from search.ledger.trial import ReportEpoch, TrialResult, TrialSpec, TrialState
+from search.objectives.tasks import CodeTrial, FunctionReference, OwnTask, PatchTask
 
 
 def load_function(reference: FunctionReference) -> Any:
@@ -30,6 +33,26 @@ def load_function(reference: FunctionReference) -> Any:
         return getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
         raise OwnCodeError(f"{reference.path!r} cannot be imported: {error}.") from error
+
+
+def try_code(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
+    """Import what trials on this machine will need, as they will; `spec.settings` is a `CodeTrial`.
+
+    Raises:
+        OwnCodeError: if something is missing, or has another source than where the sweep was
+            launched.
+    """
+    trial: CodeTrial = spec.settings
+    load_objective(trial.objective)
+    patches = trial.settings.patches if isinstance(trial.settings, OwnTask) else trial.settings
+    own = [trial.settings.function] if isinstance(trial.settings, OwnTask) else []
+    if isinstance(patches, PatchTask) and patches.network is not None:
+        own.append(patches.network)
+    for reference in own:
+        load_function(reference)
+        if reference.sha256 and find_source(reference.path, []).sha256 != reference.sha256:
+            raise OwnCodeError(f"{reference.path!r} has another source than where the sweep was launched.")
+    return TrialResult(TrialState.COMPLETED)
 
 
 def n_arguments(function: Any) -> int:

@@ -23,12 +23,14 @@ class FunctionReference:
             installed.
         beside: where the sources were found; other modules there can be imported, too.
         pickle: the function itself; `None` where it can be imported.
+        sha256: of its source, where it is installed: it must be the same on every node.
     """
 
     path: str
     folder: Path | None = None
     beside: Path | None = None
     pickle: Path | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,22 @@ class OwnTask:
     metric: str
     checkpoints: bool
     patches: PatchTask | None
+
+
+TRY_CODE = "search.objectives.own_function:try_code"
+
+
+@dataclass(frozen=True)
+class CodeTrial:
+    """What a machine must be able to import before it gets trials.
+
+    Attributes:
+        objective: import path of what runs them.
+        settings: of the trials; the user's own functions are in them.
+    """
+
+    objective: str
+    settings: PatchTask | OwnTask
 
 
 CHECK_NETWORK = "search.objectives.network_check:check_network"

@@ -83,7 +83,7 @@ def function_reference(experiment: Experiment, path: str, folder: Path) -> Funct
         raise OwnCodeError(f"{path} is a function of your own, which only a sweep, its finalists and promotion run.")
     if not code.pickled:
         copy = folder / OWN_CODE_FOLDER if code.folder is not None else None
-        return FunctionReference(str(path), copy, code.folder)
+        return FunctionReference(str(path), copy, code.folder, sha256="" if copy else code.sha256)
     pickle = _pickle_path(path, folder)
     if not pickle.exists():
         raise OwnCodeError(f"The function {path} must lie in {pickle}, because it cannot be imported, but does not.")

@@ -13,7 +13,8 @@ from search.executors.ray.executor import ClusterExecutor, agreed_precision
 from search.executors.ray.parcels import AgentSetup
 from search.experiment.experiment import Experiment
 from search.ledger.state import SweepState
-from search.objectives.tasks import RUN_OWN, OwnTask, PatchTask
+from search.ledger.trial import TrialSpec
+from search.objectives.tasks import RUN_OWN, TRY_CODE, CodeTrial, OwnTask, PatchTask
 
 
 def worker_objective(experiment: Experiment) -> str:
@@ -28,7 +29,8 @@ def open_executor(
 
     Args:
         experiment: its `executor` part counts.
-        task: of the trials; the files that it names are brought to nodes.
+        task: of the trials; the files that it names are brought to nodes, and each node imports
+            what it needs before it gets a trial.
         say: takes what the user should know.
         n_workers: of this machine, where there is less to do than the experiment allows.
 
@@ -44,9 +46,13 @@ def open_executor(
         workers=settings.workers,
         threads=settings.threads,
         preload=modules_to_preload(objective),
+        packages=tuple(sorted({name for code in experiment.code.values() for name in code.packages})),
         silent_s=_silent_s(experiment),
     )
-    return ClusterExecutor(RayCluster(settings.address), setup, settings=task, say=say)
+    first = TrialSpec.of_task(
+        TRY_CODE, CodeTrial(objective, task), Path("first-task"), precision="float32", seed=experiment.seed, threads=1
+    )
+    return ClusterExecutor(RayCluster(settings.address), setup, first_task=first, say=say)
 
 
 def chosen_precision(experiment: Experiment, executor: Executor, state: SweepState) -> str:

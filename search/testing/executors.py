@@ -5,20 +5,38 @@ need no framework and take milliseconds; workers must be able to import it and t
 test's folder.
 """
 
+import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from search.executors.base import Executor, ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported, run_task
 from search.ledger.files import is_intact
-from search.ledger.trial import PruningDecision, TrialSpec, TrialState
+from search.ledger.trial import FailureKind, PruningDecision, TrialSpec, TrialState
 from search.objectives.cheap import METRIC, CheapSettings
 
 CHEAP = "search.objectives.cheap:train_cheaply"
 N_EPOCHS = 2
+_DRIVER_MODULE = "module_of_the_driver_alone"
+
+
+@contextmanager
+def settings_of_the_driver_alone() -> Iterator[Any]:
+    """Settings of a class whose module is on the driver and nowhere else."""
+    module = ModuleType(_DRIVER_MODULE)
+    made = type("Settings", (), {"__module__": _DRIVER_MODULE})
+    module.Settings = made  # type: ignore[attr-defined]
+    sys.modules[_DRIVER_MODULE] = module
+    try:
+        yield made()
+    finally:
+        del sys.modules[_DRIVER_MODULE]
 
 
 def next_message(executor: Executor, timeout_s: float = 60.0) -> Message:
@@ -158,6 +176,18 @@ class ExecutorContract:
             with pytest.raises(ExecutorError):
                 executor.start(replace(spec, settings=lambda: None))
             executor.start(spec)
+            assert isinstance(next_message(executor), WorkerReported)
+
+    def test_settings_that_cannot_be_read_fail_the_trial_with_what_is_missing(self, spec: TrialSpec) -> None:
+        with closing(self.make_executor(1, 1)) as executor, settings_of_the_driver_alone() as settings:
+            executor.start(replace(spec, settings=settings))
+            ended = next_message(executor)
+            assert isinstance(ended, WorkerEnded)
+            assert ended.result.state is TrialState.FAILED
+            assert ended.result.failure is FailureKind.ERROR
+            assert ended.result.reason.startswith("SettingsError: ")
+            assert f"No module named '{_DRIVER_MODULE}'" in ended.result.reason
+            executor.start(replace(spec, number=1))
             assert isinstance(next_message(executor), WorkerReported)
 
     def test_a_worker_that_dies_is_lost_and_free_again(self, spec: TrialSpec, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What `whosehand doctor --cluster` looks at on every node of a cluster, before a sweep does."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,14 +8,15 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from core.errors import WhosehandError
-from search.executors.ray.agent import deciding_versions
+from search.executors.base import ExecutorError
 from search.executors.ray.cluster import RayCluster, RayLink
 from search.executors.ray.parcels import AgentSetup, NodeDescription
-from search.executors.ray.scout import differences
+from search.executors.ray.versions import deciding_versions, differences
 from search.experiment.settings import ExecutorSettings
 from search.upkeep.machine_checks import NOTE_BYTES, PROBLEM_BYTES, Finding, note, ok, problem
 
 _MOST_CLOCK_S = 5.0
+_PIECE_BYTES = 1_000_000  # goes through the object store, as line stores and checkpoints do
 _MONITOR = "RAY_memory_monitor_refresh_ms"
 _USAGE = "RAY_USAGE_STATS_ENABLED"
 _NICENESS = "RAY_worker_niceness"
@@ -49,6 +51,7 @@ def _examine_node(
 ) -> list[Finding]:
     scratch = None if settings.scratch == "auto" else Path(settings.scratch)
     link: RayLink | None = None
+    name = cluster.name_of(node_id)
     try:
         link = cluster.recruit(node_id, AgentSetup("doctor", scratch, settings.workers, settings.threads))
         link.describe()  # waits for the agent's start
@@ -56,17 +59,23 @@ def _examine_node(
         description = link.describe()
         between_s = (asked_s + time.time()) / 2
         described.append(description)
-        return [*_judge(description, description.clock_s - between_s), *_judge_ray(description.host, link.variables())]
+        return [
+            *_judge(name, description, description.clock_s - between_s),
+            _judge_ports(name, link),
+            *_judge_ray(name, link.variables()),
+        ]
+    except ExecutorError as error:
+        return [problem(f"node {name}", str(error))]
     except WhosehandError as error:
         fix = "look at Ray's log there (/tmp/ray/session_latest/logs), and see that no firewall is between the nodes"
-        return [problem(f"node {node_id[:8]}", f"no agent could be started: {error}", fix)]
+        return [problem(f"node {name}", f"no agent could be started: {error}", fix)]
     finally:
         if link is not None:
             link.end()
 
 
-def _judge(node: NodeDescription, clock_s: float) -> Iterator[Finding]:
-    topic, n_workers = f"node {node.host}", f"{node.n_workers} worker{'s' * (node.n_workers != 1)}"
+def _judge(name: str, node: NodeDescription, clock_s: float) -> Iterator[Finding]:
+    topic, n_workers = f"node {name}", f"{node.n_workers} worker{'s' * (node.n_workers != 1)}"
     yield ok(topic, f"{node.cpu}; {n_workers} of {node.threads} threads; an agent answers")
     differing = differences(deciding_versions(), node.versions)
     if differing:
@@ -82,8 +91,24 @@ def _judge(node: NodeDescription, clock_s: float) -> Iterator[Finding]:
         yield note(topic, text, fix) if node.free_bytes < NOTE_BYTES else ok(topic, text)
 
 
-def _judge_ray(host: str, variables: dict[str, str]) -> Iterator[Finding]:
-    topic = f"Ray on {host}"
+def _judge_ports(name: str, link: RayLink) -> Finding:
+    piece, started_s = os.urandom(_PIECE_BYTES), time.monotonic()
+    try:
+        is_whole = link.echo(piece) == piece
+    except WhosehandError:
+        is_whole = False
+    seconds = time.monotonic() - started_s
+    if is_whole:
+        return ok(
+            f"node {name}", f"its ports are open both ways: {decimal(_PIECE_BYTES)} there and back in {seconds:.2f} s"
+        )
+    text = f"calls come through, but {decimal(_PIECE_BYTES)} does not go there and back in {seconds:.0f} s"
+    fix = "open all ports between the nodes to each other, in both directions: Ray takes many at random"
+    return problem(f"node {name}", text, fix)
+
+
+def _judge_ray(name: str, variables: dict[str, str]) -> Iterator[Finding]:
+    topic = f"Ray on {name}"
     if variables.get(_AUTH) != "token":
         text = "whoever reaches its ports can run programs as this user: there is no token"
         yield problem(topic, text, f"start Ray with {_AUTH}=token on every node; docs/cluster.md shows how")

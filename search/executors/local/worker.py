@@ -121,6 +121,9 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     raise_oom_score()
     messages = _listen(connection)
     spec = messages.get()
+    if isinstance(spec, Exception):
+        connection.send(unreadable(spec, "a worker"))
+        os._exit(0)
     if not isinstance(spec, TrialSpec):
         raise TypeError(f"The first message to a worker is its TrialSpec, but got {spec!r}.")
     arm_worker(setup.crash_at, spec.attempt)
@@ -171,6 +174,21 @@ class _Reports:
         return decision
 
 
+def unreadable(error: Exception, where: str) -> TrialResult:
+    """How a trial ends whose settings only the driver can read.
+
+    Args:
+        error: that reading them raised.
+        where: they were read, such as `a worker`.
+    """
+    reason = (
+        f"SettingsError: {where} must be able to read a trial's settings, but: {type(error).__name__}: {error}. "
+        "Install there what the driver has."
+    )
+    whole = "".join(traceback.format_exception(error))
+    return TrialResult(TrialState.FAILED, reason=reason, traceback=whole, failure=FailureKind.ERROR)
+
+
 def load_objective(import_path: str) -> Objective:
     """Import the objective that `module:name` names.
 
@@ -214,6 +232,8 @@ def _listen(connection: Connection) -> "queue.SimpleQueue[object]":
                 messages.put(connection.recv())
             except (EOFError, OSError):
                 os._exit(_DRIVER_GONE)
+            except Exception as error:  # whatever the objects in it raise
+                messages.put(error)
 
     threading.Thread(target=listen, name="driver-watch", daemon=True).start()
     return messages

@@ -4,11 +4,8 @@ There is no Ray inside: an agent is called like any object, from several threads
 """
 
 import contextlib
-import functools
-import hashlib
 import itertools
 import os
-import platform
 import shutil
 import socket
 import tempfile
@@ -23,8 +20,9 @@ import psutil
 from filelock import FileLock, Timeout
 
 from core.training.plan import choose_precision
-from search.executors.base import LOG_NAME, ExecutorError, Message, WorkerEnded, WorkerLost
+from search.executors.base import LOG_NAME, ExecutorError, Message, WorkerEnded, WorkerLost, run_task
 from search.executors.local.executor import LocalExecutor
+from search.executors.local.worker import unreadable
 from search.executors.machine import count_cores, cpu_model, divide_machine, free_memory_bytes, list_gpus
 from search.executors.ray.cargo import Cargo, Hold, Wanted
 from search.executors.ray.parcels import (
@@ -35,14 +33,15 @@ from search.executors.ray.parcels import (
     KillOrder,
     NodeDescription,
     Order,
+    PackedSpec,
     Parcel,
     StartOrder,
     references_of,
     with_paths,
     with_references,
 )
-from search.experiment.workspace import whosehand_version
-from search.ledger.trial import FailureKind, PruningDecision, TrialSpec
+from search.executors.ray.versions import deciding_versions
+from search.ledger.trial import FailureKind, PruningDecision, TrialResult, TrialSpec
 
 _POLL_S = 0.5
 _LOG_BYTES = 64_000
@@ -115,7 +114,7 @@ class NodeAgent:
             n_workers=self._executor.n_workers,
             threads=self._executor.threads,
             precision=choose_precision(),
-            versions=deciding_versions(),
+            versions=deciding_versions(self._setup.packages),
             scratch=self._scratch,
             free_bytes=shutil.disk_usage(self._scratch).free,
             clock_s=time.time(),
@@ -135,6 +134,26 @@ class NodeAgent:
         """Check what was put, and use it from now on; see `Hold.settle`."""
         self._hold.settle(cargo)
         self._hear()
+
+    def try_out(self, task: PackedSpec) -> TrialResult:
+        """Run a task in a worker before the first trial does: what can be neither read nor imported
+        here fails it.
+
+        Raises:
+            ExecutorError: if no worker can be started.
+        """
+        self._hear()
+        folder = self._folder / "trials" / "first-task"
+        try:
+            spec = task.unpacked()
+        except Exception as error:  # whatever the objects in it raise
+            return unreadable(error, "it")
+        settings = with_paths(spec.settings, self._hold.places)
+        executor = LocalExecutor(1, self._executor.threads, preload=self._setup.preload)
+        try:
+            return run_task(executor, replace(spec, work_dir=folder, settings=settings))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def take(self, orders: Sequence[Order]) -> None:
         """Take orders; those that were taken before are passed over."""
@@ -216,15 +235,21 @@ class NodeAgent:
 
     def _start(self, order: StartOrder) -> None:
         folder = self._folder / "trials" / str(order.ticket)
-        checkpoint = order.spec.checkpoint
-        spec = replace(
-            order.spec,
+        bare, checkpoint = order.spec.bare, order.spec.bare.checkpoint
+        running = _Running(order.ticket, replace(bare, work_dir=folder), 0)
+        self._running[bare.number] = running
+        try:
+            spec = order.spec.unpacked()
+        except Exception as error:  # whatever the objects in it raise
+            result = unreadable(error, f"the node {socket.gethostname()}")
+            self._pack(running, WorkerEnded(bare.number, bare.attempt, result))
+            return
+        running.spec = spec = replace(
+            spec,
             work_dir=folder,
-            threads=self._executor.threads if self._setup.threads == "auto" else order.spec.threads,
-            settings=with_paths(order.spec.settings, self._hold.places),
+            threads=self._executor.threads if self._setup.threads == "auto" else spec.threads,
+            settings=with_paths(spec.settings, self._hold.places),
         )
-        running = _Running(order.ticket, spec, 0)
-        self._running[spec.number] = running
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if order.checkpoint is not None and checkpoint is not None:
@@ -286,28 +311,6 @@ class NodeAgent:
         number = max(sizes, key=lambda each: sizes[each])
         reason = f"ended for want of memory on the node, last seen with {sizes[number] / 1e6:,.0f} MB"
         self._give_up(self._running[number], FailureKind.OUT_OF_MEMORY, reason)
-
-
-def deciding_versions() -> dict[str, str]:
-    """Of what decides a trial's scores, or must understand what is sent: they must be equal on all
-    nodes.
-    """
-    from importlib.metadata import PackageNotFoundError, version  # 0.04 s that no other command needs
-
-    versions = {"python": ".".join(platform.python_version_tuple()[:2]), "whosehand": whosehand_version()}
-    for name in ("tensorflow", "keras", "numpy"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return {**versions, "source of whosehand": _hash_sources()[:12]}
-
-
-@functools.cache
-def _hash_sources() -> str:
-    """Of `core` and `search`: two working copies of one version are not the same code."""
-    root, digest = Path(__file__).parents[3], hashlib.sha256()
-    for path in sorted(path for package in ("core", "search") for path in (root / package).rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _first_of(parcels: Collection[Parcel]) -> tuple[Parcel, ...]:

@@ -20,7 +20,8 @@ from search.executors.base import ExecutorError
 from search.executors.ray.agent import NodeAgent
 from search.executors.ray.cargo import Cargo, Wanted
 from search.executors.ray.node import NodeGoneError, NodeUnreachableError
-from search.executors.ray.parcels import AgentSetup, Exchange, NodeDescription, Order
+from search.executors.ray.parcels import AgentSetup, Exchange, NodeDescription, Order, PackedSpec
+from search.ledger.trial import TrialResult
 
 NO_RAY = (
     "`executor.name: ray` needs Ray, which is not installed: pip install 'whosehand[ray]', on every node. Without it, "
@@ -31,6 +32,7 @@ TOO_LATE = (
     "reads such settings once. Set RAY_AUTH_MODE in the environment before, or do not import Ray."
 )
 _CALL_S = 60.0
+_ECHO_S = 20.0
 _RECRUIT_S = 180.0
 _WAIT_S = 10.0
 _EXCHANGE_S, _LONGEST_EXCHANGE_S = 30.0, 480.0
@@ -39,6 +41,7 @@ _HEAD_S = 10.0
 _N_CALLS = 8
 _LONGEST_FOLDER = 20  # of the 107 characters that the path of a socket may have; the rest is Ray's
 _OWN_PATHS = "thirdparty_files"
+_NOT_THE_SAME = ("ImportError", "ModuleNotFoundError", "AttributeError", "TypeError")
 
 
 class AgentActor(NodeAgent):
@@ -47,6 +50,10 @@ class AgentActor(NodeAgent):
     def __init__(self, setup: AgentSetup) -> None:
         remove_paths_of_ray()
         super().__init__(setup)
+
+    def echo(self, content: bytes) -> bytes:
+        """What was sent: large pieces take other ports than calls."""
+        return content
 
     def variables(self) -> dict[str, str]:
         """Ray's own variables here, but for secrets."""
@@ -86,6 +93,9 @@ class RayCluster:
         self._was_joined = bool(ray.is_initialized())
         if self._was_joined:
             return
+        # Ray keeps the driver's whole command line for all nodes to read, with a password in a
+        # `--set`. There is no option.
+        ray._private.utils.get_entrypoint_name = lambda: "whosehand"
         own: dict[str, Any] = {"include_dashboard": False, **_short_folder()} if is_local else {}
         try:
             with _quiet_start():
@@ -103,6 +113,16 @@ class RayCluster:
         except Exception as error:  # whatever Ray raises while its head is away
             raise NodeUnreachableError(f"The head of the cluster does not answer ({type(error).__name__}).") from error
 
+    def name_of(self, node_id: str) -> str:
+        """A node's name and address for people; the head may be away, then the beginning of its
+        id.
+        """
+        with contextlib.suppress(Exception):  # whatever Ray raises while its head is away
+            for node in self._ray.nodes():
+                if node["NodeID"] == node_id:
+                    return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        return node_id[:8]
+
     def recruit(self, node_id: str, setup: AgentSetup) -> "RayLink":
         """Put an agent on a node.
 
@@ -113,7 +133,7 @@ class RayCluster:
         actor = self._ray.remote(AgentActor).options(
             num_cpus=0, max_restarts=0, max_task_retries=0, max_concurrency=_N_CALLS, scheduling_strategy=strategy
         )
-        return RayLink(self._ray, actor.remote(setup))
+        return RayLink(self._ray, actor.remote(setup), self.name_of(node_id))
 
     def close(self) -> None:
         """Leave the cluster; one of this driver's own ends."""
@@ -122,16 +142,24 @@ class RayCluster:
 
 
 class RayLink:
-    """Calls an agent that is a Ray actor. See `search.executors.ray.node.AgentLink`."""
+    """Calls an agent that is a Ray actor. See `search.executors.ray.node.AgentLink`.
 
-    def __init__(self, ray: Any, actor: Any) -> None:
-        self._ray, self._actor = ray, actor
+    Attributes:
+        name: of the node, with its address.
+    """
+
+    def __init__(self, ray: Any, actor: Any, name: str) -> None:
+        self._ray, self._actor, self.name = ray, actor, name
         self._exchange_s = _EXCHANGE_S
 
     def describe(self) -> NodeDescription:
         """What the node is; waits for the actor's start."""
         described: NodeDescription = self._call(self._actor.describe.remote(), _RECRUIT_S)
         return described
+
+    def echo(self, content: bytes) -> bytes:
+        """Send a piece there and back."""
+        return bytes(self._call(self._actor.echo.remote(content), _ECHO_S))
 
     def variables(self) -> dict[str, str]:
         """Ray's own variables there, but for secrets."""
@@ -149,6 +177,11 @@ class RayLink:
     def settle(self, cargo: Cargo) -> None:
         """Have the cargo checked (a gigabyte takes seconds) and used."""
         self._call(self._actor.settle.remote(cargo), _RECRUIT_S)
+
+    def try_out(self, task: PackedSpec) -> TrialResult:
+        """Run a task there; it waits for the imports of its first worker, too."""
+        tried: TrialResult = self._call(self._actor.try_out.remote(task), _RECRUIT_S)
+        return tried
 
     def exchange(self, acknowledged: int, orders: Sequence[Order]) -> Exchange:
         """Send orders again, and wait for parcels; longer after a wait that was too short, for a
@@ -179,17 +212,17 @@ class RayLink:
         try:
             return self._ray.get(reference, timeout=timeout_s)
         except errors.ActorUnavailableError as error:
-            raise NodeUnreachableError(f"A node is not to be reached for the moment: {_line(error)}") from error
+            raise NodeUnreachableError(f"{self.name} is not to be reached for the moment: {_line(error)}.") from error
         except errors.GetTimeoutError as error:
-            raise NodeUnreachableError(f"A node did not answer within {timeout_s:.0f} s.") from error
+            raise NodeUnreachableError(f"{self.name} did not answer within {timeout_s:.0f} s.") from error
         except (errors.ActorDiedError, errors.ActorUnschedulableError) as error:
-            raise NodeGoneError(f"A node's agent has ended: {_line(error)}") from error
+            raise _death(self.name, error) from error
         except errors.RayTaskError as error:
             if isinstance(error.cause, WhosehandError):
                 raise error.cause from None
-            raise NodeUnreachableError(f"A node's agent failed: {_line(error.cause)}") from error
+            raise NodeUnreachableError(f"The agent on {self.name} failed: {_line(error.cause)}.") from error
         except errors.RayError as error:
-            raise NodeUnreachableError(f"Ray could not call a node: {_line(error)}") from error
+            raise NodeUnreachableError(f"Ray could not call {self.name}: {_line(error)}.") from error
 
 
 def remove_paths_of_ray() -> None:
@@ -237,6 +270,19 @@ def _quiet_start() -> Iterator[None]:
     finally:
         os.dup2(before, 2)
         os.close(before)
+
+
+def _death(name: str, error: Exception) -> WhosehandError:
+    """What it means that an agent has died: its node is gone, or it could not even begin there."""
+    if not getattr(error, "actor_init_failed", False):
+        return NodeGoneError(f"The agent on {name} has ended: {_line(error)}.")
+    why = str(error).strip().rpartition("\n")[2].strip()  # the end of a traceback
+    if why.startswith(_NOT_THE_SAME):
+        return ExecutorError(
+            f"No agent can be started on {name}, because whosehand is not there, or another version of it: {why}. "
+            "Install the same there (constraints.txt), and start its Ray from that environment."
+        )
+    return NodeGoneError(f"The agent on {name} could not begin: {why}.")
 
 
 def _line(error: BaseException | None) -> str:

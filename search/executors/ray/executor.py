@@ -6,14 +6,13 @@ tickets and nodes; what finds nodes and reaches them is a `Cluster` (`cluster.py
 
 import itertools
 import os
-import pickle
 import queue
 import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from search.executors.base import (
     ExecutorError,
@@ -31,7 +30,15 @@ from search.executors.ray.node import (
     Node,
     keep_files,
 )
-from search.executors.ray.parcels import AgentSetup, CarriedFile, NodeDescription, Parcel, StartOrder, paths_in
+from search.executors.ray.parcels import (
+    AgentSetup,
+    CarriedFile,
+    NodeDescription,
+    PackedSpec,
+    Parcel,
+    StartOrder,
+    paths_in,
+)
 from search.executors.ray.scout import Cluster, Scout
 from search.ledger.trial import FailureKind, PruningDecision, TrialSpec
 
@@ -51,7 +58,7 @@ class ClusterExecutor:
         cluster: Cluster,
         setup: AgentSetup,
         *,
-        settings: Any = None,
+        first_task: TrialSpec | None = None,
         say: Callable[[str], None] = lambda _: None,
         patience_s: float = PATIENCE_S,
         first_node_s: float = _FIRST_NODE_S,
@@ -61,18 +68,20 @@ class ClusterExecutor:
         Args:
             cluster: closed with this.
             setup: of the agents; their session is set here.
-            settings: of the trials; the files that they name are brought to the nodes.
+            first_task: run on each node before a trial is: it has the trials' settings, and the
+                files that they name are brought to the nodes. Where it fails, the node is refused.
             say: takes what the user should know.
             patience_s: so long a node may be unreachable before it is lost.
             first_node_s: so long the first node is waited for; then it goes on without.
 
         Raises:
-            ExecutorError: if there is more to bring to nodes than is sent, or every node is
-                refused.
+            ExecutorError: if there is more to bring to nodes than is sent, the task cannot be
+                pickled, or every node is refused.
         """
         self._cluster, self._patience_s = cluster, patience_s
         self._setup = replace(setup, session=f"{os.getpid()}-{secrets.token_hex(4)}")
-        cargo = cargo_of(paths_in(settings))
+        cargo = cargo_of(paths_in(first_task and first_task.settings))
+        task = None if first_task is None else PackedSpec.of(first_task)
         self._lock = threading.Lock()
         self._nodes: dict[str, Node] = {}
         self._assignments: dict[int, Assignment] = {}
@@ -81,7 +90,7 @@ class ClusterExecutor:
         self._said: queue.SimpleQueue[tuple[int, Message] | None] = queue.SimpleQueue()
         self._is_closed = threading.Event()
         self._n_workers = 0
-        self._scout = Scout(cluster, self._setup, cargo, self._add_node, say)
+        self._scout = Scout(cluster, self._setup, cargo, task, self._add_node, say)
         try:
             self._wait_for_first_node(first_node_s)
         except BaseException:
@@ -112,7 +121,7 @@ class ClusterExecutor:
             ExecutorError: if no worker is free, `spec` cannot be pickled, or its checkpoint cannot
                 be read.
         """
-        _check_picklable(spec)
+        packed = PackedSpec.of(spec)
         with self._lock:
             free = {node_id: self._n_free(node) for node_id, node in self._nodes.items() if not node.is_resting}
             node_id = max(free, key=lambda each: free[each], default="")
@@ -123,7 +132,7 @@ class ClusterExecutor:
             node, ticket = self._nodes[node_id], next(self._tickets)
             self._assignments[ticket] = Assignment(ticket, spec, node)
             self._trials[spec.number] = ticket
-        node.start(StartOrder(ticket, spec, checkpoint))
+        node.start(StartOrder(ticket, packed, checkpoint))
         found = node.description
         threads = found.threads if self._setup.threads == "auto" else spec.threads
         return WorkerPlace(found.host, threads, cpu=found.cpu)
@@ -273,15 +282,6 @@ def agreed_precision(choice: str, descriptions: Sequence[NodeDescription]) -> Li
 def _node_loss(assignment: Assignment, reason: str) -> WorkerLost:
     number, attempt = assignment.spec.number, assignment.spec.attempt
     return WorkerLost(number, attempt, None, reason, "", FailureKind.NODE_LOST)
-
-
-def _check_picklable(spec: TrialSpec) -> None:
-    try:
-        pickle.dumps(spec)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ExecutorError(
-            f"A trial's settings and hyperparameters must be picklable, to reach a worker, but: {error}."
-        ) from error
 
 
 def _read_checkpoint(spec: TrialSpec) -> CarriedFile | None:

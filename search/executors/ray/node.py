@@ -19,13 +19,14 @@ from search.executors.ray.parcels import (
     KillOrder,
     NodeDescription,
     Order,
+    PackedSpec,
     Parcel,
     StartOrder,
     references_of,
     with_references,
 )
 from search.ledger.files import is_intact
-from search.ledger.trial import PruningDecision, TrialSpec, is_disk_full
+from search.ledger.trial import PruningDecision, TrialResult, TrialSpec, is_disk_full
 
 PATIENCE_S = 60.0
 """So long a node may be unreachable before it counts as lost."""
@@ -61,6 +62,10 @@ class AgentLink(Protocol):
 
     def settle(self, cargo: Cargo) -> None:
         """Have the cargo checked and used."""
+        ...
+
+    def try_out(self, task: PackedSpec) -> TrialResult:
+        """Run a task there, as trials will be."""
         ...
 
     def exchange(self, acknowledged: int, orders: Sequence[Order]) -> Exchange:

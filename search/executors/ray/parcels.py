@@ -6,12 +6,13 @@ nothing.
 """
 
 import hashlib
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from search.executors.base import Message
+from search.executors.base import ExecutorError, Message
 from search.ledger.trial import FileReference, PruningDecision, TrialResult, TrialSpec
 
 Count = int | Literal["auto"]
@@ -28,6 +29,7 @@ class AgentSetup:
         workers: how many trials at once; `auto` goes by the node.
         threads: of each worker; `auto` divides the node's cores.
         preload: modules that are imported once for all workers.
+        packages: that the user's own code imports; their versions must be the driver's.
         silent_s: as that of `LocalExecutor`.
         lease_s: after so long without a word from the driver the workers are ended.
     """
@@ -37,6 +39,7 @@ class AgentSetup:
     workers: Count = "auto"
     threads: Count = "auto"
     preload: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     silent_s: float | None = None
     lease_s: float = 120.0
 
@@ -101,11 +104,44 @@ class CarriedFile:
 
 
 @dataclass(frozen=True)
+class PackedSpec:
+    """A spec whose settings travel as bytes: what they are made of may be missing on a node, which
+    must be able to say so.
+
+    Attributes:
+        bare: without settings.
+        settings: pickled.
+    """
+
+    bare: TrialSpec
+    settings: bytes
+
+    @classmethod
+    def of(cls, spec: TrialSpec) -> "PackedSpec":
+        """Pack a spec.
+
+        Raises:
+            ExecutorError: if it cannot be pickled.
+        """
+        try:
+            pickle.dumps(bare := replace(spec, settings=None))
+            return cls(bare, pickle.dumps(spec.settings))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ExecutorError(
+                f"A trial's settings and hyperparameters must be picklable, to reach a worker, but: {error}."
+            ) from error
+
+    def unpacked(self) -> TrialSpec:
+        """The spec, as it was. Raises whatever the objects in its settings raise."""
+        return replace(self.bare, settings=pickle.loads(self.settings))
+
+
+@dataclass(frozen=True)
 class StartOrder:
     """Start a worker. `ticket` names this start in all that follows; `checkpoint` is the spec's."""
 
     ticket: int
-    spec: TrialSpec
+    spec: PackedSpec
     checkpoint: CarriedFile | None
 
 

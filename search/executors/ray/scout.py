@@ -9,10 +9,11 @@ from typing import Protocol
 
 from core.errors import WhosehandError
 from search.executors.base import ExecutorError
-from search.executors.ray.agent import deciding_versions
 from search.executors.ray.cargo import Cargo
 from search.executors.ray.node import AgentLink, NodeGoneError, NodeUnreachableError
-from search.executors.ray.parcels import AgentSetup, NodeDescription
+from search.executors.ray.parcels import AgentSetup, NodeDescription, PackedSpec
+from search.executors.ray.versions import deciding_versions, differences
+from search.ledger.trial import FailureKind, TrialState
 
 _PIECE_BYTES = 16_000_000
 _LOOK_EVERY_S = 2.0
@@ -51,6 +52,7 @@ class Scout:
         cluster: Cluster,
         setup: AgentSetup,
         cargo: Sequence[Cargo],
+        task: PackedSpec | None,
         on_ready: Callable[[str, AgentLink, NodeDescription], None],
         say: Callable[[str], None],
     ) -> None:
@@ -60,11 +62,13 @@ class Scout:
             cluster: whose nodes.
             setup: of the agents.
             cargo: brought to each node before it counts.
+            task: run there then; where it fails, the node is refused.
             on_ready: called with a node that can be used, from the thread that recruited it.
             say: takes what the user should know.
         """
-        self._cluster, self._setup, self._cargo, self._on_ready, self._say = cluster, setup, cargo, on_ready, say
-        self._versions = deciding_versions()
+        self._cluster, self._setup, self._cargo, self._task = cluster, setup, cargo, task
+        self._on_ready, self._say = on_ready, say
+        self._versions = deciding_versions(setup.packages)
         self._lock = threading.Lock()
         self._taken: set[str] = set()
         self._recruiting: set[str] = set()
@@ -127,6 +131,8 @@ class Scout:
             _check_versions(self._versions, description)
             for cargo in self._cargo:
                 bring(cargo, link, self._is_closed)
+            if self._task is not None and not self._is_closed.is_set():
+                _try_out(self._task, link, description.host)
             if not self._is_closed.is_set():
                 is_used = True
                 with self._lock:
@@ -173,16 +179,6 @@ def bring(cargo: Cargo, link: AgentLink, is_closed: threading.Event) -> None:
         link.settle(cargo)
 
 
-def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    """What differs between two machines' versions, one `name is A, here it is B` each."""
-    names = [*here, *(name for name in there if name not in here)]
-    return [
-        f"{name} is {there.get(name, 'missing')}, here it is {here.get(name, 'missing')}"
-        for name in names
-        if here.get(name) != there.get(name)
-    ]
-
-
 def _check_versions(here: Mapping[str, str], description: NodeDescription) -> None:
     differing = differences(here, description.versions)
     if differing:
@@ -190,3 +186,24 @@ def _check_versions(here: Mapping[str, str], description: NodeDescription) -> No
             f"All nodes must have the same versions as the driver, but on {description.host} {'; '.join(differing)}. "
             "Install the same there (constraints.txt), and start its Ray from that environment."
         )
+
+
+def _try_out(task: PackedSpec, link: AgentLink, host: str) -> None:
+    """Have a node read and import what its trials will need.
+
+    Raises:
+        ExecutorError: if it cannot.
+        NodeUnreachableError: if the node cannot work at the moment, such as with a full disk.
+    """
+    try:
+        result = link.try_out(task)
+    except ExecutorError as error:
+        raise ExecutorError(f"{host} can start no worker. {error}") from error
+    if result.state is TrialState.COMPLETED:
+        return
+    if result.failure is not FailureKind.ERROR:
+        raise NodeUnreachableError(f"{host} cannot work yet: {result.reason}")
+    raise ExecutorError(
+        f"{host} cannot run this sweep's trials. {result.reason.rstrip('.')}. Have there what the driver has: the same "
+        "packages in the same versions, and what your own code imports; then start its Ray again."
+    )

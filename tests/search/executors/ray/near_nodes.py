@@ -8,7 +8,8 @@ from search.executors.ray.agent import NodeAgent
 from search.executors.ray.cargo import Cargo, Wanted
 from search.executors.ray.executor import ClusterExecutor
 from search.executors.ray.node import NodeGoneError, NodeUnreachableError
-from search.executors.ray.parcels import AgentSetup, Exchange, NodeDescription, Order
+from search.executors.ray.parcels import AgentSetup, Exchange, NodeDescription, Order, PackedSpec
+from search.ledger.trial import TrialResult
 
 
 @dataclass
@@ -50,6 +51,10 @@ class NearLink:
     def settle(self, cargo: Cargo) -> None:
         self._check()
         self.agent.settle(cargo)
+
+    def try_out(self, task: PackedSpec) -> TrialResult:
+        self._check()
+        return self.agent.try_out(task)
 
     def exchange(self, acknowledged: int, orders: Sequence[Order]) -> Exchange:
         self._check()

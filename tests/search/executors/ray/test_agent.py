@@ -10,8 +10,9 @@ import pytest
 
 from search.executors.base import WorkerEnded, WorkerLost, WorkerReported
 from search.executors.local.executor import LocalExecutor
-from search.executors.ray.agent import NodeAgent, deciding_versions
-from search.executors.ray.parcels import AgentSetup, AnswerOrder, KillOrder, Order, Parcel, StartOrder
+from search.executors.ray.agent import NodeAgent
+from search.executors.ray.parcels import AgentSetup, AnswerOrder, KillOrder, Order, PackedSpec, Parcel, StartOrder
+from search.executors.ray.versions import deciding_versions
 from search.ledger.trial import EpochReport, FailureKind, FileReference, PruningDecision, TrialSpec
 from search.objectives.cheap import CheapSettings
 from tests.search.cheap_sweep import CHEAP
@@ -50,7 +51,7 @@ def next_parcel(agent: NodeAgent, acknowledged: int = 0) -> Parcel:
 
 def test_a_parcel_is_given_again_until_it_is_acknowledged(make_agent: MakeAgent, spec: TrialSpec) -> None:
     agent = make_agent()
-    agent.take([Order(1, StartOrder(7, spec, None))])
+    agent.take([Order(1, StartOrder(7, PackedSpec.of(spec), None))])
     parcel = next_parcel(agent)
     assert (parcel.seq, parcel.ticket, type(parcel.message)) == (1, 7, WorkerReported)
     assert next_parcel(agent) == parcel
@@ -61,7 +62,7 @@ def test_large_parcels_travel_one_by_one(
     make_agent: MakeAgent, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = make_agent(workers=2)
-    agent.take([Order(n, StartOrder(n, replace(spec, number=n), None)) for n in (1, 2)])
+    agent.take([Order(n, StartOrder(n, PackedSpec.of(replace(spec, number=n)), None)) for n in (1, 2)])
     while len(both := agent.exchange(0, wait_s=0.2).parcels) < 2:
         pass
     monkeypatch.setattr("search.executors.ray.agent._EXCHANGE_BYTES", 1)
@@ -79,7 +80,7 @@ def test_what_a_lost_trial_said_before_does_not_end_the_agent(
     monkeypatch.setattr(
         LocalExecutor, "poll", lambda *_: said.pop() if agent.exchange(0, wait_s=0).n_orders and said else []
     )
-    agent.take([Order(1, StartOrder(7, spec, None))])
+    agent.take([Order(1, StartOrder(7, PackedSpec.of(spec), None))])
     message = next_parcel(agent).message
     assert isinstance(message, WorkerLost)
     assert message.failure is FailureKind.NODE_LOST
@@ -89,7 +90,10 @@ def test_what_a_lost_trial_said_before_does_not_end_the_agent(
 def test_orders_are_followed_once_and_in_their_order(make_agent: MakeAgent, spec: TrialSpec) -> None:
     agent = make_agent()
     go = PruningDecision.GO
-    start, first, second = Order(1, StartOrder(7, spec, None)), *(Order(n, AnswerOrder(7, go)) for n in (2, 3))
+    start, first, second = (
+        Order(1, StartOrder(7, PackedSpec.of(spec), None)),
+        *(Order(n, AnswerOrder(7, go)) for n in (2, 3)),
+    )
     agent.take([first, start])
     assert next_parcel(agent).seq == 1
     agent.take([start, first])
@@ -103,7 +107,7 @@ def test_orders_are_followed_once_and_in_their_order(make_agent: MakeAgent, spec
 
 def test_paths_in_a_parcel_are_relative_and_its_files_whole(make_agent: MakeAgent, spec: TrialSpec) -> None:
     agent = make_agent()
-    agent.take([Order(1, StartOrder(7, spec, None))])
+    agent.take([Order(1, StartOrder(7, PackedSpec.of(spec), None))])
     parcel = next_parcel(agent)
     assert isinstance(parcel.message, WorkerReported)
     checkpoint = parcel.message.report.checkpoint
@@ -117,7 +121,8 @@ def test_paths_in_a_parcel_are_relative_and_its_files_whole(make_agent: MakeAgen
 
 def test_workers_are_ended_when_the_driver_is_silent_for_the_lease(make_agent: MakeAgent, spec: TrialSpec) -> None:
     agent = make_agent(lease_s=0.2)
-    agent.take([Order(1, StartOrder(7, replace(spec, settings=CheapSettings(seconds_per_epoch=60)), None))])
+    slow = replace(spec, settings=CheapSettings(seconds_per_epoch=60))
+    agent.take([Order(1, StartOrder(7, PackedSpec.of(slow), None))])
     time.sleep(1.0)
     assert not _own_workers()
     lost = next_parcel(agent).message
@@ -139,7 +144,7 @@ def _own_workers() -> list[int]:
 
 def test_a_killed_trial_says_nothing_and_leaves_nothing(make_agent: MakeAgent, spec: TrialSpec, tmp_path: Path) -> None:
     agent = make_agent()
-    agent.take([Order(1, StartOrder(7, spec, None))])
+    agent.take([Order(1, StartOrder(7, PackedSpec.of(spec), None))])
     assert next_parcel(agent).seq == 1
     agent.take([Order(2, KillOrder(7)), Order(3, AnswerOrder(7, PruningDecision.GO))])
     assert agent.exchange(1, wait_s=0.2).parcels == ()
@@ -162,7 +167,7 @@ def test_when_memory_runs_out_the_largest_worker_is_ended_first(
     make_agent: MakeAgent, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = make_agent()
-    agent.take([Order(1, StartOrder(7, spec, None))])
+    agent.take([Order(1, StartOrder(7, PackedSpec.of(spec), None))])
     next_parcel(agent)
     monkeypatch.setattr("search.executors.ray.agent.free_memory_bytes", lambda: 1_000)
     lost = next_parcel(agent, 1).message
@@ -172,7 +177,7 @@ def test_when_memory_runs_out_the_largest_worker_is_ended_first(
 
 def test_a_trial_that_cannot_be_started_is_lost_with_its_node(make_agent: MakeAgent, spec: TrialSpec) -> None:
     agent = make_agent()
-    agent.take([Order(n, StartOrder(n, replace(spec, number=n), None)) for n in (1, 2)])
+    agent.take([Order(n, StartOrder(n, PackedSpec.of(replace(spec, number=n)), None)) for n in (1, 2)])
     messages = [agent.exchange(0, wait_s=1).parcels for _ in range(20)][-1]
     lost = [parcel.message for parcel in messages if isinstance(parcel.message, WorkerLost)]
     assert [message.reason.startswith("not started: A free worker") for message in lost] == [True]

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +21,7 @@ from search.ledger.trial import FailureKind, PruningDecision, TrialSpec
 from search.objectives.cheap import CheapSettings
 from search.testing.executors import ExecutorContract, next_message
 from search.upkeep.cluster_checks import examine_cluster
+from tests.command_line import ROOT
 from tests.search.cheap_sweep import CHEAP
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -90,6 +93,51 @@ def test_trials_are_no_nicer_than_the_driver(tmp_path: Path) -> None:
         assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0)
 
 
+_PASSWORD = "a-password-of-the-driver-0815"
+_DRIVER = """
+import sys
+from pathlib import Path
+from search.executors.base import run_task
+from search.executors.ray.cluster import RayCluster
+from search.executors.ray.executor import ClusterExecutor
+from search.executors.ray.parcels import AgentSetup
+from search.ledger.trial import TrialSpec
+from search.objectives.cheap import CheapSettings
+
+address, folder, _ = sys.argv[1:]
+executor = ClusterExecutor(RayCluster(address), AgentSetup("", Path(folder) / "node", 1, 1))
+print(Path(f"/proc/{executor.descriptions[0].pid}/environ").read_text())
+settings = CheapSettings()
+spec = TrialSpec.of_task(CHEAP, settings, Path(folder) / "work", precision="float32", seed=1, threads=1)
+print(run_task(executor, spec).state)
+""".replace("CHEAP", repr(CHEAP), 1)
+
+
+@pytest.mark.usefixtures("joined")
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads environments from /proc")
+def test_a_password_of_the_driver_reaches_no_agent_no_log_and_no_record_of_ray(tmp_path: Path) -> None:
+    import ray  # not installed everywhere
+
+    address = ray.get_runtime_context().gcs_address
+    run = subprocess.run(
+        [sys.executable, "-c", _DRIVER, address, str(tmp_path), f"tracking.uri=postgresql://me:{_PASSWORD}@host/x"],
+        env={**os.environ, "DATABASE_PASSWORD": _PASSWORD, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.endswith("completed\n")
+    assert "RAY_" in run.stdout, "the agent's environment was read"
+    assert _PASSWORD not in run.stdout + run.stderr
+    entries = {job.entrypoint for job in ray._private.worker.global_worker.gcs_client.get_all_job_info().values()}
+    assert entries == {"whosehand"}
+    logs = Path(ray._private.worker._global_node.get_session_dir_path())
+    files = [path for folder in (logs, tmp_path) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert [path for path in files if _PASSWORD.encode() in path.read_bytes()] == []
+
+
 @pytest.mark.usefixtures("joined")
 def test_a_doctor_examines_each_node_and_finds_the_token(tmp_path: Path) -> None:
     findings = examine_cluster(ExecutorSettings(name="ray", scratch=str(tmp_path / "node"), workers=1))
@@ -100,3 +148,4 @@ def test_a_doctor_examines_each_node_and_finds_the_token(tmp_path: Path) -> None
     assert not [finding.text for finding in findings if "niceness" in finding.text]
     assert not [finding for finding in findings if "other versions" in finding.text]
     assert any("1 worker of" in finding.text for finding in findings)
+    assert [finding.level for finding in findings if "its ports are open both ways" in finding.text] == ["ok"]

@@ -15,14 +15,15 @@ import pytest
 from search.executors.base import ExecutorError, Message, WorkerEnded, WorkerLost, WorkerReported
 from search.executors.ray.executor import ClusterExecutor, agreed_precision
 from search.executors.ray.node import Node
-from search.executors.ray.parcels import NodeDescription
-from search.executors.ray.scout import differences
+from search.executors.ray.parcels import AgentSetup, NodeDescription
+from search.executors.ray.versions import deciding_versions, differences
 from search.experiment.settings import BudgetSettings
-from search.ledger.ledger import read_ledger
+from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.trial import FailureKind, PruningDecision, TrialSpec, TrialState
 from search.objectives.cheap import CheapSettings
+from search.objectives.tasks import RUN_OWN, TRY_CODE, CodeTrial, FunctionReference, OwnTask
 from search.sweep.loop import run_sweep
-from search.testing.executors import ExecutorContract, next_message
+from search.testing.executors import ExecutorContract, next_message, settings_of_the_driver_alone
 from tests.search.cheap_sweep import CHEAP, CheapSweep, ScriptedEngine
 from tests.search.executors.ray.near_nodes import NearCluster, near_executor
 
@@ -220,3 +221,62 @@ def test_a_node_rests_longer_each_time_until_an_epoch_comes(cluster: NearCluster
         node.note_progress()
         node.rest()
         assert node.rests_until_s - time.monotonic() == pytest.approx(first_s, abs=0.5)
+
+
+def test_nodes_that_cannot_read_the_settings_are_refused_with_what_is_missing(
+    cluster: NearCluster, spec: TrialSpec
+) -> None:
+    with (
+        settings_of_the_driver_alone() as settings,
+        pytest.raises(ExecutorError, match=r"a cannot run this sweep's trials\. .*No module named 'module_of_the"),
+    ):
+        near_executor(cluster, first_task=replace(spec, settings=settings))
+    assert all(link.agent._is_closed.is_set() for link in cluster.links), "its agent was ended"
+
+
+def test_nodes_without_the_user_s_own_code_are_refused_with_its_name(cluster: NearCluster, tmp_path: Path) -> None:
+    task = OwnTask(FunctionReference("nowhere_here:run"), "val/loss", checkpoints=False, patches=None)
+    with pytest.raises(ExecutorError, match=r"'nowhere_here:run' cannot be imported: No module named 'nowhere_here'\."):
+        near_executor(cluster, first_task=code_trial(task, tmp_path))
+
+
+def test_a_node_that_has_what_trials_need_is_used_and_keeps_nothing_of_the_try(
+    cluster: NearCluster, tmp_path: Path
+) -> None:
+    folder = tmp_path / "driver" / "own_code"
+    folder.mkdir(parents=True)
+    (folder / "only_sent.py").write_text("def run(trial):\n    return 1.0\n")
+    (folder.parent / LEDGER_NAME).write_text("")
+    task = OwnTask(FunctionReference("only_sent:run", folder), "val/loss", checkpoints=False, patches=None)
+    with closing(near_executor(cluster, first_task=code_trial(task, tmp_path))) as executor:
+        assert executor.n_workers == 1
+        assert list(cluster.scratch.glob("a/sessions/*/trials/*")) == []
+
+
+def code_trial(task: OwnTask, folder: Path) -> TrialSpec:
+    settings = CodeTrial(RUN_OWN, task)
+    return TrialSpec.of_task(TRY_CODE, settings, folder / "task", precision="float32", seed=1, threads=1)
+
+
+def test_a_refused_node_is_said_once_and_the_others_train(
+    cluster: NearCluster, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.executors.ray.scout._LOOK_EVERY_S", 0.05)
+    cluster.names = ["a", "b"]
+    cluster.change = lambda found: replace(found, versions={} if found.host == "b" else found.versions)
+    said: list[str] = []
+    with closing(near_executor(cluster, say=said.append)) as executor:
+        wait_until(lambda: any("on b " in line for line in said), executor)
+        assert executor.start(spec).host == "a"
+        assert isinstance(next_message(executor), WorkerReported)
+        assert executor.n_workers == 1
+        assert sum("A node is not used" in line for line in said) == 1
+        assert len(cluster.links) == 2, "it is not asked again"
+
+
+def test_versions_of_packages_that_own_code_imports_are_compared(tmp_path: Path) -> None:
+    assert deciding_versions(["pytest", "not-installed-anywhere"])["pytest"] == pytest.__version__
+    cluster = NearCluster(tmp_path, change=lambda found: replace(found, versions={**found.versions, "pytest": "1.0"}))
+    setup = AgentSetup("", None, 1, 1, packages=("pytest",))
+    with pytest.raises(ExecutorError, match=rf"on a pytest is 1\.0, here it is {pytest.__version__}"):
+        ClusterExecutor(cluster, setup)
