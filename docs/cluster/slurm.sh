@@ -10,6 +10,7 @@
 set -euo pipefail
 
 experiment=${1:?the experiment file}
+# shellcheck source=/dev/null
 source .venv/bin/activate
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)

@@ -4,12 +4,14 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from rich.filesize import decimal
 
 from core.errors import WhosehandError
 from search.executors.base import ExecutorError
-from search.executors.ray.cluster import RayCluster, RayLink
+from search.executors.ray.cluster import RayCluster
+from search.executors.ray.node import AgentLink
 from search.executors.ray.parcels import AgentSetup, NodeDescription
 from search.executors.ray.versions import deciding_versions, differences
 from search.experiment.settings import ExecutorSettings
@@ -30,9 +32,45 @@ def examine_cluster(settings: ExecutorSettings) -> list[Finding]:
         settings: of the experiment, or the defaults.
     """
     try:
-        cluster = RayCluster(settings.address)
+        return examine_nodes(RayCluster(settings.address), settings)
     except WhosehandError as error:
         return [problem("cluster", str(error))]
+
+
+class ExaminedLink(AgentLink, Protocol):
+    """Calls an agent, and says what only a doctor wants to know."""
+
+    def echo(self, content: bytes) -> bytes:
+        """Send a piece there and back."""
+        ...
+
+    def variables(self) -> dict[str, str]:
+        """Ray's own variables there, but for secrets."""
+        ...
+
+
+class ExaminedCluster(Protocol):
+    """A cluster whose nodes can be examined."""
+
+    def node_ids(self) -> Sequence[str]:
+        """The nodes that live now."""
+        ...
+
+    def name_of(self, node_id: str) -> str:
+        """A node's name for people."""
+        ...
+
+    def recruit(self, node_id: str, setup: AgentSetup) -> ExaminedLink:
+        """Put an agent on a node."""
+        ...
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        ...
+
+
+def examine_nodes(cluster: ExaminedCluster, settings: ExecutorSettings) -> list[Finding]:
+    """Examine the nodes of a cluster that was joined, and leave it. See `examine_cluster`."""
     try:
         node_ids = cluster.node_ids()
         findings = [ok("cluster", f"joined at {settings.address}: {len(node_ids)} node{'s' * (len(node_ids) != 1)}")]
@@ -47,10 +85,10 @@ def examine_cluster(settings: ExecutorSettings) -> list[Finding]:
 
 
 def _examine_node(
-    cluster: RayCluster, node_id: str, settings: ExecutorSettings, described: list[NodeDescription]
+    cluster: ExaminedCluster, node_id: str, settings: ExecutorSettings, described: list[NodeDescription]
 ) -> list[Finding]:
     scratch = None if settings.scratch == "auto" else Path(settings.scratch)
-    link: RayLink | None = None
+    link: ExaminedLink | None = None
     name = cluster.name_of(node_id)
     try:
         link = cluster.recruit(node_id, AgentSetup("doctor", scratch, settings.workers, settings.threads))
@@ -91,7 +129,7 @@ def _judge(name: str, node: NodeDescription, clock_s: float) -> Iterator[Finding
         yield note(topic, text, fix) if node.free_bytes < NOTE_BYTES else ok(topic, text)
 
 
-def _judge_ports(name: str, link: RayLink) -> Finding:
+def _judge_ports(name: str, link: ExaminedLink) -> Finding:
     piece, started_s = os.urandom(_PIECE_BYTES), time.monotonic()
     try:
         is_whole = link.echo(piece) == piece

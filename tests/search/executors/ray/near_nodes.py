@@ -23,6 +23,8 @@ class NearLink:
         is_dead: the agent has died.
         loses_orders: orders are lost unless an exchange brings them.
         n_lost_replies: so many of the next exchanges happen, and their replies are lost.
+        longest_piece: bytes that come through.
+        ray_variables: of Ray there.
         change: what is made of a description.
     """
 
@@ -34,10 +36,20 @@ class NearLink:
     n_lost_replies: int = 0
     n_put_bytes: int = 0
     change: Callable[[NodeDescription], NodeDescription] = lambda description: description
+    longest_piece: int = 10**9
+    ray_variables: dict[str, str] = field(default_factory=dict)
 
     def describe(self) -> NodeDescription:
         self._check()
         return self.change(replace(self.agent.describe(), host=self.name))
+
+    def echo(self, content: bytes) -> bytes:
+        self._check()
+        return content[: self.longest_piece]
+
+    def variables(self) -> dict[str, str]:
+        self._check()
+        return self.ray_variables
 
     def want(self, cargo: Cargo) -> tuple[Wanted, ...]:
         self._check()
@@ -92,6 +104,11 @@ class NearCluster:
     names: list[str] = field(default_factory=lambda: ["a"])
     change: Callable[[NodeDescription], NodeDescription] = lambda description: description
     links: list[NearLink] = field(default_factory=list)
+    longest_piece: int = 10**9
+    ray_variables: dict[str, str] = field(default_factory=dict)
+
+    def name_of(self, node_id: str) -> str:
+        return node_id
 
     def node_ids(self) -> Sequence[str]:
         return tuple(self.names)
@@ -99,6 +116,7 @@ class NearCluster:
     def recruit(self, node_id: str, setup: AgentSetup) -> NearLink:
         own = replace(setup, scratch=self.scratch / node_id, session=f"{setup.session}-{len(self.links)}")
         link = NearLink(NodeAgent(own), node_id, change=self.change)
+        link.longest_piece, link.ray_variables = self.longest_piece, self.ray_variables
         self.links.append(link)
         return link
 

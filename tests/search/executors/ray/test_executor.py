@@ -4,6 +4,7 @@ The nodes are in this process, with real agents and real workers; the line to th
 as a test says. The same contract runs over Ray in `test_cluster.py`.
 """
 
+import errno
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -19,7 +20,7 @@ from search.executors.ray.parcels import AgentSetup, NodeDescription
 from search.executors.ray.versions import deciding_versions, differences
 from search.experiment.settings import BudgetSettings
 from search.ledger.ledger import LEDGER_NAME, read_ledger
-from search.ledger.trial import FailureKind, PruningDecision, TrialSpec, TrialState
+from search.ledger.trial import FailureKind, PruningDecision, ReportEpoch, TrialResult, TrialSpec, TrialState
 from search.objectives.cheap import CheapSettings
 from search.objectives.tasks import RUN_OWN, TRY_CODE, CodeTrial, FunctionReference, OwnTask
 from search.sweep.loop import run_sweep
@@ -207,6 +208,22 @@ def test_a_sweep_goes_on_over_nodes_that_die_one_after_the_other(
         trial.value for trial in read_ledger(undisturbed.folder).trials.values()
     ]
     assert [trial.n_epochs for trial in disturbed] == [3, 3, 3, 3]
+
+
+def fill_disk(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_node_whose_disk_is_full_rests_and_the_trial_goes_elsewhere(cluster: NearCluster, spec: TrialSpec) -> None:
+    cluster.names = ["a", "b"]
+    with closing(near_executor(cluster)) as executor:
+        wait_until(lambda: executor.n_workers == 2, executor)
+        first = executor.start(replace(spec, objective=f"{__name__}:fill_disk")).host
+        ended = next_message(executor)
+        assert isinstance(ended, WorkerEnded)
+        assert (ended.result.failure, ended.resting) == (FailureKind.DISK_FULL, f"node {first}")
+        assert executor.n_workers == 1
+        assert executor.start(replace(spec, attempt=2)).host != first
 
 
 def test_a_node_rests_longer_each_time_until_an_epoch_comes(cluster: NearCluster) -> None:
