@@ -10,7 +10,7 @@ from rich.filesize import decimal
 
 from core.errors import WhosehandError
 from search.executors.base import ExecutorError
-from search.executors.ray.cluster import RayCluster
+from search.executors.ray.cluster import AUTH, MEMORY_MONITOR, NICENESS, USAGE, RayCluster
 from search.executors.ray.node import AgentLink
 from search.executors.ray.parcels import AgentSetup, NodeDescription
 from search.executors.ray.versions import deciding_versions, differences
@@ -19,10 +19,6 @@ from search.upkeep.machine_checks import NOTE_BYTES, PROBLEM_BYTES, Finding, not
 
 _MOST_CLOCK_S = 5.0
 _PIECE_BYTES = 1_000_000  # goes through the object store, as line stores and checkpoints do
-_MONITOR = "RAY_memory_monitor_refresh_ms"
-_USAGE = "RAY_USAGE_STATS_ENABLED"
-_NICENESS = "RAY_worker_niceness"
-_AUTH = "RAY_AUTH_MODE"
 
 
 def examine_cluster(settings: ExecutorSettings) -> list[Finding]:
@@ -45,7 +41,7 @@ class ExaminedLink(AgentLink, Protocol):
         ...
 
     def variables(self) -> dict[str, str]:
-        """Ray's own variables there, but for secrets."""
+        """What Ray was told there."""
         ...
 
 
@@ -147,17 +143,17 @@ def _judge_ports(name: str, link: ExaminedLink) -> Finding:
 
 def _judge_ray(name: str, variables: dict[str, str]) -> Iterator[Finding]:
     topic = f"Ray on {name}"
-    if variables.get(_AUTH) != "token":
+    if variables.get(AUTH) != "token":
         text = "whoever reaches its ports can run programs as this user: there is no token"
-        yield problem(topic, text, f"start Ray with {_AUTH}=token on every node; docs/cluster.md shows how")
-    if variables.get(_MONITOR) != "0":
+        yield problem(topic, text, f"start Ray with {AUTH}=token on every node; docs/cluster.md shows how")
+    if variables.get(MEMORY_MONITOR) != "0":
         text = "when memory runs out, Ray ends the agent and all its trials instead of the largest worker"
-        yield note(topic, text, f"start Ray there with {_MONITOR}=0")
-    if variables.get(_NICENESS) != "0":
+        yield note(topic, text, f"start Ray there with {MEMORY_MONITOR}=0")
+    if variables.get(NICENESS) != "0":
         text = "Ray gives trials the niceness 15: whatever else runs there goes before them"
-        yield note(topic, text, f"start Ray there with {_NICENESS}=0, unless that is meant")
-    if variables.get(_USAGE) != "0":
-        yield note(topic, "Ray reports its use to its makers", f"start Ray there with {_USAGE}=0")
+        yield note(topic, text, f"start Ray there with {NICENESS}=0, unless that is meant")
+    if variables.get(USAGE) != "0":
+        yield note(topic, "Ray reports its use to its makers", f"start Ray there with {USAGE}=0")
 
 
 def _compare(nodes: Sequence[NodeDescription]) -> Iterator[Finding]:

@@ -31,6 +31,14 @@ TOO_LATE = (
     "`executor.address: local` starts Ray with a token of its own, but this program had imported Ray before, which "
     "reads such settings once. Set RAY_AUTH_MODE in the environment before, or do not import Ray."
 )
+AUTH, MEMORY_MONITOR = "RAY_AUTH_MODE", "RAY_memory_monitor_refresh_ms"
+NICENESS, USAGE = "RAY_worker_niceness", "RAY_USAGE_STATS_ENABLED"
+RAY_VARIABLES = (AUTH, MEMORY_MONITOR, NICENESS, USAGE)
+"""Read by Ray where it is started; none is a secret."""
+_LOCAL = {
+    MEMORY_MONITOR: "0",  # or it ends the agent instead of the largest worker
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for listening at the loopback address alone
+}
 _CALL_S = 60.0
 _ECHO_S = 20.0
 _RECRUIT_S = 180.0
@@ -56,8 +64,8 @@ class AgentActor(NodeAgent):
         return content
 
     def variables(self) -> dict[str, str]:
-        """Ray's own variables here, but for secrets."""
-        return {name: value for name, value in os.environ.items() if name.startswith("RAY_") and "TOKEN" not in name}
+        """What Ray was told here, of `RAY_VARIABLES`."""
+        return {name: os.environ[name] for name in RAY_VARIABLES if name in os.environ}
 
 
 class RayCluster:
@@ -74,15 +82,13 @@ class RayCluster:
             ExecutorError: if Ray is not installed, or no cluster is there.
         """
         # Ray reads them when it starts; who has set one has decided.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault(USAGE, "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # or its C++ side writes into the live table
         os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # or a late call starts a cluster of its own
-        os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise: whatever else runs would go before
+        os.environ.setdefault(NICENESS, "0")  # 15 otherwise: whatever else runs would go before
         is_local = address == "local"
-        if is_local and "RAY_AUTH_MODE" not in os.environ:
-            if "ray" in sys.modules:
-                raise ExecutorError(TOO_LATE)
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        if is_local:
+            _prepare_own_cluster()
         _check_head_listens(address)
         try:
             import ray  # half a second, and not installed everywhere
@@ -162,7 +168,7 @@ class RayLink:
         return bytes(self._call(self._actor.echo.remote(content), _ECHO_S))
 
     def variables(self) -> dict[str, str]:
-        """Ray's own variables there, but for secrets."""
+        """What Ray was told there, of `RAY_VARIABLES`."""
         return dict(self._call(self._actor.variables.remote(), _CALL_S))
 
     def want(self, cargo: Cargo) -> tuple[Wanted, ...]:
@@ -223,6 +229,20 @@ class RayLink:
             raise NodeUnreachableError(f"The agent on {self.name} failed: {_line(error.cause)}.") from error
         except errors.RayError as error:
             raise NodeUnreachableError(f"Ray could not call {self.name}: {_line(error)}.") from error
+
+
+def _prepare_own_cluster() -> None:
+    """Set what Ray reads when it starts a cluster of this machine alone.
+
+    Raises:
+        ExecutorError: if it has read it already, without a token.
+    """
+    for name, value in _LOCAL.items():
+        os.environ.setdefault(name, value)
+    if AUTH not in os.environ:
+        if "ray" in sys.modules:
+            raise ExecutorError(TOO_LATE)
+        os.environ.update({AUTH: "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
 
 
 def remove_paths_of_ray() -> None:

@@ -72,7 +72,8 @@ class ClusterExecutor:
                 files that they name are brought to the nodes. Where it fails, the node is refused.
             say: takes what the user should know.
             patience_s: so long a node may be unreachable before it is lost.
-            first_node_s: so long the first node is waited for; then it goes on without.
+            first_node_s: so long the first node is waited for, and until one that is there has what
+                trials read; then it goes on without.
 
         Raises:
             ExecutorError: if there is more to bring to nodes than is sent, the task cannot be
@@ -265,10 +266,12 @@ class ClusterExecutor:
 
     def _wait_for_first_node(self, patience_s: float) -> None:
         ends_s = time.monotonic() + patience_s
-        while time.monotonic() < ends_s and not self._living_nodes():
+        may_come = True
+        while may_come and not self._living_nodes():
+            time.sleep(0.02)
+            may_come = time.monotonic() < ends_s or self._scout.is_preparing
             if refusal := self._scout.refusal:
                 raise ExecutorError(refusal)
-            time.sleep(0.02)
         self._count_workers()
 
 

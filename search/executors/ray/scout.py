@@ -74,7 +74,7 @@ class Scout:
         self._recruiting: set[str] = set()
         self._refused: dict[str, str] = {}
         self._try_again_at_s: dict[str, float] = {}
-        self._is_closed = threading.Event()
+        self._is_closed, self._has_looked = threading.Event(), threading.Event()
         self._recruits: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._look, name="cluster-scout", daemon=True)
         self._thread.start()
@@ -86,6 +86,12 @@ class Scout:
             if self._taken or self._recruiting or not self._refused:
                 return ""
             return next(iter(self._refused.values()))
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether a node may be there soon: nobody has looked yet, or one is being recruited."""
+        with self._lock:
+            return not self._has_looked.is_set() or bool(self._recruiting)
 
     def release(self, node_id: str) -> None:
         """Recruit a node again after some seconds: its agent has ended."""
@@ -111,6 +117,7 @@ class Scout:
                     threading.Thread(target=self._recruit, args=(node_id,), name="recruit", daemon=True)
                 )
                 self._recruits[-1].start()
+            self._has_looked.set()
             self._is_closed.wait(_LOOK_EVERY_S)
 
     def _new(self, found: Sequence[str]) -> list[str]:

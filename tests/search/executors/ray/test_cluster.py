@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from search.executors.base import ExecutorError, WorkerLost, WorkerReported
@@ -86,6 +87,19 @@ def test_an_agent_that_is_killed_gives_its_trial_back_and_another_one_takes_its_
 
 
 @pytest.mark.usefixtures("joined")
+def test_a_cluster_of_our_own_listens_at_the_loopback_address_alone() -> None:
+    processes = psutil.Process().children(recursive=True)
+    open_at = {
+        (process.name(), each.laddr.ip)
+        for process in processes
+        for each in process.net_connections(kind="inet")
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert {"raylet", "gcs_server"} <= {name for name, _ in open_at}
+    assert {ip for _, ip in open_at} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+@pytest.mark.usefixtures("joined")
 def test_trials_are_no_nicer_than_the_driver(tmp_path: Path) -> None:
     executor = ClusterExecutor(RayCluster("auto"), AgentSetup("", tmp_path / "node", 1, 1))
     with closing(executor):
@@ -146,6 +160,8 @@ def test_a_doctor_examines_each_node_and_finds_the_token(tmp_path: Path) -> None
     assert any(topic.startswith("node ") for topic in topics)
     assert not [finding.text for finding in findings if "there is no token" in finding.text]
     assert not [finding.text for finding in findings if "niceness" in finding.text]
+    assert not [finding.text for finding in findings if "to its makers" in finding.text]
+    assert not [finding.text for finding in findings if "ends the agent" in finding.text]
     assert not [finding for finding in findings if "other versions" in finding.text]
     assert any("1 worker of" in finding.text for finding in findings)
     assert [finding.level for finding in findings if "its ports are open both ways" in finding.text] == ["ok"]

@@ -275,6 +275,19 @@ def code_trial(task: OwnTask, folder: Path) -> TrialSpec:
     return TrialSpec.of_task(TRY_CODE, settings, folder / "task", precision="float32", seed=1, threads=1)
 
 
+def test_a_node_that_is_being_prepared_is_waited_for_however_long_it_takes(
+    cluster: NearCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that one precision suits those that are there, and none is waited for in vain."""
+    recruit = cluster.recruit
+    monkeypatch.setattr(cluster, "recruit", lambda *given: time.sleep(0.3) or recruit(*given))
+    with closing(near_executor(cluster, first_node_s=0.0)) as executor:
+        assert [found.host for found in executor.descriptions] == ["a"]
+    cluster.names.clear()
+    with closing(near_executor(cluster, first_node_s=0.0)) as executor:
+        assert executor.n_workers == 0
+
+
 def test_a_refused_node_is_said_once_and_the_others_train(
     cluster: NearCluster, spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
