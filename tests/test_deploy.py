@@ -71,3 +71,20 @@ def test_the_services_name_what_there_is_and_listen_at_this_machine_alone() -> N
     assert COMPOSE["networks"]["inside"]["internal"] is True
     mounted = {volume.split(":")[0] for each in services.values() for volume in each["volumes"]}
     assert mounted == set(COMPOSE["volumes"])
+
+
+def test_pods_of_the_example_for_kuberay_run_as_the_image_does_with_a_token_and_probes_that_ray_answers() -> None:
+    text = (ROOT / "docs" / "cluster" / "kuberay.yaml").read_text(encoding="utf-8")
+    cluster = next(iter(yaml.safe_load_all(text)))["spec"]
+    (user,) = re.findall(r"^USER (\d+):\d+$", STAGES["node"], re.MULTILINE)
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        assert pod["securityContext"]["runAsUser"] == int(user)
+        (container,) = pod["containers"]
+        told = {each["name"]: each.get("value") for each in container["env"]}
+        assert told["RAY_AUTH_MODE"] == "token"
+        assert told["RAY_AUTH_TOKEN"] is None, "it comes from a secret"
+        assert told["RAY_USAGE_STATS_ENABLED"] == told["RAY_memory_monitor_refresh_ms"] == "0"
+        port = int(group["rayStartParams"]["node-manager-port"])
+        assert container["livenessProbe"]["tcpSocket"]["port"] == port
+        assert container["readinessProbe"]["tcpSocket"]["port"] in (port, 6379)
