@@ -4,7 +4,6 @@ The nodes are in this process, with real agents and real workers; the line to th
 as a test says. The same contract runs over Ray in `test_cluster.py`.
 """
 
-import errno
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -20,12 +19,13 @@ from search.executors.ray.parcels import AgentSetup, NodeDescription
 from search.executors.ray.versions import deciding_versions, differences
 from search.experiment.settings import BudgetSettings
 from search.ledger.ledger import LEDGER_NAME, read_ledger
-from search.ledger.trial import FailureKind, PruningDecision, ReportEpoch, TrialResult, TrialSpec, TrialState
+from search.ledger.trial import FailureKind, PruningDecision, TrialSpec, TrialState
 from search.objectives.cheap import CheapSettings
-from search.objectives.tasks import RUN_OWN, TRY_CODE, CodeTrial, FunctionReference, OwnTask
+from search.objectives.tasks import TRY_CODE, CodeTrial, FunctionReference, OwnTask
 from search.sweep.loop import run_sweep
 from search.testing.executors import ExecutorContract, next_message, settings_of_the_driver_alone
 from tests.search.cheap_sweep import CHEAP, CheapSweep, ScriptedEngine
+from tests.search.executors.ray.full_disk import FULL_DISK
 from tests.search.executors.ray.near_nodes import NearCluster, near_executor
 
 
@@ -210,15 +210,11 @@ def test_a_sweep_goes_on_over_nodes_that_die_one_after_the_other(
     assert [trial.n_epochs for trial in disturbed] == [3, 3, 3, 3]
 
 
-def fill_disk(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
 def test_a_node_whose_disk_is_full_rests_and_the_trial_goes_elsewhere(cluster: NearCluster, spec: TrialSpec) -> None:
     cluster.names = ["a", "b"]
     with closing(near_executor(cluster)) as executor:
         wait_until(lambda: executor.n_workers == 2, executor)
-        first = executor.start(replace(spec, objective=f"{__name__}:fill_disk")).host
+        first = executor.start(replace(spec, objective=FULL_DISK)).host
         ended = next_message(executor)
         assert isinstance(ended, WorkerEnded)
         assert (ended.result.failure, ended.resting) == (FailureKind.DISK_FULL, f"node {first}")
@@ -271,7 +267,7 @@ def test_a_node_that_has_what_trials_need_is_used_and_keeps_nothing_of_the_try(
 
 
 def code_trial(task: OwnTask, folder: Path) -> TrialSpec:
-    settings = CodeTrial(RUN_OWN, task)
+    settings = CodeTrial(CHEAP, task)
     return TrialSpec.of_task(TRY_CODE, settings, folder / "task", precision="float32", seed=1, threads=1)
 
 
