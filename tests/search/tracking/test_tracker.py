@@ -101,6 +101,15 @@ def test_a_trial_is_a_nested_run_with_everything_needed_to_compare_it(
     assert files == ["confusion/matrix.png"]
 
 
+def test_a_run_says_on_which_machine_its_latest_attempt_runs(store: TrackingStore) -> None:
+    tracker = _tracker(store)
+    event, trial = started(0)
+    for host, cpu in (("node-a", "Model A"), ("node-b", "Model B")):
+        tracker.start_attempt(replace(event, host=host, cpu=cpu), trial)
+        tags = _run(store, tracker, 0).data.tags
+        assert (tags["host"], tags["cpu"]) == (host, cpu)
+
+
 def test_metrics_of_an_epoch_have_its_number_and_the_time_of_the_ledger(store: TrackingStore) -> None:
     tracker = _tracker(store)
     tracker.start_attempt(*started(0))
