@@ -1,5 +1,6 @@
 """The contract of executors over Ray itself, on a cluster of this machine alone."""
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -88,13 +89,11 @@ def test_an_agent_that_is_killed_gives_its_trial_back_and_another_one_takes_its_
 
 @pytest.mark.usefixtures("joined")
 def test_a_cluster_of_our_own_listens_at_the_loopback_address_alone() -> None:
-    processes = psutil.Process().children(recursive=True)
-    open_at = {
-        (process.name(), each.laddr.ip)
-        for process in processes
-        for each in process.net_connections(kind="inet")
-        if each.status == psutil.CONN_LISTEN
-    }
+    open_at = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # workers end at any time
+            connections = process.net_connections(kind="inet")
+            open_at |= {(process.name(), each.laddr.ip) for each in connections if each.status == psutil.CONN_LISTEN}
     assert {"raylet", "gcs_server"} <= {name for name, _ in open_at}
     assert {ip for _, ip in open_at} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
