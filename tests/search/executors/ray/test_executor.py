@@ -26,7 +26,7 @@ from search.sweep.loop import run_sweep
 from search.testing.executors import ExecutorContract, next_message, settings_of_the_driver_alone
 from tests.search.cheap_sweep import CHEAP, CheapSweep, ScriptedEngine
 from tests.search.executors.ray.full_disk import FULL_DISK
-from tests.search.executors.ray.near_nodes import NearCluster, near_executor
+from tests.search.executors.ray.near_nodes import NearCluster, NearLink, near_executor
 
 
 @pytest.fixture
@@ -276,7 +276,12 @@ def test_a_node_that_is_being_prepared_is_waited_for_however_long_it_takes(
 ) -> None:
     """So that one precision suits those that are there, and none is waited for in vain."""
     recruit = cluster.recruit
-    monkeypatch.setattr(cluster, "recruit", lambda *given: time.sleep(0.3) or recruit(*given))
+
+    def recruit_slowly(node_id: str, setup: AgentSetup) -> NearLink:
+        time.sleep(0.3)
+        return recruit(node_id, setup)
+
+    monkeypatch.setattr(cluster, "recruit", recruit_slowly)
     with closing(near_executor(cluster, first_node_s=0.0)) as executor:
         assert [found.host for found in executor.descriptions] == ["a"]
     cluster.names.clear()
