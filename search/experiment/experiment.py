@@ -208,6 +208,8 @@ class Experiment(Settings):
             return "split.kind is text: pages that a cross-fit holds out have texts that it would train on"
         if self.objective.is_own:
             return f"{self.objective.run} may need validation pages"
+        if self.training.start_from is not None and not self.training.start_from.startswith("hands:"):
+            return f"{self.training.start_from} may have seen pages that a cross-fit holds out (training.start_from)"
         return ""
 
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:

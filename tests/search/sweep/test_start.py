@@ -44,12 +44,15 @@ def test_a_name_of_no_network_is_refused_where_it_stands(read: Read, name: str, 
         read(f"training.start_from={name}")
 
 
-def test_networks_of_the_users_own_and_nodes_that_share_no_training_are_refused(read: Read, tmp_path: Path) -> None:
+def test_what_cannot_go_with_given_weights_is_refused(read: Read, tmp_path: Path) -> None:
     changes = {"model": "mine:build", "training": {"start_from": "hands:20"}}
     with pytest.raises(ConfigError, match="is for whosehand's own networks"):
         load_experiment(write_experiment(tmp_path, changes))
     with pytest.raises(ConfigError, match="which nodes of a cluster cannot share"):
         read("training.start_from=hands:20", "executor={name: ray}")
+    with pytest.raises(ConfigError, match="sweep:tiny/0 may have seen pages that a cross-fit holds out"):
+        read("training.start_from=sweep:tiny/0", "promotion.refit=all_but_test")
+    assert read("training.start_from=hands:20", "promotion.refit=all_but_test").promotion.refit == "all_but_test"
     assert read("training.start_from=sweep:tiny/0", "executor={name: ray}").training.start_from == "sweep:tiny/0"
 
 
