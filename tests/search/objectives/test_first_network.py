@@ -18,6 +18,7 @@ from core.networks.committee import join_networks
 from core.networks.hyperparameters import NO_ARCHITECTURE, Hyperparameters
 from core.networks.model import build_model
 from core.networks.starting_weights import Weights, load_weights, save_weights, weights_below_the_last_layer
+from core.settings import PatchSettings
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow
 from search.experiment.experiment import load_experiment
@@ -70,7 +71,9 @@ def _are_equal(one: Weights, other: Weights) -> bool:
     return all(np.array_equal(a, b) for name in one for a, b in zip(one[name], other[name], strict=True))
 
 
-def test_the_name_of_what_was_trained_tells_what_decides_its_weights(start: HandsStart) -> None:
+def test_the_name_of_what_was_trained_tells_what_decides_its_weights(tmp_path: Path) -> None:
+    training = {name: POINT.as_dict()[name] for name in NO_ARCHITECTURE}
+    start = HandsStart("hands:3", tmp_path / "lines", tmp_path, "hash", PatchSettings(), training, 2, tmp_path)
     origin = start.origin(POINT)
     assert (origin.name, origin.run_id) == ("hands:3", "")
     assert start.origin(replace(POINT, learning_rate=0.5, dropout=0.0)) == origin

@@ -174,7 +174,7 @@ def test_a_champion_and_a_trial_are_found_with_all_that_is_known_of_them(finishe
         find_source("sweep:tiny/9", workspace, store)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # a worker reads the weights
 def test_what_fits_begin_with_is_looked_up_once_and_kept(finished_project: Project, tmp_path: Path) -> None:
     workspace, folder = Workspace(finished_project.folder), tmp_path / "sweep"
     experiment = load_experiment(
