@@ -16,6 +16,7 @@ from search.executors.ray.versions import deciding_versions, differences
 from search.ledger.trial import FailureKind, TrialState
 
 _PIECE_BYTES = 16_000_000
+_MUCH_BYTES = 200_000_000  # seconds on a fast line, minutes on a slow one
 _LOOK_EVERY_S = 2.0
 _AGAIN_S = 10.0
 
@@ -137,7 +138,7 @@ class Scout:
             description = link.describe()
             _check_versions(self._versions, description)
             for cargo in self._cargo:
-                bring(cargo, link, self._is_closed)
+                bring(cargo, link, self._is_closed, lambda text: self._say(f"Node {description.host}: {text}"))
             if self._task is not None and not self._is_closed.is_set():
                 _try_out(self._task, link, description.host)
             if not self._is_closed.is_set():
@@ -167,15 +168,27 @@ class Scout:
             self._say(f"A node cannot be used yet, and is tried again: {error}")
 
 
-def bring(cargo: Cargo, link: AgentLink, is_closed: threading.Event) -> None:
+def bring(
+    cargo: Cargo, link: AgentLink, is_closed: threading.Event, say: Callable[[str], None] = lambda _: None
+) -> None:
     """Send what a node has not, piece by piece, and have it checked.
+
+    Args:
+        cargo: what trials read.
+        link: to the node's agent.
+        is_closed: set where it is not wanted any more.
+        say: takes what the user should know: much takes minutes.
 
     Raises:
         NodeUnreachableError, NodeGoneError: if the node cannot be reached.
         ExecutorError: if it did not arrive whole.
     """
-    for wanted in link.want(cargo):
-        size, offset = dict(cargo.sizes)[wanted.name], wanted.offset
+    wanted_files, sizes = link.want(cargo), dict(cargo.sizes)
+    n_bytes = sum(sizes[wanted.name] - wanted.offset for wanted in wanted_files)
+    if n_bytes >= _MUCH_BYTES:
+        say(f"{n_bytes / 1e9:.1f} GB of text lines are sent there, once.")
+    for wanted in wanted_files:
+        size, offset = sizes[wanted.name], wanted.offset
         with (cargo.base / wanted.name).open("rb") as file:
             while not is_closed.is_set():
                 file.seek(offset)

@@ -79,6 +79,15 @@ def test_a_line_store_arrives_whole_and_is_not_sent_again(store: LineStore, node
     assert node.link.n_put_bytes == n_bytes
 
 
+def test_much_is_said_before_it_is_sent(store: LineStore, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.executors.ray.scout._MUCH_BYTES", 1)
+    cargo, said = only(cargo_of([store.folder])), list[str]()
+    bring(cargo, node.link, OPEN, said.append)
+    assert said == ["0.0 GB of text lines are sent there, once."]
+    bring(cargo, node.link, OPEN, said.append)
+    assert len(said) == 1, "nothing is sent again"
+
+
 def test_a_later_sweep_on_the_node_uses_what_is_there(store: LineStore, node: Node) -> None:
     cargo = only(cargo_of([store.folder]))
     bring(cargo, node.link, OPEN)
