@@ -15,12 +15,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord, Origin
+from core.identification.model_record import OWN_CODE_FOLDER, ModelRecord
 from core.lines.store import LineStore
 from core.networks.committee import join_networks
 from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
 from core.networks.inference import Predictor
 from core.networks.model import build_model
+from core.networks.origin import Origin
 from core.patches.augmentation import Augmentation
 from core.patches.feed import TrainingFeed, evaluation_batches
 from core.patches.plan import PatchPlan, PatchSampler, read_patches

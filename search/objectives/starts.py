@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.identification.model_record import Origin
 from core.networks.hyperparameters import Hyperparameters
+from core.networks.origin import Origin
 from core.settings import PatchSettings
 from core.space import Value
 from search.ledger.trial import FileReference

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from core.identification.calibration import Calibration
-from core.identification.model_record import Origin
+from core.networks.origin import Origin
 from core.scoring.score_names import LEVELS, RETRIEVAL, SCORES
 from core.splits.manifest import SplitManifest
 from search.experiment.experiment import Experiment

@@ -14,9 +14,9 @@ from pathlib import Path
 from core.corpora.settings import CorpusSettings, HandsSettings, WriterSettings
 from core.durable_files import write_atomically
 from core.errors import ConfigError, ModelError
-from core.identification.model_record import Origin
 from core.networks.hyperparameters import NO_ARCHITECTURE, Hyperparameters
 from core.networks.layer_plan import Shapes, differences_of, shapes_below_the_last_layer
+from core.networks.origin import Origin
 from core.networks.starting_weights import load_weights, shapes_of
 from core.patches.kept_offsets import keep_offsets
 from core.settings import START_FROM

@@ -12,8 +12,9 @@ from pydantic import TypeAdapter
 
 from core.corpora.settings import HandsSettings
 from core.errors import LedgerError, RegistryError, SplitError
-from core.identification.model_record import PACKED_FOLDER, Origin
+from core.identification.model_record import PACKED_FOLDER
 from core.networks.hyperparameters import Hyperparameters
+from core.networks.origin import Origin
 from core.settings import START_FROM
 from core.space import Value
 from core.splits.manifest import SplitManifest, Subset

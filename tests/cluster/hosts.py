@@ -50,8 +50,9 @@ def can_imitate_hosts() -> bool:
     if os.geteuid() != 0:
         return False
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        _run("ip", "link", "add", "wh-try", "type", "bridge")
-        _run("ip", "link", "del", "wh-try")
+        bridge = f"wh-{os.getpid()}"  # others may try at the same time
+        _run("ip", "link", "add", bridge, "type", "bridge")
+        _run("ip", "link", "del", bridge)
         _run("unshare", "--pid", "--mount", "--uts", "--fork", "true")
         return True
     return False

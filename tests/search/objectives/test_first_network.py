@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from core.errors import ModelError
-from core.identification.model_record import ModelRecord, Origin
+from core.identification.model_record import ModelRecord
 from core.networks.committee import join_networks
 from core.networks.hyperparameters import NO_ARCHITECTURE, Hyperparameters
 from core.networks.model import build_model
+from core.networks.origin import Origin
 from core.networks.starting_weights import Weights, load_weights, save_weights, weights_below_the_last_layer
 from core.settings import PatchSettings
 from core.splits.manifest import SplitManifest

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from core.errors import RegistryError
-from core.identification.model_record import ModelRecord, Origin
+from core.identification.model_record import ModelRecord
+from core.networks.origin import Origin
 from search.objectives.saved_model import installed_version, load_model, save_model
 from tests.search.toy_model import EXAMPLE, RECORD, WRITER_IDS, save_toy_model
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from core.identification.model_record import Origin
+from core.networks.origin import Origin
 from search.experiment.experiment import load_experiment
 from search.identification.identifier_folder import read_record, read_split
 from search.sweep.start_source import Lineage

@@ -5,9 +5,9 @@ import pytest
 
 from core.corpora.index import CorpusIndex, TextImage
 from core.errors import ConfigError, ModelError, RegistryError, SplitError
-from core.identification.model_record import Origin
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.layer_plan import shapes_below_the_last_layer
+from core.networks.origin import Origin
 from core.splits.manifest import SplitManifest
 from search.executors.ray.parcels import paths_in
 from search.experiment.changes import differences
