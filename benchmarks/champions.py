@@ -25,6 +25,7 @@ import typer
 
 import whosehand as wh
 from benchmarks.kept_results import KeptResults
+from benchmarks.options import Alike, DhsdRoot
 from benchmarks.report import notes, print_report
 from core.corpora.settings import DhsdSettings
 from core.networks.presets import find_preset
@@ -45,8 +46,8 @@ def main(
     refit_minutes: Annotated[float, typer.Option(min=0.1, help="Most of each refit.")] = 8.0,
     words: Annotated[int, typer.Option(min=1, help="Of each DHSD writer, to train on.")] = 8,
     judging: Annotated[int, typer.Option(min=1, help="Words of each DHSD writer that the sweep is judged on.")] = 4,
-    alike: Annotated[float, typer.Option(min=0, max=0.99, help="How much alike the writers of hands are.")] = 0.5,
-    dhsd: Annotated[Path, typer.Option(help="Folder of the DHSD corpus.")] = Path("data/dhsd"),
+    alike: Alike = 0.5,
+    dhsd: DhsdRoot = Path("data/dhsd"),
     folder: Annotated[Path, typer.Option(help="Project of the sweeps.")] = Path("build/champions"),
 ) -> None:
     """Compare champions on sealed test pages."""

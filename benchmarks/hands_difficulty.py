@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 from benchmarks.ink_baseline import linear_top1
 from benchmarks.kept_results import KeptResults
 from benchmarks.laboratory import Laboratory, NamedCorpus
-from benchmarks.options import Precision, Threads, resolve_threads
+from benchmarks.options import DhsdRoot, Precision, Threads, resolve_threads
 from benchmarks.report import notes, print_report
 from benchmarks.space_points import SpreadPoints, spread_points
 from core.corpora.settings import DhsdSettings, HandsSettings
@@ -42,7 +42,7 @@ def main(
     points: Annotated[int, typer.Option(min=0, help="Points to rank on hands and DHSD; 0 for none.")] = 0,
     point_patches: Annotated[int, typer.Option(min=200, help="Training patches of each point.")] = 40_000,
     max_cost: Annotated[float, typer.Option(help="Most multiplications of a point, in seed recipes.")] = 30.0,
-    dhsd: Annotated[Path, typer.Option(help="Folder of the DHSD corpus.")] = Path("data/dhsd"),
+    dhsd: DhsdRoot = Path("data/dhsd"),
     out: Annotated[Path, typer.Option(help="File of results to go on with.")] = Path("data/hands_difficulty.json"),
     seed: Annotated[int, typer.Option(min=0, help="Of fits and points.")] = 0,
     threads: Threads = 0,

@@ -19,7 +19,7 @@ import typer
 
 from benchmarks.kept_results import KeptResults
 from benchmarks.laboratory import Laboratory, NamedCorpus
-from benchmarks.options import Precision, Threads, resolve_threads
+from benchmarks.options import Alike, DhsdRoot, Precision, Threads, resolve_threads
 from benchmarks.report import notes, print_report
 from core.corpora.settings import DhsdSettings, HandsSettings
 from core.networks.hyperparameters import Hyperparameters
@@ -59,9 +59,9 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Fits of each lever.")] = 3,
     patches: Annotated[int, typer.Option(min=200, help="Training patches of each fit.")] = 60_000,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each fit.")] = 3,
-    alike: Annotated[float, typer.Option(min=0, max=0.99, help="How much alike the writers of hands are.")] = 0.5,
+    alike: Alike = 0.5,
     words: Annotated[int, typer.Option(min=1, help="Training words a writer of DHSD.")] = 8,
-    dhsd: Annotated[Path, typer.Option(help="Folder of the DHSD corpus.")] = Path("data/dhsd"),
+    dhsd: DhsdRoot = Path("data/dhsd"),
     out: Annotated[Path, typer.Option(help="File of results to go on with.")] = Path("data/levers.json"),
     threads: Threads = 0,
     precision: Precision = "auto",

@@ -11,6 +11,7 @@ Rounds = Annotated[int, typer.Option(min=1, help="Rounds after the warm-up; what
 Scale = Annotated[float, typer.Option(min=0.001, help="Factor on the patches of each round.")]
 Threads = Annotated[int, typer.Option(min=0, help="TensorFlow's threads; 0 for all cores.")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or mixed_bfloat16.")]
+Alike = Annotated[float, typer.Option(min=0, max=0.99, help="How much alike the writers of hands are.")]
 DhsdRoot = Annotated[Path, typer.Option(help="The folder of DHSD.")]
 FoldPatches = Annotated[int, typer.Option(min=400, help="Patches that each network is trained on.")]
 PerPage = Annotated[int, typer.Option(min=1, help="Most patches of a page.")]

@@ -17,7 +17,7 @@ import typer
 
 from benchmarks.kept_results import KeptResults
 from benchmarks.laboratory import Laboratory, NamedCorpus
-from benchmarks.options import Precision, Threads, resolve_threads
+from benchmarks.options import Alike, DhsdRoot, Precision, Threads, resolve_threads
 from benchmarks.report import notes, print_report
 from core.corpora.settings import DhsdSettings, HandsSettings
 from core.networks.presets import find_preset
@@ -33,8 +33,8 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Fits of each row.")] = 1,
     patches: Annotated[int, typer.Option(min=200, help="Training patches of each fit.")] = 40_000,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each fit.")] = 2,
-    alike: Annotated[float, typer.Option(min=0, max=0.99, help="How much alike the writers of hands are.")] = 0.5,
-    dhsd: Annotated[Path, typer.Option(help="Folder of the DHSD corpus.")] = Path("data/dhsd"),
+    alike: Alike = 0.5,
+    dhsd: DhsdRoot = Path("data/dhsd"),
     out: Annotated[Path, typer.Option(help="File of results to go on with.")] = Path("data/pages_worth.json"),
     threads: Threads = 0,
     precision: Precision = "auto",

@@ -18,7 +18,7 @@ import typer
 
 from benchmarks.kept_results import KeptResults
 from benchmarks.laboratory import Laboratory
-from benchmarks.options import Precision, Threads, resolve_threads
+from benchmarks.options import DhsdRoot, Precision, Threads, resolve_threads
 from benchmarks.report import notes, print_report
 from core.corpora.settings import DhsdSettings, HandsSettings
 from core.networks.presets import find_preset
@@ -36,7 +36,7 @@ def main(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each fit.")] = 4,
     seeds: Annotated[int, typer.Option(min=1, help="Pairs of fits of each row.")] = 3,
     preset: Annotated[str, typer.Option(help="The network is the middle of this preset.")] = "small",
-    dhsd: Annotated[Path, typer.Option(help="Folder of the DHSD corpus.")] = Path("data/dhsd"),
+    dhsd: DhsdRoot = Path("data/dhsd"),
     out: Annotated[Path, typer.Option(help="File of results to go on with.")] = Path("data/pretrained.json"),
     threads: Threads = 0,
     precision: Precision = "auto",

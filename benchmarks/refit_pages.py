@@ -21,7 +21,7 @@ import typer
 
 from benchmarks.kept_results import KeptResults
 from benchmarks.laboratory import Laboratory, NamedCorpus
-from benchmarks.options import DhsdRoot, Precision, Threads, resolve_threads
+from benchmarks.options import Alike, DhsdRoot, Precision, Threads, resolve_threads
 from benchmarks.report import notes, print_report
 from core.corpora.index import CorpusIndex, natural_key
 from core.corpora.settings import DhsdSettings, HandsSettings
@@ -69,7 +69,7 @@ def main(
     patches: Annotated[int, typer.Option(min=200, help="Training patches of each fit.")] = 20_000,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each fit.")] = 2,
     writers: Annotated[int, typer.Option(min=2, help="Writers of hands.")] = N_WRITERS,
-    alike: Annotated[float, typer.Option(min=0, max=0.99, help="How much alike the writers of hands are.")] = 0.5,
+    alike: Alike = 0.5,
     dhsd: DhsdRoot = Path("data/dhsd"),
     out: Annotated[Path, typer.Option(help="File of results to go on with.")] = Path("data/refit_pages.json"),
     threads: Threads = 0,

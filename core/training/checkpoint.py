@@ -142,6 +142,11 @@ def _arrays(archive: Mapping[str, NDArray[Any]], group: str) -> list[NDArray[Any
     return [archive[name] for name in sorted(archive) if name.startswith(f"{group}/")]
 
 
+def latest_checkpoint(folder: Path) -> Path | None:
+    """That of the highest epoch in a folder; `None` where there is none."""
+    return max(_checkpoints(folder), key=_epoch_of, default=None)
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     """In the order of their epochs."""
     return sorted((path for path in folder.glob("epoch-*.npz") if _NAME.fullmatch(path.name)), key=_epoch_of)

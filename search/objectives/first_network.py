@@ -30,6 +30,7 @@ from core.patches.feed import TrainingFeed
 from core.patches.plan import PatchSampler
 from core.scoring.scorer import Scorer
 from core.splits.manifest import SplitManifest
+from core.training.checkpoint import latest_checkpoint
 from core.training.fit import fit
 from core.training.plan import EpochRecord, FitPlan, Monitor
 from search.ledger.files import reference_file
@@ -53,7 +54,7 @@ def give_start(model: keras.Model, start: Start, hyperparameters: Hyperparameter
         weights = load_weights(start.weights.path, start.weights.sha256)
     else:
         weights = _weights_of_hands(start, hyperparameters)
-    begin_with(model, weights, start.name if isinstance(start, HandsStart) else start.network.name)
+    begin_with(model, weights, start.origin(hyperparameters).name)
 
 
 def read_weights(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
@@ -123,7 +124,7 @@ def _train(start: HandsStart, hyperparameters: Hyperparameters, checkpoints: Pat
         fit(model, feed, validate, plan, lambda record: _say(start, record))
         return model
 
-    latest = max(checkpoints.glob("epoch-*.npz"), default=None)
+    latest = latest_checkpoint(checkpoints)
     try:
         return weights_below_the_last_layer(fit_from(latest))
     except CheckpointError:

@@ -22,17 +22,13 @@ from core.networks.starting_weights import Weights, load_weights, save_weights, 
 from core.settings import PatchSettings
 from core.splits.manifest import SplitManifest
 from core.training.fit import configure_tensorflow
-from search.experiment.experiment import load_experiment
-from search.experiment.workspace import Workspace
 from search.ledger.files import reference_file
 from search.ledger.trial import EpochReport, PruningDecision, TrialSpec, TrialState
 from search.objectives.first_network import give_start, read_weights
 from search.objectives.patch_cnn import train_patch_cnn
 from search.objectives.starts import READ_WEIGHTS, GivenStart, HandsStart, ReadingTask
 from search.objectives.tasks import PatchTask
-from search.sweep.launch import patch_task
-from search.sweep.preparation import prepare_corpus
-from tests.command_line import write_experiment
+from tests.search.objectives.small_task import small_task
 
 pytestmark = pytest.mark.timeout(600)
 POINT = Hyperparameters(filters=4, n_blocks=2, convolutions_per_block=1, batch_size=16, learning_rate=0.01)
@@ -42,9 +38,7 @@ ORIGIN = Origin("models:/old/3", "", "run-1")
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> PatchTask:
-    folder = tmp_path_factory.mktemp("first")
-    experiment = load_experiment(write_experiment(folder), ["patches.patches_per_epoch=96"])
-    return patch_task(experiment, prepare_corpus(experiment, Workspace(folder)), folder / "sweep")
+    return small_task(tmp_path_factory.mktemp("first"))
 
 
 @pytest.fixture

@@ -11,15 +11,11 @@ import pytest
 from core.errors import LineStoreError, ModelError, SplitError
 from core.identification.model_record import ModelRecord
 from core.settings import PatchSettings
-from search.experiment.experiment import load_experiment
-from search.experiment.workspace import Workspace
 from search.ledger.files import is_intact
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialSpec, TrialState
 from search.objectives.patch_cnn import score_patch_cnn, train_patch_cnn
 from search.objectives.tasks import PatchTask, ScoringTask
-from search.sweep.launch import patch_task
-from search.sweep.preparation import prepare_corpus
-from tests.command_line import write_experiment
+from tests.search.objectives.small_task import small_task
 
 pytestmark = pytest.mark.timeout(600)
 N_EPOCHS = 3
@@ -28,9 +24,7 @@ POINT = {"filters": 4, "n_blocks": 2, "convolutions_per_block": 1, "batch_size":
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> PatchTask:
-    folder = tmp_path_factory.mktemp("objective")
-    experiment = load_experiment(write_experiment(folder), ["patches.patches_per_epoch=96"])
-    return patch_task(experiment, prepare_corpus(experiment, Workspace(folder)), folder / "sweep")
+    return small_task(tmp_path_factory.mktemp("objective"))
 
 
 @pytest.fixture
