@@ -6,6 +6,7 @@ repeated by the same command. The alias moves last, once card, scores and tags s
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from core.crash_points import crash_point
 from core.durable_files import write_atomically
@@ -13,10 +14,13 @@ from core.errors import RegistryError
 from core.retrieval.rank_tests import PairedRankings
 from core.scoring.intervals import PairedTest
 from core.scoring.score_names import LEVELS, RETRIEVAL
+from core.splits.cross_fitting import all_but_test
 from core.training.plan import choose_precision
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import folder_checksum, read_record
 from search.ledger.access_log import SealedTestSet
+from search.objectives.starts import origin_tags
+from search.objectives.tasks import PatchTask
 from search.promotion.examination import (
     SCORE_PATCH_CNN,
     Candidate,
@@ -28,19 +32,25 @@ from search.promotion.examination import (
     score_test_set,
 )
 from search.promotion.finding import compare_finding, found_pages
-from search.promotion.fit_again import Fitted, fit_again
+from search.promotion.fit_parts import WHOLE_REFIT, CrossFit, FitPart, best_epoch, split_of
 from search.promotion.gate import Comparison, GateResult, corpus_key, judge
 from search.promotion.hand_scores import HAND_SCORES_FILE, HandScores
+from search.promotion.length import LOG_LOSS, settled_length
 from search.promotion.model_card import CARD_FILE, CardFacts, shortened, write_card
 from search.promotion.outcome import Became, Promotion
-from search.promotion.plan import PromotionChoice, PromotionJob, prepare_promotion
+from search.promotion.plan import PromotionChoice, PromotionJob, pages_in_words, prepare_promotion
 from search.promotion.record import PromotionRecord, fit_lock
 from search.promotion.refit import (
     PackagedModel,
+    Refit,
     images_of_unknown_writers,
     package_refit,
+    refit_folder,
+    run_refit,
 )
+from search.sweep.launch import patch_task, search_facts, tracked_datasets, trial_task
 from search.sweep.progress import PREPARING, Progress
+from search.sweep.start import prepare_start
 from search.sweep.unseen_writers import images_per_page
 from search.sweep.workers import local_executor
 from search.tracking.aliases import ChampionMovedError, challenge, finish_move, promotion_lock, set_champion
@@ -55,6 +65,8 @@ from search.tracking.registry import (
     find_version,
     register_version,
 )
+from search.tracking.runs import BesideTrial
+from search.tracking.tracker import MlflowTracker
 
 _MOST_ROUNDS = 5
 
@@ -80,16 +92,26 @@ def promote(
     with progress.working(PREPARING) as advance:
         job = prepare_promotion(sweep_name, workspace, choice, advance)
     progress.say(job.rule)
-    job, fitted = fit_again(job, progress)
+    job = _settle_length(job, progress)
+    fitted = _fit_parts(job, progress) if job.cross_fits else _fit(job, progress)
     with fit_lock(fitted.refit.folder, progress.say), promotion_lock(job.store, job.name, progress.say):
         return _promote(job, fitted, progress)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A trial that is fitted again, and what is told to MLflow of it."""
+
+    task: PatchTask
+    tracker: MlflowTracker
+    refit: Refit
 
 
 @dataclass(frozen=True)
 class _Registered:
     """A refit that has become a version in the registry."""
 
-    fitted: Fitted
+    fitted: _Fitted
     packaged: PackagedModel
     version: RegisteredVersion
     candidate: Candidate
@@ -105,7 +127,7 @@ class _Judged:
     former: RegisteredVersion | None = None
 
 
-def _promote(job: PromotionJob, fitted: Fitted, progress: Progress) -> Promotion:
+def _promote(job: PromotionJob, fitted: _Fitted, progress: Progress) -> Promotion:
     """From the refit to the alias; each step takes what an earlier call has finished."""
     record = PromotionRecord(fitted.refit.folder, job.name)
     registered = _pack_and_register(job, fitted, progress)
@@ -138,7 +160,67 @@ def _promote(job: PromotionJob, fitted: Fitted, progress: Progress) -> Promotion
     )
 
 
-def _pack_and_register(job: PromotionJob, fitted: Fitted, progress: Progress) -> _Registered:
+def _settle_length(job: PromotionJob, progress: Progress) -> PromotionJob:
+    """Measure shorter fits where the length depends on what a longer one gains; what was measured
+    before is taken as it is.
+    """
+    length = job.length
+    if not length.to_measure:
+        return job
+    losses = {}
+    for epochs in length.to_measure:
+        rule = f"to measure what a longer fit gains, before one of {length.epochs} at most"
+        shorter = replace(length, epochs=epochs, rule=rule, epoch_s=None, to_measure=(), members=1, folds=0)
+        losses[epochs] = _fit(replace(job, length=shorter), progress, FitPart("Shorter fit")).refit.metrics[LOG_LOSS]
+    return replace(job, length=settled_length(length, job.trial, losses))
+
+
+def _fit_parts(job: PromotionJob, progress: Progress) -> _Fitted:
+    """The cross-fits, then the fit on training and validation pages for as many epochs as they
+    say.
+    """
+    if not job.is_packed:
+        progress.say(f"Refit of trial {job.trial.number}: {job.length.in_words()}.")
+        progress.say(f"{pages_in_words(job, 'It trains')}.")
+    n, held_out, found = len(job.cross_fits), job.cross_fits, list[Refit]()
+    for number, manifest in enumerate(held_out, start=1):
+        found.append(_fit(job, progress, FitPart.cross_fit(manifest, number, n)).refit)
+    curves = [curve for refit in found for curve in refit.curves]
+    weights = [len(fold.validation) for fold, refit in zip(held_out, found, strict=True) for _ in refit.curves]
+    takes = best_epoch(curves, weights, job.experiment.objective.resolved_direction)
+    whole = all_but_test(job.corpus.manifest, job.corpus.index.images)
+    fitted = _fit(job, progress, FitPart.of_all(whole, takes))
+    kept = tuple(CrossFit(refit.network, split_of(refit.folder)) for refit in found)
+    return replace(fitted, refit=replace(fitted.refit, cross_fits=kept))
+
+
+def _fit(job: PromotionJob, progress: Progress, part: FitPart = WHOLE_REFIT) -> _Fitted:
+    experiment, corpus, created = job.experiment, job.corpus, job.sweep.created
+    folder = job.workspace.sweep(experiment.name)
+    start = prepare_start(experiment, job.workspace, job.store, corpus, folder, progress)
+    # The refit's model is what a promotion is for, also where the sweep keeps none.
+    task = replace(patch_task(experiment, corpus, folder, start), keeps_model=True)
+    own_or_not = trial_task(experiment, corpus, folder, keeps_model=True, start=start)
+    if part.manifest is not None:
+        members = job.length.members
+        own = refit_folder(job.workspace, experiment, job.trial.number, job.epochs, members, part.name)
+        corpus = replace(corpus, manifest=part.manifest)
+        own_or_not = task = part.change(task, own)
+    tracker = MlflowTracker(
+        job.store,
+        experiment.name,
+        part.facts(search_facts(experiment)),
+        datasets=tracked_datasets(corpus, with_test=bool(corpus.manifest.test) and not part.is_cross_fit),
+        beside=BesideTrial(created.sweep_id, created.name, job.trial.number, job.length.kinds(part.name)),
+        command="whosehand promote",
+        start_tags=partial(origin_tags, start),
+    )
+    refit = run_refit(experiment, job.workspace, created, job.trial, job.length, own_or_not, tracker, progress, part)
+    crash_point("refit-done")
+    return _Fitted(task, tracker, refit)
+
+
+def _pack_and_register(job: PromotionJob, fitted: _Fitted, progress: Progress) -> _Registered:
     experiment, corpus, refit = job.experiment, job.corpus, fitted.refit
     finds = corpus.manifest.has_unseen_writers
     calibrating = f"calibrating on {'pages held out' if job.cross_fits else 'validation pages'}"
