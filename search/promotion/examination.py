@@ -20,6 +20,7 @@ from core.errors import RegistryError
 from core.identification.model_record import ModelRecord
 from core.identification.prediction import Prediction
 from core.lines.reading import ProgressCallback
+from core.scoring.score_names import LEVELS, RETRIEVAL
 from core.splits.manifest import SplitManifest
 from search.executors.base import Executor, run_task
 from search.identification.identifier_folder import is_as_promoted, is_identifier, read_split
@@ -61,6 +62,15 @@ class TestScores:
     result: TrialResult
     n_openings: int
     opened_ms: int
+
+    def tags(self) -> dict[str, str | int | float]:
+        """The one score that belongs in the registry's table; the card has the others, and so has
+        the refit's run.
+        """
+        found = self.result.metrics
+        names = (f"test/{RETRIEVAL}_map", *(f"test/{level}_top1" for level in reversed(LEVELS)))
+        name = next(name for name in names if name in found)
+        return {name: found[name], "test_openings": self.n_openings}
 
 
 @dataclass(frozen=True)

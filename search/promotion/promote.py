@@ -13,13 +13,12 @@ from core.durable_files import write_atomically
 from core.errors import RegistryError
 from core.retrieval.rank_tests import PairedRankings
 from core.scoring.intervals import PairedTest
-from core.scoring.score_names import LEVELS, RETRIEVAL
 from core.splits.cross_fitting import all_but_test
 from core.training.plan import choose_precision
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.identification.identifier_folder import folder_checksum, read_record
 from search.ledger.access_log import SealedTestSet
-from search.objectives.starts import origin_tags
+from search.objectives.starts import Start, origin_tags
 from search.objectives.tasks import PatchTask
 from search.promotion.examination import (
     SCORE_PATCH_CNN,
@@ -92,8 +91,10 @@ def promote(
     with progress.working(PREPARING) as advance:
         job = prepare_promotion(sweep_name, workspace, choice, advance)
     progress.say(job.rule)
-    job = _settle_length(job, progress)
-    fitted = _fit_parts(job, progress) if job.cross_fits else _fit(job, progress)
+    sweep_folder = workspace.sweep(job.experiment.name)
+    start = prepare_start(job.experiment, workspace, job.store, job.corpus, sweep_folder, progress)
+    job = _settle_length(job, start, progress)
+    fitted = _fit_parts(job, start, progress) if job.cross_fits else _fit(job, start, progress)
     with fit_lock(fitted.refit.folder, progress.say), promotion_lock(job.store, job.name, progress.say):
         return _promote(job, fitted, progress)
 
@@ -160,7 +161,7 @@ def _promote(job: PromotionJob, fitted: _Fitted, progress: Progress) -> Promotio
     )
 
 
-def _settle_length(job: PromotionJob, progress: Progress) -> PromotionJob:
+def _settle_length(job: PromotionJob, start: Start | None, progress: Progress) -> PromotionJob:
     """Measure shorter fits where the length depends on what a longer one gains; what was measured
     before is taken as it is.
     """
@@ -171,11 +172,12 @@ def _settle_length(job: PromotionJob, progress: Progress) -> PromotionJob:
     for epochs in length.to_measure:
         rule = f"to measure what a longer fit gains, before one of {length.epochs} at most"
         shorter = replace(length, epochs=epochs, rule=rule, epoch_s=None, to_measure=(), members=1, folds=0)
-        losses[epochs] = _fit(replace(job, length=shorter), progress, FitPart("Shorter fit")).refit.metrics[LOG_LOSS]
+        fitted = _fit(replace(job, length=shorter), start, progress, FitPart("Shorter fit"))
+        losses[epochs] = fitted.refit.metrics[LOG_LOSS]
     return replace(job, length=settled_length(length, job.trial, losses))
 
 
-def _fit_parts(job: PromotionJob, progress: Progress) -> _Fitted:
+def _fit_parts(job: PromotionJob, start: Start | None, progress: Progress) -> _Fitted:
     """The cross-fits, then the fit on training and validation pages for as many epochs as they
     say.
     """
@@ -184,20 +186,19 @@ def _fit_parts(job: PromotionJob, progress: Progress) -> _Fitted:
         progress.say(f"{pages_in_words(job, 'It trains')}.")
     n, held_out, found = len(job.cross_fits), job.cross_fits, list[Refit]()
     for number, manifest in enumerate(held_out, start=1):
-        found.append(_fit(job, progress, FitPart.cross_fit(manifest, number, n)).refit)
+        found.append(_fit(job, start, progress, FitPart.cross_fit(manifest, number, n)).refit)
     curves = [curve for refit in found for curve in refit.curves]
     weights = [len(fold.validation) for fold, refit in zip(held_out, found, strict=True) for _ in refit.curves]
     takes = best_epoch(curves, weights, job.experiment.objective.resolved_direction)
     whole = all_but_test(job.corpus.manifest, job.corpus.index.images)
-    fitted = _fit(job, progress, FitPart.of_all(whole, takes))
+    fitted = _fit(job, start, progress, FitPart.of_all(whole, takes))
     kept = tuple(CrossFit(refit.network, split_of(refit.folder)) for refit in found)
     return replace(fitted, refit=replace(fitted.refit, cross_fits=kept))
 
 
-def _fit(job: PromotionJob, progress: Progress, part: FitPart = WHOLE_REFIT) -> _Fitted:
+def _fit(job: PromotionJob, start: Start | None, progress: Progress, part: FitPart = WHOLE_REFIT) -> _Fitted:
     experiment, corpus, created = job.experiment, job.corpus, job.sweep.created
     folder = job.workspace.sweep(experiment.name)
-    start = prepare_start(experiment, job.workspace, job.store, corpus, folder, progress)
     # The refit's model is what a promotion is for, also where the sweep keeps none.
     task = replace(patch_task(experiment, corpus, folder, start), keeps_model=True)
     own_or_not = trial_task(experiment, corpus, folder, keeps_model=True, start=start)
@@ -373,25 +374,13 @@ def _describe(
     metrics = {**packaged.metrics, "latency_s": examined.smoke.latency_s, **product}
     fitted.tracker.add_scores(metrics, {CARD_FILE: path, **packaged.files}, record.reach("described"), job.run_tags())
     crash_point("card-written")
-    tags = _score_tags(scores)
+    tags = scores.tags() if scores is not None else {}
     gate = "accepted" if result.is_accepted else "passed" if result.is_passed else "failed"
     tags |= {"gate": gate, "gate_reasons": "; ".join(result.objections)}
     if comparison is not None and comparison.test is not None:
         tags |= {"compared_with": comparison.champion, **_difference(comparison.test)}
     describe_version(job.store, job.name, version.version, tags | {PROMOTION_TAG: "described"}, shortened(card))
     crash_point("version-described")
-
-
-def _score_tags(scores: TestScores | None) -> dict[str, str | int | float]:
-    """The one score that belongs in the registry's table; the card has the others, and so has the
-    refit's run.
-    """
-    if scores is None:
-        return {}
-    found = scores.result.metrics
-    names = (f"test/{RETRIEVAL}_map", *(f"test/{level}_top1" for level in reversed(LEVELS)))
-    name = next(name for name in names if name in found)
-    return {name: found[name], "test_openings": scores.n_openings}
 
 
 def _difference(test: PairedTest | PairedRankings) -> dict[str, float]:
