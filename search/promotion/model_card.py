@@ -101,7 +101,11 @@ def write_card(facts: CardFacts) -> str:
         n_pages=len(facts.found.pages.page_ids) if facts.found else 0,
         n_test_writers=len(set(facts.found.pages.writer_ids)) if facts.found else 0,
         images_per_page=facts.images_per_page,
-        rows=[(kind.title, name) for name, kind in SCORES.items()],
+        rows=[
+            (kind.title, name)
+            for name, kind in SCORES.items()
+            if any(f"{level}_{name}" in kept.get("scores", {}) for level in (*LEVELS, RETRIEVAL))
+        ],
         cell=lambda key, level: _cell(key, kept["scores"].get(f"{level}_{key}")),
         interval=kept.get("interval", ""),
         product=facts.product,
