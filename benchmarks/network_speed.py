@@ -39,15 +39,19 @@ from core.training.plan import EpochRecord, choose_precision
 SIZE_PX, N_WRITERS = 113, 50
 RECIPES_A_ROUND = 6_000
 """Arithmetic of a timed epoch, in patches of the seed recipe."""
-SMALL, STANDARD = find_preset("small").middle, find_preset("standard").middle
+STANDARD = find_preset("standard").middle
+TWO_STRIDES = replace(STANDARD, early_filters=16, n_blocks=3, filters=32, convolutions_per_block=2, stem_stride=2)
 NETWORKS: Mapping[str, Hyperparameters] = {
     "seed recipe": seed_recipe(),
     "middle of pooled (0.1)": find_preset("pooled").middle,
-    "narrowest of small": replace(SMALL, early_filters=4, filters=12),
-    "middle of small": SMALL,
+    "middle of small": find_preset("small").middle,
     "middle of standard": STANDARD,
-    "standard, input of 56 px": replace(STANDARD, input_px=56, early_filters=0, stem_kernel_size=3, stem_stride=1),
     "middle of large": find_preset("large").middle,
+    "standard with three blocks": replace(STANDARD, n_blocks=3),
+    "standard, two convolutions a block": replace(STANDARD, convolutions_per_block=2),
+    "standard, input of 56 px": replace(STANDARD, input_px=56, stem_kernel_size=5, stem_stride=2),
+    "two strides of 2 px, early 8": replace(STANDARD, early_filters=8, stem_kernel_size=5, stem_stride=2),
+    "two strides of 2 px, two convolutions": replace(TWO_STRIDES, stem_kernel_size=5),
 }
 _WORDS, _EPOCHS = 8, 4
 

@@ -62,6 +62,7 @@ FloatArray = NDArray[np.float64]
 
 def main(
     experiment: Annotated[Path | None, typer.Argument(help="Experiment whose space was recorded.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the experiment.")] = None,
     table: Annotated[Path | None, typer.Option(help="Its curves; by default benchmarks/curves/NAME.csv.")] = None,
     engines: Annotated[
         str, typer.Option(help=f"With commas, of {', '.join(ENGINES)}.")
@@ -74,7 +75,9 @@ def main(
 ) -> None:
     """Race engines, and print a table and a picture."""
     track = (
-        _made_up_track() if experiment is None else _track_of(load_experiment(experiment, needs_budget=False), table)
+        _made_up_track()
+        if experiment is None
+        else _track_of(load_experiment(experiment, overrides or (), needs_budget=False), table)
     )
     budget, names = BudgetSettings(minutes=minutes, trials=trials), engines.split(",")
     if unknown := sorted(set(names) - set(ENGINES)):

@@ -77,31 +77,30 @@ def recipe_preset() -> Preset:
 
 
 def small_preset() -> Preset:
-    """As `standard`, with networks of at most four times the seed recipe's arithmetic, its middle
-    twice: for sweeps of some minutes on two cores.
+    """As `standard`, with networks of at most 0.9 times the seed recipe's arithmetic, its middle
+    0.4 times: for sweeps of some minutes on two cores.
     """
-    return _early_preset(_EARLY, Categorical("early_filters", (4, 8)), Categorical("filters", (12, 16, 24, 32)))
+    return _patchwise_preset(replace(_PATCHWISE, filters=16), Categorical("filters", (8, 12, 16, 24)))
 
 
 def standard_preset() -> Preset:
-    """The space that a sweep searches if its file names none: networks that see the whole patch of
-    113 px and halve it by two strides before they pool, so that the costly full resolution is left
-    early.
+    """The space that a sweep searches if its file names none: networks whose first convolution
+    takes the whole patch of 113 px in strides of 4 px, so that full resolution costs next to
+    nothing, with a convolution in each of three or four blocks.
 
-    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.7 to 9 times
-    the seed recipe's arithmetic (`plan_layers` counts it), its middle 4 times: some half an hour of
-    two cores for a sweep.
+    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.2 to 3 times
+    the seed recipe's arithmetic (`plan_layers` counts it), its middle 0.8 times: some half an hour
+    of two cores for a sweep.
     """
-    middle = replace(_EARLY, early_filters=16, filters=32)
-    return _early_preset(middle, Categorical("early_filters", (8, 16)), Categorical("filters", (16, 24, 32, 48)))
+    return _patchwise_preset(_PATCHWISE, Categorical("filters", (16, 24, 32, 48)))
 
 
 def large_preset() -> Preset:
-    """As `standard`, with networks of 6 to 34 times the seed recipe's arithmetic: for sweeps of
-    many hours, or of many cores.
+    """As `standard`, with one or two convolutions in each block and 0.6 to 18 times the seed
+    recipe's arithmetic, its middle 2.8 times: for sweeps of many hours, or of many cores.
     """
-    middle = replace(_EARLY, early_filters=32, filters=64)
-    return _early_preset(middle, Categorical("early_filters", (16, 32)), Categorical("filters", (48, 64, 96)))
+    widths = Categorical("filters", (32, 48, 64)), Integer("convolutions_per_block", 1, 2)
+    return _patchwise_preset(replace(_PATCHWISE, filters=48), *widths)
 
 
 def pooled_preset() -> Preset:
@@ -145,21 +144,22 @@ PRESETS: Mapping[str, Callable[[], Preset]] = {
     "pooled": pooled_preset,
 }
 """Each preset by its name."""
-_EARLY = Hyperparameters(
+_PATCHWISE = Hyperparameters(
     input_px=113,
-    early_filters=8,
-    n_blocks=3,
+    n_blocks=4,
     filters=24,
-    stem_kernel_size=5,
-    stem_stride=2,
+    convolutions_per_block=1,
+    stem_kernel_size=7,
+    stem_stride=4,
     dropout=0.2,
 )
 
 
-def _early_preset(middle: Hyperparameters, *widths: Dimension) -> Preset:
+def _patchwise_preset(middle: Hyperparameters, *widths: Dimension) -> Preset:
     dimensions = (
         *widths,
-        Categorical("stem_kernel_size", (3, 5, 7)),
+        Integer("n_blocks", 3, 4),
+        Categorical("stem_kernel_size", (5, 7, 9)),
         Categorical("filters_growth", (1.5, 2.0)),
         Categorical("head", ("global_average", "global_average_max")),
         Real("dropout", 0.0, 0.4, step=0.1),

@@ -174,5 +174,19 @@ def _with_name(engine: Any) -> Any:
     return {"name": _DEFAULT, **engine} if isinstance(engine, dict) else engine
 
 
+AUTO = "auto"
+"""Where an experiment leaves the choice of an engine to `choose_engine`."""
+
+
+def choose_engine(can_pause: bool, epochs: int) -> OptunaSettings:
+    """The engine of an experiment that names none; docs/engines.md says why.
+
+    Args:
+        can_pause: whether a trial leaves checkpoints from which it goes on.
+        epochs: full length of a trial; one of a single epoch cannot stop early.
+    """
+    return OptunaSettings(sampler="priorband" if can_pause and epochs > 1 else "tpe")
+
+
 EngineChoice = Annotated[OptunaSettings | KerasTunerSettings, Field(discriminator="name"), BeforeValidator(_with_name)]
 """Settings of one engine; its `name` says which."""

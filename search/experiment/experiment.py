@@ -16,7 +16,7 @@ from core.mistakes import WrongKeysError, explain
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.space import Value
 from core.splits.settings import SplitSettings
-from search.experiment.engine_settings import EngineChoice, OptunaSettings
+from search.experiment.engine_settings import AUTO, EngineChoice, OptunaSettings, choose_engine
 from search.experiment.file import read_experiment_file
 from search.experiment.own_code import Function, FunctionPath, OwnCode
 from search.experiment.possible_values import impossible_networks, impossible_patches, impossible_subsets
@@ -84,7 +84,8 @@ class Experiment(Settings):
     """Where the search looks."""
 
     engine: EngineChoice = Field(default_factory=OptunaSettings)
-    """Who searches."""
+    """Who searches; `auto`, as if nothing is said, is `sampler: priorband` where trials can pause,
+    and `sampler: tpe` elsewhere (docs/engines.md)."""
 
     model: Function | None = None
     """A network of your own, `module:function`: called with the hyperparameters, the shape of a
@@ -112,6 +113,20 @@ class Experiment(Settings):
     """Filled in when a sweep is launched, not to be written: what `model` or `objective` was made
     of.
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_is_as_if_nothing_is_said(cls, keys: Any) -> Any:
+        if isinstance(keys, Mapping) and keys.get("engine") == AUTO:
+            return {key: value for key, value in keys.items() if key != "engine"}
+        return keys
+
+    @model_validator(mode="after")
+    def _has_an_engine(self) -> Self:
+        if "engine" not in self.model_fields_set:
+            can_pause = self.objective.checkpoints or not self.objective.is_own
+            object.__setattr__(self, "engine", choose_engine(can_pause, self.training.epochs))
+        return self
 
     @model_validator(mode="after")
     def _own_code_has_its_space(self) -> Self:

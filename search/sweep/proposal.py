@@ -117,7 +117,7 @@ _COMMENTS = {
     "writers": "{excluded} fewer than {least} {item}s: too few to train, validate and test on.",
     "split": "Shares of whole {item}s, for each writer alike. The test share stays sealed until `promote`.",
     "patches": "An epoch is this many patches, whatever the size of the corpus.",
-    "space": "What is searched: networks with two early strides (`small` is quicker, `large` takes many hours).\n"
+    "space": "What is searched: networks that cost little (`small` is quicker, `large` takes many hours).\n"
     "Tried first: the published seed recipe, then the middle of the preset.",
     "engine": "The search learns from finished trials, and ends those that are worse than the median.",
     "training": "Epochs of a trial; promotion trains longer.",

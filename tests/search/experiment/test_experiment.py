@@ -98,7 +98,7 @@ def test_reading_an_experiment_imports_neither_tensorflow_nor_optuna_nor_mlflow(
 def test_the_seed_recipe_and_the_middle_of_the_preset_are_tried_first() -> None:
     settings = load(SMALL).space
     recipe, middle = settings.enqueued_points()
-    assert recipe == seed_recipe().as_dict(), "it lies outside: it has no early stride"
+    assert recipe == seed_recipe().as_dict(), "it lies outside: its inputs are smaller"
     assert settings.search_space().contains(middle)
     assert settings.complete(middle) == standard_preset().middle.as_dict()
 
