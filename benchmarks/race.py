@@ -77,7 +77,7 @@ def main(
     track = (
         _made_up_track()
         if experiment is None
-        else _track_of(load_experiment(experiment, overrides or (), needs_budget=False), table)
+        else track_of(load_experiment(experiment, overrides or (), needs_budget=False), table)
     )
     budget, names = BudgetSettings(minutes=minutes, trials=trials), engines.split(",")
     if unknown := sorted(set(names) - set(ENGINES)):
@@ -230,7 +230,13 @@ def _worths(track: Track, surrogate: Surrogate, points: Sequence[Point]) -> Floa
     return track.sign * (track.sign * scores).min(axis=1)
 
 
-def _track_of(experiment: Experiment, table: Path | None) -> Track:
+def track_of(experiment: Experiment, table: Path | None) -> Track:
+    """What an experiment's sweeps are replayed on.
+
+    Args:
+        experiment: with its space, metric and epochs.
+        table: of curves; by default that of the experiment's name.
+    """
     path = table or TABLES / f"{experiment.name}.csv"
     held = CurveTable.read(path)
     if not held.curves:
@@ -272,9 +278,9 @@ def _rows(
     ranks = mean_ranks(regrets)
     rows: list[tuple[str, ...]] = []
     for name in sorted(regrets, key=lambda name: ranks[name]):
-        low, middle, high = 100 * _quartiles(regrets[name][:, -1])
+        low, middle, high = 100 * quartiles(regrets[name][:, -1])
         minutes = minutes_until_near(regrets[name], times_s)
-        when = float(_quartiles(minutes)[1])
+        when = float(quartiles(minutes)[1])
         rows.append(
             (
                 name,
@@ -289,7 +295,7 @@ def _rows(
     return rows
 
 
-def _quartiles(values: FloatArray) -> FloatArray:
+def quartiles(values: FloatArray) -> FloatArray:
     """Of the first axis, each one of the values, which may be infinite: nothing is put between two
     of them.
     """
@@ -305,7 +311,7 @@ def draw_race(races: Mapping[int, Mapping[str, FloatArray]], times_s: FloatArray
     axes = figure.subplots(1, len(races), sharey=True, squeeze=False)[0]
     for panel, (n_workers, regrets) in zip(axes, races.items(), strict=True):
         for name, each in regrets.items():
-            low, middle, high = 100 * _quartiles(each)
+            low, middle, high = 100 * quartiles(each)
             shown = np.isfinite(high)
             (line,) = panel.plot(times_s[shown] / 60, middle[shown], label=name)
             panel.fill_between(times_s[shown] / 60, low[shown], high[shown], alpha=0.15, color=line.get_color())

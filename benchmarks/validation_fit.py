@@ -16,7 +16,8 @@ from core.errors import TrainingError
 from core.settings import PatchSettings
 from core.space import Point
 
-SCORES = ("patch_top1", "patch_logloss", "image_top1", "image_logloss")
+SCORES = ("patch_top1", "patch_logloss", "image_top1", "image_logloss", "page_top1")
+"""What is kept of an epoch; of pages only where the corpus has some."""
 _MONITORED = "image_logloss"
 
 
@@ -121,7 +122,8 @@ def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
     def on_epoch(record: EpochRecord) -> bool:
         nonlocal n_patches
         n_patches += record.n_patches
-        add({name: round(float(record.metrics[name]), 5) for name in ("train/loss", "train/patches_per_s", *SCORES)})
+        kept = ("train/loss", "train/patches_per_s", *SCORES)
+        add({name: round(float(record.metrics[name]), 5) for name in kept if name in record.metrics})
         return True
 
     def validate(_: object) -> Mapping[str, float]:

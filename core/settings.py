@@ -58,7 +58,7 @@ PrecisionChoice = Literal["auto", "float32", "mixed_bfloat16"]
 class TrainingSettings(Settings):
     """How long a trial trains, and in which arithmetic."""
 
-    epochs: int = Field(default=10, ge=1, le=10_000)
+    epochs: int = Field(default=8, ge=1, le=10_000)
     """Full length of a trial (its horizon): the learning-rate schedule runs over all of it. An
     epoch is `patches.patches_per_epoch` patches, not one pass over the pages."""
 
@@ -111,7 +111,7 @@ class PatchSettings(Settings):
     """Most of a line's possible offsets that one epoch may use; every line may give at least one
     patch."""
 
-    patches_per_epoch: Annotated[int, Field(ge=1)] = 20_000
+    patches_per_epoch: Annotated[int, Field(ge=1)] = 10_000
     """Patches in one epoch of training, if the fraction allows that many."""
 
     min_ink: Annotated[float, Field(ge=0, lt=1)] = 0.02

@@ -1,7 +1,8 @@
-"""Records learning curves of an experiment's space, and says what a table holds.
+"""Records learning curves of an experiment's space, and says what tables hold.
 
     python -m benchmarks.curves record EXPERIMENT --points 60 --seeds 0,1,2 --repeated 8 --horizons 8,24
     python -m benchmarks.curves show TABLE
+    python -m benchmarks.curves agree TABLE TABLE
 
 A recording may be stopped (Ctrl-C, or a kill) and goes on with the same command, or with another
 one that wants more. What stands in the table is not trained again. The table is
@@ -17,6 +18,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.curves.agreement import rank_agreement
 from benchmarks.curves.points import curve_points, wanted_curves
 from benchmarks.curves.record import Recorder, without_early_stopping
 from benchmarks.curves.surrogate import cross_validate
@@ -89,6 +91,24 @@ def show(
         "relative error of a trial's time",
     ]
     print_report(f"Curves in {table.name}", columns, rows, remarks)
+
+
+@app.command()
+def agree(
+    first: Annotated[Path, typer.Argument(help="Table of curves.")],
+    second: Annotated[Path, typer.Argument(help="Table of curves of another corpus.")],
+    metric: Annotated[str, typer.Option(help="The score that is searched for.")] = "val/image_logloss",
+) -> None:
+    """Say whether two corpora rank the same points alike."""
+    tables, direction = [CurveTable.read(path) for path in (first, second)], ObjectiveSettings(metric=metric)
+    found = rank_agreement(*tables, metric, is_low_good=direction.resolved_direction == "minimize")
+    rows = [(f"{horizon}", f"{n}", f"{rho:.2f}", f"{low:.2f} to {high:.2f}") for horizon, n, rho, low, high in found]
+    remarks = [
+        f"of the best {metric} of each point's first curve, the points that both have; the interval by a bootstrap "
+        "over points"
+    ]
+    columns = ("horizon", "points", "Spearman's rho", "95 %")
+    print_report(f"{first.stem} and {second.stem}", columns, rows, remarks)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def stats(
     print_subsets(corpus)
     print_searched(corpus, settings)
     _print_split(corpus, settings)
+    print_expectation(corpus)
 
 
 def read_with_bar(settings: "Experiment") -> "ReadCorpus":
@@ -233,6 +234,28 @@ def _print_split(corpus: "PreparedCorpus", settings: "Experiment") -> None:
         f"training patches per epoch: {sampler.n_patches_per_epoch:,} of {settings.patches.size_px}x"
         f"{settings.patches.size_px} px (asked for {settings.patches.patches_per_epoch:,}, at most "
         f"{settings.patches.fraction:.0%} of a line's possible offsets)"
+    )
+
+
+def print_expectation(corpus: "PreparedCorpus") -> None:
+    """Print what so much handwriting of each writer may give, as it was measured; nothing where
+    training does not see the writers, or sees a part of what it is judged on.
+    """
+    from core.corpora.expectation import expect
+
+    manifest = corpus.manifest
+    if manifest.has_unseen_writers or manifest.leaky is not None:
+        return
+    images = {image.image_id: image for image in corpus.index.images}
+    units: dict[str, set[str]] = {}
+    for image_id in manifest.train:
+        image = images[image_id]
+        units.setdefault(image.writer_id, set()).add(image.group_id if corpus.index.has_pages else image_id)
+    output.print(
+        expect(
+            statistics.median(len(of_writer) for of_writer in units.values()),
+            "page" if corpus.index.has_pages else "word",
+        ).in_words()
     )
 
 

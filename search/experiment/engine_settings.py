@@ -21,14 +21,16 @@ class OptunaSettings(Settings):
     name: Literal["optuna"] = "optuna"
     """The engine."""
 
-    sampler: Sampler = "tpe"
+    sampler: Sampler = "priorband"
     """How points are proposed: at random; by tree-structured Parzen estimators, which learn from
     the finished trials which regions of the space are good (`tpe`); near the defaults and the
     enqueued points, near the best so far, and at random, with many short trials of which the best
     go on (`priorband`, which has `pruner: asha` of itself); by a Gaussian process (`gp`,
     which needs the extra `whosehand[gp]`); by CMA-ES, which learns from whole generations and moves
     only numbers that are always active (`cmaes`, for hundreds of trials); evenly by a scrambled
-    Sobol sequence (`qmc`); or each point of a finite space once (`grid`)."""
+    Sobol sequence (`qmc`); or each point of a finite space once (`grid`). If nothing is said, it is
+    `tpe` beside a `pruner` that ends trials, and where trials cannot pause: those of one epoch, and
+    those of an objective without checkpoints."""
 
     n_startup_trials: int = Field(default=10, ge=1)
     """Finished trials before `tpe`, `gp` or `cmaes` begins to learn; until then it proposes at
@@ -88,6 +90,12 @@ class OptunaSettings(Settings):
         return None if storage is None else Address.of(storage, STORAGE_VARIABLE)
 
     @model_validator(mode="after")
+    def _says_what_is_unsaid(self) -> Self:
+        if self.pruner not in ("none", "asha") and "sampler" not in self.model_fields_set:
+            object.__setattr__(self, "sampler", "tpe")
+        return self
+
+    @model_validator(mode="after")
     def _check_thresholds(self) -> Self:
         if self.sampler == "priorband" and self.pruner not in ("none", "asha"):
             raise ValueError(f"`sampler: priorband` has `pruner: asha` of itself, but got `pruner: {self.pruner}`.")
@@ -97,6 +105,10 @@ class OptunaSettings(Settings):
         if lower is not None and upper is not None and lower >= upper:
             raise ValueError(f"`pruner_lower < pruner_upper` must hold, but got {lower} and {upper}.")
         return self
+
+    def without_pauses(self) -> Self:
+        """The same with `tpe`, if it was not said how points are proposed."""
+        return self if "sampler" in self.model_fields_set else self.model_copy(update={"sampler": "tpe"})
 
     @property
     def pauses(self) -> bool:
@@ -175,18 +187,6 @@ def _with_name(engine: Any) -> Any:
 
 
 AUTO = "auto"
-"""Where an experiment leaves the choice of an engine to `choose_engine`."""
-
-
-def choose_engine(can_pause: bool, epochs: int) -> OptunaSettings:
-    """The engine of an experiment that names none; docs/engines.md says why.
-
-    Args:
-        can_pause: whether a trial leaves checkpoints from which it goes on.
-        epochs: full length of a trial; one of a single epoch cannot stop early.
-    """
-    return OptunaSettings(sampler="priorband" if can_pause and epochs > 1 else "tpe")
-
-
+"""As if an experiment said nothing of its engine."""
 EngineChoice = Annotated[OptunaSettings | KerasTunerSettings, Field(discriminator="name"), BeforeValidator(_with_name)]
 """Settings of one engine; its `name` says which."""

@@ -16,7 +16,7 @@ from core.mistakes import WrongKeysError, explain
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.space import Value
 from core.splits.settings import SplitSettings
-from search.experiment.engine_settings import AUTO, EngineChoice, OptunaSettings, choose_engine
+from search.experiment.engine_settings import AUTO, EngineChoice, OptunaSettings
 from search.experiment.file import read_experiment_file
 from search.experiment.own_code import Function, FunctionPath, OwnCode
 from search.experiment.possible_values import impossible_networks, impossible_patches, impossible_subsets
@@ -84,8 +84,7 @@ class Experiment(Settings):
     """Where the search looks."""
 
     engine: EngineChoice = Field(default_factory=OptunaSettings)
-    """Who searches; `auto`, as if nothing is said, is `sampler: priorband` where trials can pause,
-    and `sampler: tpe` elsewhere (docs/engines.md)."""
+    """Who searches; `auto` is the same as nothing (docs/engines.md says what that means)."""
 
     model: Function | None = None
     """A network of your own, `module:function`: called with the hyperparameters, the shape of a
@@ -122,10 +121,10 @@ class Experiment(Settings):
         return keys
 
     @model_validator(mode="after")
-    def _has_an_engine(self) -> Self:
-        if "engine" not in self.model_fields_set:
-            can_pause = self.objective.checkpoints or not self.objective.is_own
-            object.__setattr__(self, "engine", choose_engine(can_pause, self.training.epochs))
+    def _has_an_engine_that_it_can_have(self) -> Self:
+        can_pause = self.training.epochs > 1 and (self.objective.checkpoints or not self.objective.is_own)
+        if isinstance(self.engine, OptunaSettings) and not can_pause:
+            object.__setattr__(self, "engine", self.engine.without_pauses())
         return self
 
     @model_validator(mode="after")

@@ -13,11 +13,9 @@ from typer.testing import CliRunner
 
 from benchmarks import __main__ as bench
 from benchmarks import engine_cost
-from benchmarks.hands_difficulty import rank_agreement
 from benchmarks.ink_shape import shape_statistics, simple_statistics
 from benchmarks.kept_results import KeptResults
 from benchmarks.report import machine_line, markdown_table
-from benchmarks.space_points import spread_points
 from benchmarks.thousand_trials import ends_of
 from benchmarks.tracking_cost import growth
 from benchmarks.worker_layout import all_layouts, parse_layouts
@@ -111,24 +109,6 @@ def test_a_file_that_holds_no_results_is_refused(tmp_path: Path) -> None:
     path.write_text("[1, 2]")
     with pytest.raises(ValueError, match="JSON object"):
         KeptResults(path)
-
-
-def test_spread_points_are_affordable_and_the_same_each_time() -> None:
-    chosen = spread_points(10, max_cost=5.0, patch_px=113, n_writers=50, seed=0)
-    assert len(set(chosen.points)) == 10
-    assert max(chosen.costs) <= 5
-    assert chosen.n_too_slow > 0
-    assert chosen == spread_points(10, max_cost=5.0, patch_px=113, n_writers=50, seed=0)
-
-
-def test_spread_points_that_nobody_can_afford_are_an_error() -> None:
-    with pytest.raises(ValueError, match="cost at most"):
-        spread_points(3, max_cost=0.001, patch_px=113, n_writers=50, seed=0)
-
-
-def test_a_diverged_fit_ranks_last() -> None:
-    losses = np.array([[1.0, 2.0], [2.0, 3.0], [3.0, np.inf]])
-    assert rank_agreement(losses) == pytest.approx(1)
 
 
 def test_growth_compares_the_last_trials_with_the_first() -> None:

