@@ -64,7 +64,7 @@ def check(
         surrogate = Surrogate(track.table, track.metric, track.horizon, bootstrap=seed)
         sweep = replay(track, surrogate, experiment.engine, seed, n_workers, experiment.budget)
         replays.append(best_at(sweep.state, sweep.began_ms, track, times_s))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for time_s, own, others in zip(times_s, real, np.array(replays).T, strict=True):
         low, middle, high = quartiles(others)
         n_better = int(np.sum(track.sign * others < track.sign * own))

@@ -100,8 +100,8 @@ def agree(
     metric: Annotated[str, typer.Option(help="The score that is searched for.")] = "val/image_logloss",
 ) -> None:
     """Say whether two corpora rank the same points alike."""
-    tables, direction = [CurveTable.read(path) for path in (first, second)], ObjectiveSettings(metric=metric)
-    found = rank_agreement(*tables, metric, is_low_good=direction.resolved_direction == "minimize")
+    is_low_good = ObjectiveSettings(metric=metric).resolved_direction == "minimize"
+    found = rank_agreement(CurveTable.read(first), CurveTable.read(second), metric, is_low_good=is_low_good)
     rows = [(f"{horizon}", f"{n}", f"{rho:.2f}", f"{low:.2f} to {high:.2f}") for horizon, n, rho, low, high in found]
     remarks = [
         f"of the best {metric} of each point's first curve, the points that both have; the interval by a bootstrap "

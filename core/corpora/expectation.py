@@ -8,6 +8,7 @@ worth") and says how.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 Unit = Literal["page", "word"]
@@ -38,12 +39,12 @@ class Expectation:
 
     def in_words(self) -> str:
         """A line for the terminal."""
-        what = "single lines" if self.unit == "page" else "single words"
-        corpus = "50 generated writers" if self.unit == "page" else "37 real ones"
+        what, whom = ("lines", "50 generated") if self.unit == "page" else ("words", "37 real")
+        units = f"{self.n:g} {self.unit}{'' if self.n == 1 else 's'}"
         twice = f", with twice as many about {self.with_twice:.0%}" if self.with_twice is not None else ""
         return (
-            f"what to expect: with {self.n:g} {self.unit}{'' if self.n == 1 else 's'} of each writer to train on, about "
-            f"{self.top1:.0%} of {what}{twice}, as a short fit named of {corpus}; longer fits and whole pages give more"
+            f"what to expect: with {units} of each writer to train on, about {self.top1:.0%} of single {what}{twice}, "
+            f"as a short fit named of {whom} writers; longer fits and whole pages give more"
         )
 
 
@@ -62,7 +63,7 @@ def expect(n: float, unit: Unit) -> Expectation:
 
 def _between(measured: Measured, n: float) -> float:
     n = min(max(n, measured[0][0]), measured[-1][0])
-    for (low, first), (high, second) in zip(measured, measured[1:], strict=False):
+    for (low, first), (high, second) in pairwise(measured):
         if n <= high:
             return first + (second - first) * math.log(n / low) / math.log(high / low)
     return measured[-1][1]
