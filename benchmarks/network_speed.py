@@ -142,24 +142,26 @@ def _print_scores(speeds: Mapping[str, Sequence[float]], fits: Mapping[str, Mapp
 def _draw(
     speeds: Mapping[str, Sequence[float]], fits: Mapping[str, Mapping[str, Any]], seconds: float, path: Path
 ) -> None:
-    """Score against speed; the front is the networks that no other one beats in both."""
-    points = sorted(
-        (float(np.median(speeds[name])), 100 * fit["last"]["patch_top1"], name) for name, fit in fits.items()
-    )
-    front = [point for k, point in enumerate(points) if all(other[1] < point[1] for other in points[k + 1 :])]
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([speed for speed, _, _ in front], [score for _, score, _ in front], color="0.7", zorder=1)
-    axes.scatter([speed for speed, _, _ in points], [score for _, score, _ in points], zorder=2)
-    for speed, score, name in points:
-        axes.annotate(name, (speed, score), xytext=(5, 5), textcoords="offset points", fontsize="small")
-    axes.set(
-        xscale="log",
-        xlabel="patches trained a second",
-        ylabel=f"validation patches right after {seconds:g} s, %",
-        title=f"DHSD, {_WORDS} words a writer",
-    )
-    axes.margins(x=0.2, y=0.1)
+    """Scores against speed; the front is the networks that no other one beats in both."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, score, what in zip(panels, ("patch_top1", "image_top1"), ("patches", "words"), strict=True):
+        points = {name: (float(np.median(speeds[name])), 100 * fit["last"][score]) for name, fit in fits.items()}
+        ranked = sorted(points.values())
+        front = [point for k, point in enumerate(ranked) if all(other[1] < point[1] for other in ranked[k + 1 :])]
+        axes.plot(*zip(*front, strict=True), color="0.8", zorder=1)
+        for place, (name, (speed, share)) in enumerate(points.items()):
+            axes.scatter(speed, share, marker="osD^vP*X<>"[place % 10], color=f"C{place % 10}", label=name, zorder=2)
+        axes.set(
+            xscale="log",
+            xticks=[100, 200, 400],
+            xlabel="patches trained a second",
+            ylabel=f"validation {what} right after {seconds:g} s, %",
+        )
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.xaxis.set_minor_formatter("")
+    figure.suptitle(f"DHSD, {_WORDS} words a writer")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 

@@ -10,9 +10,11 @@ one that wants more. What stands in the table is not trained again. The table is
 """  # noqa: W505
 
 import datetime
+import re
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +56,7 @@ def record(
     wanted = wanted_curves(
         curve_points(loaded, points), [int(seed) for seed in seeds.split(",")], repeated, epochs, every
     )
-    command = shlex.join(["python", "-m", "benchmarks.curves", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "benchmarks.curves", *_without_places(sys.argv[1:])])
     workspace = Workspace(Path.cwd())
     recorder = Recorder(
         loaded,
@@ -67,6 +69,15 @@ def record(
     if not recorder.record(wanted):
         raise typer.Exit(130)
     print(f"{recorder.table}: {len(CurveTable.read(recorder.table).curves)} curves")
+
+
+def _without_places(arguments: Sequence[str]) -> list[str]:
+    """A command line without paths of this machine: the table is for others.
+
+    >>> _without_places(["record", "/home/me/dhsd.yaml", "--set", "corpus.root=/data/DHSD", "--points", "60"])
+    ['record', 'dhsd.yaml', '--set', 'corpus.root=DHSD', '--points', '60']
+    """
+    return [re.sub(r"(?<![^=])/\S*/", "", argument) for argument in arguments]
 
 
 @app.command()
