@@ -74,8 +74,8 @@ def record(
 def _without_places(arguments: Sequence[str]) -> list[str]:
     """A command line without paths of this machine: the table is for others.
 
-    >>> _without_places(["record", "/home/me/dhsd.yaml", "--set", "corpus.root=/data/DHSD", "--points", "60"])
-    ['record', 'dhsd.yaml', '--set', 'corpus.root=DHSD', '--points', '60']
+    >>> _without_places(["record", "/home/me/dhsd.yaml", "--set", "corpus.root=/data/DHSD"])
+    ['record', 'dhsd.yaml', '--set', 'corpus.root=DHSD']
     """
     return [re.sub(r"(?<![^=])/\S*/", "", argument) for argument in arguments]
 
