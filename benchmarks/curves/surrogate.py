@@ -1,13 +1,16 @@
-"""A surrogate of recorded curves: a random forest that says how any point of the space would train.
+"""A surrogate of recorded curves: a Gaussian process that says how any point of the space would
+train.
 
 As surrogate benchmarks of hyperparameter search do (HPOBench, YAHPO Gym, LCBench; the blackboxes of
 Syne Tune): points are features, the scores and seconds of all epochs are targets, seconds and
 positive scores as logarithms, and its error is that of cross-validation over points, never over
-rows. A forest gives whole curves, averages of recorded ones, so that they fall as real ones do.
-What seeds do to a point is measured apart and drawn on top.
+rows. Whole curves are weighted sums of recorded ones, so that they fall as real ones do. What seeds
+do to a point is measured apart and drawn on top. A random forest, which these benchmarks use for
+tables of thousands of points, knew less of some dozens (docs/results.md).
 """
 
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from benchmarks.curves.table import CurveTable, RecordedCurve
 from core.errors import ModelError, WhosehandError
@@ -27,13 +35,17 @@ from core.space.search_space import PointKey, key_of
 from search.testing.simulation import SimulatedEpoch
 
 _N_TREES = 60
+_WIDE = 10.0
+"""Positive numbers that span such a factor count by their logarithm."""
+_SMALLEST = 1e-12
 _SHOWN_PX, _SHOWN_WRITERS = 113, 50  # sizes of networks are compared at these
 FloatArray = NDArray[np.float64]
 
 
 class Features:
-    """Points as rows of numbers: numbers as they are, words one-hot, what is absent as -1; and how
-    large the network is, where it is one of whosehand's.
+    """Points as rows of numbers: numbers as they are, or their logarithms where they span factors,
+    words one-hot, what is absent as -1; and how large the network is, where it is one of
+    whosehand's.
     """
 
     def __init__(self, points: Sequence[Point]) -> None:
@@ -42,11 +54,20 @@ class Features:
         for name in names:
             words = sorted({value for point in points if isinstance(value := point.get(name), str)})
             self._columns += [(name, word) for word in words] or [(name, None)]
+        self._wide = {name for name in names if _is_wide([point.get(name) for point in points])}
 
     def __call__(self, points: Sequence[Point]) -> FloatArray:
         """The rows, of shape (n_points, n_features)."""
-        rows = [[*(_cell(point, *column) for column in self._columns), *_network_size(point)] for point in points]
+        rows = [[*(self._cell(point, *column) for column in self._columns), *_network_size(point)] for point in points]
         return np.array(rows, dtype=np.float64)
+
+    def _cell(self, point: Point, name: str, word: str | None) -> float:
+        value: Any = point.get(name)
+        if value is None:
+            return -1.0
+        if word is not None:
+            return float(value == word)
+        return math.log10(max(float(value), _SMALLEST)) if name in self._wide else float(value)
 
 
 @dataclass(frozen=True)
@@ -55,7 +76,7 @@ class SeedNoise:
 
     Attributes:
         residuals: (n_curves, n_epochs), how far each repeated curve is from the mean of its point,
-            in the forest's unit, widened for what that mean owes to it; none where nothing is
+            in the surrogate's unit, widened for what that mean owes to it; none where nothing is
             repeated.
     """
 
@@ -111,8 +132,12 @@ class Surrogate:
             whole = [curve for curve in curves if not curve.failed and len(curve.epochs) == horizon]
         self.points = list({curve.key[0]: curve.point for curve in whole}.values())
         self._features = Features([curve.point for curve in curves])
-        self._forest = RandomForestRegressor(_N_TREES, random_state=bootstrap or 0)
-        self._forest.fit(self._features([curve.point for curve in whole]), [self._targets(curve) for curve in whole])
+        rows = self._features([curve.point for curve in whole])
+        self._models = []
+        for targets in (self._in_unit, _log_seconds):  # each with a kernel of its own
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # a kernel at its bound is one, too
+                self._models.append(_process().fit(rows, np.array([targets(curve) for curve in whole])))
         self._fails: RandomForestClassifier | None = None
         if any(curve.failed for curve in curves):
             self._fails = RandomForestClassifier(_N_TREES, random_state=bootstrap or 0)
@@ -121,8 +146,9 @@ class Surrogate:
 
     def curves(self, points: Sequence[Point]) -> tuple[FloatArray, FloatArray]:
         """Scores and seconds without noise, each of shape (n_points, horizon)."""
-        predicted = mean_of_trees(self._forest, self._features(points)).reshape(len(points), 2 * self.horizon)
-        return self._score(predicted[:, : self.horizon]), np.exp(predicted[:, self.horizon :])
+        rows = self._features(points)
+        scores, seconds = (model.predict(rows).reshape(len(points), self.horizon) for model in self._models)
+        return self._score(scores), np.exp(seconds)
 
     def fails(self, point: Point) -> bool:
         """Whether a trial of the point would rather fail."""
@@ -150,12 +176,8 @@ class Surrogate:
             row = self._features([point])
             # The shares of the two classes, False and True.
             fails = self._fails is not None and bool(mean_of_trees(self._fails, row).reshape(-1)[-1] > 0.5)
-            self._known[key] = mean_of_trees(self._forest, row).reshape(-1), fails
+            self._known[key] = np.concatenate([model.predict(row).reshape(-1) for model in self._models]), fails
         return self._known[key]
-
-    def _targets(self, curve: RecordedCurve) -> FloatArray:
-        seconds = [max(epoch.duration_s, 1e-3) for epoch in curve.epochs]
-        return np.concatenate([self._in_unit(curve), np.log(seconds)])
 
     def _in_unit(self, curve: RecordedCurve) -> FloatArray:
         scores = np.array([epoch.metrics[self.metric] for epoch in curve.epochs])
@@ -177,16 +199,20 @@ class Surrogate:
         return SeedNoise(np.array(residuals).reshape(-1, self.horizon))
 
 
-def mean_of_trees(forest: RandomForestRegressor | RandomForestClassifier, rows: FloatArray) -> FloatArray:
-    """What a forest predicts, without the checks and threads of its `predict`, which take most of a
-    simulated sweep's time for a single row.
+def _log_seconds(curve: RecordedCurve) -> FloatArray:
+    return np.log([max(epoch.duration_s, 1e-3) for epoch in curve.epochs])
+
+
+def mean_of_trees(forest: RandomForestClassifier, rows: FloatArray) -> FloatArray:
+    """What a forest predicts, without the checks and threads of its `predict_proba`, which take
+    most of a simulated sweep's time for a single row.
 
     Args:
         forest: fitted.
         rows: (n, n_features).
 
     Returns:
-        (n, n_targets, 1), or for classes their shares, (n, 1, n_classes).
+        The shares of the classes, (n, 1, n_classes).
     """
     typed = np.ascontiguousarray(rows, dtype=np.float32)
     return np.mean([tree.tree_.predict(typed).reshape(len(rows), tree.tree_.n_outputs, -1) for tree in forest], axis=0)
@@ -197,7 +223,7 @@ class SurrogateError:
     """How well a surrogate knows points that it was not fitted to.
 
     Attributes:
-        r2: of a curve's best score, in the forest's unit.
+        r2: of a point's best score, in the surrogate's unit.
         rank_correlation: Spearman's, of the same.
         deviation: root of the mean squared error, of the same.
         noise: standard deviation among seeds of a point, of the same unit.
@@ -219,7 +245,7 @@ class SurrogateError:
 def cross_validate(
     table: CurveTable, metric: str, horizon: int, n_folds: int = 5, is_low_good: bool = True
 ) -> SurrogateError:
-    """Leave out a fifth of the points at a time, with all their seeds, and predict them.
+    """Leave out a fifth of the points at a time, with all their seeds, and predict their means.
 
     Raises:
         ValueError: if what is left is too little for a surrogate.
@@ -232,12 +258,13 @@ def cross_validate(
     for fold in range(n_folds):
         out = {keys[place] for place in order[fold::n_folds]}
         fitted = Surrogate(CurveTable((), tuple(c for c in whole if c.key[0] not in out)), metric, horizon)
-        left = [curve for curve in whole if curve.key[0] in out and len(curve.epochs) == horizon]
-        scores, times = fitted.curves([curve.point for curve in left])
-        for curve, score, time_s in zip(left, scores, times, strict=True):
-            seen.append(float(best([epoch.metrics[metric] for epoch in curve.epochs])))
+        left = _by_point([curve for curve in whole if curve.key[0] in out and len(curve.epochs) == horizon])
+        scores, times = fitted.curves([curves[0].point for curves in left.values()])
+        for curves, score, time_s in zip(left.values(), scores, times, strict=True):
+            seen.append(float(np.mean([best([epoch.metrics[metric] for epoch in curve.epochs]) for curve in curves])))
             said.append(float(best(score)))
-            seconds.append(abs(float(time_s.sum()) / sum(epoch.duration_s for epoch in curve.epochs) - 1))
+            took_s = np.mean([sum(epoch.duration_s for epoch in curve.epochs) for curve in curves])
+            seconds.append(abs(float(time_s.sum() / took_s) - 1))
     is_log = min(seen) > 0 and min(said) > 0
     truth, guess = (np.log(seen), np.log(said)) if is_log else (np.array(seen), np.array(said))
     missed = truth - guess
@@ -269,11 +296,17 @@ def _by_point(curves: Sequence[RecordedCurve]) -> dict[PointKey, list[RecordedCu
     return dict(by_point)
 
 
-def _cell(point: Point, name: str, word: str | None) -> float:
-    value: Any = point.get(name)
-    if value is None:
-        return -1.0
-    return float(value == word) if word is not None else float(value)
+def _is_wide(values: Sequence[Any]) -> bool:
+    numbers = [value for value in values if type(value) in (int, float)]
+    return bool(numbers) and min(numbers) > 0 and max(numbers) > _WIDE * min(numbers)
+
+
+def _process() -> Pipeline:
+    """A Gaussian process for some dozens of points in some ten dimensions, all of which count
+    alike: there are too few points to learn which count more.
+    """
+    kernel = ConstantKernel() * Matern(3.0, nu=2.5) + WhiteKernel(0.1)
+    return make_pipeline(StandardScaler(), GaussianProcessRegressor(kernel, normalize_y=True, random_state=0))
 
 
 def _network_size(point: Point) -> tuple[float, ...]:
