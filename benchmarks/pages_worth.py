@@ -60,7 +60,14 @@ def main(
         f"the middle of the preset `standard`, {patches:,} patches a fit; last epoch, means of {seeds} "
         f"{'seed' if seeds == 1 else 'seeds'}; the same validation images in every row"
     ]
-    columns = ("to train on, of each writer", "training images", "patch top-1", "image top-1", "image log-loss")
+    columns = (
+        "to train on, of each writer",
+        "training images",
+        "patch top-1",
+        "image top-1",
+        "page top-1",
+        "image log-loss",
+    )
     print_report(f"What pages are worth: {corpus}", columns, rows, remarks)
 
 
@@ -73,6 +80,7 @@ def _row(n: int, unit: str, corpus: NamedCorpus, fits: Sequence[dict[str, Any]])
         f"{len(corpus.corpus.manifest.train):,}",
         f"{mean('patch_top1'):.1%}",
         f"{mean('image_top1'):.1%}",
+        f"{mean('page_top1'):.1%}" if "page_top1" in fits[0]["last"] else "",
         f"{mean('image_logloss'):.3f}",
     )
 

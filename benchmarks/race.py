@@ -54,6 +54,10 @@ ENGINES: Mapping[str, EngineChoice] = {
     "tpe+asha by seconds": OptunaSettings(sampler="tpe", pruner="asha", rung_by="seconds"),
     "priorband": OptunaSettings(sampler="priorband"),
     "priorband by epochs": OptunaSettings(sampler="priorband", rung_by="epochs"),
+    # Of trials of eight epochs: nobody is judged before the middle.
+    "tpe+median, late": OptunaSettings(sampler="tpe", pruner="median", pruner_warmup_epochs=4),
+    "tpe+asha, late": OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=4, rung_factor=2),
+    "priorband, late": OptunaSettings(sampler="priorband", rung_by="epochs", rung_first_epoch=4, rung_factor=2),
     "keras_tuner hyperband": KerasTunerSettings(oracle="hyperband"),
     "keras_tuner bayesian": KerasTunerSettings(oracle="bayesian"),
 }
@@ -65,8 +69,8 @@ def main(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the experiment.")] = None,
     table: Annotated[Path | None, typer.Option(help="Its curves; by default benchmarks/curves/NAME.csv.")] = None,
     engines: Annotated[
-        str, typer.Option(help=f"With commas, of {', '.join(ENGINES)}.")
-    ] = "random,tpe,tpe+median,tpe+asha,priorband",
+        str, typer.Option(help=f"With semicolons, of {'; '.join(ENGINES)}.")
+    ] = "random;tpe;tpe+median;tpe+asha;priorband",
     workers: Annotated[str, typer.Option(help="With commas.")] = "1,4",
     seeds: Annotated[int, typer.Option(min=1, help="Sweeps of each engine.")] = 10,
     minutes: Annotated[float, typer.Option(min=0.01, help="Virtual minutes of a sweep.")] = 25.0,
@@ -79,7 +83,7 @@ def main(
         if experiment is None
         else track_of(load_experiment(experiment, overrides or (), needs_budget=False), table)
     )
-    budget, names = BudgetSettings(minutes=minutes, trials=trials), engines.split(",")
+    budget, names = BudgetSettings(minutes=minutes, trials=trials), engines.split(";")
     if unknown := sorted(set(names) - set(ENGINES)):
         raise typer.BadParameter(f"An engine is one of {', '.join(ENGINES)}, but got {', '.join(unknown)}.")
     races: dict[int, Mapping[str, FloatArray]] = {}

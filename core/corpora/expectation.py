@@ -13,11 +13,11 @@ from typing import Literal
 
 Unit = Literal["page", "word"]
 Measured = Sequence[tuple[int, float]]
-"""Pages (or words) of each writer to train on, and the share of single lines (or words) that were
-named rightly; rising."""
-LINES_BY_PAGES: Measured = ((1, 0.0), (2, 0.0), (4, 0.0), (8, 0.0))
+"""Pages (or words) of each writer to train on, rising, and the share of single lines (or words)
+that were named rightly."""
+LINES_BY_PAGES: Measured = ((1, 0.492), (2, 0.675), (4, 0.795), (8, 0.863))
 """50 generated writers that are hard to tell apart, pages of eight lines."""
-WORDS_BY_WORDS: Measured = ((4, 0.0), (8, 0.0), (16, 0.0), (32, 0.0))
+WORDS_BY_WORDS: Measured = ((4, 0.698), (8, 0.786), (16, 0.821), (32, 0.811))
 """37 writers of DHSD."""
 
 
@@ -41,7 +41,10 @@ class Expectation:
         """A line for the terminal."""
         what, whom = ("lines", "50 generated") if self.unit == "page" else ("words", "37 real")
         units = f"{self.n:g} {self.unit}{'' if self.n == 1 else 's'}"
-        twice = f", with twice as many about {self.with_twice:.0%}" if self.with_twice is not None else ""
+        twice = ""
+        if self.with_twice is not None:
+            gain = f"about {self.with_twice:.0%}" if self.with_twice > self.top1 else "no more"
+            twice = f", with twice as many {gain}"
         return (
             f"what to expect: with {units} of each writer to train on, about {self.top1:.0%} of single {what}{twice}, "
             f"as a short fit named of {whom} writers; longer fits and whole pages give more"

@@ -21,16 +21,14 @@ class OptunaSettings(Settings):
     name: Literal["optuna"] = "optuna"
     """The engine."""
 
-    sampler: Sampler = "priorband"
+    sampler: Sampler = "tpe"
     """How points are proposed: at random; by tree-structured Parzen estimators, which learn from
     the finished trials which regions of the space are good (`tpe`); near the defaults and the
     enqueued points, near the best so far, and at random, with many short trials of which the best
     go on (`priorband`, which has `pruner: asha` of itself); by a Gaussian process (`gp`,
     which needs the extra `whosehand[gp]`); by CMA-ES, which learns from whole generations and moves
     only numbers that are always active (`cmaes`, for hundreds of trials); evenly by a scrambled
-    Sobol sequence (`qmc`); or each point of a finite space once (`grid`). If nothing is said, it is
-    `tpe` beside a `pruner` that ends trials, and where trials cannot pause: those of one epoch, and
-    those of an objective without checkpoints."""
+    Sobol sequence (`qmc`); or each point of a finite space once (`grid`)."""
 
     n_startup_trials: int = Field(default=10, ge=1)
     """Finished trials before `tpe`, `gp` or `cmaes` begins to learn; until then it proposes at
@@ -51,7 +49,7 @@ class OptunaSettings(Settings):
 
     pruner_warmup_epochs: int = Field(default=1, ge=0)
     """Epochs at the beginning of each trial in which `median`, `patient` and `threshold` do not end
-    it.
+    it. With a cosine schedule, half of all: what comes before tells little (docs/engines.md).
     """
 
     pruner_patience: int = Field(default=2, ge=0)
@@ -69,7 +67,8 @@ class OptunaSettings(Settings):
     """`threshold` ends a trial whose score is above this."""
 
     rung_first_epoch: int = Field(default=1, ge=1)
-    """Where the first rung of `successive_halving`, `hyperband` and `asha` lies."""
+    """Where the first rung of `successive_halving`, `hyperband` and `asha` lies. With a cosine
+    schedule, in the middle of a trial: what comes before tells little (docs/engines.md)."""
 
     rung_factor: int = Field(default=3, ge=2)
     """One trial in so many leaves a rung, and the next rung is so many times as far."""
@@ -90,12 +89,6 @@ class OptunaSettings(Settings):
         return None if storage is None else Address.of(storage, STORAGE_VARIABLE)
 
     @model_validator(mode="after")
-    def _says_what_is_unsaid(self) -> Self:
-        if self.pruner not in ("none", "asha") and "sampler" not in self.model_fields_set:
-            object.__setattr__(self, "sampler", "tpe")
-        return self
-
-    @model_validator(mode="after")
     def _check_thresholds(self) -> Self:
         if self.sampler == "priorband" and self.pruner not in ("none", "asha"):
             raise ValueError(f"`sampler: priorband` has `pruner: asha` of itself, but got `pruner: {self.pruner}`.")
@@ -105,10 +98,6 @@ class OptunaSettings(Settings):
         if lower is not None and upper is not None and lower >= upper:
             raise ValueError(f"`pruner_lower < pruner_upper` must hold, but got {lower} and {upper}.")
         return self
-
-    def without_pauses(self) -> Self:
-        """The same with `tpe`, if it was not said how points are proposed."""
-        return self if "sampler" in self.model_fields_set else self.model_copy(update={"sampler": "tpe"})
 
     @property
     def pauses(self) -> bool:

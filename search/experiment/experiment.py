@@ -84,7 +84,7 @@ class Experiment(Settings):
     """Where the search looks."""
 
     engine: EngineChoice = Field(default_factory=OptunaSettings)
-    """Who searches; `auto` is the same as nothing (docs/engines.md says what that means)."""
+    """Who searches; `auto` needs no choice, as if nothing is said."""
 
     model: Function | None = None
     """A network of your own, `module:function`: called with the hyperparameters, the shape of a
@@ -119,13 +119,6 @@ class Experiment(Settings):
         if isinstance(keys, Mapping) and keys.get("engine") == AUTO:
             return {key: value for key, value in keys.items() if key != "engine"}
         return keys
-
-    @model_validator(mode="after")
-    def _has_an_engine_that_it_can_have(self) -> Self:
-        can_pause = self.training.epochs > 1 and (self.objective.checkpoints or not self.objective.is_own)
-        if isinstance(self.engine, OptunaSettings) and not can_pause:
-            object.__setattr__(self, "engine", self.engine.without_pauses())
-        return self
 
     @model_validator(mode="after")
     def _own_code_has_its_space(self) -> Self:

@@ -20,22 +20,9 @@ def load(folder: Path, engine: str) -> Experiment:
     return load_experiment(path)
 
 
-@pytest.mark.parametrize("nothing", ["", "engine: auto\n"])
-def test_the_engine_that_wins_is_meant_where_nothing_is_said(tmp_path: Path, nothing: str) -> None:
-    experiment = load(tmp_path, nothing)
-    assert experiment.engine == OptunaSettings(sampler="priorband")
-    assert "engine" not in experiment.to_yaml()
-    assert Experiment.of_ledger(experiment.snapshot()).engine == experiment.engine
-
-
-@pytest.mark.parametrize("cannot_pause", ["training: {epochs: 1}\n", "objective: {run: 'json:dumps'}\n"])
-def test_nothing_is_said_of_trials_that_cannot_pause(tmp_path: Path, cannot_pause: str) -> None:
-    assert load(tmp_path, cannot_pause).engine == OptunaSettings(sampler="tpe")
-
-
-def test_optuna_is_meant_where_only_keys_of_it_are_said(tmp_path: Path) -> None:
-    assert load(tmp_path, "engine: {storage: 'sqlite:///optuna.db'}\n").engine.label == "optuna priorband"
-    assert load(tmp_path, "engine: {pruner: median}\n").engine == OptunaSettings(sampler="tpe", pruner="median")
+def test_optuna_is_meant_where_nothing_is_said(tmp_path: Path) -> None:
+    assert load(tmp_path, "").engine == OptunaSettings()
+    assert load(tmp_path, "engine: auto\n").engine == OptunaSettings()
     assert load(tmp_path, "engine: {sampler: random}\n").engine == OptunaSettings(sampler="random")
     assert load(tmp_path, "engine: {name: optuna, sampler: random}\n").engine == OptunaSettings(sampler="random")
 

@@ -219,7 +219,7 @@ def test_what_decides_a_score_must_not_change_and_is_named() -> None:
     assert set(differences(json.loads(json.dumps(old)), new)) == {
         "seed: 0 -> 1",
         "patches.fraction: 0.3 -> 0.25",
-        'engine.sampler: "priorband" -> "random"',
+        'engine.sampler: "tpe" -> "random"',
         "space.fixed.batch_norm: (not there) -> true",
         'space.preset: "standard" -> "pooled"',
         'space.enqueue: ["seed_recipe", {}] -> ["seed_recipe"]',
