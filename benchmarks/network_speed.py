@@ -40,7 +40,6 @@ SIZE_PX, N_WRITERS = 113, 50
 RECIPES_A_ROUND = 6_000
 """Arithmetic of a timed epoch, in patches of the seed recipe."""
 STANDARD = find_preset("standard").middle
-TWO_STRIDES = replace(STANDARD, early_filters=16, n_blocks=3, filters=32, convolutions_per_block=2, stem_stride=2)
 NETWORKS: Mapping[str, Hyperparameters] = {
     "seed recipe": seed_recipe(),
     "middle of pooled (0.1)": find_preset("pooled").middle,
@@ -51,7 +50,15 @@ NETWORKS: Mapping[str, Hyperparameters] = {
     "standard, two convolutions a block": replace(STANDARD, convolutions_per_block=2),
     "standard, input of 56 px": replace(STANDARD, input_px=56, stem_kernel_size=5, stem_stride=2),
     "two strides of 2 px, early 8": replace(STANDARD, early_filters=8, stem_kernel_size=5, stem_stride=2),
-    "two strides of 2 px, two convolutions": replace(TWO_STRIDES, stem_kernel_size=5),
+    "two strides of 2 px, two convolutions": replace(
+        STANDARD,
+        early_filters=16,
+        n_blocks=3,
+        filters=32,
+        convolutions_per_block=2,
+        stem_kernel_size=5,
+        stem_stride=2,
+    ),
 }
 _WORDS, _EPOCHS = 8, 4
 

@@ -83,7 +83,7 @@ def main(
         if experiment is None
         else track_of(load_experiment(experiment, overrides or (), needs_budget=False), table)
     )
-    budget, names = BudgetSettings(minutes=minutes, trials=trials), engines.split(";")
+    budget, names = BudgetSettings(minutes=minutes, trials=trials), [name.strip() for name in engines.split(";")]
     if unknown := sorted(set(names) - set(ENGINES)):
         raise typer.BadParameter(f"An engine is one of {', '.join(ENGINES)}, but got {', '.join(unknown)}.")
     races: dict[int, Mapping[str, FloatArray]] = {}

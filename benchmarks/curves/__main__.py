@@ -20,8 +20,8 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.curves.agreement import rank_agreement
 from benchmarks.curves.points import curve_points, wanted_curves
+from benchmarks.curves.ranks import early_ranks, rank_agreement
 from benchmarks.curves.record import Recorder, without_early_stopping
 from benchmarks.curves.surrogate import cross_validate
 from benchmarks.curves.table import CurveTable
@@ -85,18 +85,26 @@ def show(
     table: Annotated[Path, typer.Argument(help="Table of curves.")],
     metric: Annotated[str, typer.Option(help="The score that is searched for.")] = "val/image_logloss",
 ) -> None:
-    """Say what a table holds, and how well a surrogate knows points that it has not seen."""
+    """Say what a table holds, how well a surrogate knows points that it has not seen, and how soon
+    a trial's end can be told.
+    """
     held = CurveTable.read(table)
     is_low_good = ObjectiveSettings(metric=metric).resolved_direction == "minimize"
-    rows = []
+    rows, early = [], []
     for horizon, n_curves in sorted(Counter(curve.horizon for curve in held.curves).items()):
         n_points = len({curve.key[0] for curve in held.curves if curve.horizon == horizon})
         n_failed = sum(curve.horizon == horizon and bool(curve.failed) for curve in held.curves)
         error = cross_validate(held, metric, horizon, is_low_good=is_low_good)
         rows.append((f"{horizon}", f"{n_curves}", f"{n_points}", f"{n_failed}", *error.cells()))
+        ranks = early_ranks(held, metric, horizon, is_low_good=is_low_good)
+        early.append(
+            f"rank correlation of the score after each of {horizon} epochs with the best one, over the points: "
+            + ", ".join(f"{rho:.2f}" for rho in ranks)
+        )
     columns = ("horizon", "curves", "points", "failed", "R²", "rank correlation", "error", "noise of seeds", "seconds")
     remarks = [
         *held.recordings,
+        *early,
         f"of the best {metric} of a curve, points left out by fifths: R² and error of its logarithm, Spearman's rank "
         "correlation; noise: standard deviation of that logarithm among seeds of a point; seconds: median of the "
         "relative error of a trial's time",
@@ -113,7 +121,7 @@ def agree(
     """Say whether two corpora rank the same points alike."""
     is_low_good = ObjectiveSettings(metric=metric).resolved_direction == "minimize"
     found = rank_agreement(CurveTable.read(first), CurveTable.read(second), metric, is_low_good=is_low_good)
-    rows = [(f"{horizon}", f"{n}", f"{rho:.2f}", f"{low:.2f} to {high:.2f}") for horizon, n, rho, low, high in found]
+    rows = [(f"{at.horizon}", f"{at.n_points}", f"{at.rho:.2f}", f"{at.low:.2f} to {at.high:.2f}") for at in found]
     remarks = [
         f"of the best {metric} of each point's first curve, the points that both have; the interval by a bootstrap "
         "over points"

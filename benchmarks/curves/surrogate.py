@@ -142,17 +142,16 @@ class Surrogate:
         if any(curve.failed for curve in curves):
             self._fails = RandomForestClassifier(_N_TREES, random_state=bootstrap or 0)
             self._fails.fit(self._features([curve.point for curve in curves]), [bool(c.failed) for c in curves])
-        self._known: dict[PointKey, tuple[FloatArray, bool]] = {}
+        self._known: dict[PointKey, tuple[FloatArray, FloatArray, bool]] = {}
 
     def curves(self, points: Sequence[Point]) -> tuple[FloatArray, FloatArray]:
         """Scores and seconds without noise, each of shape (n_points, horizon)."""
-        rows = self._features(points)
-        scores, seconds = (model.predict(rows).reshape(len(points), self.horizon) for model in self._models)
-        return self._score(scores), np.exp(seconds)
+        scores, log_seconds = self._predict(self._features(points))
+        return self._score(scores), np.exp(log_seconds)
 
     def fails(self, point: Point) -> bool:
         """Whether a trial of the point would rather fail."""
-        return self._predict(point)[1]
+        return self._predict_once(point)[2]
 
     def epochs(self, point: Point, seed: int) -> list[SimulatedEpoch]:
         """A trial's epochs, with the noise of its seed; always the same for the same seed.
@@ -160,23 +159,30 @@ class Surrogate:
         Raises:
             ModelError: if a trial of that point would rather fail.
         """
-        predicted, fails = self._predict(point)
+        in_unit, log_seconds, fails = self._predict_once(point)
         if fails:
             raise ModelError("Points near this one could not be trained.")
-        scores = self._score(predicted[: self.horizon] + self.noise.draw(np.random.default_rng(seed)))
-        seconds = np.exp(predicted[self.horizon :])
+        scores = self._score(in_unit + self.noise.draw(np.random.default_rng(seed)))
         return [
             SimulatedEpoch({self.metric: float(score)}, float(each_s), self._patches)
-            for score, each_s in zip(scores, seconds, strict=True)
+            for score, each_s in zip(scores, np.exp(log_seconds), strict=True)
         ]
 
-    def _predict(self, point: Point) -> tuple[FloatArray, bool]:
+    def _predict(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Scores in the surrogate's unit and logarithms of seconds, each of shape (n_rows,
+        horizon).
+        """
+        scores, log_seconds = (model.predict(rows).reshape(len(rows), self.horizon) for model in self._models)
+        return scores, log_seconds
+
+    def _predict_once(self, point: Point) -> tuple[FloatArray, FloatArray, bool]:
+        """The same of one point, and whether it would fail; kept, because sweeps repeat points."""
         key = key_of(point)
         if key not in self._known:
             row = self._features([point])
-            # The shares of the two classes, False and True.
-            fails = self._fails is not None and bool(mean_of_trees(self._fails, row).reshape(-1)[-1] > 0.5)
-            self._known[key] = np.concatenate([model.predict(row).reshape(-1) for model in self._models]), fails
+            (scores,), (log_seconds,) = self._predict(row)
+            fails = self._fails is not None and bool(self._fails.predict(row)[0])
+            self._known[key] = scores, log_seconds, fails
         return self._known[key]
 
     def _in_unit(self, curve: RecordedCurve) -> FloatArray:
@@ -201,21 +207,6 @@ class Surrogate:
 
 def _log_seconds(curve: RecordedCurve) -> FloatArray:
     return np.log([max(epoch.duration_s, 1e-3) for epoch in curve.epochs])
-
-
-def mean_of_trees(forest: RandomForestClassifier, rows: FloatArray) -> FloatArray:
-    """What a forest predicts, without the checks and threads of its `predict_proba`, which take
-    most of a simulated sweep's time for a single row.
-
-    Args:
-        forest: fitted.
-        rows: (n, n_features).
-
-    Returns:
-        The shares of the classes, (n, 1, n_classes).
-    """
-    typed = np.ascontiguousarray(rows, dtype=np.float32)
-    return np.mean([tree.tree_.predict(typed).reshape(len(rows), tree.tree_.n_outputs, -1) for tree in forest], axis=0)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""What can be expected of so many pages, or words, of each writer: scores that were measured, so
-that a user knows before a sweep what the corpus is good for.
+"""What can be expected of so many pages, or single images, of each writer: scores that were
+measured, so that a user knows before a sweep what the corpus is good for.
 
 `python -m benchmarks.pages_worth` measured them; docs/results.md has the tables ("What pages are
 worth") and says how.
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-Unit = Literal["page", "word"]
+Unit = Literal["page", "image"]
 Measured = Sequence[tuple[int, float]]
-"""Pages (or words) of each writer to train on, rising, and the share of single lines (or words)
+"""Pages (or images) of each writer to train on, rising, and the share of single lines (or images)
 that were named rightly."""
 LINES_BY_PAGES: Measured = ((1, 0.492), (2, 0.675), (4, 0.795), (8, 0.863))
 """50 generated writers that are hard to tell apart, pages of eight lines."""
-WORDS_BY_WORDS: Measured = ((4, 0.698), (8, 0.786), (16, 0.821), (32, 0.811))
-"""37 writers of DHSD."""
+IMAGES_BY_IMAGES: Measured = ((4, 0.698), (8, 0.786), (16, 0.821), (32, 0.811))
+"""37 writers of DHSD, whose images are single words."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Expectation:
     """What so much of each writer may give.
 
     Attributes:
-        n: pages or words of each writer.
+        n: pages or images of each writer.
         unit: what is counted.
-        top1: share of single lines (of a page) or words that is named rightly, 0 to 1.
+        top1: share of single lines (of pages) or images that is named rightly, 0 to 1.
         with_twice: the same with twice as many; `None` beyond what was measured.
     """
 
@@ -39,7 +39,11 @@ class Expectation:
 
     def in_words(self) -> str:
         """A line for the terminal."""
-        what, whom = ("lines", "50 generated") if self.unit == "page" else ("words", "37 real")
+        what, whom, more = (
+            ("lines", "50 generated writers", "longer fits and whole pages give more")
+            if self.unit == "page"
+            else ("images", "37 real writers' words", "longer fits give more")
+        )
         units = f"{self.n:g} {self.unit}{'' if self.n == 1 else 's'}"
         twice = ""
         if self.with_twice is not None:
@@ -47,19 +51,19 @@ class Expectation:
             twice = f", with twice as many {gain}"
         return (
             f"what to expect: with {units} of each writer to train on, about {self.top1:.0%} of single {what}{twice}, "
-            f"as a short fit named of {whom} writers; longer fits and whole pages give more"
+            f"as a short fit named of {whom}; {more}"
         )
 
 
 def expect(n: float, unit: Unit) -> Expectation:
-    """What `n` pages (or words) of each writer may give, between the measured numbers by the
+    """What `n` pages (or images) of each writer may give, between the measured numbers by the
     logarithm of `n`, and outside of them as at the nearest one.
 
     Args:
         n: of each writer to train on, more than 0.
-        unit: `page` for corpora of pages, `word` for those of single words or lines.
+        unit: `page` for corpora of pages, `image` for those of single words or lines.
     """
-    measured = LINES_BY_PAGES if unit == "page" else WORDS_BY_WORDS
+    measured = LINES_BY_PAGES if unit == "page" else IMAGES_BY_IMAGES
     most = measured[-1][0]
     return Expectation(n, unit, _between(measured, n), _between(measured, 2 * n) if 2 * n <= most else None)
 

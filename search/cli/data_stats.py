@@ -81,7 +81,7 @@ def stats(
     print_subsets(corpus)
     print_searched(corpus, settings)
     _print_split(corpus, settings)
-    print_expectation(corpus)
+    _print_expectation(corpus)
 
 
 def read_with_bar(settings: "Experiment") -> "ReadCorpus":
@@ -237,7 +237,7 @@ def _print_split(corpus: "PreparedCorpus", settings: "Experiment") -> None:
     )
 
 
-def print_expectation(corpus: "PreparedCorpus") -> None:
+def _print_expectation(corpus: "PreparedCorpus") -> None:
     """Print what so much handwriting of each writer may give, as it was measured; nothing where
     training does not see the writers, or sees a part of what it is judged on.
     """
@@ -254,7 +254,7 @@ def print_expectation(corpus: "PreparedCorpus") -> None:
     output.print(
         expect(
             statistics.median(len(of_writer) for of_writer in units.values()),
-            "page" if corpus.index.has_pages else "word",
+            "page" if corpus.index.has_pages else "image",
         ).in_words()
     )
 

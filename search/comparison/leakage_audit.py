@@ -22,6 +22,7 @@ from core.splits.by_text import split_texts
 from core.splits.division import leak
 from core.splits.manifest import SplitManifest
 from core.splits.settings import SplitSettings
+from search.experiment.changes import identity_of
 from search.experiment.experiment import Experiment
 from search.experiment.settings import MOVED_OBJECTIVES, TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
@@ -249,7 +250,7 @@ def _key(experiment: Experiment, manifest: SplitManifest, point: Point) -> str:
     The objective counts under its name of version 0.1, so that an audit of that version is not
     trained again.
     """
-    identity = experiment.identity()
+    identity = identity_of(experiment.snapshot())
     former_names = {name: former for former, name in MOVED_OBJECTIVES.items()}
     run = identity["objective"]["run"]
     identity["objective"] = {**identity["objective"], "run": former_names.get(run, run)}

@@ -9,7 +9,29 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.passwords import without_passwords
-from search.experiment.experiment import Experiment, identity_of
+from search.experiment.experiment import Experiment
+
+_MAY_CHANGE = ("name", "description", "budget", "executor", "tracking", "promotion")
+_WITH_ANOTHER_DEFAULT = {"space": ("preset", "enqueue"), "training": ("epochs",), "patches": ("patches_per_epoch",)}
+"""Keys of which an earlier version had another default."""
+
+
+def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an experiment's snapshot that must not change when a sweep goes on: what decides
+    a trial's score.
+
+    Not in it: name and description, budget, executor, tracking and promotion, which say when, where
+    and how trials run and are kept; and the engine's storage, a projection of the ledger that may
+    move.
+    """
+    kept = {key: value for key, value in snapshot.items() if key not in _MAY_CHANGE}
+    if isinstance(kept.get("engine"), Mapping):
+        kept["engine"] = {key: value for key, value in kept["engine"].items() if key != "storage"}
+    if isinstance(kept.get("code"), Mapping):
+        kept["code"] = {
+            path: {"sha256": code["sha256"], "packages": code["packages"]} for path, code in kept["code"].items()
+        }
+    return kept
 
 
 def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
@@ -18,7 +40,7 @@ def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
 
     A key that this version of whosehand has and the snapshot's had not counts with its default.
     """
-    old_values, new_values = _flat(_identity_with_new_keys(old_snapshot)), _flat(new.identity())
+    old_values, new_values = _flat(_identity_with_new_keys(old_snapshot)), _flat(identity_of(new.snapshot()))
     keys = [*old_values, *(key for key in new_values if key not in old_values)]
     absent = "(not there)"
     return [
@@ -29,12 +51,15 @@ def differences(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
 
 
 def as_begun(new: Experiment, old_snapshot: Mapping[str, Any]) -> Experiment:
-    """The experiment with the space of a sweep that was begun where its file says nothing of it: a
-    later version may have another default.
+    """The experiment as a sweep was begun, where its file says nothing and today's default is
+    another one.
     """
-    old = Experiment.of_ledger(old_snapshot).space
-    kept = {key: getattr(old, key) for key in ("preset", "enqueue") if key not in new.space.model_fields_set}
-    return new.model_copy(update={"space": new.space.model_copy(update=kept)}) if kept else new
+    old, changes = Experiment.of_ledger(old_snapshot), {}
+    for group, keys in _WITH_ANOTHER_DEFAULT.items():
+        ours, theirs = getattr(new, group), getattr(old, group)
+        kept = {key: getattr(theirs, key) for key in keys if key not in ours.model_fields_set}
+        changes[group] = ours.model_copy(update=kept)
+    return new.model_copy(update=changes)
 
 
 def _difference(key: str, old: str, new: str) -> str:
@@ -48,7 +73,7 @@ def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
     each.
     """
     old_values, new_values = _flat(old_snapshot), _flat(new.snapshot())
-    fixed = _flat(new.identity())
+    fixed = _flat(identity_of(new.snapshot()))
     return [
         f"{key}: {old_values[key]} -> {value}"
         for key, value in new_values.items()
@@ -58,7 +83,7 @@ def free_changes(old_snapshot: Mapping[str, Any], new: Experiment) -> list[str]:
 
 def _identity_with_new_keys(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return Experiment.of_ledger(snapshot).identity()
+        return identity_of(Experiment.of_ledger(snapshot).snapshot())
     except ValidationError:  # it has keys that this version has not; they are named as differences
         return identity_of(snapshot)
 

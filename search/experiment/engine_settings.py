@@ -165,17 +165,15 @@ _DEFAULT = "optuna"
 
 
 def _with_name(engine: Any) -> Any:
-    """Say which engine is meant where a file does not, or has nothing but its name (`engine:
-    keras_tuner`).
+    """Say which engine is meant where a file does not, has nothing but its name (`engine:
+    keras_tuner`), or leaves the choice (`engine: auto`).
 
     The key by which a union is decided must be there.
     """
     if isinstance(engine, str):
-        return {"name": engine}
+        return {"name": _DEFAULT if engine == "auto" else engine}
     return {"name": _DEFAULT, **engine} if isinstance(engine, dict) else engine
 
 
-AUTO = "auto"
-"""As if an experiment said nothing of its engine."""
 EngineChoice = Annotated[OptunaSettings | KerasTunerSettings, Field(discriminator="name"), BeforeValidator(_with_name)]
 """Settings of one engine; its `name` says which."""

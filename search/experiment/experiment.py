@@ -16,7 +16,7 @@ from core.mistakes import WrongKeysError, explain
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.space import Value
 from core.splits.settings import SplitSettings
-from search.experiment.engine_settings import AUTO, EngineChoice, OptunaSettings
+from search.experiment.engine_settings import EngineChoice, OptunaSettings
 from search.experiment.file import read_experiment_file
 from search.experiment.own_code import Function, FunctionPath, OwnCode
 from search.experiment.possible_values import impossible_networks, impossible_patches, impossible_subsets
@@ -33,8 +33,6 @@ from search.experiment.settings import (
     is_recorded,
 )
 from search.experiment.space_settings import OURS_ALONE, SpaceSettings
-
-_MAY_CHANGE = ("name", "description", "budget", "executor", "tracking", "promotion")
 
 
 def _in_short(objective: Any) -> Any:
@@ -112,13 +110,6 @@ class Experiment(Settings):
     """Filled in when a sweep is launched, not to be written: what `model` or `objective` was made
     of.
     """
-
-    @model_validator(mode="before")
-    @classmethod
-    def _auto_is_as_if_nothing_is_said(cls, keys: Any) -> Any:
-        if isinstance(keys, Mapping) and keys.get("engine") == AUTO:
-            return {key: value for key, value in keys.items() if key != "engine"}
-        return keys
 
     @model_validator(mode="after")
     def _own_code_has_its_space(self) -> Self:
@@ -299,16 +290,6 @@ class Experiment(Settings):
         """The whole experiment in plain JSON values, defaults written out."""
         return self.model_dump(mode="json")
 
-    def identity(self) -> dict[str, Any]:
-        """The part of the snapshot that must not change when a sweep goes on: what decides a
-        trial's score.
-
-        Not in it: name and description, budget, executor, tracking and promotion, which say when,
-        where and how trials run and are kept; and the engine's storage, a projection of the ledger
-        that may move.
-        """
-        return identity_of(self.snapshot())
-
 
 def load_experiment(path: Path, overrides: Sequence[str] = (), needs_budget: bool = True) -> Experiment:
     """Read and check an experiment file.
@@ -366,17 +347,3 @@ def _stated(settings: Settings) -> dict[str, Any]:
         if is_tag or value != field.get_default(call_default_factory=True):
             stated[name] = _stated(value) if isinstance(value, Settings) else plain[name]
     return stated
-
-
-def identity_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a snapshot that must not change when a sweep goes on; see
-    `Experiment.identity`.
-    """
-    kept = {key: value for key, value in snapshot.items() if key not in _MAY_CHANGE}
-    if isinstance(kept.get("engine"), Mapping):
-        kept["engine"] = {key: value for key, value in kept["engine"].items() if key != "storage"}
-    if isinstance(kept.get("code"), Mapping):
-        kept["code"] = {
-            path: {"sha256": code["sha256"], "packages": code["packages"]} for path, code in kept["code"].items()
-        }
-    return kept

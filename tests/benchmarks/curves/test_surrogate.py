@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
 
-from benchmarks.curves.surrogate import Surrogate, cross_validate, mean_of_trees
+from benchmarks.curves.surrogate import Surrogate, cross_validate
 from benchmarks.curves.synthetic import METRIC, synthetic_table
 from core.errors import ModelError
 from core.space import Point
@@ -32,12 +31,6 @@ def test_where_points_failed_others_fail() -> None:
     assert SURROGATE.fails(bad)
     with pytest.raises(ModelError):
         SURROGATE.epochs(bad, 0)
-
-
-def test_the_mean_of_trees_is_what_a_forest_predicts() -> None:
-    rows = np.random.default_rng(0).random((20, 3))
-    classes = RandomForestClassifier(5, random_state=0).fit(rows, rows[:, 0] > 0.5)
-    assert np.allclose(mean_of_trees(classes, rows)[:, 0], classes.predict_proba(rows))
 
 
 def test_bootstraps_differ_and_repeat() -> None:

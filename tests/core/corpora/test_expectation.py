@@ -1,9 +1,9 @@
 import pytest
 
-from core.corpora.expectation import LINES_BY_PAGES, WORDS_BY_WORDS, Unit, expect
+from core.corpora.expectation import IMAGES_BY_IMAGES, LINES_BY_PAGES, Unit, expect
 
 
-@pytest.mark.parametrize(("unit", "measured"), [("page", LINES_BY_PAGES), ("word", WORDS_BY_WORDS)])
+@pytest.mark.parametrize(("unit", "measured"), [("page", LINES_BY_PAGES), ("image", IMAGES_BY_IMAGES)])
 def test_what_was_measured_is_expected(unit: Unit, measured: list[tuple[int, float]]) -> None:
     for n, top1 in measured:
         assert expect(n, unit).top1 == pytest.approx(top1)
@@ -23,5 +23,5 @@ def test_beyond_the_measured_ends_nothing_more_is_promised() -> None:
 def test_it_says_what_twice_as_many_would_give() -> None:
     assert expect(1, "page").in_words().startswith("what to expect: with 1 page of each writer to train on, about 49%")
     assert "with twice as many about 68%" in expect(1, "page").in_words()
-    assert "with 16 words" in expect(16, "word").in_words()
-    assert "with twice as many no more" in expect(16, "word").in_words()
+    assert "with 16 images" in expect(16, "image").in_words()
+    assert "with twice as many no more" in expect(16, "image").in_words()

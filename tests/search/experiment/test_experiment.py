@@ -122,11 +122,14 @@ def test_what_the_first_version_recorded_is_read_with_its_own_space() -> None:
     snapshot = load(SMALL).snapshot()
     del snapshot["space"]["preset"]
     snapshot["space"]["enqueue"] = ["seed_recipe"]
+    snapshot["training"]["epochs"], snapshot["patches"]["patches_per_epoch"] = 10, 20_000  # its defaults
     begun = Experiment.of_ledger(snapshot)
     assert begun.space.search_space() == pooled_preset().space
     assert differences(snapshot, load(SMALL)) != []
     assert differences(snapshot, as_begun(load(SMALL), snapshot)) == []
     assert differences(snapshot, as_begun(load(SMALL + "space: {preset: small}\n"), snapshot)) != []
+    said = as_begun(load(SMALL + "training: {epochs: 8}\n"), snapshot)
+    assert differences(snapshot, said) == ["training.epochs: 10 -> 8"]
 
 
 def test_a_fixed_value_leaves_one_choice() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, LedgerError
-from search.experiment.changes import differences, free_changes
+from search.experiment.changes import differences, free_changes, identity_of
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.workspace import Workspace
 from search.ledger.events import Launched
@@ -35,7 +35,7 @@ def test_a_fork_is_the_changed_experiment_under_another_name(read: Read, workspa
     changed = read("training.epochs=9")
     fork = forked(changed, "longer", workspace)
     assert fork.name == "longer"
-    assert fork.identity() == changed.identity()
+    assert identity_of(fork.snapshot()) == identity_of(changed.snapshot())
     assert fork.description.startswith("Forked from tiny (tiny-")
     assert fork.description.endswith("training.epochs: 4 -> 9")
     assert fork.model_name == "whosehand-longer"
