@@ -320,6 +320,7 @@ def draw_race(races: Mapping[int, Mapping[str, FloatArray]], times_s: FloatArray
             (line,) = panel.plot(times_s[shown] / 60, middle[shown], label=name)
             panel.fill_between(times_s[shown] / 60, low[shown], high[shown], alpha=0.15, color=line.get_color())
         panel.set(xscale="log", xlabel="virtual minutes", title=f"{n_workers} worker{'s' if n_workers > 1 else ''}")
+        panel.xaxis.set_major_formatter("{x:g}")
     axes[0].set(ylabel="regret, % of the best", yscale="symlog")
     axes[0].set_ylim(bottom=0)
     axes[-1].legend(fontsize="small")
