@@ -7,8 +7,8 @@ recipe, on sealed test pages.
 For each seed a sweep of the default space runs for `--minutes`, and three networks are refitted for
 as long as pays, at most `--refit-minutes` each: the sweep's best, the recipe, and what the sweep of
 version 0.1 had found on DHSD. Each opens the test pages once for each seed. Sweeps, refits and
-scores are kept in the folder, and the same command goes on from there. It takes about an hour for
-each seed of each corpus.
+scores are kept in the folder, and the same command goes on from there; several may share the folder,
+each with seeds of its own. It takes about an hour for each seed of each corpus.
 """  # noqa: W505
 
 import csv
@@ -41,7 +41,7 @@ FORMER_POINT = replace(find_preset("pooled").middle, filters=48, convolutions_pe
 
 def main(
     corpus: Annotated[str, typer.Argument(help="hands or dhsd.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Sweeps, each with its refits.")] = 3,
+    seeds: Annotated[str, typer.Option(help="Of sweeps, each with its refits; with commas.")] = "1,2,3",
     minutes: Annotated[float, typer.Option(min=0.1, help="Of each sweep.")] = 30.0,
     refit_minutes: Annotated[float, typer.Option(min=0.1, help="Most of each refit.")] = 8.0,
     words: Annotated[int, typer.Option(min=1, help="Of each DHSD writer, to train on.")] = 8,
@@ -62,7 +62,8 @@ def main(
         lists = _deal_words(dhsd.absolute(), words, judging, project)
         about = {"corpus": {"layout": "dhsd", "root": str(dhsd.absolute())}, "split": {"lists": lists}}
     found: dict[str, list[Mapping[str, Any]]] = {DEFAULT: [], FORMER: [], RECIPE: []}
-    for seed in range(1, seeds + 1):
+    numbers = [int(seed) for seed in seeds.split(",")]
+    for seed in numbers:
         for contender, results in found.items():
             notes.print(f"{corpus}, seed {seed}: {contender} ...")
             experiment = _experiment(contender, f"{corpus}-{seed}", {**about, "seed": seed}, minutes)
@@ -72,7 +73,7 @@ def main(
                 partial(_run, experiment, refit_minutes, project),
             )
             results.append(result)
-    _print(corpus, found, minutes, refit_minutes)
+    _print(corpus, numbers, found, minutes, refit_minutes)
 
 
 def _deal_words(root: Path, words: int, judging: int, project: Path) -> dict[str, str]:
@@ -135,12 +136,18 @@ def _run(experiment: wh.Experiment, refit_minutes: float, project: Path) -> dict
     }
 
 
-def _print(corpus: str, found: Mapping[str, Sequence[Mapping[str, Any]]], minutes: float, refit_minutes: float) -> None:
+def _print(
+    corpus: str,
+    seeds: Sequence[int],
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    minutes: float,
+    refit_minutes: float,
+) -> None:
     levels = [level for level in ("patch", "image", "page") if f"{level}_top1" in found[RECIPE][0]["scores"]]
     rows = [
         (contender, str(seed), str(result["trials"]), *(_score(result, level) for level in levels), _loss(result))
         for contender, results in found.items()
-        for seed, result in enumerate(results, 1)
+        for seed, result in zip(seeds, results, strict=True)
     ]
     columns = ("network", "seed", "trials", *(f"{level} top-1" for level in levels), "image log-loss")
     remarks = [

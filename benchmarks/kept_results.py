@@ -10,7 +10,7 @@ from core.durable_files import write_atomically
 
 
 class KeptResults:
-    """A file of results by what they are results of.
+    """A file of results by what they are results of; several processes may fill one file.
 
     Args:
         path: of the file; made with its folder at the first result.
@@ -21,9 +21,7 @@ class KeptResults:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if not isinstance(self._entries, dict):
-            raise ValueError(f"A file of results must hold a JSON object, but {path} does not.")
+        self._entries = self._read()
 
     def get_or_make(self, what: Mapping[str, Any], make: Callable[[], Any]) -> Any:
         """Give the result that is kept for `what`, or make and keep it.
@@ -34,6 +32,13 @@ class KeptResults:
         """
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
         if key not in self._entries:
-            self._entries[key] = {"what": what, "result": make()}
+            result = make()
+            self._entries = self._read() | {key: {"what": what, "result": result}}
             write_atomically(self._path, (json.dumps(self._entries, indent=1) + "\n").encode())
         return self._entries[key]["result"]
+
+    def _read(self) -> dict[str, Any]:
+        entries = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+        if not isinstance(entries, dict):
+            raise ValueError(f"A file of results must hold a JSON object, but {self._path} does not.")
+        return entries

@@ -4,9 +4,10 @@ all its weights but the last layer's.
     python -m benchmarks.pretrained --dhsd PATH             (DHSD with 2, 4 and 8 words a writer)
     python -m benchmarks.pretrained --writers 500 --seeds 1
 
-One network is trained on generated writers; then each row is fitted twice for each seed, from
-random weights and from those, on equally many patches, and judged on validation words. Each fit is
-kept in a JSON file, and the same command goes on from there. Test words are never touched.
+One network is trained on generated writers; then each row is fitted three times for each seed: from
+random weights and from those, on equally many patches, and from random weights on as many as both
+fits had together, which is equal cost. Judged on validation words; test words are never touched.
+Each fit is kept in a JSON file, and the same command goes on from there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from core.wording import counted
 
 WORDS = (2, 4, 8)
 _SCORES = ("patch_top1", "image_top1", "image_logloss")
+_FITS = ("random", "trained", "random, longer")
 
 
 def main(
@@ -51,33 +53,44 @@ def main(
     rows = []
     for words in WORDS:
         corpus = lab.prepare(f"dhsd-{words}", DhsdSettings(root=dhsd), train_images=words)
-        fits: list[list[Mapping[str, Any]]] = [[], []]
+        fits: Mapping[str, list[Mapping[str, Any]]] = {name: [] for name in _FITS}
         for seed in range(seeds):
-            for kept, begins_with in zip(fits, (None, weights), strict=True):
-                notes.print(f"{words} words, seed {seed}, {'random weights' if begins_with is None else 'trained'} ...")
-                kept.append(lab.fit(corpus, point, patches // epochs, epochs, seed, begins_with))
-        rows.append(_row(words, *fits))
-    columns = ("words a writer", *(f"{score}: random, trained" for score in _SCORES), "difference in log-loss")
+            for name, kept in fits.items():
+                notes.print(f"{words} words, seed {seed}, {name} ...")
+                n_patches = patches + (first_patches if name == "random, longer" else 0)
+                begins_with = weights if name == "trained" else None
+                kept.append(lab.fit(corpus, point, n_patches // epochs, epochs, seed, begins_with))
+        rows.append(_row(words, fits))
+    columns = (
+        "words a writer",
+        *(f"{score}: {'; '.join(_FITS)}" for score in _SCORES),
+        "trained less random",
+        "trained less longer",
+    )
     first = counted(writers, "generated writer")
     remarks = [
         f"the middle of the preset `{preset}`; first {first_patches:,} patches of {first}, "
-        f"then {patches:,} of DHSD; last epoch; means of {counted(seeds, 'seed')}",
-        "difference: trained less random, of the same seed; mean and standard error; less is better",
+        f"then {patches:,} of DHSD; longer: {first_patches + patches:,} of DHSD; last epoch; means of "
+        f"{counted(seeds, 'seed')}",
+        "differences: of the word log-loss at the same seed, mean and standard error; less is better",
     ]
     print_report("To begin with a network of generated handwriting", columns, rows, remarks)
 
 
-def _row(words: int, random: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    def values(fits: Sequence[Mapping[str, Any]], score: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        return np.array([fit["last"][score] for fit in fits])
+def _row(words: int, fits: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
+    def values(name: str, score: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        return np.array([fit["last"][score] for fit in fits[name]])
 
-    def both(score: str, form: str) -> str:
-        return ", ".join(format(float(values(fits, score).mean()), form) for fits in (random, trained))
+    def means(score: str, form: str) -> str:
+        return "; ".join(format(float(values(name, score).mean()), form) for name in _FITS)
 
-    apart = values(trained, "image_logloss") - values(random, "image_logloss")
-    spread = f" ± {apart.std(ddof=1) / np.sqrt(len(apart)):.3f}" if len(apart) > 1 else ""
-    cells = [both(score, ".3f" if score == "image_logloss" else ".1%") for score in _SCORES]
-    return (str(words), *cells, f"{apart.mean():+.3f}{spread}")
+    def apart(other: str) -> str:
+        gains = values("trained", "image_logloss") - values(other, "image_logloss")
+        spread = f" ± {gains.std(ddof=1) / np.sqrt(len(gains)):.3f}" if len(gains) > 1 else ""
+        return f"{gains.mean():+.3f}{spread}"
+
+    cells = [means(score, ".3f" if score == "image_logloss" else ".1%") for score in _SCORES]
+    return (str(words), *cells, apart("random"), apart("random, longer"))
 
 
 if __name__ == "__main__":

@@ -51,13 +51,16 @@ ENGINES: Mapping[str, EngineChoice] = {
     "tpe+hyperband": OptunaSettings(sampler="tpe", pruner="hyperband"),
     "random+asha": OptunaSettings(sampler="random", pruner="asha"),
     "tpe+asha": OptunaSettings(sampler="tpe", pruner="asha"),
+    "tpe+asha, halves": OptunaSettings(sampler="tpe", pruner="asha", rung_factor=2),
     "tpe+asha by seconds": OptunaSettings(sampler="tpe", pruner="asha", rung_by="seconds"),
     "priorband": OptunaSettings(sampler="priorband"),
+    "priorband, halves": OptunaSettings(sampler="priorband", rung_factor=2),
     "priorband by epochs": OptunaSettings(sampler="priorband", rung_by="epochs"),
-    # Of trials of eight epochs: nobody is judged before the middle.
-    "tpe+median, late": OptunaSettings(sampler="tpe", pruner="median", pruner_warmup_epochs=4),
-    "tpe+asha, late": OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=4, rung_factor=2),
-    "priorband, late": OptunaSettings(sampler="priorband", rung_by="epochs", rung_first_epoch=4, rung_factor=2),
+    "priorband by epochs, halves": OptunaSettings(sampler="priorband", rung_by="epochs", rung_factor=2),
+    # Judged from the first epochs on; the others are from the middle of a trial on.
+    "tpe+median, early": OptunaSettings(sampler="tpe", pruner="median", pruner_warmup_epochs=1),
+    "tpe+asha, early": OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=1),
+    "priorband, early": OptunaSettings(sampler="priorband", rung_first_epoch=1),
     "keras_tuner hyperband": KerasTunerSettings(oracle="hyperband"),
     "keras_tuner bayesian": KerasTunerSettings(oracle="bayesian"),
 }

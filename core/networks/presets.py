@@ -151,7 +151,10 @@ _PATCHWISE = Hyperparameters(
     convolutions_per_block=1,
     stem_kernel_size=7,
     stem_stride=4,
+    head="global_average_max",
     dropout=0.2,
+    learning_rate=4e-3,
+    batch_size=16,
 )
 
 
@@ -166,7 +169,7 @@ def _patchwise_preset(middle: Hyperparameters, *widths: Dimension) -> Preset:
         Real("learning_rate", 1e-3, 1e-2, log=True),
         Real("weight_decay", 1e-3, 0.3, log=True),
         Real("label_smoothing", 0.0, 0.1, step=0.05),
-        Categorical("batch_size", (32, 64)),
+        Categorical("batch_size", (16, 32, 64)),
         Real("augmentation", 0.0, 0.6, step=0.1),
     )
     return _preset(middle, dimensions)

@@ -12,7 +12,12 @@ from core.passwords import without_passwords
 from search.experiment.experiment import Experiment
 
 _MAY_CHANGE = ("name", "description", "budget", "executor", "tracking", "promotion")
-_WITH_ANOTHER_DEFAULT = {"space": ("preset", "enqueue"), "training": ("epochs",), "patches": ("patches_per_epoch",)}
+_WITH_ANOTHER_DEFAULT = {
+    "space": ("preset", "enqueue"),
+    "training": ("epochs",),
+    "patches": ("patches_per_epoch",),
+    "engine": ("pruner_warmup_epochs", "rung_first_epoch"),
+}
 """Keys of which an earlier version had another default."""
 
 
@@ -57,7 +62,9 @@ def as_begun(new: Experiment, old_snapshot: Mapping[str, Any]) -> Experiment:
     old, changes = Experiment.of_ledger(old_snapshot), {}
     for group, keys in _WITH_ANOTHER_DEFAULT.items():
         ours, theirs = getattr(new, group), getattr(old, group)
-        kept = {key: getattr(theirs, key) for key in keys if key not in ours.model_fields_set}
+        same = type(ours) is type(theirs)  # not so with another engine
+        unsaid = [key for key in keys if same and key in type(ours).model_fields and key not in ours.model_fields_set]
+        kept = {key: getattr(theirs, key) for key in unsaid}
         changes[group] = ours.model_copy(update=kept)
     return new.model_copy(update=changes)
 

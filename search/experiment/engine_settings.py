@@ -12,6 +12,8 @@ from core.settings import Settings
 from search.experiment.secret_address import STORAGE_VARIABLE, Address, keep_address
 
 Sampler = Literal["random", "tpe", "priorband", "gp", "cmaes", "qmc", "grid"]
+Count = Annotated[int, Field(ge=0)]
+Epoch = Annotated[int, Field(ge=1)]
 Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
 
 
@@ -47,9 +49,10 @@ class OptunaSettings(Settings):
     pruner_startup_trials: int = Field(default=5, ge=1)
     """Finished trials before `median` (and `patient`) ends any."""
 
-    pruner_warmup_epochs: int = Field(default=1, ge=0)
+    pruner_warmup_epochs: Count | Literal["auto"] = "auto"
     """Epochs at the beginning of each trial in which `median`, `patient` and `threshold` do not end
-    it. With a cosine schedule, half of all: what comes before tells little (docs/engines.md).
+    it. `auto` is half of a trial's epochs: with a cosine schedule, what comes before tells little
+    (docs/engines.md).
     """
 
     pruner_patience: int = Field(default=2, ge=0)
@@ -66,9 +69,10 @@ class OptunaSettings(Settings):
     pruner_upper: float | None = None
     """`threshold` ends a trial whose score is above this."""
 
-    rung_first_epoch: int = Field(default=1, ge=1)
-    """Where the first rung of `successive_halving`, `hyperband` and `asha` lies. With a cosine
-    schedule, in the middle of a trial: what comes before tells little (docs/engines.md)."""
+    rung_first_epoch: Epoch | Literal["auto"] = "auto"
+    """Where the first rung of `successive_halving`, `hyperband`, `asha` and `priorband` lies.
+    `auto` is the middle of a trial: with a cosine schedule, what comes before tells little
+    (docs/engines.md)."""
 
     rung_factor: int = Field(default=3, ge=2)
     """One trial in so many leaves a rung, and the next rung is so many times as far."""
@@ -98,6 +102,14 @@ class OptunaSettings(Settings):
         if lower is not None and upper is not None and lower >= upper:
             raise ValueError(f"`pruner_lower < pruner_upper` must hold, but got {lower} and {upper}.")
         return self
+
+    def n_warmup_epochs(self, n_epochs: int) -> int:
+        """Epochs in which nobody is ended, of trials of so many."""
+        return n_epochs // 2 if self.pruner_warmup_epochs == "auto" else self.pruner_warmup_epochs
+
+    def first_rung(self, n_epochs: int) -> int:
+        """The epoch of the first rung, in trials of so many."""
+        return max(1, n_epochs // 2) if self.rung_first_epoch == "auto" else self.rung_first_epoch
 
     @property
     def pauses(self) -> bool:

@@ -125,7 +125,7 @@ _COMMENTS = {
     "promotion": "Epochs of the promoted model.",
 }
 _HOW: dict[str, Any] = {
-    "engine": {"name": "optuna", "n_startup_trials": 8, "pruner": "median", "pruner_warmup_epochs": _EPOCHS // 2},
+    "engine": {"name": "optuna", "n_startup_trials": 8, "pruner": "median"},
     "training": {"epochs": _EPOCHS},
     "promotion": {"epochs": 3 * _EPOCHS},
 }

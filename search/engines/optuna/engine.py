@@ -268,7 +268,8 @@ class OptunaEngine:
 
     def _lay_rungs(self, ladder: RungLadder, epoch_s: float) -> None:
         """By the speed of the first trial that reports."""
-        ladder.lay_in_seconds(self._choice.rung_first_epoch, self._settings.horizon_epochs, epoch_s)
+        n_epochs = self._settings.horizon_epochs
+        ladder.lay_in_seconds(self._choice.first_rung(n_epochs), n_epochs, epoch_s)
 
     def _end(self, number: int, result: TrialResult) -> None:
         trial, state, value = self._running_trial(number), result.state, result.value
@@ -324,5 +325,6 @@ class _Trial:
 def _ladder_of(choice: OptunaSettings, settings: EngineSettings) -> RungLadder | None:
     if not choice.pauses:
         return None
-    epochs = rung_epochs(choice.rung_first_epoch, choice.rung_factor, settings.horizon_epochs)
+    n_epochs = settings.horizon_epochs
+    epochs = rung_epochs(choice.first_rung(n_epochs), choice.rung_factor, n_epochs)
     return RungLadder(None if choice.has_rungs_by_seconds else epochs, choice.rung_factor, settings.direction)

@@ -55,7 +55,8 @@ class TrialPruner:
 
 def _pruner_of(choice: OptunaSettings, settings: EngineSettings) -> BasePruner | None:
     # Optuna counts steps from 0 where it speaks of warm-up, we count epochs from 1.
-    n_warmup_steps = choice.pruner_warmup_epochs + 1
+    n_warmup_steps = choice.n_warmup_epochs(settings.horizon_epochs) + 1
+    first_rung = choice.first_rung(settings.horizon_epochs)
     match choice.pruner:
         case "median":
             return MedianPruner(choice.pruner_startup_trials, n_warmup_steps)
@@ -67,10 +68,10 @@ def _pruner_of(choice: OptunaSettings, settings: EngineSettings) -> BasePruner |
         case "threshold":
             return ThresholdPruner(choice.pruner_lower, choice.pruner_upper, n_warmup_steps)
         case "successive_halving":
-            rung_epochs(choice.rung_first_epoch, choice.rung_factor, settings.horizon_epochs)  # refuses what has none
-            return SuccessiveHalvingPruner(choice.rung_first_epoch, choice.rung_factor)
+            rung_epochs(first_rung, choice.rung_factor, settings.horizon_epochs)  # refuses what has none
+            return SuccessiveHalvingPruner(first_rung, choice.rung_factor)
         case "hyperband":
-            rung_epochs(choice.rung_first_epoch, choice.rung_factor, settings.horizon_epochs)
+            rung_epochs(first_rung, choice.rung_factor, settings.horizon_epochs)
             return _Hyperband(choice, settings)
     return None  # `asha` does not end trials
 
@@ -85,7 +86,7 @@ class _Hyperband(HyperbandPruner):
     """
 
     def __init__(self, choice: OptunaSettings, settings: EngineSettings) -> None:
-        super().__init__(choice.rung_first_epoch, settings.horizon_epochs, choice.rung_factor)
+        super().__init__(choice.first_rung(settings.horizon_epochs), settings.horizon_epochs, choice.rung_factor)
         self._seed = settings.seed
 
     def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:

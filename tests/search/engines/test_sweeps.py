@@ -27,8 +27,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "bayesian": {"name": "keras_tuner", "oracle": "bayesian", "num_initial_points": 5},
     "tpe": {"name": "optuna", "sampler": "tpe", "n_startup_trials": 5},
     "cmaes": {"name": "optuna", "sampler": "cmaes", "n_startup_trials": 5},
-    "asha": {"name": "optuna", "sampler": "tpe", "n_startup_trials": 5, "pruner": "asha"},
-    "hyperband pruner": {"name": "optuna", "sampler": "random", "pruner": "hyperband"},
+    "asha": {"name": "optuna", "sampler": "tpe", "n_startup_trials": 5, "pruner": "asha", "rung_first_epoch": 1},
+    "hyperband pruner": {"name": "optuna", "sampler": "random", "pruner": "hyperband", "rung_first_epoch": 1},
 }
 CHOICE: TypeAdapter[EngineChoice] = TypeAdapter(EngineChoice)
 HAS_RUNGS = ("hyperband", "asha", "hyperband pruner")

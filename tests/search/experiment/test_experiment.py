@@ -128,6 +128,9 @@ def test_what_the_first_version_recorded_is_read_with_its_own_space() -> None:
     assert differences(snapshot, load(SMALL)) != []
     assert differences(snapshot, as_begun(load(SMALL), snapshot)) == []
     assert differences(snapshot, as_begun(load(SMALL + "space: {preset: small}\n"), snapshot)) != []
+    snapshot["engine"]["pruner_warmup_epochs"] = snapshot["engine"]["rung_first_epoch"] = 1  # defaults for long
+    assert differences(snapshot, as_begun(load(SMALL), snapshot)) == []
+    assert differences(snapshot, as_begun(load(SMALL + "engine: keras_tuner\n"), snapshot)) != []
     said = as_begun(load(SMALL + "training: {epochs: 8}\n"), snapshot)
     assert differences(snapshot, said) == ["training.epochs: 10 -> 8"]
 

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 N_TRIALS = 6
 ENGINES = {
     "whole": {"name": "optuna", "sampler": "random"},
-    "asha": {"name": "optuna", "sampler": "random", "pruner": "asha", "rung_factor": 2},
+    "asha": {"name": "optuna", "sampler": "random", "pruner": "asha", "rung_first_epoch": 1, "rung_factor": 2},
 }
 
 

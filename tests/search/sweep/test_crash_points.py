@@ -41,7 +41,7 @@ STORIES = {
 disturbs.
 """
 RUNGS = {
-    "engine": {"name": "optuna", "sampler": "random", "pruner": "asha", "rung_factor": 2},
+    "engine": {"name": "optuna", "sampler": "random", "pruner": "asha", "rung_first_epoch": 1, "rung_factor": 2},
     "training": {"epochs": 4, "precision": "float32"},
     "budget": {"trials": 6},
 }

@@ -75,7 +75,7 @@ def test_a_sweep_of_a_thousand_workers_ends() -> None:
 
 def test_the_engine_stops_and_pauses_trials_and_lets_them_go_on() -> None:
     engine = open_engine(
-        OptunaSettings(sampler="random", pruner="asha"),
+        OptunaSettings(sampler="random", pruner="asha", rung_first_epoch=1),
         EngineSettings(SearchSpace((Real("x", 0.0, 1.0),)), (), 1, METRIC, "minimize", 4, "s"),
     )
     sweep = simulate_sweep(

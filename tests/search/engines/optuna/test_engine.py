@@ -76,7 +76,7 @@ class TestRandomWithSuccessiveHalving(EngineContract):
     """Trials ended at the first epoch unless they are among the better half."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return open_engine(OptunaSettings(sampler="random", pruner="successive_halving", rung_factor=2), settings)
+        return open_engine(OptunaSettings(sampler="random", pruner="successive_halving", rung_first_epoch=1, rung_factor=2), settings)
 
 
 @pytest.mark.long
@@ -93,7 +93,7 @@ class TestTpeWithAsha(EngineContract):
     """Trials paused at the first epoch, the best of them going on."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return open_engine(OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="asha", rung_factor=2), settings)
+        return open_engine(OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="asha", rung_first_epoch=1, rung_factor=2), settings)
 
 
 PLAIN = SearchSpace((Real("x", -1.0, 1.0), Integer("n", 0, 1000)))
@@ -138,6 +138,18 @@ def test_the_median_pruner_stops_a_bad_trial_after_startup_and_warm_up_only() ->
         PruningDecision.STOP,
     ]
     assert [sweep.report(good, epoch, 0.5) for epoch in (1, 2, 3)] == [PruningDecision.GO] * 3
+
+
+@pytest.mark.parametrize("pruner", ["median", "successive_halving", "hyperband"])
+def test_nobody_is_judged_before_the_middle_of_a_trial_if_nothing_is_said(pruner: str) -> None:
+    options = {"sampler": "random", "pruner": pruner, "pruner_startup_trials": 1, "rung_factor": 2}
+    sweep = make(OptunaSettings.model_validate(options))  # trials of 5 epochs
+    good, bad = sweep.start(), sweep.start()
+    assert {sweep.report(good, epoch, 0.1) for epoch in range(1, 6)} == {PruningDecision.GO}
+    sweep.tell(good, TrialState.COMPLETED, 0.1)
+    n_free = 2 if pruner == "median" else 1  # a rung lies at an epoch, a warm-up is behind it
+    assert {sweep.report(bad, epoch, 9.0) for epoch in range(1, n_free + 1)} == {PruningDecision.GO}
+    assert sweep.report(bad, n_free + 1, 9.0) is PruningDecision.STOP
 
 
 @pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "asha"])
@@ -194,7 +206,7 @@ def test_thresholds_that_mean_nothing_are_refused(bounds: dict[str, float], comp
 
 
 def test_successive_halving_stops_at_a_rung_who_is_not_among_the_best() -> None:
-    sweep = make(OptunaSettings(sampler="random", pruner="successive_halving", rung_factor=2))
+    sweep = make(OptunaSettings(sampler="random", pruner="successive_halving", rung_first_epoch=1, rung_factor=2))
     first, second, third = sweep.start(), sweep.start(), sweep.start()
     assert sweep.report(first, 1, 1.0) is PruningDecision.GO
     assert sweep.report(second, 1, 2.0) is PruningDecision.STOP

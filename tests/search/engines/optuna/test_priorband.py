@@ -21,7 +21,7 @@ from search.sweep.plan import SweepPlan
 from search.testing.engines import METRIC, EngineContract
 from search.testing.simulation import SimulatedEpoch, SimulatedWorkers, simulate_sweep
 
-PRIORBAND = OptunaSettings(sampler="priorband", n_startup_trials=3)
+PRIORBAND = OptunaSettings(sampler="priorband", n_startup_trials=3, rung_first_epoch=1)
 SPACE = SearchSpace(
     (
         Real("rate", 1e-4, 1e-1, log=True),
