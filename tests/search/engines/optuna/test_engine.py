@@ -76,7 +76,9 @@ class TestRandomWithSuccessiveHalving(EngineContract):
     """Trials ended at the first epoch unless they are among the better half."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return open_engine(OptunaSettings(sampler="random", pruner="successive_halving", rung_first_epoch=1, rung_factor=2), settings)
+        return open_engine(
+            OptunaSettings(sampler="random", pruner="successive_halving", rung_first_epoch=1, rung_factor=2), settings
+        )
 
 
 @pytest.mark.long
@@ -93,7 +95,10 @@ class TestTpeWithAsha(EngineContract):
     """Trials paused at the first epoch, the best of them going on."""
 
     def make_engine(self, settings: EngineSettings) -> Engine:
-        return open_engine(OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="asha", rung_first_epoch=1, rung_factor=2), settings)
+        return open_engine(
+            OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="asha", rung_first_epoch=1, rung_factor=2),
+            settings,
+        )
 
 
 PLAIN = SearchSpace((Real("x", -1.0, 1.0), Integer("n", 0, 1000)))
