@@ -112,7 +112,9 @@ def _experiment(contender: str, name: str, about: Mapping[str, Any], minutes: fl
     else:
         space = {"preset": "pooled", "enqueue": [FORMER_POINT.as_dict()]}
     one = {"space": space, "training": {"epochs": 1}, "budget": {"trials": 1}}
-    return wh.Experiment.model_validate({"name": f"{name}-{contender.split()[0].replace('.', '-')}", **about, **one})
+    return wh.Experiment.model_validate(
+        {"name": f"{name}-{'recipe' if contender == RECIPE else 'former'}", **about, **one}
+    )
 
 
 def _run(experiment: wh.Experiment, refit_minutes: float, project: Path) -> dict[str, Any]:
