@@ -26,18 +26,29 @@ from core.networks.hyperparameters import Hyperparameters
 from core.networks.presets import find_preset, seed_recipe
 from core.training.plan import choose_precision
 
-BASE = Hyperparameters(
-    input_px=113, early_filters=8, stem_kernel_size=5, filters=16, stem_stride=2, n_blocks=3, dropout=0.3
-)
-"""Two strided convolutions at full resolution, then three blocks: the levers' common network."""
+BASE = find_preset("standard").middle
+"""What a trial of the default space is where it says nothing."""
 LEVERS: Mapping[str, Hyperparameters] = {
     "base": BASE,
     "recipe": seed_recipe(),
     "defaults of 0.1": Hyperparameters(),
-    "24 filters": replace(BASE, filters=24),
-    "middle of small": find_preset("small").middle,
-    "twice the filters": replace(BASE, early_filters=16, filters=32),
-    "56 px": replace(BASE, input_px=56, early_filters=0, stem_kernel_size=3, stem_stride=1),
+    "batch 8, learning rate 0.003": replace(BASE, batch_size=8, learning_rate=3e-3),
+    "batch 32, learning rate 0.005": replace(BASE, batch_size=32, learning_rate=5e-3),
+    "batch 64, learning rate 0.005": replace(BASE, batch_size=64, learning_rate=5e-3),
+    "batch 64, learning rate 0.003, average head": replace(
+        BASE, batch_size=64, learning_rate=3e-3, head="global_average"
+    ),
+    "learning rate 0.002": replace(BASE, learning_rate=2e-3),
+    "learning rate 0.008": replace(BASE, learning_rate=8e-3),
+    "average head": replace(BASE, head="global_average"),
+    "three blocks": replace(BASE, n_blocks=3),
+    "two convolutions a block": replace(BASE, convolutions_per_block=2),
+    "16 filters": replace(BASE, filters=16),
+    "48 filters": replace(BASE, filters=48),
+    "56 px": replace(BASE, input_px=56, stem_kernel_size=5, stem_stride=2),
+    "two strides of 2 px": replace(BASE, early_filters=8, stem_kernel_size=5, stem_stride=2),
+    "dropout 0": replace(BASE, dropout=0.0),
+    "dropout 0.4": replace(BASE, dropout=0.4),
     "label smoothing 0.1": replace(BASE, label_smoothing=0.1),
     "no augmentation": replace(BASE, augmentation=0.0),
     "augmentation 0.5": replace(BASE, augmentation=0.5),
@@ -46,10 +57,6 @@ LEVERS: Mapping[str, Hyperparameters] = {
     "no stroke width": replace(BASE, augment_stroke=0.0),
     "no tone": replace(BASE, augment_tone=0.0),
     "paper noise": replace(BASE, augment_noise=2.0),
-    "learning rate 0.006": replace(BASE, learning_rate=6e-3),
-    "batch 32": replace(BASE, batch_size=32),
-    "dropout 0.1": replace(BASE, dropout=0.1),
-    "average and max head": replace(BASE, head="global_average_max"),
 }
 
 

@@ -1,17 +1,20 @@
 """Which engine finds good points soonest: sweeps replayed by the hundred on recorded curves.
 
     python -m benchmarks.race EXPERIMENT [--table TABLE] [--seeds 50] [--workers 1,2,4,8,64] [--minutes 25]
+    python -m benchmarks.race EXPERIMENT --engines "tpe;tpe, middle first;tpe, taught" --taught-by OTHER_EXPERIMENT
     python -m benchmarks.race                                          (a made-up table, to try it)
 
 The real loop, engines, budgets and pruners run on simulated workers under a virtual clock; the
 engine's own ask time counts. Each seed has a surrogate of its own, from a bootstrap of the recorded
-points, and draws each trial's noise from what seeds did to the repeated ones. Regret: what the best
+points, and draws each trial's noise from what seeds did to the repeated ones. An engine's name may end
+in `, middle first` (without the recipe as trial 0) or `, taught` (its first points are the best ones
+of the same engine's sweep on another table, as by `engine.learn_from`). Regret: what the best
 completed trial's point is worth without noise, less the best worth of all points known or drawn; an
 engine is not praised for luck. `make race` runs it.
 """  # noqa: W505
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +33,9 @@ from search.engines.base import EngineSettings
 from search.experiment.engine_settings import EngineChoice, KerasTunerSettings, OptunaSettings
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.settings import BudgetSettings
-from search.ledger.ranking import Direction
+from search.ledger.ranking import Direction, rank
 from search.ledger.trial import TrialSpec, TrialState
+from search.sweep.earlier_sweeps import best_points
 from search.sweep.plan import SweepPlan
 from search.testing.simulation import SimulatedEpoch, SimulatedSweep, SimulatedWorkers, simulate_sweep
 
@@ -64,6 +68,7 @@ ENGINES: Mapping[str, EngineChoice] = {
     "keras_tuner hyperband": KerasTunerSettings(oracle="hyperband"),
     "keras_tuner bayesian": KerasTunerSettings(oracle="bayesian"),
 }
+MIDDLE_FIRST, TAUGHT = ", middle first", ", taught"
 FloatArray = NDArray[np.float64]
 
 
@@ -75,6 +80,7 @@ def main(
         str, typer.Option(help=f"With semicolons, of {'; '.join(ENGINES)}.")
     ] = "random;tpe;tpe+median;tpe+asha;priorband",
     workers: Annotated[str, typer.Option(help="With commas.")] = "1,4",
+    taught_by: Annotated[Path | None, typer.Option(help="Experiment whose sweeps teach, with a table.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Sweeps of each engine.")] = 10,
     minutes: Annotated[float, typer.Option(min=0.01, help="Virtual minutes of a sweep.")] = 25.0,
     trials: Annotated[int, typer.Option(min=1, help="Most trials of a sweep.")] = 200,
@@ -86,13 +92,16 @@ def main(
         if experiment is None
         else track_of(load_experiment(experiment, overrides or (), needs_budget=False), table)
     )
+    teacher = track_of(load_experiment(taught_by, needs_budget=False), None) if taught_by else None
     budget, names = BudgetSettings(minutes=minutes, trials=trials), [name.strip() for name in engines.split(";")]
-    if unknown := sorted(set(names) - set(ENGINES)):
+    if unknown := sorted(name for name in names if _engine_of(name) not in ENGINES):
         raise typer.BadParameter(f"An engine is one of {', '.join(ENGINES)}, but got {', '.join(unknown)}.")
+    if teacher is None and any(name.endswith(TAUGHT) for name in names):
+        raise typer.BadParameter("Who teaches? Say an experiment with a table, by --taught-by.")
     races: dict[int, Mapping[str, FloatArray]] = {}
     for n_workers in (int(count) for count in workers.split(",")):
         notes.print(f"race: {len(names)} engines, {seeds} seeds, {n_workers} workers ...")
-        races[n_workers] = race(track, {name: ENGINES[name] for name in names}, range(seeds), n_workers, budget)
+        races[n_workers] = race(track, names, range(seeds), n_workers, budget, teacher)
     times_s = times_of(budget)
     rows = [row for n_workers, regrets in races.items() for row in _rows(n_workers, regrets, times_s, track)]
     columns = ("engine", "workers", "regret", "middle half", "rank", f"within {NEAR:.0%}, min", "seeds within")
@@ -134,7 +143,12 @@ class Track:
 
 
 def race(
-    track: Track, engines: Mapping[str, EngineChoice], seeds: Sequence[int], n_workers: int, budget: BudgetSettings
+    track: Track,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    n_workers: int,
+    budget: BudgetSettings,
+    teacher: Track | None = None,
 ) -> dict[str, FloatArray]:
     """Run every engine once for each seed.
 
@@ -142,15 +156,42 @@ def race(
         The regret of each engine, relative to the best worth, of shape (n_seeds, n_times), at
         `times_of(budget)`; infinite before the first completed trial.
     """
-    regrets: dict[str, list[FloatArray]] = {name: [] for name in engines}
+    regrets: dict[str, list[FloatArray]] = {name: [] for name in names}
     for seed in seeds:
         surrogate = Surrogate(track.table, track.metric, track.horizon, bootstrap=seed)
         best = best_worth(track, surrogate, seed)
-        for name, choice in engines.items():
-            sweep = replay(track, surrogate, choice, seed, n_workers, budget)
+        for name, kept in regrets.items():
+            choice = ENGINES[_engine_of(name)]
+            first = first_points(name, track, teacher, choice, seed, n_workers, budget)
+            sweep = replay(replace(track, enqueued=first), surrogate, choice, seed, n_workers, budget)
             worths = incumbent_worths(track, surrogate, sweep, times_of(budget))
-            regrets[name].append(track.sign * (worths - best) / abs(best))
+            kept.append(track.sign * (worths - best) / abs(best))
     return {name: np.array(each) for name, each in regrets.items()}
+
+
+def _engine_of(name: str) -> str:
+    return name.removesuffix(MIDDLE_FIRST).removesuffix(TAUGHT)
+
+
+def first_points(
+    name: str,
+    track: Track,
+    teacher: Track | None,
+    choice: EngineChoice,
+    seed: int,
+    n_workers: int,
+    budget: BudgetSettings,
+) -> tuple[Point, ...]:
+    """The points that a contender tries first; a teacher's sweep has another seed than the
+    pupil's.
+    """
+    if name.endswith(MIDDLE_FIRST):
+        return track.enqueued[-1:]
+    if not name.endswith(TAUGHT) or teacher is None:
+        return track.enqueued
+    surrogate = Surrogate(teacher.table, teacher.metric, teacher.horizon, bootstrap=1000 + seed)
+    sweep = replay(teacher, surrogate, choice, 1000 + seed, n_workers, budget)
+    return tuple(best_points(rank(sweep.state.trials.values(), teacher.direction), track.space))
 
 
 def replay(

@@ -17,7 +17,21 @@ Epoch = Annotated[int, Field(ge=1)]
 Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
 
 
-class OptunaSettings(Settings):
+class LearningSettings(Settings):
+    """What every engine can be told."""
+
+    learn_from: tuple[str, ...] = ()
+    """Earlier sweeps of this project, also of another corpus: the three best points of each are
+    tried first, in place of the recipe and the preset's middle. They are looked up when the sweep
+    is begun."""
+
+    @field_validator("learn_from", mode="before")
+    @classmethod
+    def _list_as_tuple(cls, names: Any) -> Any:
+        return tuple(names) if isinstance(names, list) else names  # strict validation wants the very type
+
+
+class OptunaSettings(LearningSettings):
     """Search with Optuna."""
 
     name: Literal["optuna"] = "optuna"
@@ -127,7 +141,7 @@ class OptunaSettings(Settings):
         return f"optuna {self.sampler}" + ("" if self.pruner == "none" else f" + {self.pruner}")
 
 
-class KerasTunerSettings(Settings):
+class KerasTunerSettings(LearningSettings):
     """Search with KerasTuner."""
 
     name: Literal["keras_tuner"] = "keras_tuner"
