@@ -1,13 +1,15 @@
 """What validation pages are worth to a refit: one network, trained on equally many patches of the
 training pages alone (`promotion.refit: train`), or of training and validation pages
-(`all_but_test`), judged on pages that neither has seen.
+(`all_but_test`), judged on pages that neither has seen; and of training pages alone four times as
+long, which costs as much as `all_but_test` with its cross-fits.
 
     python -m benchmarks.refit_pages hands                  (50 writers with 2 and 3 pages to give)
+    python -m benchmarks.refit_pages hands --pages 2
     python -m benchmarks.refit_pages dhsd --dhsd PATH       (8 words a writer)
 
 Each repeat draws anew which page of each writer judges (of DHSD two words), and which others
 validate. Repeats overlap, so that the difference is tested with Nadeau and Bengio's correction.
-Each fit is kept in a JSON file, and the same command goes on from there: 20 fits of hands, 10 of
+Each fit is kept in a JSON file, and the same command goes on from there: 30 fits of hands, 15 of
 DHSD. Test pages are never touched.
 """
 
@@ -32,7 +34,8 @@ from core.splits.manifest import SplitManifest
 from core.training.plan import choose_precision
 from search.sweep.preparation import save_split
 
-ARMS = ("train", "all_but_test")
+ARMS = ("train", "train, longer", "all_but_test")
+_LONGER = 4  # a refit with three cross-fits
 N_WRITERS = 50
 _VALIDATION = 0.2  # as `split.validation` says where nothing is said
 
@@ -65,6 +68,7 @@ QUESTIONS: Mapping[str, tuple[Question, ...]] = {
 
 def main(
     corpus: Annotated[str, typer.Argument(help="hands or dhsd.")],
+    pages: Annotated[int, typer.Option(help="Only writers with so many pages; all questions if 0.")] = 0,
     repeats: Annotated[int, typer.Option(min=2, help="Random divisions, each a fit of both kinds.")] = 5,
     patches: Annotated[int, typer.Option(min=200, help="Training patches of each fit.")] = 20_000,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each fit.")] = 2,
@@ -81,17 +85,19 @@ def main(
     lab = Laboratory(KeptResults(out), resolve_threads(threads), choose_precision(precision), 0, out.parent)
     point = find_preset("small").middle
     rows: list[tuple[str, ...]] = []
-    for question in QUESTIONS[corpus]:
+    for question in (each for each in QUESTIONS[corpus] if pages in (0, each.n_given)):
         # One more page than is dealt out below is sealed.
         hands = HandsSettings(n_writers=writers, n_pages=question.n_given + question.n_judged + 1, alike=alike)
         settings: HandsSettings | DhsdSettings = hands if corpus == "hands" else DhsdSettings(root=dhsd)
         prepared = lab.prepare(f"{corpus}-{question.n_given}-{question.unit}s", settings)
         fits: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
         for repeat in range(repeats):
-            for arm, manifest in divide(prepared.corpus.index, prepared.corpus.manifest, question, repeat).items():
+            divisions = divide(prepared.corpus.index, prepared.corpus.manifest, question, repeat)
+            for arm, kept in fits.items():
                 notes.print(f"{question.n_given} {question.unit}s, repeat {repeat + 1} of {repeats}, {arm} ...")
-                divided = _with_manifest(prepared, manifest, lab.folder)
-                fits[arm].append(lab.fit(divided, point, patches // epochs, epochs, seed=repeat))
+                divided = _with_manifest(prepared, divisions[arm.partition(",")[0]], lab.folder)
+                length = patches // epochs * (_LONGER if arm == "train, longer" else 1)
+                kept.append(lab.fit(divided, point, length, epochs, seed=repeat))
         rows += _rows(question, fits)
     _report(corpus, rows, repeats)
 
@@ -132,27 +138,28 @@ def _with_manifest(corpus: NamedCorpus, manifest: SplitManifest, folder: Path) -
 
 
 def _rows(question: Question, fits: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[str, ...]]:
-    less, whole = (fits[arm] for arm in ARMS)
     rows: list[tuple[str, ...]] = []
     for score, name in (("image_logloss", "log-loss"), ("image_top1", "top-1"), ("patch_top1", "patch top-1")):
-        pairs = [(fit["last"][score], other["last"][score]) for fit, other in zip(less, whole, strict=True)]
-        test = compare_resampled([w - t for t, w in pairs], question.n_judged, question.n_given)
-        means = np.mean(pairs, axis=0)
-        rows.append((f"{question.n_given} {question.unit}s, {name}", *(f"{mean:.3f}" for mean in means), *_cells(test)))
+        values = {arm: np.array([fit["last"][score] for fit in own]) for arm, own in fits.items()}
+        apart = [(values["all_but_test"] - values[arm]).tolist() for arm in ARMS[:2]]
+        gains = [_cells(compare_resampled(each, question.n_judged, question.n_given)) for each in apart]
+        means = (f"{values[arm].mean():.3f}" for arm in ARMS)
+        rows.append((f"{question.n_given} {question.unit}s, {name}", *means, *gains))
     return rows
 
 
-def _cells(test: ResampledTest) -> tuple[str, str, str]:
+def _cells(test: ResampledTest) -> str:
     low, high = test.interval
-    return f"{test.difference:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{test.p_value:.3f}"
+    return f"{test.difference:+.3f} ({low:+.3f} to {high:+.3f}), p = {test.p_value:.3f}"
 
 
 def _report(corpus: str, rows: Sequence[tuple[str, ...]], repeats: int) -> None:
-    columns = ("of each writer, score", *ARMS, "difference", "95 %", "p")
+    columns = ("of each writer, score", *ARMS, "all_but_test less train", "less train, longer")
     remarks = [
         f"the middle of the preset `small`, last epoch, not calibrated; means of {repeats} repeats, image by image "
         "where nothing else is said",
-        "t-test of the differences, corrected for repeats that overlap (Nadeau and Bengio 2003)",
+        f"longer: {_LONGER} times as many patches, as a refit and three cross-fits have",
+        "differences with 95 %; t-test, corrected for repeats that overlap (Nadeau and Bengio 2003)",
     ]
     print_report(f"What validation pages are worth to a refit: {corpus}", columns, rows, remarks)
 

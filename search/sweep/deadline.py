@@ -6,14 +6,15 @@ itself needed for the same; see `predict_promotion_s`.
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from core.errors import ConfigError
-from core.splits.settings import N_FOLDS
-from search.experiment.settings import BudgetSettings, PromotionSettings, RefitPages, read_time
+from core.splits.settings import N_FOLDS, RefitPages
+from search.experiment.settings import BudgetSettings, PromotionSettings, read_time
+from search.ledger.events import Launched, SweepCreated
 from search.ledger.state import SweepState, TrialRecord
 
 REFIT_FACTOR = 3
@@ -43,17 +44,19 @@ class RefitRule:
     folds: int = 0
 
     @classmethod
-    def of(cls, promotion: PromotionSettings, trial_epochs: int) -> Self:
-        """What an experiment says."""
-        return cls(promotion.epochs, promotion.minutes, trial_epochs, promotion.members, n_folds(promotion.refit))
+    def of(cls, promotion: PromotionSettings, trial_epochs: int, pages: RefitPages) -> Self:
+        """What an experiment says, for a refit on these pages."""
+        return cls(promotion.epochs, promotion.minutes, trial_epochs, promotion.members, n_folds(pages))
 
     @classmethod
-    def of_config(cls, config: Mapping[str, Any]) -> Self:
+    def of_ledger(cls, created: SweepCreated, launches: Sequence[Launched]) -> Self:
         """What the experiment in a ledger says, without reading all of it."""
-        promotion = config.get("promotion", {})
+        promotion = created.config.get("promotion", {})
         lengths = promotion.get("epochs"), promotion.get("minutes")
-        folds = n_folds(promotion.get("refit", "train"))
-        return cls(*lengths, config["training"]["epochs"], promotion.get("members", 1), folds)
+        pages = promotion.get("refit", "train")
+        if pages == "auto":
+            pages = launches[-1].refit if launches else "train"
+        return cls(*lengths, created.config["training"]["epochs"], promotion.get("members", 1), n_folds(pages))
 
     @property
     def n_fits(self) -> int:

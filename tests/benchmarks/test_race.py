@@ -24,7 +24,7 @@ def test_a_race_gives_the_regret_of_every_engine_and_seed_over_time() -> None:
 
 
 def test_what_another_table_taught_is_tried_first_and_the_recipe_may_be_left_out() -> None:
-    recipe = {"rate": 1e-4, "width": 8, "kind": "flat"}
+    recipe: Point = {"rate": 1e-4, "width": 8, "kind": "flat"}
     track = replace(TRACK, enqueued=(recipe, DEFAULTS))
 
     def first(name: str) -> tuple[Point, ...]:

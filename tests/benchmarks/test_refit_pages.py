@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.refit_pages import ARMS, QUESTIONS, Question, divide
+from benchmarks.refit_pages import QUESTIONS, Question, divide
 from core.corpora.index import CorpusIndex, TextImage
 from core.splits.by_page import split_pages
 from core.splits.manifest import SplitManifest
@@ -25,7 +25,7 @@ def corpus(n_pages: int) -> tuple[CorpusIndex, SplitManifest]:
 def test_both_kinds_are_judged_on_the_same_pages_and_one_trains_on_more(question: Question) -> None:
     prepared = corpus(question.n_given + question.n_judged + 3)
     for repeat in range(3):
-        less, whole = (divide(*prepared, question, repeat)[arm] for arm in ARMS)
+        less, whole = divide(*prepared, question, repeat).values()
         assert less.validation == whole.validation
         assert (less.test, whole.test) == ((), ())
         assert set(less.train) < set(whole.train)
