@@ -63,7 +63,9 @@ class OptunaEngine:
         self._choice = choice
         self._ladder = _ladder_of(choice, settings)
         self._prior = (
-            PriorBand(settings, choice.rung_factor, choice.n_startup_trials) if choice.sampler == "priorband" else None
+            PriorBand(settings, choice.rung_factor, choice.n_startup_trials)
+            if choice.sampler in ("prior", "priorband")
+            else None
         )
         self._mirror: StudyRecord | None = None
         if choice.storage is not None:
@@ -75,6 +77,7 @@ class OptunaEngine:
         self._proposed: set[PointKey] = set()
         self._trials: dict[int, _Trial] = {}
         self._running: set[int] = set()
+        self._completed: dict[int, float] = {}  # those in the space, with their values
         self._paused: list[int] = []
 
     def restore(self, history: Sequence[EngineEvent]) -> None:
@@ -168,10 +171,17 @@ class OptunaEngine:
         self._begin_part(number)
 
     def _draws(self, number: int) -> Iterator[dict[str, Value]]:
-        if self._prior is None or self._ladder is None:
+        if self._prior is None:
             return self._sampler.draws(number)
-        best = [self._trials[each].point for each in self._ladder.best_at_the_top()]
-        return self._prior.draws(number, best, self._ladder.n_at_last, lambda: self._sampler.draws(number))
+        if self._ladder is not None:
+            best, n_at_last = self._ladder.best_at_the_top(), self._ladder.n_at_last
+        else:
+            sign = 1 if self._settings.direction == "minimize" else -1
+            n_at_last = len(self._completed)
+            ranked = sorted(self._completed, key=lambda each: (sign * self._completed[each], each))
+            best = ranked[: math.ceil(n_at_last / self._choice.rung_factor)]
+        points = [self._trials[each].point for each in best]
+        return self._prior.draws(number, points, n_at_last, lambda: self._sampler.draws(number))
 
     def _forget_unused(self, number: int) -> None:
         """Undo a Start that came too late: its number is asked for again."""
@@ -284,6 +294,8 @@ class OptunaEngine:
             return
         is_scored = state is TrialState.COMPLETED and value is not None and math.isfinite(value)
         optuna_state = OPTUNA_STATES[state] if is_scored or state is not TrialState.COMPLETED else OptunaState.FAIL
+        if is_scored and value is not None:
+            self._completed[number] = value
         segment = Segment(number, trial.n_parts - 1)
         trial.notes = self._memory.notes(segment)  # if it goes on, its next part is judged where this one was
         self._memory.end(segment, optuna_state, value if is_scored else None)

@@ -30,8 +30,8 @@ class PriorBand:
     """Draws points from the mixture; what was drawn before has no effect on later draws.
 
     Args:
-        settings: their enqueued points and defaults are the prior's centres, as far as they lie in
-            the space.
+        settings: the prior's centres are their defaults, as far as they lie in the space, and the
+            enqueued points that do.
         factor: of the rungs; one point in `1 + factor` is random.
         n_before_model: so many trials come to the last rung before TPE proposes.
     """
@@ -39,9 +39,11 @@ class PriorBand:
     def __init__(self, settings: EngineSettings, factor: int, n_before_model: int) -> None:
         self._space, self._seed = settings.space, settings.seed
         self._random_share, self._n_before_model = 1 / (1 + factor), n_before_model
+        # A point outside of the space, such as the recipe, is a baseline and no belief.
+        believed = [point for point in settings.enqueued if settings.space.contains(point)]
         defaults = [] if settings.defaults is None else [settings.defaults]
-        known = [_known(settings.space, point) for point in (*defaults, *settings.enqueued)]
-        self._centres = [point for point in known if point]
+        known = [_known(settings.space, point) for point in (*defaults, *believed)]
+        self._centres = [point for place, point in enumerate(known) if point and point not in known[:place]]
 
     def draws(
         self, number: int, best: Sequence[Point], n_at_last: int, model_draws: Callable[[], Iterator[dict[str, Value]]]
@@ -51,7 +53,7 @@ class PriorBand:
         Args:
             number: of the trial.
             best: the best trials' points at the highest rung with enough of them, the best first.
-            n_at_last: trials that came to the last rung.
+            n_at_last: trials that came to the last rung, or to their end where there are no rungs.
             model_draws: of TPE.
         """
         for centre in self._centres:

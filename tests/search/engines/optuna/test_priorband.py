@@ -42,6 +42,13 @@ class TestPriorBand(EngineContract):
         return open_engine(PRIORBAND, settings)
 
 
+class TestPrior(EngineContract):
+    """The same without rungs, TPE from the fourth completed trial on."""
+
+    def make_engine(self, settings: EngineSettings) -> Engine:
+        return open_engine(OptunaSettings(sampler="prior", n_startup_trials=4), settings)
+
+
 def settings_of(defaults: Point | None = DEFAULTS, enqueued: tuple[Point, ...] = ()) -> EngineSettings:
     return EngineSettings(SPACE, enqueued, 1, METRIC, "minimize", 9, "sweep", defaults)
 
@@ -95,6 +102,14 @@ def test_once_enough_trials_came_to_the_last_rung_tpe_proposes_all_but_the_rando
 def test_without_any_belief_it_draws_at_random() -> None:
     points = draw(PriorBand(settings_of(None), 3, 10), 400)
     assert np.mean(np.array(distances(points, {"rate": 10**-2.5})) < 0.25) == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_point_outside_of_the_space_is_no_belief() -> None:
+    recipe: Point = {"rate": 1.0, "dropout": 0.2, "filters": 32, "blocks": 3, "head": "flatten", "units": 64}
+    own: Point = {"rate": 1e-2, "dropout": 0.2, "filters": 32, "blocks": 3, "head": "average"}
+    points = draw(PriorBand(settings_of(None, enqueued=(recipe, own)), 3, 10), 401)
+    assert points[0] == own
+    assert np.mean([point["head"] == "flatten" for point in points]) < 0.3, "0.25 if all were random"
 
 
 def report(engine: OptunaEngine, number: int, epoch: int, value: float, duration_s: float) -> PruningDecision:
@@ -151,8 +166,9 @@ def test_in_the_same_time_it_comes_closer_than_random_search_with_a_good_prior_a
         return best.value - 1 / 9
 
     random = [best_of(OptunaSettings(sampler="random"), seed) for seed in range(3)]
-    own = [best_of(PRIORBAND, seed) for seed in range(3)]
-    assert np.mean(own) < np.mean(random)
+    for choice in (PRIORBAND, OptunaSettings(sampler="prior", n_startup_trials=3)):
+        own = [best_of(choice, seed) for seed in range(3)]
+        assert np.mean(own) < np.mean(random)
 
 
 def test_a_best_point_that_lies_outside_of_the_space_counts_where_the_space_knows_it() -> None:
