@@ -5,12 +5,15 @@ between them.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from scipy.stats import qmc
 
 from core.networks.presets import seed_recipe
 from core.space import Point, SearchSpace
 from core.space.search_space import key_of
+from search.engines.base import EngineSettings
+from search.engines.optuna.priorband import PriorBand
 from search.experiment.experiment import Experiment
 
 _SOBOL_SEED = 22
@@ -30,8 +33,8 @@ def curve_points(experiment: Experiment, n_points: int) -> list[Point]:
     """Points of the experiment's space, complete with fixed values and defaults.
 
     First the recipe, then the defaults, four corners (all lowest, all highest, and the two that
-    take turns), then a scrambled Sobol sequence, the same each time: more points are these and
-    further ones.
+    take turns), then in turns a scrambled Sobol sequence and draws around the defaults, where good
+    engines look. The same each time: more points are these and further ones.
 
     Args:
         experiment: with its space.
@@ -83,5 +86,8 @@ def _candidates(experiment: Experiment, space: SearchSpace, n_points: int) -> li
     sobol = qmc.Sobol(n_dimensions, scramble=True, seed=_SOBOL_SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it would rather be asked for a power of two
-        places = [*corners, *sobol.random(_MOST_DRAWS + 2 * n_points).tolist()]
-    return [*first, *(experiment.complete(space.at(place)) for place in places)]
+        spread = [space.at(place) for place in sobol.random(_MOST_DRAWS + 2 * n_points).tolist()]
+    settings = EngineSettings(space, (), _SOBOL_SEED, "", "minimize", 1, "curves", experiment.complete({}))
+    near = islice(PriorBand(settings, 3, 1).draws(0, (), 0, lambda: iter(())), 1, len(spread) + 1)
+    turns = [point for both in zip(spread, near, strict=True) for point in both]
+    return [*first, *(experiment.complete(point) for point in (*map(space.at, corners), *turns))]

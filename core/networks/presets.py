@@ -88,11 +88,11 @@ def standard_preset() -> Preset:
     takes the whole patch of 113 px in strides of 4 px, so that full resolution costs next to
     nothing, with a convolution in each of three or four blocks.
 
-    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.2 to 3 times
+    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.2 to 1.5 times
     the seed recipe's arithmetic (`plan_layers` counts it), its middle 0.8 times: some half an hour
     of two cores for a sweep.
     """
-    return _patchwise_preset(_PATCHWISE, Categorical("filters", (16, 24, 32, 48)))
+    return _patchwise_preset(_PATCHWISE, Categorical("filters", (16, 24, 32)))
 
 
 def large_preset() -> Preset:
