@@ -17,21 +17,14 @@ Epoch = Annotated[int, Field(ge=1)]
 Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
 
 
-class LearningSettings(Settings):
-    """What every engine can be told."""
-
-    learn_from: tuple[str, ...] = ()
-    """Earlier sweeps of this project, also of another corpus: the three best points of each are
-    tried first, in place of the recipe and the preset's middle. They are looked up when the sweep
-    is begun."""
-
-    @field_validator("learn_from", mode="before")
-    @classmethod
-    def _list_as_tuple(cls, names: Any) -> Any:
-        return tuple(names) if isinstance(names, list) else names  # strict validation wants the very type
+def _list_as_tuple(names: Any) -> Any:
+    return tuple(names) if isinstance(names, list) else names  # strict validation wants the very type
 
 
-class OptunaSettings(LearningSettings):
+Sweeps = Annotated[tuple[str, ...], BeforeValidator(_list_as_tuple)]
+
+
+class OptunaSettings(Settings):
     """Search with Optuna."""
 
     name: Literal["optuna"] = "optuna"
@@ -97,6 +90,11 @@ class OptunaSettings(LearningSettings):
     the epochs of `rung_first_epoch` and so on, and some beyond its end: what trains slowly is
     judged as early as the rest. `auto` is `seconds` for `priorband` and `epochs` otherwise."""
 
+    learn_from: Sweeps = ()
+    """Earlier sweeps of this project, also of another corpus: the three best points of each are
+    tried first, in place of the recipe and the preset's middle. They are looked up when the sweep
+    is begun."""
+
     storage: Annotated[str | None, WrapValidator(keep_address)] = None
     """A database of your own for Optuna's study, such as `sqlite:///optuna.db` for
     optuna-dashboard; `null` keeps the study in memory, rebuilt from the sweep's ledger. Its
@@ -142,7 +140,7 @@ class OptunaSettings(LearningSettings):
         return f"optuna {self.sampler}" + ("" if self.pruner == "none" else f" + {self.pruner}")
 
 
-class KerasTunerSettings(LearningSettings):
+class KerasTunerSettings(Settings):
     """Search with KerasTuner."""
 
     name: Literal["keras_tuner"] = "keras_tuner"
@@ -176,6 +174,11 @@ class KerasTunerSettings(LearningSettings):
 
     hyperband_iterations: int | None = Field(default=None, ge=1)
     """How often `hyperband` goes through all its brackets; `null` until the budget is used up."""
+
+    learn_from: Sweeps = ()
+    """Earlier sweeps of this project, also of another corpus: the three best points of each are
+    tried first, in place of the recipe and the preset's middle. They are looked up when the sweep
+    is begun."""
 
     @property
     def pauses(self) -> bool:
