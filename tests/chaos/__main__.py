@@ -34,7 +34,14 @@ from tests.chaos.tally import Tally
 _EXECUTOR = {"threads": 1, "max_attempts": 9, "min_free_mb": 0}
 _TPE = {"name": "optuna", "sampler": "tpe", "n_startup_trials": 2, "pruner": "none"}
 _RANDOM = {"name": "optuna", "sampler": "random", "pruner": "none"}
-_ASHA = {"name": "optuna", "sampler": "tpe", "n_startup_trials": 2, "pruner": "asha", "rung_factor": 2}
+_ASHA = {
+    "name": "optuna",
+    "sampler": "tpe",
+    "n_startup_trials": 2,
+    "pruner": "asha",
+    "rung_first_epoch": 1,
+    "rung_factor": 2,
+}
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "tpe": {"engine": _TPE, "executor": _EXECUTOR | {"workers": 1}, "budget": {"trials": 4}},
     "random": {"engine": _RANDOM, "executor": _EXECUTOR | {"workers": 1}, "budget": {"trials": 4}},

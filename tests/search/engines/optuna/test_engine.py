@@ -87,7 +87,8 @@ class TestTpeWithHyperband(EngineContract):
 
     def make_engine(self, settings: EngineSettings) -> Engine:
         return open_engine(
-            OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="hyperband", rung_factor=2), settings
+            OptunaSettings(sampler="tpe", n_startup_trials=5, pruner="hyperband", rung_first_epoch=1, rung_factor=2),
+            settings,
         )
 
 
