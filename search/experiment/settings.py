@@ -359,7 +359,7 @@ class PromotionSettings(Settings):
     networks only.
     """
 
-    refit: RefitPages | Literal["auto"] = "auto"
+    refit: RefitPages | Literal["auto"] = "train"
     """Which pages the refit trains on: those of training (`train`), or also those of validation
     (`all_but_test`). Then no page is left to choose the number of epochs, the temperature and the
     thresholds by: they come from three cross-fits, each on two thirds of these pages, and the refit
