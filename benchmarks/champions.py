@@ -14,7 +14,7 @@ each with seeds of its own. It takes about an hour for each seed of each corpus.
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,19 +61,17 @@ def main(
     else:
         lists = _deal_words(dhsd.absolute(), words, judging, project)
         about = {"corpus": {"layout": "dhsd", "root": str(dhsd.absolute())}, "split": {"lists": lists}}
-    found: dict[str, list[Mapping[str, Any]]] = {DEFAULT: [], FORMER: [], RECIPE: []}
-    numbers = [int(seed) for seed in seeds.split(",")]
-    for seed in numbers:
+    found: dict[str, dict[int, Mapping[str, Any]]] = {DEFAULT: {}, FORMER: {}, RECIPE: {}}
+    for seed in (int(text) for text in seeds.split(",")):
         for contender, results in found.items():
             notes.print(f"{corpus}, seed {seed}: {contender} ...")
             experiment = _experiment(contender, f"{corpus}-{seed}", {**about, "seed": seed}, minutes)
             what = {"corpus": corpus, "contender": contender, "seed": seed, "refit_minutes": refit_minutes}
-            result = kept.get_or_make(
+            results[seed] = kept.get_or_make(
                 {**what, "experiment": experiment.model_dump(mode="json", exclude={"corpus": {"root"}})},
                 partial(_run, experiment, refit_minutes, project),
             )
-            results.append(result)
-    _print(corpus, numbers, found, minutes, refit_minutes)
+    _print(corpus, found, minutes, refit_minutes)
 
 
 def _deal_words(root: Path, words: int, judging: int, project: Path) -> dict[str, str]:
@@ -139,17 +137,14 @@ def _run(experiment: wh.Experiment, refit_minutes: float, project: Path) -> dict
 
 
 def _print(
-    corpus: str,
-    seeds: Sequence[int],
-    found: Mapping[str, Sequence[Mapping[str, Any]]],
-    minutes: float,
-    refit_minutes: float,
+    corpus: str, found: Mapping[str, Mapping[int, Mapping[str, Any]]], minutes: float, refit_minutes: float
 ) -> None:
-    levels = [level for level in ("patch", "image", "page") if f"{level}_top1" in found[RECIPE][0]["scores"]]
+    scores = next(iter(found[RECIPE].values()))["scores"]
+    levels = [level for level in ("patch", "image", "page") if f"{level}_top1" in scores]
     rows = [
         (contender, str(seed), str(result["trials"]), *(_score(result, level) for level in levels), _loss(result))
         for contender, results in found.items()
-        for seed, result in zip(seeds, results, strict=True)
+        for seed, result in results.items()
     ]
     columns = ("network", "seed", "trials", *(f"{level} top-1" for level in levels), "image log-loss")
     remarks = [
@@ -170,12 +165,12 @@ def _loss(result: Mapping[str, Any]) -> str:
     return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
 
 
-def _paired(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> str:
+def _paired(ours: Mapping[int, Mapping[str, Any]], theirs: Mapping[int, Mapping[str, Any]]) -> str:
     """Of each page (or word) the mean log-loss over the seeds, and what most seeds decided."""
-    items = list(ours[0]["items"])
+    items = list(next(iter(ours.values()))["items"])
 
-    def mean(results: Sequence[Mapping[str, Any]], what: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
-        return np.mean([[result["items"][item][what] for item in items] for result in results], axis=0)
+    def mean(results: Mapping[int, Mapping[str, Any]], what: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+        return np.mean([[result["items"][item][what] for item in items] for result in results.values()], axis=0)
 
     decided = [(mean(results, "is_right") > 0.5).tolist() for results in (ours, theirs)]
     return _in_words(compare_paired(mean(ours, "loss"), mean(theirs, "loss"), range(len(items)), *decided))

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from core.durable_files import write_atomically
 
 
@@ -33,8 +35,10 @@ class KeptResults:
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
         if key not in self._entries:
             result = make()
-            self._entries = self._read() | {key: {"what": what, "result": result}}
-            write_atomically(self._path, (json.dumps(self._entries, indent=1) + "\n").encode())
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self._path}.lock"):
+                self._entries = self._read() | {key: {"what": what, "result": result}}
+                write_atomically(self._path, (json.dumps(self._entries, indent=1) + "\n").encode())
         return self._entries[key]["result"]
 
     def _read(self) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import numpy as np
 import typer
 
 from benchmarks.curves.surrogate import Surrogate
-from benchmarks.race import FloatArray, Track, quartiles, replay, track_of
+from benchmarks.race import FloatArray, quartiles
+from benchmarks.replay import Track, replay, track_of
 from benchmarks.report import notes, print_report
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace

@@ -32,10 +32,16 @@ from core.scoring.intervals import ResampledTest, compare_resampled
 from core.splits.by_page import pages_of_writers
 from core.splits.manifest import SplitManifest
 from core.training.plan import choose_precision
+from search.experiment.settings import RefitPages
 from search.sweep.preparation import save_split
 
-ARMS = ("train", "train, longer", "all_but_test")
 _LONGER = 4  # a refit with three cross-fits
+ARMS: Mapping[str, tuple[RefitPages, int]] = {
+    "train": ("train", 1),
+    "train, longer": ("train", _LONGER),
+    "all_but_test": ("all_but_test", 1),
+}
+"""The pages that each trains on, and how many times as long."""
 N_WRITERS = 50
 _VALIDATION = 0.2  # as `split.validation` says where nothing is said
 
@@ -95,14 +101,16 @@ def main(
             divisions = divide(prepared.corpus.index, prepared.corpus.manifest, question, repeat)
             for arm, kept in fits.items():
                 notes.print(f"{question.n_given} {question.unit}s, repeat {repeat + 1} of {repeats}, {arm} ...")
-                divided = _with_manifest(prepared, divisions[arm.partition(",")[0]], lab.folder)
-                length = patches // epochs * (_LONGER if arm == "train, longer" else 1)
-                kept.append(lab.fit(divided, point, length, epochs, seed=repeat))
+                trained_on, times = ARMS[arm]
+                divided = _with_manifest(prepared, divisions[trained_on], lab.folder)
+                kept.append(lab.fit(divided, point, times * (patches // epochs), epochs, seed=repeat))
         rows += _rows(question, fits)
     _report(corpus, rows, repeats)
 
 
-def divide(index: CorpusIndex, manifest: SplitManifest, question: Question, repeat: int) -> dict[str, SplitManifest]:
+def divide(
+    index: CorpusIndex, manifest: SplitManifest, question: Question, repeat: int
+) -> dict[RefitPages, SplitManifest]:
     """The pages of a repeat: in both divisions the same pages of each writer judge, as validation;
     what trains is in one of them all that is given, in the other one less what would validate.
 
@@ -141,7 +149,7 @@ def _rows(question: Question, fits: Mapping[str, Sequence[Mapping[str, Any]]]) -
     rows: list[tuple[str, ...]] = []
     for score, name in (("image_logloss", "log-loss"), ("image_top1", "top-1"), ("patch_top1", "patch top-1")):
         values = {arm: np.array([fit["last"][score] for fit in own]) for arm, own in fits.items()}
-        apart = [(values["all_but_test"] - values[arm]).tolist() for arm in ARMS[:2]]
+        apart = [(values["all_but_test"] - values[arm]).tolist() for arm in ARMS if arm != "all_but_test"]
         gains = [_cells(compare_resampled(each, question.n_judged, question.n_given)) for each in apart]
         means = (f"{values[arm].mean():.3f}" for arm in ARMS)
         rows.append((f"{question.n_given} {question.unit}s, {name}", *means, *gains))

@@ -19,8 +19,6 @@ from core.splits.by_page import pages_of_writers
 from core.splits.manifest import SplitManifest
 from core.splits.settings import N_FOLDS
 
-_FEW_PAGES = 2  # docs/results.md, "A refit on validation pages too"
-
 
 def all_but_test(manifest: SplitManifest, images: Iterable[TextImage]) -> SplitManifest:
     """The same division with the validation pages among those of training; none validates.
@@ -62,18 +60,6 @@ def cross_fits(manifest: SplitManifest, images: Iterable[TextImage]) -> tuple[Sp
         )
     folds = sorted(set(fold_of_page.values()))
     return tuple(_held_out(manifest, both, fold_of_page, fold, len(folds)) for fold in folds)
-
-
-def has_few_pages(manifest: SplitManifest, images: Iterable[TextImage]) -> bool:
-    """Whether validation takes half of what could be trained on: most writers have two pages beside
-    the test pages, or one, and somebody has two.
-
-    Args:
-        manifest: a division by page.
-        images: of the corpus, in its order.
-    """
-    counts = [len(pages) for pages in pages_of_writers(_not_sealed(manifest, images), manifest.corpus).values()]
-    return bool(counts) and float(np.median(counts)) <= _FEW_PAGES and max(counts) > 1
 
 
 def _not_sealed(manifest: SplitManifest, images: Iterable[TextImage]) -> tuple[TextImage, ...]:

@@ -113,7 +113,3 @@ class SplitSettings(Settings):
         values = self.model_dump(mode="json")
         defaults = SplitSettings().model_dump(mode="json")
         return {key: value for key, value in values.items() if key in _ALWAYS_WRITTEN or value != defaults[key]}
-
-
-RefitPages = Literal["train", "all_but_test"]
-"""On which pages a refit trains: those of training, or those of validation too."""

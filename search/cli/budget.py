@@ -41,7 +41,7 @@ def budget(
             return
     known = read_sweep(sweep, current_workspace())
     limits = budget_by_ledger(known.state, known.experiment.budget)
-    refit = RefitRule.of_ledger(known.created, known.state.launches)
+    refit = RefitRule.of(known.experiment.promotion, known.experiment.training.epochs)
     direction = known.experiment.objective.resolved_direction
     use = BudgetUse.of(
         limits, known.state, known.state.last_ms, lambda: predict_promotion_s(known.state, direction, refit)

@@ -9,7 +9,6 @@ import typer
 
 from core.errors import RegistryError
 from core.scoring.score_names import LEVELS, RETRIEVAL, SCORES
-from core.splits.settings import RefitPages
 from search.cli.common import (
     StoreOption,
     complete_sweeps,
@@ -21,6 +20,7 @@ from search.cli.common import (
     progress_bar,
 )
 from search.cli.enrol import carry_over_to
+from search.experiment.settings import RefitPages
 
 if TYPE_CHECKING:
     from search.promotion.outcome import Promotion

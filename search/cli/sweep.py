@@ -9,6 +9,7 @@ from search.cli.common import ExperimentFile, Overrides, current_workspace, note
 if TYPE_CHECKING:
     from search.experiment.experiment import Experiment
     from search.sweep.launch import LaunchedSweep
+    from search.sweep.plan import SweepOutcome
 
 _EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 130}
 
@@ -39,25 +40,22 @@ def sweep(
     launched = launch_sweep(settings, current_workspace(), make_progress(notes))
     _print_outcome(settings, launched)
     if launched.outcome.status == "completed":
-        _promote(settings, launched)
+        _promote(settings, launched.outcome)
     no_trial_completed = launched.outcome.status == "completed" and launched.outcome.best is None
     raise typer.Exit(1 if no_trial_completed else _EXIT_CODES[launched.outcome.status])
 
 
-def _promote(settings: "Experiment", launched: "LaunchedSweep") -> None:
+def _promote(settings: "Experiment", outcome: "SweepOutcome") -> None:
     """Promote within the time that the budget leaves; see `search.cli.promote` for exit codes."""
     from search.cli.promote import promote_best
-    from search.ledger.ledger import read_ledger
     from search.promotion.plan import PromotionChoice
     from search.sweep.deadline import RefitRule, refit_epochs_within
     from search.sweep.sweep_view import clock
 
-    outcome = launched.outcome
     left_s = outcome.promotion_left_s
     if outcome.best is None or left_s is None:
         return
-    pages = read_ledger(launched.folder).launches[-1].refit
-    rule = RefitRule.of(settings.promotion, settings.training.epochs, pages)
+    rule = RefitRule.of(settings.promotion, settings.training.epochs)
     epochs = refit_epochs_within(left_s, outcome.best, rule)
     shorter = f"; the refit is shortened to {epochs} epochs" if epochs is not None else ""
     notes.print(f"the promotion follows, as budget.includes says; {clock(max(0.0, left_s))} left for it{shorter}")

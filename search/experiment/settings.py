@@ -14,7 +14,6 @@ from core.mistakes import WrongKeysError
 from core.passwords import address_without_password
 from core.scoring.score_names import LEVELS, RETRIEVAL_SCORES, SCORES, SHARES
 from core.settings import Settings
-from core.splits.settings import RefitPages
 from search.experiment.mlflow_names import check_metric_name, check_model_name
 from search.experiment.own_code import Function
 from search.experiment.secret_address import TRACKING_VARIABLE, Address, keep_address
@@ -335,6 +334,9 @@ class GateSettings(Settings):
     """Most megabytes of the registered model, with its code and files."""
 
 
+RefitPages = Literal["train", "all_but_test"]
+
+
 class PromotionSettings(Settings):
     """How the best trial becomes a registered model."""
 
@@ -359,12 +361,11 @@ class PromotionSettings(Settings):
     networks only.
     """
 
-    refit: RefitPages | Literal["auto"] = "train"
-    """Which pages the refit trains on: those of training (`train`), or also those of validation
+    refit: RefitPages = "train"
+    """Which pages the refit trains on: those of training, or also those of validation
     (`all_but_test`). Then no page is left to choose the number of epochs, the temperature and the
     thresholds by: they come from three cross-fits, each on two thirds of these pages, and the refit
-    takes four times as long. `auto` does so where most writers have no more than two pages beside
-    the test pages, so that validation takes half of what there is. Test pages stay sealed.
+    takes four times as long. Test pages stay sealed.
     """
 
     false_accept_rate: float = Field(default=0.05, gt=0, lt=1)

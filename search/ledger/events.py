@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from core.space import Point
-from core.splits.settings import RefitPages
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult
 
 SweepStatus = Literal["completed", "interrupted", "failed"]
@@ -64,7 +63,7 @@ class Launched:
     """A driver took the sweep up, for the first time or again.
 
     `file_limits` are the budget that the experiment gave at this launch; `None` in ledgers of
-    version 0.1. `refit` are the pages that a promotion would train on.
+    version 0.1.
     """
 
     at_ms: int
@@ -74,7 +73,6 @@ class Launched:
     threads: int
     precision: str
     file_limits: BudgetLimits | None = None
-    refit: RefitPages = "train"
     kind: Literal["launched"] = "launched"
 
 

@@ -10,10 +10,10 @@ from core.lines.reading import ProgressCallback
 from core.retrieval.counted_pages import pages_by_writer
 from core.splits.cross_fitting import cross_fits
 from core.splits.manifest import SplitManifest
-from core.splits.settings import RefitPages
 from core.wording import counted, ordinal
 from search.experiment.experiment import Experiment
 from search.experiment.mlflow_names import check_model_name
+from search.experiment.settings import RefitPages
 from search.experiment.workspace import Workspace, git_commit, whosehand_version
 from search.ledger.access_log import SealedTestSet
 from search.ledger.state import TrialRecord
@@ -27,7 +27,7 @@ from search.promotion.refit import PACKED_FILE, refit_folder
 from search.promotion.tested_images import page_of
 from search.sweep.finalists import choose_trial
 from search.sweep.known_sweeps import KnownSweep, read_sweep
-from search.sweep.preparation import PreparedCorpus, prepare_corpus, refit_pages
+from search.sweep.preparation import PreparedCorpus, prepare_corpus
 from search.sweep.unseen_writers import images_per_page
 from search.tracking.project_place import refuse_shared
 from search.tracking.registry import CHAMPION, download_model, find_alias
@@ -166,13 +166,11 @@ def prepare_promotion(
     rule = f"Trial {trial.number} is promoted: {why}."
     _refuse_without_model(experiment, trial)
     name = registered_name(choice, experiment)
-    _refuse_cross_fits(experiment, choice.refit or experiment.promotion.refit)
+    refit = choice.refit or experiment.promotion.refit
+    _refuse_cross_fits(experiment, refit)
     refuse_shared(workspace.root, sweep_name)
     store = open_store(experiment.tracking, workspace.root)
     corpus = prepare_corpus(experiment, workspace, on_progress)
-    refit = choice.refit or refit_pages(experiment, corpus)
-    if refit == "all_but_test" and experiment.promotion.refit == "auto" and choice.refit is None:
-        rule += " It trains on validation pages, too, because most writers have two pages beside the test pages."
     folds = cross_fits(corpus.manifest, corpus.index.images) if refit == "all_but_test" else ()
     length = refit_length(experiment, trial, choice.epochs, choice.minutes, choice.members, len(folds))
     return PromotionJob(sweep, trial, rule, length, name, store, corpus, workspace, choice.accept, folds)
@@ -192,7 +190,7 @@ def registered_name(choice: PromotionChoice, experiment: Experiment) -> str:
     return name
 
 
-def _refuse_cross_fits(experiment: Experiment, refit: str) -> None:
+def _refuse_cross_fits(experiment: Experiment, refit: RefitPages) -> None:
     why = experiment.why_no_cross_fits
     if refit == "all_but_test" and why:
         raise RegistryError(

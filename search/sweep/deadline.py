@@ -6,15 +6,14 @@ itself needed for the same; see `predict_promotion_s`.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from core.errors import ConfigError
-from core.splits.settings import N_FOLDS, RefitPages
-from search.experiment.settings import BudgetSettings, PromotionSettings, read_time
-from search.ledger.events import Launched, SweepCreated
+from core.splits.settings import N_FOLDS
+from search.experiment.settings import BudgetSettings, PromotionSettings, RefitPages, read_time
 from search.ledger.state import SweepState, TrialRecord
 
 REFIT_FACTOR = 3
@@ -44,19 +43,17 @@ class RefitRule:
     folds: int = 0
 
     @classmethod
-    def of(cls, promotion: PromotionSettings, trial_epochs: int, pages: RefitPages) -> Self:
-        """What an experiment says, for a refit on these pages."""
-        return cls(promotion.epochs, promotion.minutes, trial_epochs, promotion.members, n_folds(pages))
+    def of(cls, promotion: PromotionSettings, trial_epochs: int) -> Self:
+        """What an experiment says."""
+        return cls(promotion.epochs, promotion.minutes, trial_epochs, promotion.members, n_folds(promotion.refit))
 
     @classmethod
-    def of_ledger(cls, created: SweepCreated, launches: Sequence[Launched]) -> Self:
+    def of_config(cls, config: Mapping[str, Any]) -> Self:
         """What the experiment in a ledger says, without reading all of it."""
-        promotion = created.config.get("promotion", {})
+        promotion = config.get("promotion", {})
         lengths = promotion.get("epochs"), promotion.get("minutes")
-        pages = promotion.get("refit", "train")
-        if pages == "auto":
-            pages = launches[-1].refit if launches else "train"
-        return cls(*lengths, created.config["training"]["epochs"], promotion.get("members", 1), n_folds(pages))
+        folds = n_folds(promotion.get("refit", "train"))
+        return cls(*lengths, config["training"]["epochs"], promotion.get("members", 1), folds)
 
     @property
     def n_fits(self) -> int:

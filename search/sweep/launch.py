@@ -11,7 +11,6 @@ from core.crash_points import crash_point
 from core.errors import ConfigError
 from core.patches.kept_offsets import keep_offsets
 from core.space import in_words
-from core.splits.settings import RefitPages
 from core.training.plan import Monitor, choose_precision
 from search.engines import open_engine
 from search.engines.base import EngineSettings
@@ -37,7 +36,6 @@ from search.sweep.preparation import (
     PreparedCorpus,
     check_reader,
     prepare_corpus,
-    refit_pages,
     save_split,
 )
 from search.sweep.progress import PREPARING, Progress
@@ -162,7 +160,7 @@ def _launch(
         say=progress.say,
         start_tags=partial(origin_tags, start),
     )
-    plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget, refit_pages(experiment, corpus))
+    plan = sweep_plan(experiment, task, experiment.training.epochs, experiment.budget)
     laid_out = with_layout(experiment, workspace, ledger.state.launches, progress)
     executor = open_executor(laid_out, task, progress.say)
     plan = replace(plan, precision=chosen_precision(experiment, executor, ledger.state))
@@ -265,22 +263,8 @@ def patch_task(experiment: Experiment, corpus: PreparedCorpus, folder: Path, sta
     )
 
 
-def sweep_plan(
-    experiment: Experiment,
-    task: PatchTask | OwnTask,
-    epochs: int,
-    budget: BudgetSettings,
-    pages: RefitPages = "train",
-) -> SweepPlan:
-    """What the loop must know, for the sweep itself and for a refit of `epochs` epochs.
-
-    Args:
-        experiment: with its code.
-        task: of a worker.
-        epochs: of each trial.
-        budget: of the sweep.
-        pages: that a promotion would train on.
-    """
+def sweep_plan(experiment: Experiment, task: PatchTask | OwnTask, epochs: int, budget: BudgetSettings) -> SweepPlan:
+    """What the loop must know, for the sweep itself and for a refit of `epochs` epochs."""
     return SweepPlan(
         objective=worker_objective(experiment),
         settings=task,
@@ -294,7 +278,7 @@ def sweep_plan(
         max_attempts=experiment.executor.max_attempts,
         min_free_bytes=int(experiment.executor.min_free_mb * 1e6),
         fixed=frozenset(experiment.space.fixed),
-        refit=RefitRule.of(experiment.promotion, epochs, pages),
+        refit=RefitRule.of(experiment.promotion, epochs),
     )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from core.crash_points import crash_point
 from core.errors import EngineError
-from core.splits.settings import RefitPages
 from core.wording import counted
 from search.engines.base import Continue, Engine, Exhausted, Start, Wait
 from search.executors.base import Executor, WorkerReported
@@ -111,9 +110,8 @@ def _launch(sweep: RunningSweep) -> None:
     ledger, executor = sweep.ledger, sweep.executor
     sweep.engine.restore(tuple(sweep.state.history))
     host, pid, n_workers = socket.gethostname(), os.getpid(), executor.n_workers
-    file_limits, refit = limits_of(sweep.plan.budget), sweep.plan.refit
-    pages: RefitPages = "all_but_test" if refit is not None and refit.folds else "train"
-    ledger.append(Launched, host, pid, n_workers, executor.threads, sweep.plan.precision, file_limits, pages)
+    file_limits = limits_of(sweep.plan.budget)
+    ledger.append(Launched, host, pid, n_workers, executor.threads, sweep.plan.precision, file_limits)
     crash_point("launch-recorded")
     sweep.tracking.start_sweep(ledger.created, sweep.state)
     crash_point("sweep-tracked")

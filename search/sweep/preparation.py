@@ -18,10 +18,8 @@ from core.lines.reading import ProgressCallback
 from core.lines.store import LineStore, build_line_store
 from core.pages.frames import blank_frames, index_frames
 from core.pages.text_lines import READER_VERSION
-from core.splits.cross_fitting import has_few_pages
 from core.splits.division import divide
 from core.splits.manifest import SUBSETS, SplitManifest
-from core.splits.settings import RefitPages
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
 
@@ -257,13 +255,3 @@ def _in_no_subset(index: CorpusIndex, manifest: SplitManifest) -> list[Excluded]
         for image in index.images
         if image.image_id not in divided
     ]
-
-
-def refit_pages(experiment: Experiment, corpus: PreparedCorpus | None) -> RefitPages:
-    """On which pages a refit trains, also where the experiment leaves it open."""
-    asked = experiment.promotion.refit
-    if asked != "auto":
-        return asked
-    if corpus is None or experiment.why_no_cross_fits:
-        return "train"
-    return "all_but_test" if has_few_pages(corpus.manifest, corpus.index.images) else "train"

@@ -194,7 +194,7 @@ def _overview(
 def _predict_promotion_s(state: SweepState, objective: ObjectiveSettings) -> float | None:
     if state.created is None:
         return None
-    return predict_promotion_s(state, objective.resolved_direction, RefitRule.of_ledger(state.created, state.launches))
+    return predict_promotion_s(state, objective.resolved_direction, RefitRule.of_config(state.created.config))
 
 
 def _running_as_json(trial: TrialRecord, metric: str) -> dict[str, Any]:

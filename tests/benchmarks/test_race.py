@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.contenders import ENGINES, Contender
 from benchmarks.curves.surrogate import Surrogate
 from benchmarks.curves.synthetic import DEFAULTS, METRIC, SPACE, synthetic_table
-from benchmarks.race import ENGINES, Track, draw_race, first_points, mean_ranks, minutes_until_near, race, times_of
+from benchmarks.race import draw_race, mean_ranks, minutes_until_near, race, times_of
+from benchmarks.replay import Track
 from core.space import Point
 from search.experiment.settings import BudgetSettings
 
@@ -15,7 +17,7 @@ BUDGET = BudgetSettings(minutes=20, trials=12)
 
 
 def test_a_race_gives_the_regret_of_every_engine_and_seed_over_time() -> None:
-    regrets = race(TRACK, ["random+asha"], range(1), 2, BUDGET)
+    regrets = race(TRACK, [Contender.of("random+asha")], range(1), 2, BUDGET)
     assert set(regrets) == {"random+asha"}
     for each in regrets.values():
         assert each.shape == (1, len(times_of(BUDGET)))
@@ -28,7 +30,7 @@ def test_what_another_table_taught_is_tried_first_and_the_recipe_may_be_left_out
     track = replace(TRACK, enqueued=(recipe, DEFAULTS))
 
     def first(name: str) -> tuple[Point, ...]:
-        return first_points(name, track, TRACK, ENGINES["random"], 0, 1, BUDGET)
+        return Contender.of(name).first_points(track, TRACK, 0, 1, BUDGET)
 
     assert first("random") == (recipe, DEFAULTS)
     assert first("random, middle first") == (DEFAULTS,)
@@ -60,5 +62,5 @@ def test_a_sweep_is_near_the_best_from_when_it_stays_there() -> None:
 
 @pytest.mark.long
 def test_every_engine_can_race() -> None:
-    regrets = race(TRACK, [name for name in ENGINES if name != "gp"], range(2), 4, BUDGET)
+    regrets = race(TRACK, [Contender.of(name) for name in ENGINES if name != "gp"], range(2), 4, BUDGET)
     assert all(np.isfinite(each[:, -1]).all() for each in regrets.values())

@@ -3,8 +3,8 @@
 import numpy as np
 
 from benchmarks.curves.surrogate import Surrogate
-from benchmarks.race import replay
 from benchmarks.race_check import SHARES, best_at, check
+from benchmarks.replay import replay
 from search.experiment.experiment import Experiment
 from tests.benchmarks.test_race import BUDGET, TRACK
 

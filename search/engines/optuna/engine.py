@@ -77,7 +77,6 @@ class OptunaEngine:
         self._proposed: set[PointKey] = set()
         self._trials: dict[int, _Trial] = {}
         self._running: set[int] = set()
-        self._completed: dict[int, float] = {}  # those in the space, with their values
         self._paused: list[int] = []
 
     def restore(self, history: Sequence[EngineEvent]) -> None:
@@ -177,9 +176,10 @@ class OptunaEngine:
             best, n_at_last = self._ladder.best_at_the_top(), self._ladder.n_at_last
         else:
             sign = 1 if self._settings.direction == "minimize" else -1
-            n_at_last = len(self._completed)
-            ranked = sorted(self._completed, key=lambda each: (sign * self._completed[each], each))
-            best = ranked[: math.ceil(n_at_last / self._choice.rung_factor)]
+            values = {each: trial.value for each, trial in self._trials.items() if trial.value is not None}
+            n_at_last = len(values)
+            best = sorted(values, key=lambda each: (sign * values[each], each))
+            best = best[: math.ceil(n_at_last / self._choice.rung_factor)]
         points = [self._trials[each].point for each in best]
         return self._prior.draws(number, points, n_at_last, lambda: self._sampler.draws(number))
 
@@ -294,8 +294,7 @@ class OptunaEngine:
             return
         is_scored = state is TrialState.COMPLETED and value is not None and math.isfinite(value)
         optuna_state = OPTUNA_STATES[state] if is_scored or state is not TrialState.COMPLETED else OptunaState.FAIL
-        if is_scored and value is not None:
-            self._completed[number] = value
+        trial.value = value if is_scored else None
         segment = Segment(number, trial.n_parts - 1)
         trial.notes = self._memory.notes(segment)  # if it goes on, its next part is judged where this one was
         self._memory.end(segment, optuna_state, value if is_scored else None)
@@ -317,6 +316,7 @@ class _Trial:
         point: as it was proposed.
         is_in_space: whether Optuna knows of it.
         scores: the objective by epoch.
+        value: of a completed one in the space.
         n_parts: Optuna trials that stand for it.
         seconds: of its epochs so far.
         notes: what samplers and pruners keep in it.
@@ -325,6 +325,7 @@ class _Trial:
     point: Point
     is_in_space: bool
     scores: dict[int, float] = field(default_factory=dict)
+    value: float | None = None
     n_parts: int = 1
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""Points from what the user believes, from what is best so far, and at random.
+"""Points from what the user believes, from what is best so far, and at random: for the samplers
+`priorband` and `prior`, which has no rungs.
 
 After Mallik, Bergman, Hvarfner et al., "PriorBand: Practical Hyperparameter Optimization in the Age
 of Deep Learning", NeurIPS 2023, https://arxiv.org/abs/2306.12370, on asynchronous successive

@@ -5,7 +5,7 @@ import pytest
 
 from core.corpora.index import TextImage
 from core.errors import SplitError
-from core.splits.cross_fitting import all_but_test, cross_fits, has_few_pages
+from core.splits.cross_fitting import all_but_test, cross_fits
 from core.splits.manifest import SplitManifest
 
 N_PAGES = {"a": 1, "b": 2, "c": 2, "d": 2, "e": 3, "f": 7}
@@ -61,19 +61,6 @@ def test_each_writer_is_in_as_many_folds_as_pages_and_trained_on_in_all() -> Non
 def test_folds_are_equally_large_also_where_everybody_has_two_pages() -> None:
     folds = cross_fits(*made({str(number): 2 for number in range(12)}))
     assert [len(pages_of(fold.validation)) for fold in folds] == [8, 8, 8]
-
-
-@pytest.mark.parametrize(
-    ("n_pages", "few"),
-    [
-        ({"a": 2, "b": 2, "c": 7}, True),
-        ({"a": 1, "b": 2, "c": 2}, True),
-        ({"a": 3, "b": 2, "c": 3}, False),
-        ({"a": 1, "b": 1}, False),
-    ],
-)
-def test_pages_are_few_where_most_writers_have_two_beside_the_sealed_ones(n_pages: dict[str, int], few: bool) -> None:
-    assert has_few_pages(*made(n_pages)) is few
 
 
 def test_the_same_pages_are_dealt_alike_and_each_fold_is_a_division_of_its_own(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_help_names_every_command_and_comes_at_once(tmp_path: Path) -> None:
     assert all(name in answer.out for name in COMMANDS)
     assert "Whose hand wrote this?" in answer.out
     assert answer.err == ""
-    assert time.monotonic() - started_s < 90  # MLflow alone would take seconds on an idle machine
+    assert time.monotonic() - started_s < 30  # MLflow alone would take seconds on an idle machine
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import ConfigError
 from search.experiment.settings import BudgetSettings, PromotionSettings
-from search.ledger.events import AttemptStarted, EpochReported, Launched, SegmentEnded, SweepCreated, TrialProposed
+from search.ledger.events import AttemptStarted, EpochReported, SegmentEnded, TrialProposed
 from search.ledger.state import SweepState, TrialRecord
 from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialSpec, TrialState
 from search.sweep.deadline import (
@@ -92,18 +92,9 @@ def test_a_promotion_takes_its_refits_epochs_and_what_is_around_them() -> None:
     minutes = RefitRule(None, 2.0, HORIZON)
     assert predict_promotion_s(state, "minimize", minutes) == pytest.approx(PROMOTION_BASE_S + 1.5 + 120 + 30)
     assert predict_promotion_s(SweepState(), "minimize", rule) is None
-    cross_fitted = RefitRule.of(PromotionSettings(epochs=20), HORIZON, "all_but_test")
+    cross_fitted = RefitRule.of(PromotionSettings(epochs=20, refit="all_but_test"), HORIZON)
     assert predict_promotion_s(state, "minimize", cross_fitted) == pytest.approx(PROMOTION_BASE_S + 4 * (1.5 + 200))
-
-
-def test_a_ledger_says_on_which_pages_a_promotion_would_train() -> None:
-    def n_fits(refit: str, *launches: Launched) -> int:
-        config = {"promotion": {"refit": refit}, "training": {"epochs": HORIZON}}
-        created = SweepCreated(0, "tiny-1", "tiny", config, "", "", "")
-        return RefitRule.of_ledger(created, launches).n_fits
-
-    launched = Launched(0, "host", 1, 1, 1, "float32", refit="all_but_test")
-    assert [n_fits("all_but_test"), n_fits("train", launched), n_fits("auto", launched), n_fits("auto")] == [4, 1, 4, 1]
+    assert RefitRule.of_config({"promotion": {"refit": "all_but_test"}, "training": {"epochs": HORIZON}}).n_fits == 4
 
 
 def test_a_refit_is_shortened_only_where_its_own_length_does_not_fit() -> None:
