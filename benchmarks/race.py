@@ -194,8 +194,9 @@ def quartiles(values: FloatArray) -> FloatArray:
 def draw_race(races: Mapping[int, Mapping[str, FloatArray]], times_s: FloatArray, track: Track, path: Path) -> None:
     """Draw regret over time, a panel for each number of workers."""
     from matplotlib.figure import Figure  # only here: half a second
+    from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure = Figure(figsize=(5 * len(races), 4), layout="constrained")
+    figure = Figure(figsize=(5 * len(races) + 3, 4), layout="constrained")
     axes = figure.subplots(1, len(races), sharey=True, squeeze=False)[0]
     for panel, (n_workers, regrets) in zip(axes, races.items(), strict=True):
         for name, each in regrets.items():
@@ -204,10 +205,12 @@ def draw_race(races: Mapping[int, Mapping[str, FloatArray]], times_s: FloatArray
             (line,) = panel.plot(times_s[shown] / 60, middle[shown], label=name)
             panel.fill_between(times_s[shown] / 60, low[shown], high[shown], alpha=0.15, color=line.get_color())
         panel.set(xscale="log", xlabel="virtual minutes", title=f"{n_workers} worker{'s' if n_workers > 1 else ''}")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set(ylabel="regret, % of the best", yscale="symlog")
     axes[0].set_ylim(bottom=0)
-    axes[-1].legend(fontsize="small")
+    axes[-1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.suptitle(f"{track.name}: median and middle half of the seeds")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
