@@ -12,7 +12,6 @@ from core.space import Point
 from search.experiment.engine_settings import EngineChoice, KerasTunerSettings, OptunaSettings
 from search.experiment.settings import BudgetSettings
 from search.ledger.ranking import rank
-from search.sweep.earlier_sweeps import best_points
 
 ENGINES: Mapping[str, EngineChoice] = {
     "random": OptunaSettings(sampler="random"),
@@ -43,7 +42,7 @@ ENGINES: Mapping[str, EngineChoice] = {
     "keras_tuner hyperband": KerasTunerSettings(oracle="hyperband"),
     "keras_tuner bayesian": KerasTunerSettings(oracle="bayesian"),
 }
-_ANOTHER_SEED = 1000  # of a teacher's sweep
+_ANOTHER_SEED, _N_TAUGHT = 1000, 3  # of a teacher's sweep
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class Contender:
 
     Attributes:
         name: of the engine, one of `ENGINES`; it may end in `, middle first` (without the recipe as
-            trial 0) or `, taught` (what the best points of the same engine's sweep on another table
-            bring, as by `engine.learn_from`).
+            trial 0) or `, taught` (after the usual points the three best ones of the same engine's
+            sweep on another table).
         engine: with its settings.
         first: which points it tries first.
     """
@@ -95,4 +94,6 @@ class Contender:
         other = _ANOTHER_SEED + seed
         surrogate = Surrogate(teacher.table, teacher.metric, teacher.horizon, bootstrap=other)
         sweep = replay(teacher, surrogate, self.engine, other, n_workers, budget)
-        return tuple(best_points(rank(sweep.state.trials.values(), teacher.direction), track.space))
+        best = rank(sweep.state.trials.values(), teacher.direction)
+        inside = [point for trial in best if track.space.contains(point := trial.proposed.point)]
+        return (*track.enqueued, *inside[:_N_TAUGHT])

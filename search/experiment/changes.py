@@ -59,19 +59,13 @@ def as_begun(new: Experiment, old_snapshot: Mapping[str, Any]) -> Experiment:
     """The experiment as a sweep was begun, where its file says nothing and today's default is
     another one.
     """
-    old = Experiment.of_ledger(old_snapshot)
-    changes: dict[str, Any] = {}
+    old, changes = Experiment.of_ledger(old_snapshot), {}
     for group, keys in _WITH_ANOTHER_DEFAULT.items():
         ours, theirs = getattr(new, group), getattr(old, group)
         same = type(ours) is type(theirs)  # not so with another engine
         unsaid = [key for key in keys if same and key in type(ours).model_fields and key not in ours.model_fields_set]
         kept = {key: getattr(theirs, key) for key in unsaid}
         changes[group] = ours.model_copy(update=kept)
-    if new.engine.learn_from and new.engine.learn_from == old.engine.learn_from:
-        # What was learned stands before what the file says.
-        said = new.space.enqueue if "enqueue" in new.space.model_fields_set else ()
-        if said == old.space.enqueue[len(old.space.enqueue) - len(said) :]:
-            changes["space"] = changes["space"].model_copy(update={"enqueue": old.space.enqueue})
     return new.model_copy(update=changes)
 
 

@@ -17,13 +17,6 @@ Epoch = Annotated[int, Field(ge=1)]
 Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
 
 
-def _list_as_tuple(names: Any) -> Any:
-    return tuple(names) if isinstance(names, list) else names  # strict validation wants the very type
-
-
-Sweeps = Annotated[tuple[str, ...], BeforeValidator(_list_as_tuple)]
-
-
 class OptunaSettings(Settings):
     """Search with Optuna."""
 
@@ -89,11 +82,6 @@ class OptunaSettings(Settings):
     """By what the rungs of `asha` are laid. `seconds` lays them where the first trial to report has
     the epochs of `rung_first_epoch` and so on, and some beyond its end: what trains slowly is
     judged as early as the rest. `auto` is `seconds` for `priorband` and `epochs` otherwise."""
-
-    learn_from: Sweeps = ()
-    """Earlier sweeps of this project, also of another corpus: the three best points of each are
-    tried first, in place of the recipe and the preset's middle. They are looked up when the sweep
-    is begun."""
 
     storage: Annotated[str | None, WrapValidator(keep_address)] = None
     """A database of your own for Optuna's study, such as `sqlite:///optuna.db` for
@@ -174,11 +162,6 @@ class KerasTunerSettings(Settings):
 
     hyperband_iterations: int | None = Field(default=None, ge=1)
     """How often `hyperband` goes through all its brackets; `null` until the budget is used up."""
-
-    learn_from: Sweeps = ()
-    """Earlier sweeps of this project, also of another corpus: the three best points of each are
-    tried first, in place of the recipe and the preset's middle. They are looked up when the sweep
-    is begun."""
 
     @property
     def pauses(self) -> bool:

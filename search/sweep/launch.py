@@ -24,7 +24,6 @@ from search.objectives.starts import Start, origin_tags
 from search.objectives.tasks import OwnTask, PatchTask
 from search.sweep.deadline import RefitRule, refuse_past
 from search.sweep.disk import check_disk_space, measure_disk
-from search.sweep.earlier_sweeps import with_learned_points
 from search.sweep.loop import run_sweep
 from search.sweep.own_code import Sources, checked_network, function_reference, keep_code, with_code
 from search.sweep.plan import SweepOutcome, SweepPlan
@@ -84,8 +83,6 @@ def launch_sweep(experiment: Experiment, workspace: Workspace, progress: Progres
         )
         if remark:
             progress.say(remark)
-    if not (folder / LEDGER_NAME).exists():
-        experiment = with_learned_points(experiment, workspace, progress)
     with open_ledger(
         folder,
         name=experiment.name,
