@@ -8,7 +8,7 @@ For each seed a sweep of the default space runs for `--minutes`, and three netwo
 as long as pays, at most `--refit-minutes` each: the sweep's best, the recipe, and what the sweep of
 version 0.1 had found on DHSD. Each opens the test pages once for each seed. Sweeps, refits and
 scores are kept in the folder, and the same command goes on from there; several may share the folder,
-each with seeds of its own. It takes about an hour for each seed of each corpus.
+each with seeds or networks (`--only`) of its own. It takes about an hour for each seed of each corpus.
 """  # noqa: W505
 
 import csv
@@ -42,6 +42,7 @@ FORMER_POINT = replace(find_preset("pooled").middle, filters=48, convolutions_pe
 def main(
     corpus: Annotated[str, typer.Argument(help="hands or dhsd.")],
     seeds: Annotated[str, typer.Option(help="Of sweeps, each with its refits; with commas.")] = "1,2,3",
+    only: Annotated[str, typer.Option(help="Networks by name, with commas; all three if empty.")] = "",
     minutes: Annotated[float, typer.Option(min=0.1, help="Of each sweep.")] = 30.0,
     refit_minutes: Annotated[float, typer.Option(min=0.1, help="Most of each refit.")] = 8.0,
     words: Annotated[int, typer.Option(min=1, help="Of each DHSD writer, to train on.")] = 8,
@@ -53,6 +54,9 @@ def main(
     """Compare champions on sealed test pages."""
     if corpus not in ("hands", "dhsd"):
         raise typer.BadParameter(f"A corpus is hands or dhsd, but got {corpus}.")
+    contenders = [name.strip() for name in only.split(",")] if only else [DEFAULT, FORMER, RECIPE]
+    if unknown := {*contenders} - {DEFAULT, FORMER, RECIPE}:
+        raise typer.BadParameter(f"A network is {DEFAULT}, {FORMER} or {RECIPE}, but got {', '.join(sorted(unknown))}.")
     project = folder.absolute()
     project.mkdir(parents=True, exist_ok=True)
     kept = KeptResults(project / f"{corpus}.json")
@@ -61,7 +65,7 @@ def main(
     else:
         lists = _deal_words(dhsd.absolute(), words, judging, project)
         about = {"corpus": {"layout": "dhsd", "root": str(dhsd.absolute())}, "split": {"lists": lists}}
-    found: dict[str, dict[int, Mapping[str, Any]]] = {DEFAULT: {}, FORMER: {}, RECIPE: {}}
+    found: dict[str, dict[int, Mapping[str, Any]]] = {contender: {} for contender in contenders}
     for seed in (int(text) for text in seeds.split(",")):
         for contender, results in found.items():
             notes.print(f"{corpus}, seed {seed}: {contender} ...")
@@ -139,7 +143,7 @@ def _run(experiment: wh.Experiment, refit_minutes: float, project: Path) -> dict
 def _print(
     corpus: str, found: Mapping[str, Mapping[int, Mapping[str, Any]]], minutes: float, refit_minutes: float
 ) -> None:
-    scores = next(iter(found[RECIPE].values()))["scores"]
+    scores = next(iter(next(iter(found.values())).values()))["scores"]
     levels = [level for level in ("patch", "image", "page") if f"{level}_top1" in scores]
     rows = [
         (contender, str(seed), str(result["trials"]), *(_score(result, level) for level in levels), _loss(result))
@@ -150,7 +154,11 @@ def _print(
     remarks = [
         f"default space, {minutes:g} minutes a sweep; refits of at most {refit_minutes:g} minutes; sealed test "
         f"{'words' if corpus == 'dhsd' else 'pages'}, opened once for each row",
-        *(f"{DEFAULT} less {other}: {_paired(found[DEFAULT], found[other])}" for other in (FORMER, RECIPE)),
+        *(
+            f"{DEFAULT} less {other}: {_paired(found[DEFAULT], results)}"
+            for other, results in found.items()
+            if DEFAULT in found and other != DEFAULT
+        ),
     ]
     print_report(f"Champions: {corpus}", columns, rows, remarks)
 

@@ -37,6 +37,7 @@ _TOP1 = {
 }
 _FOUND = {"val/retrieval_map": ("validation, mean average precision", _ORANGE)}
 _MOST_NUMBERED_WRITERS = 40
+_MOST_NUMBERS = 150  # in one picture: each takes a millisecond and more, and ones in every second cell say nothing
 _MOST_TICKS = 110
 
 
@@ -79,7 +80,7 @@ def patch_collage(
             tile = Image.fromarray(patch).resize((tile_px, tile_px), Image.Resampling.LANCZOS)
             canvas.paste(tile, (left + column * step, top))
     _make_folder(path)
-    canvas.save(path, optimize=True)
+    canvas.save(path)
 
 
 def _labels_to_show(plan: PatchPlan, n_writers: int) -> list[int]:
@@ -92,8 +93,9 @@ def _labels_to_show(plan: PatchPlan, n_writers: int) -> list[int]:
 
 
 def confusion_picture(confusion: csr_array | NDArray[np.integer], writer_ids: Sequence[str], path: Path) -> None:
-    """Draw who was taken for whom: colour is the share of a writer's images, numbers are images.
-    Of very many writers only those are drawn who are confused most (`writers_to_draw`).
+    """Draw who was taken for whom: colour is the share of a writer's images, numbers are images,
+    small ones left out where there are too many. Of very many writers only those are drawn who are
+    confused most (`writers_to_draw`).
 
     Args:
         confusion: (n_writers, n_writers) counts, true writers in rows.
@@ -123,7 +125,7 @@ def confusion_picture(confusion: csr_array | NDArray[np.integer], writer_ids: Se
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, vmin=0, vmax=1))  # single mistakes must be seen
     _label_writers(axes, writer_ids, font_pt)
     if n <= _MOST_NUMBERED_WRITERS:
-        for row, column in np.argwhere(cells > 0):
+        for row, column in np.argwhere(cells >= _least_number(cells)):
             colour = "white" if shares[row, column] > 0.25 else "black"
             count = str(cells[row, column])
             axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=font_pt)
@@ -136,6 +138,12 @@ def confusion_picture(confusion: csr_array | NDArray[np.integer], writer_ids: Se
     bar.set_label("share of the true writer's images", fontsize=9)
     _make_folder(path)
     figure.savefig(path)
+
+
+def _least_number(cells: NDArray[np.integer]) -> int:
+    """The least count with a number, such that no more than `_MOST_NUMBERS` cells have one."""
+    counts = np.sort(cells[cells > 0])[::-1]
+    return 1 if len(counts) <= _MOST_NUMBERS else int(counts[_MOST_NUMBERS]) + 1
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:

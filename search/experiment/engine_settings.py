@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WrapValidator, field_validator, mod
 from core.settings import Settings
 from search.experiment.secret_address import STORAGE_VARIABLE, Address, keep_address
 
-Sampler = Literal["random", "tpe", "prior", "priorband", "gp", "cmaes", "qmc", "grid"]
+Sampler = Literal["random", "tpe", "priorband", "gp", "cmaes", "qmc", "grid"]
 Count = Annotated[int, Field(ge=0)]
 Epoch = Annotated[int, Field(ge=1)]
 Pruner = Literal["none", "median", "patient", "threshold", "successive_halving", "hyperband", "asha"]
@@ -26,16 +26,15 @@ class OptunaSettings(Settings):
     sampler: Sampler = "tpe"
     """How points are proposed: at random; by tree-structured Parzen estimators, which learn from
     the finished trials which regions of the space are good (`tpe`); near the defaults and the
-    enqueued points, near the best so far, and at random, until there are trials enough for `tpe`
-    (`prior`); the same with many short trials of which the best go on (`priorband`, which has
-    `pruner: asha` of itself); by a Gaussian process (`gp`,
+    enqueued points, near the best so far, and at random, with many short trials of which the best
+    go on (`priorband`, which has `pruner: asha` of itself); by a Gaussian process (`gp`,
     which needs the extra `whosehand[gp]`); by CMA-ES, which learns from whole generations and moves
     only numbers that are always active (`cmaes`, for hundreds of trials); evenly by a scrambled
     Sobol sequence (`qmc`); or each point of a finite space once (`grid`)."""
 
     n_startup_trials: int = Field(default=10, ge=1)
     """Finished trials before `tpe`, `gp` or `cmaes` begins to learn; until then they propose at
-    random, and `prior` by what is believed. Of `priorband`: trials at the last rung before that.
+    random. Of `priorband`: trials at the last rung before it asks `tpe`.
     """
 
     pruner: Pruner = "none"

@@ -64,7 +64,7 @@ class OptunaEngine:
         self._ladder = _ladder_of(choice, settings)
         self._prior = (
             PriorBand(settings, choice.rung_factor, choice.n_startup_trials)
-            if choice.sampler in ("prior", "priorband")
+            if choice.sampler == "priorband"
             else None
         )
         self._mirror: StudyRecord | None = None
@@ -170,18 +170,10 @@ class OptunaEngine:
         self._begin_part(number)
 
     def _draws(self, number: int) -> Iterator[dict[str, Value]]:
-        if self._prior is None:
+        if self._prior is None or self._ladder is None:
             return self._sampler.draws(number)
-        if self._ladder is not None:
-            best, n_at_last = self._ladder.best_at_the_top(), self._ladder.n_at_last
-        else:
-            sign = 1 if self._settings.direction == "minimize" else -1
-            values = {each: trial.value for each, trial in self._trials.items() if trial.value is not None}
-            n_at_last = len(values)
-            best = sorted(values, key=lambda each: (sign * values[each], each))
-            best = best[: math.ceil(n_at_last / self._choice.rung_factor)]
-        points = [self._trials[each].point for each in best]
-        return self._prior.draws(number, points, n_at_last, lambda: self._sampler.draws(number))
+        best = [self._trials[each].point for each in self._ladder.best_at_the_top()]
+        return self._prior.draws(number, best, self._ladder.n_at_last, lambda: self._sampler.draws(number))
 
     def _forget_unused(self, number: int) -> None:
         """Undo a Start that came too late: its number is asked for again."""
@@ -294,7 +286,6 @@ class OptunaEngine:
             return
         is_scored = state is TrialState.COMPLETED and value is not None and math.isfinite(value)
         optuna_state = OPTUNA_STATES[state] if is_scored or state is not TrialState.COMPLETED else OptunaState.FAIL
-        trial.value = value if is_scored else None
         segment = Segment(number, trial.n_parts - 1)
         trial.notes = self._memory.notes(segment)  # if it goes on, its next part is judged where this one was
         self._memory.end(segment, optuna_state, value if is_scored else None)
@@ -316,7 +307,6 @@ class _Trial:
         point: as it was proposed.
         is_in_space: whether Optuna knows of it.
         scores: the objective by epoch.
-        value: of a completed one in the space.
         n_parts: Optuna trials that stand for it.
         seconds: of its epochs so far.
         notes: what samplers and pruners keep in it.
@@ -325,7 +315,6 @@ class _Trial:
     point: Point
     is_in_space: bool
     scores: dict[int, float] = field(default_factory=dict)
-    value: float | None = None
     n_parts: int = 1
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)

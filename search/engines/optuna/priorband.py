@@ -1,5 +1,4 @@
-"""Points from what the user believes, from what is best so far, and at random: for the samplers
-`priorband` and `prior`, which has no rungs.
+"""Points from what the user believes, from what is best so far, and at random.
 
 After Mallik, Bergman, Hvarfner et al., "PriorBand: Practical Hyperparameter Optimization in the Age
 of Deep Learning", NeurIPS 2023, https://arxiv.org/abs/2306.12370, on asynchronous successive
@@ -54,7 +53,7 @@ class PriorBand:
         Args:
             number: of the trial.
             best: the best trials' points at the highest rung with enough of them, the best first.
-            n_at_last: trials that came to the last rung, or to their end where there are no rungs.
+            n_at_last: trials that came to the last rung.
             model_draws: of TPE.
         """
         for centre in self._centres:

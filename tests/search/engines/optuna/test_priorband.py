@@ -42,13 +42,6 @@ class TestPriorBand(EngineContract):
         return open_engine(PRIORBAND, settings)
 
 
-class TestPrior(EngineContract):
-    """The same without rungs, TPE from the fourth completed trial on."""
-
-    def make_engine(self, settings: EngineSettings) -> Engine:
-        return open_engine(OptunaSettings(sampler="prior", n_startup_trials=4), settings)
-
-
 def settings_of(defaults: Point | None = DEFAULTS, enqueued: tuple[Point, ...] = ()) -> EngineSettings:
     return EngineSettings(SPACE, enqueued, 1, METRIC, "minimize", 9, "sweep", defaults)
 
@@ -166,9 +159,8 @@ def test_in_the_same_time_it_comes_closer_than_random_search_with_a_good_prior_a
         return best.value - 1 / 9
 
     random = [best_of(OptunaSettings(sampler="random"), seed) for seed in range(3)]
-    for choice in (PRIORBAND, OptunaSettings(sampler="prior", n_startup_trials=3)):
-        own = [best_of(choice, seed) for seed in range(3)]
-        assert np.mean(own) < np.mean(random)
+    own = [best_of(PRIORBAND, seed) for seed in range(3)]
+    assert np.mean(own) < np.mean(random)
 
 
 def test_a_best_point_that_lies_outside_of_the_space_counts_where_the_space_knows_it() -> None:
