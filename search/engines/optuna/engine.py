@@ -63,9 +63,7 @@ class OptunaEngine:
         self._choice = choice
         self._ladder = _ladder_of(choice, settings)
         self._prior = (
-            PriorBand(settings, choice.rung_factor, choice.n_startup_trials)
-            if choice.sampler == "priorband"
-            else None
+            PriorBand(settings, choice.rung_factor, choice.n_startup_trials) if choice.sampler == "priorband" else None
         )
         self._mirror: StudyRecord | None = None
         if choice.storage is not None:
