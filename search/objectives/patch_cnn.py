@@ -50,7 +50,7 @@ from search.objectives.own_function import build_own, load_function
 from search.objectives.saved_model import load_model, save_model
 from search.objectives.tasks import AnsweringTask, JoiningTask, PatchTask, ScoringTask
 
-PRELOAD = ("tensorflow", "keras", "mlflow.tensorflow", "matplotlib.figure", "pandas", "sklearn.metrics")
+PRELOAD = ("search.objectives.before_fork",)
 """Imported once by the server that workers are forked from."""
 _MODEL_FOLDER = "model"
 _BATCH_SIZE = 256

@@ -5,6 +5,7 @@ What a worker costs the machine: memory and processor time.
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import queue
@@ -112,6 +113,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     exits at once, so that no orphan trains beside a resumed sweep.
     """
     began_s = time.monotonic()
+    gc.freeze()  # looking through what the server imported would copy every page of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from core.lines.store import LineStore
@@ -68,6 +69,20 @@ def test_a_confusion_matrix_of_any_size_is_drawn(n_writers: int, tmp_path: Path)
     height, width = read(tmp_path / "confusion.png").shape
     assert 300 < height < 2600
     assert 300 < width < 2600
+
+
+def test_where_mistakes_are_many_single_ones_have_a_colour_and_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(Axes, "text", lambda self, x, y, s, **_: written.append(s))
+    names = [f"w{k}" for k in range(20)]
+    few = np.diag(np.full(20, 9)) + np.eye(20, k=1, dtype=int)
+    confusion_picture(few, names, tmp_path / "few.png")
+    assert sorted(written) == ["1"] * 19 + ["9"] * 20
+    written.clear()
+    confusion_picture(few + 1, names, tmp_path / "many.png")
+    assert sorted(written) == ["10"] * 20 + ["2"] * 19
 
 
 def test_a_confusion_matrix_must_fit_its_writers(tmp_path: Path) -> None:
