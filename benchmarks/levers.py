@@ -3,7 +3,7 @@ patches and judged on validation pages.
 
     python -m benchmarks.levers hands                     (50 generated writers)
     python -m benchmarks.levers dhsd --dhsd PATH          (8 words a writer)
-    python -m benchmarks.levers hands --only plain,residual --seeds 3
+    python -m benchmarks.levers hands --only "base;dropout 0" --seeds 3
 
 Each fit is kept in a JSON file, and the same command goes on from there. Test pages are never
 touched. A fit of 60,000 patches takes one to three minutes on two cores.
@@ -62,7 +62,7 @@ LEVERS: Mapping[str, Hyperparameters] = {
 
 def main(
     corpus: Annotated[str, typer.Argument(help="hands or dhsd.")],
-    only: Annotated[str, typer.Option(help="Levers by name, with commas; all if empty.")] = "",
+    only: Annotated[str, typer.Option(help="Levers by name, with semicolons; all if empty.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Fits of each lever.")] = 3,
     patches: Annotated[int, typer.Option(min=200, help="Training patches of each fit.")] = 60_000,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each fit.")] = 3,
@@ -74,7 +74,7 @@ def main(
     precision: Precision = "auto",
 ) -> None:
     """Measure what each lever brings alone."""
-    names = [name.strip() for name in only.split(",")] if only else list(LEVERS)
+    names = [name.strip() for name in only.split(";")] if only else list(LEVERS)
     unknown = [name for name in names if name not in LEVERS]
     if unknown or corpus not in ("hands", "dhsd"):
         raise typer.BadParameter(
