@@ -38,6 +38,7 @@ space:
     dropout: {type: real, low: 0.1, high: 0.5}
   enqueue: []
 engine: {name: optuna, sampler: random, pruner: none}
+objective: {metric: val/image_logloss}
 training: {epochs: 4, precision: float32}
 executor: {workers: 1, threads: 1}
 budget: {trials: 3}

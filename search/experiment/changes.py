@@ -17,6 +17,7 @@ _WITH_ANOTHER_DEFAULT = {
     "training": ("epochs",),
     "patches": ("patches_per_epoch",),
     "engine": ("pruner_warmup_epochs", "rung_first_epoch"),
+    "objective": ("metric",),
 }
 """Keys of which an earlier version had another default."""
 

@@ -114,10 +114,11 @@ def _auto_or_positive(value: object) -> object:
 class ObjectiveSettings(Settings):
     """What the search makes as low or as high as it can."""
 
-    metric: str = "val/image_logloss"
-    """A validation score of the epochs' reports. Log-loss is the default, because accuracies tie
-    and saturate; with `split.kind: writer` val/retrieval_map; of an objective of your own what that
-    calls val/loss."""
+    metric: str = "val/patch_top1"
+    """A validation score of the epochs' reports. The default is the share of patches that are
+    right: patches are many, and it does not hang on how sure a network is of itself, as log-loss
+    does, which a promotion calibrates (docs/results.md). With `split.kind: writer` it is
+    val/retrieval_map; of an objective of your own what that calls val/loss."""
 
     direction: Literal["auto", "minimize", "maximize"] = "auto"
     """Whether low or high values are better; `auto` tells by the metric's name."""
