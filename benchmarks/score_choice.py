@@ -26,10 +26,10 @@ from core.lines.store import LineStore
 from core.networks.inference import Predictor
 from core.patches.feed import evaluation_batches
 from core.patches.plan import PatchPlan, evaluation_plan
+from core.splits.settings import SplitSettings
 from core.training.fit import configure_tensorflow
 from search.cli.common import progress_bar
 from search.experiment.experiment import Experiment
-from search.experiment.settings import SplitSettings
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import read_ledger
 from search.ledger.trial import TrialState

@@ -17,6 +17,7 @@ FINDER = {
     "name": "finder",
     "corpus": {"layout": "hands", "n_writers": 24, "n_pages": 3, "n_lines": 3},
     "split": {"kind": "writer", "validation": 0.3, "test": 0.35},
+    "objective": {},  # what is searched follows from the split
     "patches": {"patches_per_epoch": 600, "per_image_at_validation": 4, "per_image_at_test": 4},
     "space": {
         "base": "none",

@@ -50,7 +50,7 @@ def test_three_keys_are_enough() -> None:
     experiment = load(SMALL)
     assert experiment.name == "small"
     assert experiment.space.search_space() == standard_preset().space
-    assert experiment.objective.resolved_direction == "minimize"
+    assert (experiment.objective.metric, experiment.objective.resolved_direction) == ("val/patch_top1", "maximize")
     assert experiment.model_name == "whosehand-small"
 
 

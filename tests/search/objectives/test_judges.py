@@ -25,6 +25,7 @@ POINT = {"filters": 4, "n_blocks": 2, "convolutions_per_block": 1, "batch_size":
 FINDER = {
     "corpus": {"layout": "hands", "n_writers": 10, "n_pages": 2, "n_lines": 2},
     "split": {"kind": "writer", "validation": 0.3, "test": 0.3},
+    "objective": {},  # what is searched follows from the split
     "patches": {"patches_per_epoch": 64, "per_image_at_validation": 2, "per_image_at_test": 3},
 }
 Trained = tuple[TrialResult, list[EpochReport]]
