@@ -16,7 +16,8 @@ Command = Callable[..., Answer]
 @pytest.fixture
 def scans(folder_root: Path, tmp_path: Path) -> Path:
     assert folder_root == tmp_path / "scans"
-    return write_experiment(tmp_path, {"name": "scans", "corpus": {"layout": "folder", "root": "scans"}})
+    corpus = {"layout": "folder", "root": "scans"}
+    return write_experiment(tmp_path, {"name": "scans", "corpus": corpus, "objective": {}})
 
 
 def test_a_leaky_split_says_so_and_counts_its_lines(scans: Path, command: Command, tmp_path: Path) -> None:
