@@ -154,6 +154,7 @@ _PATCHWISE = Hyperparameters(
     head="global_average_max",
     dropout=0.2,
     learning_rate=4e-3,
+    augmentation=0.5,
     batch_size=16,
 )
 
