@@ -10,6 +10,7 @@ do, and have kept their models.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -67,9 +68,7 @@ def main(
             if trial.state is TrialState.COMPLETED and trial.result is not None and trial.result.model is not None:
                 notes.print(f"{name}, trial {trial.number} ...")
                 model = trial.result.model
-                found.append(
-                    kept.get_or_make({"model": model.sha256}, lambda at=model.path, on=plans: _measure(at, *on))
-                )
+                found.append(kept.get_or_make({"model": model.sha256}, partial(_measure, model.path, *plans)))
     if len(found) < _OF:
         raise typer.BadParameter(f"At least {_OF} completed trials with models are needed, but got {len(found)}.")
     _report(found)
