@@ -53,10 +53,10 @@ from core.settings import TrainingSettings as Training  # noqa: E402
 from core.space import Categorical, Condition, Integer, Real  # noqa: E402
 from core.splits.settings import SplitSettings as Split  # noqa: E402
 from search.experiment.experiment import Experiment  # noqa: E402
+from search.experiment.objective_settings import ObjectiveSettings as Objective  # noqa: E402
 from search.experiment.settings import BudgetSettings as Budget  # noqa: E402
 from search.experiment.settings import ExecutorSettings as Executor  # noqa: E402
 from search.experiment.settings import GateSettings as Gate  # noqa: E402
-from search.experiment.settings import ObjectiveSettings as Objective  # noqa: E402
 from search.experiment.settings import PromotionSettings as Promotion  # noqa: E402
 from search.experiment.settings import TrackingSettings as Tracking  # noqa: E402
 from search.experiment.space_settings import SpaceSettings as Space  # noqa: E402

@@ -27,7 +27,7 @@ from benchmarks.curves.surrogate import cross_validate
 from benchmarks.curves.table import CurveTable
 from benchmarks.report import machine_line, notes, print_report
 from search.experiment.experiment import load_experiment
-from search.experiment.settings import ObjectiveSettings
+from search.experiment.objective_settings import ObjectiveSettings
 from search.experiment.workspace import Workspace
 from search.sweep.progress import make_progress
 

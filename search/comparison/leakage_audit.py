@@ -24,7 +24,7 @@ from core.splits.manifest import SplitManifest
 from core.splits.settings import SplitSettings
 from search.experiment.changes import identity_of
 from search.experiment.experiment import Experiment
-from search.experiment.settings import MOVED_OBJECTIVES, TRAIN_PATCH_CNN
+from search.experiment.objective_settings import MOVED_OBJECTIVES, TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
 from search.ledger.state import TrialRecord
 from search.ledger.trial import TrialResult, TrialState

@@ -25,7 +25,7 @@ from search.comparison.model_answers import ask_model, patches_per_line
 from search.comparison.search_figures import measure_importance
 from search.comparison.trial_table import TrialRow, pair_trials
 from search.engines.optuna.study import study_from_ledger
-from search.experiment.settings import TRAIN_PATCH_CNN
+from search.experiment.objective_settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
 from search.ledger.access_log import count_test_accesses
 from search.ledger.ledger import read_ledger

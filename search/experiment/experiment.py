@@ -18,16 +18,13 @@ from core.space import Value
 from core.splits.settings import SplitSettings
 from search.experiment.engine_settings import EngineChoice, OptunaSettings
 from search.experiment.file import read_experiment_file
+from search.experiment.objective_settings import FIND_PAGES, RETRIEVAL_METRICS, TRAIN_PATCH_CNN, ObjectiveSettings
 from search.experiment.own_code import Function, FunctionPath, OwnCode
 from search.experiment.possible_values import impossible_networks, impossible_patches, impossible_subsets
 from search.experiment.settings import (
     AS_RECORDED,
-    FIND_PAGES,
-    RETRIEVAL_METRICS,
-    TRAIN_PATCH_CNN,
     BudgetSettings,
     ExecutorSettings,
-    ObjectiveSettings,
     PromotionSettings,
     TrackingSettings,
     is_recorded,

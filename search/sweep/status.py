@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from core.errors import LedgerError
-from search.experiment.settings import BudgetSettings, ObjectiveSettings
+from search.experiment.objective_settings import ObjectiveSettings
+from search.experiment.settings import BudgetSettings
 from search.experiment.workspace import Workspace
 from search.ledger.ledger import LEDGER_NAME, read_ledger
 from search.ledger.lock import LOCK_NAME, look_at_lock

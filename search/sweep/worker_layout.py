@@ -26,7 +26,7 @@ from search.executors.machine import (
     name_processor,
 )
 from search.experiment.experiment import Experiment
-from search.experiment.settings import TRAIN_PATCH_CNN
+from search.experiment.objective_settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
 from search.ledger.events import Launched
 from search.ledger.trial import PruningDecision, TrialResult, TrialSpec, TrialState

@@ -16,7 +16,8 @@ from search.experiment.mlflow_names import (
     check_metric_name,
     check_model_name,
 )
-from search.experiment.settings import ObjectiveSettings, PromotionSettings
+from search.experiment.objective_settings import ObjectiveSettings
+from search.experiment.settings import PromotionSettings
 from search.experiment.space_settings import SpaceSettings
 from search.promotion.plan import PromotionChoice, registered_name
 from tests.command_line import write_experiment

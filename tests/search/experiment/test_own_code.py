@@ -13,8 +13,9 @@ from core.errors import ConfigError, OwnCodeError
 from core.networks.hyperparameters import Hyperparameters
 from search.experiment.changes import differences
 from search.experiment.experiment import Experiment, load_experiment
+from search.experiment.objective_settings import ObjectiveSettings
 from search.experiment.own_code import FunctionPath, OwnCode, read_code
-from search.experiment.settings import BudgetSettings, ObjectiveSettings
+from search.experiment.settings import BudgetSettings
 from search.experiment.space_settings import SpaceSettings
 
 NETWORK = """\

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from search.executors.local.executor import modules_to_preload
-from search.experiment.settings import TRAIN_PATCH_CNN
+from search.experiment.objective_settings import TRAIN_PATCH_CNN
 
 LOOK = """
 import sys

@@ -11,7 +11,8 @@ import pytest
 
 from core.errors import ConfigError, LedgerError, OwnCodeError, RegistryError
 from search.experiment.experiment import Experiment, load_experiment
-from search.experiment.settings import BudgetSettings, ObjectiveSettings
+from search.experiment.objective_settings import ObjectiveSettings
+from search.experiment.settings import BudgetSettings
 from search.experiment.space_settings import SpaceSettings
 from search.experiment.workspace import Workspace
 from search.ledger.trial import TrialState
