@@ -143,7 +143,7 @@ def _run(experiment: wh.Experiment, refit_minutes: float, project: Path) -> dict
 def _print(
     corpus: str, found: Mapping[str, Mapping[int, Mapping[str, Any]]], minutes: float, refit_minutes: float
 ) -> None:
-    scores = next(iter(next(iter(found.values())).values()))["scores"]
+    scores = next(result["scores"] for results in found.values() for result in results.values())
     levels = [level for level in ("patch", "image", "page") if f"{level}_top1" in scores]
     rows = [
         (contender, str(seed), str(result["trials"]), *(_score(result, level) for level in levels), _loss(result))

@@ -22,9 +22,9 @@ from benchmarks.replay import Track, replay, track_of
 from benchmarks.report import notes, print_report
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
-from search.ledger.ledger import read_ledger
 from search.ledger.state import SweepState
 from search.ledger.trial import TrialState
+from search.sweep.known_sweeps import read_sweep
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of a sweep's time, at which it is looked at."""
@@ -38,13 +38,12 @@ def main(
     """Compare real sweeps with their replays."""
     rows: list[tuple[str, ...]] = []
     for name in sweeps:
-        state = read_ledger(Workspace(Path.cwd()).sweep(name))
-        if state.created is None or not state.launches:
+        sweep = read_sweep(name, Workspace(Path.cwd()))
+        if not sweep.state.launches:
             raise typer.BadParameter(f"The sweep {name} was never launched.")
-        experiment = Experiment.of_ledger(state.created.config)
-        track, n_workers = track_of(experiment, table), state.launches[0].n_workers
-        notes.print(f"race_check: {name}, {experiment.engine.label}, {seeds} replays ...")
-        rows += check(name, state, track, experiment, n_workers, seeds)
+        track, n_workers = track_of(sweep.experiment, table), sweep.state.launches[0].n_workers
+        notes.print(f"race_check: {name}, {sweep.experiment.engine.label}, {seeds} replays ...")
+        rows += check(name, sweep.state, track, sweep.experiment, n_workers, seeds)
     columns = ("sweep", "engine", "workers", "minutes", "real", "replays: median, middle half", "better replays")
     remarks = [
         "the best validation score of a completed trial so far; each replay on a surrogate of a bootstrap of the "

@@ -32,9 +32,9 @@ from core.training.fit import configure_tensorflow
 from search.cli.common import progress_bar
 from search.experiment.experiment import Experiment
 from search.experiment.workspace import Workspace
-from search.ledger.ledger import read_ledger
 from search.ledger.trial import TrialState
 from search.objectives.saved_model import load_model
+from search.sweep.known_sweeps import read_sweep
 from search.sweep.preparation import prepare_corpus
 
 FloatArray = NDArray[np.float64]
@@ -60,11 +60,9 @@ def main(
     found: list[dict[str, dict[str, float]]] = []
     plans: tuple[LineStore, PatchPlan, PatchPlan] | None = None
     for name in sweeps:
-        state = read_ledger(workspace.sweep(name))
-        if state.created is None:
-            raise typer.BadParameter(f"The sweep {name} was never launched.")
-        plans = plans or _plans(name, Experiment.of_ledger(state.created.config), workspace)
-        for trial in state.trials.values():
+        sweep = read_sweep(name, workspace)
+        plans = plans or _plans(name, sweep.experiment, workspace)
+        for trial in sweep.state.trials.values():
             if trial.state is TrialState.COMPLETED and trial.result is not None and trial.result.model is not None:
                 notes.print(f"{name}, trial {trial.number} ...")
                 model = trial.result.model

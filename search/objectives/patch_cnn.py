@@ -50,7 +50,17 @@ from search.objectives.own_function import build_own, load_function
 from search.objectives.saved_model import load_model, save_model
 from search.objectives.tasks import AnsweringTask, JoiningTask, PatchTask, ScoringTask
 
-PRELOAD = ("search.objectives.before_fork",)
+PRELOAD = (
+    "search.objectives.before_fork",
+    "tensorflow",
+    "keras",
+    "mlflow.pyfunc",
+    "mlflow.tensorflow",
+    "matplotlib.backends.backend_agg",
+    "pandas.io.formats.csvs",
+    "pyarrow.pandas_compat",
+    "sklearn.metrics",
+)
 """Imported once by the server that workers are forked from."""
 _MODEL_FOLDER = "model"
 _BATCH_SIZE = 256

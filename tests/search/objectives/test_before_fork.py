@@ -7,18 +7,19 @@ from search.executors.local.executor import modules_to_preload
 from search.experiment.objective_settings import TRAIN_PATCH_CNN
 
 LOOK = """
+import importlib
 import sys
-import search.objectives.before_fork
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 from mlflow.utils import requirements_utils
 assert len(requirements_utils._MODULES_TO_PACKAGES) > 100
-assert {"keras", "mlflow.tensorflow", "mlflow.pyfunc", "matplotlib.backends.backend_agg"} <= {*sys.modules}
-import tensorflow as tf
 from tensorflow.python.eager import context
 assert not context.context()._initialized, "threads of TensorFlow do not outlive a fork"
 """
 
 
-def test_the_server_imports_all_and_knows_what_is_installed_and_starts_no_tensorflow() -> None:
-    assert modules_to_preload(TRAIN_PATCH_CNN)[0] == "search.objectives.before_fork"
-    ended = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=240)
+def test_the_server_knows_what_is_installed_and_starts_no_tensorflow() -> None:
+    names = modules_to_preload(TRAIN_PATCH_CNN)
+    assert "search.objectives.before_fork" in names
+    ended = subprocess.run([sys.executable, "-c", LOOK, *names], capture_output=True, text=True, timeout=240)
     assert ended.returncode == 0, ended.stderr
