@@ -123,12 +123,14 @@ def _run(experiment: wh.Experiment, refit_minutes: float, project: Path) -> dict
     sweep = wh.sweep(experiment, project=project)
     trial = None if experiment.budget.minutes else 0
     promotion = wh.promote(sweep, trial=trial, minutes=refit_minutes, project=project)
+    assert promotion.examined.scores is not None, "there are test pages"
     folder = promotion.refit.folder / "test"
     with (folder / "decisions.csv").open(encoding="utf-8", newline="") as file:
         decisions = list(csv.DictReader(file))
     return {
         "trials": len(sweep.trials),
         "trial": promotion.refit.folder.name,
+        "calibrated_logloss": promotion.examined.scores.log_loss,
         **json.loads((folder / "scores.json").read_text(encoding="utf-8")),
         "items": {
             row.get("page_id") or row["image_id"]: {
@@ -146,11 +148,11 @@ def _print(
     scores = next(result["scores"] for results in found.values() for result in results.values())
     levels = [level for level in ("patch", "image", "page") if f"{level}_top1" in scores]
     rows = [
-        (contender, str(seed), str(result["trials"]), *(_score(result, level) for level in levels), _loss(result))
+        (contender, str(seed), str(result["trials"]), *(_score(result, level) for level in levels), *_losses(result))
         for contender, results in found.items()
         for seed, result in results.items()
     ]
-    columns = ("network", "seed", "trials", *(f"{level} top-1" for level in levels), "image log-loss")
+    columns = ("network", "seed", "trials", *(f"{level} top-1" for level in levels), "image log-loss", "calibrated")
     remarks = [
         f"default space, {minutes:g} minutes a sweep; refits of at most {refit_minutes:g} minutes; sealed test "
         f"{'words' if corpus == 'dhsd' else 'pages'}, opened once for each row",
@@ -168,9 +170,9 @@ def _score(result: Mapping[str, Any], level: str) -> str:
     return f"{score['value']:.1%} ({100 * score['low']:.1f} to {100 * score['high']:.1f})"
 
 
-def _loss(result: Mapping[str, Any]) -> str:
+def _losses(result: Mapping[str, Any]) -> tuple[str, str]:
     score = result["scores"]["image_logloss"]
-    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})", f"{result['calibrated_logloss']:.3f}"
 
 
 def _paired(ours: Mapping[int, Mapping[str, Any]], theirs: Mapping[int, Mapping[str, Any]]) -> str:

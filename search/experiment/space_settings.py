@@ -58,7 +58,7 @@ class SpaceSettings(Settings):
     enqueue: tuple[Entry, ...] = ("seed_recipe",)
     """Points to try first, in this order: `seed_recipe`, or some hyperparameters by name (the
     others have their fixed value or the preset's, so that `{}` is the preset's middle). If nothing
-    is said, `small`, `standard` and `large` begin with the recipe and their middle. A point may lie
+    is said, `small`, `standard` and `large` begin with their middle and the recipe. A point may lie
     outside of the space: it is trained and ranked, but teaches the search nothing."""
 
     @field_validator("dimensions", mode="before")
@@ -115,7 +115,7 @@ class SpaceSettings(Settings):
         if said and "preset" not in said and self.base != "none":
             object.__setattr__(self, "preset", "pooled")
         if "enqueue" not in said and self.base == "default" and self.preset in ("small", "standard", "large"):
-            object.__setattr__(self, "enqueue", ("seed_recipe", {}))
+            object.__setattr__(self, "enqueue", ({}, "seed_recipe"))
         return self
 
     @model_validator(mode="after")

@@ -118,7 +118,7 @@ _COMMENTS = {
     "split": "Shares of whole {item}s, for each writer alike. The test share stays sealed until `promote`.",
     "patches": "An epoch is this many patches, whatever the size of the corpus.",
     "space": "What is searched: networks that cost little (`small` is quicker, `large` takes many hours).\n"
-    "Tried first: the published seed recipe, then the middle of the preset.",
+    "Tried first: the middle of the preset, then the published seed recipe.",
     "engine": "The search learns from finished trials, and ends those that are worse than the median halfway.",
     "training": "Epochs of a trial; promotion trains longer.",
     "budget": "The sweep ends at the first of these. {speed}",

@@ -95,9 +95,9 @@ def test_reading_an_experiment_imports_neither_tensorflow_nor_optuna_nor_mlflow(
 
 
 # The space
-def test_the_seed_recipe_and_the_middle_of_the_preset_are_tried_first() -> None:
+def test_the_middle_of_the_preset_and_the_seed_recipe_are_tried_first() -> None:
     settings = load(SMALL).space
-    recipe, middle = settings.enqueued_points()
+    middle, recipe = settings.enqueued_points()
     assert recipe == seed_recipe().as_dict(), "it lies outside: its inputs are smaller"
     assert settings.search_space().contains(middle)
     assert settings.complete(middle) == standard_preset().middle.as_dict()
@@ -229,7 +229,7 @@ def test_what_decides_a_score_must_not_change_and_is_named() -> None:
         'engine.sampler: "tpe" -> "random"',
         "space.fixed.batch_norm: (not there) -> true",
         'space.preset: "standard" -> "pooled"',
-        'space.enqueue: ["seed_recipe", {}] -> ["seed_recipe"]',
+        'space.enqueue: [{}, "seed_recipe"] -> ["seed_recipe"]',
     }
 
 
