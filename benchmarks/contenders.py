@@ -1,6 +1,6 @@
 """Who races: an engine with its settings, and the points that it tries first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -39,6 +39,8 @@ ENGINES: Mapping[str, EngineChoice] = {
     "keras_tuner hyperband": KerasTunerSettings(oracle="hyperband"),
     "keras_tuner bayesian": KerasTunerSettings(oracle="bayesian"),
 }
+First = Literal["usual", "recipe first", "middle alone", "taught"]
+_FIRSTS: Sequence[First] = ("recipe first", "middle alone", "taught")
 _ANOTHER_SEED, _N_TAUGHT = 1000, 3  # of a teacher's sweep
 
 
@@ -47,16 +49,16 @@ class Contender:
     """Who races.
 
     Attributes:
-        name: of the engine, one of `ENGINES`; it may end in `, middle first` (without the recipe as
-            trial 0) or `, taught` (after the usual points the three best ones of the same engine's
-            sweep on another table).
+        name: of the engine, one of `ENGINES`; it may end in `, recipe first` (the middle after it, as
+            before), `, middle alone` (without the recipe) or `, taught` (after the usual points the
+            three best ones of the same engine's sweep on another table).
         engine: with its settings.
         first: which points it tries first.
     """
 
     name: str
     engine: EngineChoice
-    first: Literal["usual", "middle", "taught"] = "usual"
+    first: First = "usual"
 
     @classmethod
     def of(cls, name: str) -> Self:
@@ -68,10 +70,9 @@ class Contender:
         if name in ENGINES:
             return cls(name, ENGINES[name])
         engine, _, first = name.rpartition(", ")
-        if engine in ENGINES and first == "middle first":
-            return cls(name, ENGINES[engine], "middle")
-        if engine in ENGINES and first == "taught":
-            return cls(name, ENGINES[engine], "taught")
+        for known in _FIRSTS:
+            if engine in ENGINES and first == known:
+                return cls(name, ENGINES[engine], known)
         raise typer.BadParameter(f"An engine is one of {', '.join(ENGINES)}, but got {name}.")
 
     def first_points(
@@ -84,8 +85,10 @@ class Contender:
         """
         if self.first == "usual":
             return track.enqueued
-        if self.first == "middle":
-            return track.enqueued[-1:]
+        if self.first == "recipe first":
+            return track.enqueued[::-1]
+        if self.first == "middle alone":
+            return track.enqueued[:1]
         if teacher is None:
             raise typer.BadParameter("Who teaches? Say an experiment with a table, by --taught-by.")
         other = _ANOTHER_SEED + seed

@@ -1,7 +1,7 @@
 """Which engine finds good points soonest: sweeps replayed by the hundred on recorded curves.
 
     python -m benchmarks.race EXPERIMENT [--table TABLE] [--seeds 50] [--workers 1,2,4,8,64] [--minutes 25]
-    python -m benchmarks.race EXPERIMENT --engines "tpe;tpe, middle first;tpe, taught" --taught-by OTHER_EXPERIMENT
+    python -m benchmarks.race EXPERIMENT --engines "tpe;tpe, recipe first;tpe, taught" --taught-by OTHER_EXPERIMENT
     python -m benchmarks.race                                          (a made-up table, to try it)
 
 The real loop, engines, budgets and pruners run on simulated workers under a virtual clock; the

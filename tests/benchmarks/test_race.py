@@ -27,15 +27,16 @@ def test_a_race_gives_the_regret_of_every_engine_and_seed_over_time() -> None:
 
 def test_what_another_table_taught_is_tried_first_and_the_recipe_may_be_left_out() -> None:
     recipe: Point = {"rate": 1e-4, "width": 8, "kind": "flat"}
-    track = replace(TRACK, enqueued=(recipe, DEFAULTS))
+    track = replace(TRACK, enqueued=(DEFAULTS, recipe))
 
     def first(name: str) -> tuple[Point, ...]:
         return Contender.of(name).first_points(track, TRACK, 0, 1, BUDGET)
 
-    assert first("random") == (recipe, DEFAULTS)
-    assert first("random, middle first") == (DEFAULTS,)
+    assert first("random") == (DEFAULTS, recipe)
+    assert first("random, recipe first") == (recipe, DEFAULTS)
+    assert first("random, middle alone") == (DEFAULTS,)
     taught = first("random, taught")
-    assert taught[:2] == (recipe, DEFAULTS)
+    assert taught[:2] == (DEFAULTS, recipe)
     assert len(taught) == 5
     surrogate = Surrogate(TRACK.table, TRACK.metric, TRACK.horizon, bootstrap=0)
     ends = surrogate.curves([recipe, *taught[2:]])[0].min(axis=1)
