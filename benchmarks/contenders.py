@@ -49,7 +49,7 @@ class Contender:
     """Who races.
 
     Attributes:
-        name: of the engine, one of `ENGINES`; it may end in `, recipe first` (the middle after it, as
+        name: of the engine, one of `ENGINES`; it may end in `, recipe first` (then the middle, as
             before), `, middle alone` (without the recipe) or `, taught` (after the usual points the
             three best ones of the same engine's sweep on another table).
         engine: with its settings.
