@@ -74,9 +74,13 @@ class Run:
         best = min(self.steps, key=lambda step: (step.loss if score == "loss" else -step.top1, step.at_s))
         return (best.loss if score == "loss" else best.top1), best.at_s
 
-    def time_to(self, loss: float) -> float:
-        """Seconds until a loss was reached; infinite if it was not."""
-        return next((step.at_s for step in self.steps if step.loss <= loss), float("inf"))
+    def time_to(self, score: str, value: float) -> float:
+        """Seconds until so good a `loss` or `top1` was reached; infinite if it was not."""
+
+        def is_there(step: Step) -> bool:
+            return step.loss <= value if score == "loss" else step.top1 >= value
+
+        return next((step.at_s for step in self.steps if is_there(step)), float("inf"))
 
 
 def main(
@@ -246,14 +250,18 @@ def _rows(
         "at, s",
         "top-1",
         "at, s",
-        *(f"{peer}'s best log-loss at, s" for peer in peers),
+        *(f"{peer}'s best {name} at, s" for peer in peers for name in ("log-loss", "top-1")),
     )
     rows = []
     for side in sides:
         for seed in seeds:
             run = runs[side, seed]
             (loss, loss_s), (top1, top1_s) = run.best_at("loss"), run.best_at("top1")
-            reached = [_seconds(run.time_to(runs[peer, seed].best_at("loss")[0])) for peer in peers]
+            reached = [
+                _seconds(run.time_to(score, runs[peer, seed].best_at(score)[0]))
+                for peer in peers
+                for score in ("loss", "top1")
+            ]
             cells = (f"{loss:.3f}", _seconds(loss_s), f"{100 * top1:.1f} %", _seconds(top1_s), *reached)
             trials = len({step.trial for step in run.steps})
             share = run.steps_s / (seconds * run.n_workers)

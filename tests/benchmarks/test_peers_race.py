@@ -19,8 +19,9 @@ OWN = Run((Step(40.0, "0", 1.2, 0.4), Step(60.0, "1", 0.9, 0.7)), 300.0, 2)
 def test_the_best_of_a_run_and_when_it_was_reached() -> None:
     assert PEER.best_at("loss") == (1.0, 100.0)
     assert PEER.best_at("top1") == (0.6, 150.0)
-    assert OWN.time_to(PEER.best_at("loss")[0]) == 60.0
-    assert PEER.time_to(0.9) == math.inf
+    assert OWN.time_to("loss", PEER.best_at("loss")[0]) == 60.0
+    assert OWN.time_to("top1", 0.4) == 40.0
+    assert PEER.time_to("loss", 0.9) == PEER.time_to("top1", 0.7) == math.inf
     assert Run((), 0.0, 1).best_at("loss")[1] == math.inf
 
 
@@ -29,6 +30,7 @@ def test_the_table_says_when_each_side_reached_the_peers_best_and_how_much_time_
     columns, rows = _rows(runs, [1], ["optuna", "whosehand"], 200.0)
     own = dict(zip(columns, rows[1], strict=True))
     assert own["optuna's best log-loss at, s"] == "60"
+    assert own["optuna's best top-1 at, s"] == "60"
     assert own["time in steps"] == "75 %", "300 of 2 x 200 seconds"
     assert own["trials, epochs"] == "2, 2"
     assert dict(zip(columns, rows[0], strict=True))["top-1"] == "60.0 %"
