@@ -88,15 +88,15 @@ def standard_preset() -> Preset:
     takes the whole patch of 113 px in strides of 4 px, so that full resolution costs next to
     nothing, with a convolution in each of three or four blocks.
 
-    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.2 to 1.5 times
+    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.5 to 2.1 times
     the seed recipe's arithmetic (`plan_layers` counts it), its middle 1.0 times: some half an
     hour of two cores for a sweep.
     """
-    return _patchwise_preset(_PATCHWISE, Categorical("filters", (16, 24, 32)))
+    return _patchwise_preset(_PATCHWISE, Categorical("filters", (24, 32, 40)))
 
 
 def large_preset() -> Preset:
-    """As `standard`, with one or two convolutions in each block and 0.6 to 18 times the seed
+    """As `standard`, with one or two convolutions in each block and 0.9 to 18 times the seed
     recipe's arithmetic, its middle 2.1 times: for sweeps of many hours, or of many cores.
     """
     widths = Categorical("filters", (32, 48, 64)), Integer("convolutions_per_block", 1, 2)
@@ -164,13 +164,12 @@ def _patchwise_preset(middle: Hyperparameters, *widths: Dimension) -> Preset:
         *widths,
         Integer("n_blocks", 3, 4),
         Categorical("stem_kernel_size", (5, 7, 9)),
-        Categorical("filters_growth", (1.5, 2.0)),
         Categorical("head", ("global_average", "global_average_max")),
-        Real("dropout", 0.0, 0.4, step=0.1),
-        Real("learning_rate", 1e-3, 1e-2, log=True),
-        Real("weight_decay", 1e-3, 0.3, log=True),
+        Real("dropout", 0.0, 0.2, step=0.1),
+        Real("learning_rate", 2e-3, 1e-2, log=True),
+        Real("weight_decay", 3e-3, 0.1, log=True),
         Real("label_smoothing", 0.0, 0.1, step=0.05),
-        Categorical("batch_size", (16, 32, 64)),
+        Categorical("batch_size", (16, 32)),
         Real("augmentation", 0.0, 0.8, step=0.1),
     )
     return _preset(middle, dimensions)
