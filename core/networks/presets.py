@@ -80,7 +80,8 @@ def small_preset() -> Preset:
     """As `standard`, with networks of at most 0.9 times the seed recipe's arithmetic, its middle
     0.3 times: for sweeps of some minutes on two cores, whose short fits want less augmentation.
     """
-    return _patchwise_preset(replace(_PATCHWISE, filters=16, augmentation=0.2), Categorical("filters", (8, 12, 16, 24)))
+    own = Categorical("filters", (8, 12, 16, 24)), Real("augmentation", 0.0, 0.6, step=0.1)
+    return _patchwise_preset(replace(_PATCHWISE, filters=16, augmentation=0.2), *own)
 
 
 def standard_preset() -> Preset:
@@ -92,7 +93,7 @@ def standard_preset() -> Preset:
     the seed recipe's arithmetic (`plan_layers` counts it), its middle 1.0 times: some half an
     hour of two cores for a sweep.
     """
-    return _patchwise_preset(_PATCHWISE, Categorical("filters", (24, 32, 40)))
+    return _patchwise_preset(_PATCHWISE, Categorical("filters", (24, 32, 40)), _MUCH_AUGMENTATION)
 
 
 def large_preset() -> Preset:
@@ -100,7 +101,7 @@ def large_preset() -> Preset:
     recipe's arithmetic, its middle 2.1 times: for sweeps of many hours, or of many cores.
     """
     widths = Categorical("filters", (32, 48, 64)), Integer("convolutions_per_block", 1, 2)
-    return _patchwise_preset(replace(_PATCHWISE, filters=48), *widths)
+    return _patchwise_preset(replace(_PATCHWISE, filters=48), *widths, _MUCH_AUGMENTATION)
 
 
 def pooled_preset() -> Preset:
@@ -159,9 +160,13 @@ _PATCHWISE = Hyperparameters(
 )
 
 
-def _patchwise_preset(middle: Hyperparameters, *widths: Dimension) -> Preset:
+_MUCH_AUGMENTATION = Real("augmentation", 0.4, 0.8, step=0.1)
+"""A long fit wants more than the trials of a sweep would choose."""
+
+
+def _patchwise_preset(middle: Hyperparameters, *own: Dimension) -> Preset:
     dimensions = (
-        *widths,
+        *own,
         Integer("n_blocks", 3, 4),
         Categorical("stem_kernel_size", (5, 7, 9)),
         Categorical("head", ("global_average", "global_average_max")),
@@ -170,7 +175,6 @@ def _patchwise_preset(middle: Hyperparameters, *widths: Dimension) -> Preset:
         Real("weight_decay", 3e-3, 0.1, log=True),
         Real("label_smoothing", 0.0, 0.1, step=0.05),
         Categorical("batch_size", (16, 32)),
-        Real("augmentation", 0.0, 0.8, step=0.1),
     )
     return _preset(middle, dimensions)
 
