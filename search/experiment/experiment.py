@@ -134,7 +134,9 @@ class Experiment(Settings):
                 {("space", "base"): "must be training or none with a `model` of your own, but got 'default'"}
             )
         if self.model is not None or names:
-            changes: dict[str, Any] = {"base": "training" if self.model is not None else "none", "enqueue": ()}
+            # The narrow ranges of the other presets were measured with whosehand's own networks.
+            own_network = {"base": "training", "preset": "pooled"}
+            changes: dict[str, Any] = {**(own_network if self.model is not None else {"base": "none"}), "enqueue": ()}
             unsaid = {key: value for key, value in changes.items() if key not in self.space.model_fields_set}
             object.__setattr__(self, "space", self.space.model_copy(update=unsaid))
             try:

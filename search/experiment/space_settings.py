@@ -39,7 +39,8 @@ class SpaceSettings(Settings):
     """Which space: `recipe` (the published recipe with its numbers free), or networks whose first
     convolution has a stride of 4 px, `small` for sweeps of some minutes on two cores, `standard`
     for half an hour, `large` for many hours or many cores; or `pooled`, the default space of
-    version 0.1, which is meant by a file that says something of the space and names no preset."""
+    version 0.1, which is meant by a file that says something of the space and names no preset, or
+    that has a `model` of its own."""
 
     base: Literal["default", "training", "none"] = "default"
     """Start from the preset's space, from its part that concerns the training alone, or from an
