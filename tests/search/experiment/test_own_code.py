@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigError, OwnCodeError
-from core.networks.hyperparameters import Hyperparameters
+from core.networks.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameters
+from core.networks.presets import pooled_preset
 from search.experiment.changes import differences
 from search.experiment.experiment import Experiment, load_experiment
 from search.experiment.objective_settings import ObjectiveSettings
@@ -53,6 +54,12 @@ def test_an_own_network_has_own_names_beside_our_training(tmp_path: Path) -> Non
     assert complete["batch_size"] == Hyperparameters().batch_size
     assert "width" not in complete
     assert "n_blocks" not in complete
+
+
+def test_an_own_network_whose_file_says_nothing_of_the_space_is_trained_in_wide_ranges(tmp_path: Path) -> None:
+    space = load(tmp_path, NETWORK.partition("space:")[0]).space.search_space()
+    wide = {each.name: each for each in pooled_preset().space.dimensions if each.name in TRAINING_HYPERPARAMETERS}
+    assert {each.name: each for each in space.dimensions} == wide
 
 
 def test_an_own_objective_has_its_own_names_alone_and_needs_no_corpus(tmp_path: Path) -> None:
