@@ -89,11 +89,11 @@ def standard_preset() -> Preset:
     takes the whole patch of 113 px in strides of 4 px, so that full resolution costs next to
     nothing, with a convolution in each of three or four blocks.
 
-    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.5 to 2.1 times
+    Every point can be built for patches of 113 px. A forward pass of a patch costs 0.5 to 1.5 times
     the seed recipe's arithmetic (`plan_layers` counts it), its middle 1.0 times: some half an
     hour of two cores for a sweep.
     """
-    return _patchwise_preset(_PATCHWISE, Categorical("filters", (24, 32, 40)), _MUCH_AUGMENTATION)
+    return _patchwise_preset(_PATCHWISE, Categorical("filters", (24, 32)), _MUCH_AUGMENTATION)
 
 
 def large_preset() -> Preset:

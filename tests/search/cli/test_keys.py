@@ -48,7 +48,7 @@ def test_an_unknown_part_names_the_known_ones(command: Command) -> None:
 def test_a_hyperparameter_is_explained_by_its_name(command: Command) -> None:
     said = " ".join(command("keys", "learning_rate").out.split())
     assert "learning_rate real: 1e-08 to 10 0.003" in said
-    assert "The preset `standard` searches 0.001 to 0.01, logarithmic." in said
+    assert "The preset `standard` searches 0.002 to 0.01, logarithmic." in said
 
 
 def test_the_space_is_answered_with_every_hyperparameter(command: Command) -> None:
