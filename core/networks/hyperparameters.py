@@ -14,6 +14,7 @@ TRAINING_HYPERPARAMETERS = (
     "weight_decay",
     "label_smoothing",
     "batch_size",
+    "average_weights",
     "augmentation",
     "augment_slant",
     "augment_scale",
@@ -62,7 +63,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 """Between which numbers a hyperparameter must lie, both included."""
 _PART = "augment_"
-_LATER = ("early_filters", "contrastive", *(name for name in RANGES if name.startswith(_PART)))
+_LATER = ("early_filters", "contrastive", "average_weights", *(name for name in RANGES if name.startswith(_PART)))
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Hyperparameters:
         contrastive: weight of a term that draws patches by one hand together in the embedding and
             those by others apart; for hands that training does not see.
         batch_size: patches in one training step.
+        average_weights: validate and keep the running mean of the weights, over the last tenth of
+            the fit so far.
         augmentation: how much training patches are distorted, from 0 (not at all) to 1; each part
             below is a factor of it.
         augment_slant: of the slant.
@@ -138,6 +141,7 @@ class Hyperparameters:
     label_smoothing: float = 0.0
     contrastive: float = 0.0
     batch_size: int = 64
+    average_weights: bool = False
     augmentation: float = 0.2
     augment_slant: float = 1.0
     augment_scale: float = 1.0

@@ -157,6 +157,7 @@ _PATCHWISE = Hyperparameters(
     learning_rate=4e-3,
     augmentation=0.5,
     batch_size=16,
+    average_weights=True,
 )
 
 

@@ -22,7 +22,7 @@ from core.errors import CheckpointError
 
 FORMAT = 1
 N_KEPT = 2  # the latest, and the one before in case the machine dies while the ledger learns of the latest
-_GROUPS = ("model", "optimizer", "best")
+_GROUPS = ("model", "optimizer", "best", "average")
 _NAME = re.compile(r"epoch-\d{5,}\.npz")
 
 
@@ -54,10 +54,12 @@ class FitState:
         precision: `float32` or `mixed_bfloat16` when this was written.
         model: all variables of the network, the random state of dropout among them.
         optimizer: all variables of the optimizer, the number of steps among them.
-        best: the network's variables after the best epoch; empty before the first.
+        best: the network's variables after the best epoch, their mean where that is kept; empty
+            before the first.
         best_epoch: counted from 1; 0 before the first.
         best_metrics: of that epoch.
         n_epochs_without_better: since the best epoch.
+        average: the running mean of the network's variables; empty where none is kept.
     """
 
     fit_id: str
@@ -71,6 +73,7 @@ class FitState:
     best_epoch: int = 0
     best_metrics: Mapping[str, float] = field(default_factory=dict)
     n_epochs_without_better: int = 0
+    average: Sequence[NDArray[Any]] = ()
 
 
 def fit_identity(definition: Mapping[str, Any]) -> str:

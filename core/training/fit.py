@@ -24,6 +24,7 @@ from core.training.checkpoint import CheckpointFile, FitState, fit_identity, loa
 from core.training.contrastive import contrastive_loss, with_embedding
 from core.training.part_times import PartTimes
 from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult
+from core.training.weight_average import WeightAverage
 
 Validate = Callable[[keras.Model], Mapping[str, float]]
 SPEED = "train/patches_per_s"
@@ -77,7 +78,7 @@ def fit(
     Args:
         model: of `build_model`, or the user's own. Its weights are those of the latest epoch
             whenever `validate` or `on_epoch` is called, and those of the best epoch after a
-            complete fit.
+            complete fit; with `average_weights` they are their running mean.
         feed: of training patches.
         validate: scores the model after every epoch, without changing it.
         plan: from where and how far.
@@ -98,23 +99,30 @@ def fit(
     state = _first_state(plan, feed, twin)
     if plan.checkpoint is not None:
         state = _restore(plan.checkpoint, plan, state, twin, optimizer)
+    average = _average_from(state, plan, twin, optimizer)
     written: CheckpointFile | None = None
     until = min(plan.until_epoch or plan.horizon_epochs, plan.horizon_epochs)
     end = _end_before(state, plan, until)
     while end is None:
         times = PartTimes()
-        metrics, n_patches = _train_epoch(step, feed, state.epoch)
+        metrics, n_patches = _train_epoch(step, feed, state.epoch, average)
         times.end("steps")
-        copy_variables(twin, model)
+        trained = _values(twin)
+        if average is None:
+            copy_variables(twin, model)
+        else:
+            _assign(model.variables, average.values)
         metrics |= validate(model)
         times.end("validation")
-        state = _next_state(state, plan, metrics, twin, optimizer)
+        state = _next_state(state, plan, metrics, trained, optimizer, average)
         if plan.checkpoint_dir is not None:
             written = save_checkpoint(state, plan.checkpoint_dir)
         times.end("checkpoint")
         is_best = state.best_epoch == state.epoch
         record = EpochRecord(state.epoch, metrics, n_patches, times.total_s, is_best, written, times.seconds)
         goes_on = on_epoch(record)
+        if average is not None:
+            _assign(twin.variables, trained)  # a network of the user's own is its own twin, and has the mean now
         end = _end_before(state, plan, until) or (None if goes_on else FitEnd.HALTED)
     if end.is_complete:
         _assign(model.variables, state.best)
@@ -254,6 +262,19 @@ def _restore(
     return replace(state, threads=fresh.threads, precision=fresh.precision)
 
 
+def _average_from(
+    state: FitState, plan: FitPlan, twin: keras.Model | OwnNetwork, optimizer: keras.optimizers.Optimizer
+) -> WeightAverage | None:
+    """The running mean after the steps that were done; `None` if none is wanted."""
+    if not plan.hyperparameters.average_weights:
+        return None
+    n_steps = int(keras.ops.convert_to_numpy(optimizer.iterations))
+    average = WeightAverage(twin, plan.hyperparameters.batch_size, n_steps)
+    if state.average:
+        average.assign(state.average)
+    return average
+
+
 def _end_before(state: FitState, plan: FitPlan, until: int) -> FitEnd | None:
     """Why there is no next epoch; `None` if there is one."""
     patience = plan.monitor.patience
@@ -264,12 +285,16 @@ def _end_before(state: FitState, plan: FitPlan, until: int) -> FitEnd | None:
     return FitEnd.UNTIL if state.epoch >= until else None
 
 
-def _train_epoch(step: TrainingStep, feed: Feed, epoch: int) -> tuple[dict[str, float], int]:
+def _train_epoch(
+    step: TrainingStep, feed: Feed, epoch: int, average: WeightAverage | None
+) -> tuple[dict[str, float], int]:
     """Train on all batches of an epoch; give its metrics and how many patches it had."""
     started = time.perf_counter()
     batch = 0
     for batch, (patches, labels) in enumerate(feed.batches(epoch), start=1):
         step(patches, labels)
+        if average is not None:
+            average.after_step()
         if batch % _N_BATCHES_BETWEEN_CHECKS == 0:
             _check_loss(step, epoch, batch)
     if batch == 0:
@@ -299,24 +324,25 @@ def _next_state(
     state: FitState,
     plan: FitPlan,
     metrics: Mapping[str, float],
-    twin: keras.Model | OwnNetwork,
+    trained: list[NDArray[np.generic]],
     optimizer: keras.optimizers.Optimizer,
+    average: WeightAverage | None,
 ) -> FitState:
-    """The state after one more epoch."""
+    """The state after one more epoch, which left these weights."""
     monitor = plan.monitor
     if monitor.metric not in metrics:
         raise TrainingError(f"Validation must give {monitor.metric!r}, but it gives {', '.join(metrics)}.")
     value = metrics[monitor.metric]
     if not math.isfinite(value):
         raise TrainingError(f"{monitor.metric} must be finite, but it is {value} after epoch {state.epoch + 1}.")
-    weights = _values(twin)
+    means = () if average is None else average.values
     # without the speed two equal fits write equal bytes
     scores = {name: score for name, score in metrics.items() if name != SPEED}
-    now = replace(state, epoch=state.epoch + 1, model=weights, optimizer=_values(optimizer))
+    now = replace(state, epoch=state.epoch + 1, model=trained, optimizer=_values(optimizer), average=means)
     is_taken = plan.takes_epoch is not None
     if state.best_epoch and not is_taken and not monitor.is_better(value, state.best_metrics[monitor.metric]):
         return replace(now, n_epochs_without_better=state.n_epochs_without_better + 1)
-    return replace(now, best=weights, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
+    return replace(now, best=means or trained, best_epoch=now.epoch, best_metrics=scores, n_epochs_without_better=0)
 
 
 def _values(holder: keras.Model | OwnNetwork | keras.optimizers.Optimizer) -> list[NDArray[np.generic]]:

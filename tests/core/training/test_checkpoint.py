@@ -21,15 +21,16 @@ STATE = FitState(
     best_epoch=5,
     best_metrics={"val/image_logloss": 0.25},
     n_epochs_without_better=2,
+    average=[np.ones((3, 4), np.float32)],
 )
 
 
 def test_a_checkpoint_gives_back_every_bit(tmp_path: Path) -> None:
     state = load_checkpoint(save_checkpoint(STATE, tmp_path / "new" / "folder").path)
-    for group in ("model", "optimizer", "best"):
+    for group in ("model", "optimizer", "best", "average"):
         pairs = list(zip(getattr(STATE, group), getattr(state, group), strict=True))
         assert all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
-    without_arrays = [repr(replace(one, model=(), optimizer=(), best=())) for one in (state, STATE)]
+    without_arrays = [repr(replace(one, model=(), optimizer=(), best=(), average=())) for one in (state, STATE)]
     assert without_arrays[0] == without_arrays[1]
 
 
