@@ -62,7 +62,11 @@ bench: $(STAMP)  ## the benchmarks behind docs/results.md
 bench-pages: $(STAMP)  ## how well lines are found on pages, trouble by trouble
 	@$(BIN)/python -m benchmarks.bench_pages
 
-race-peers: $(STAMP)  ## race Optuna's and KerasTuner's users against whosehand, 12 minutes a run (RACE_PEERS="--seeds 1")
+.venv/.installed-peers: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
+	@touch $@
+
+race-peers: .venv/.installed-peers  ## race Optuna's and KerasTuner's users against whosehand, 12 minutes a run (RACE_PEERS="--seeds 1")
 	@$(BIN)/python -m benchmarks.peers.race $(RACE_PEERS)
 
 race: $(STAMP)  ## race the engines on recorded curves (RACE="experiments/dhsd.yaml --seeds 50"), or on a made-up table

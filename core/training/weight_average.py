@@ -64,4 +64,3 @@ class WeightAverage:
                 mean.assign_add(tf.cast(self._share, mean.dtype) * (now - mean))
             else:
                 mean.assign(now)
-

@@ -143,16 +143,17 @@ def paired_text(paired: PairedTest | PairedRankings, item: str) -> str:
         return (
             f"The best finds the pages of {paired.n_writers_better} of {paired.n_writers} validation writers better "
             f"than the seed recipe, and those of {paired.n_writers_worse} worse (sign-flip test over writers, p = "
-            f"{paired.p_value:.2g}). Its mean average precision is higher by {paired.map_difference:+.3f} (95 % "
+            f"{paired.p_value:.2g}). Best less seed recipe: mean average precision {paired.map_difference:+.3f} (95 % "
             f"{low:+.3f} to {high:+.3f}). The best was chosen on these pages, the seed recipe was not."
         )
     gain, loss = paired.top1_interval, paired.logloss_interval
     return (
         f"On the same {paired.n_items} validation {item}s the best identifies {paired.n_only_first} correctly that the "
         f"seed recipe does not, and the other way round {paired.n_only_second} (exact McNemar p = {paired.p_value:.2g}"
-        f"). Its share of correct {item}s is higher by {100 * paired.top1_difference:+.1f} points (95 % "
-        f"{100 * gain[0]:+.1f} to {100 * gain[1]:+.1f}), its log-loss lower by {-paired.logloss_difference:+.3g} nats "
-        f"({-loss[1]:+.3g} to {-loss[0]:+.3g}). The best was chosen on these pages, the seed recipe was not."
+        f"). Best less seed recipe: share of correct {item}s {100 * paired.top1_difference:+.1f} points (95 % "
+        f"{100 * gain[0]:+.1f} to {100 * gain[1]:+.1f}), log-loss {paired.logloss_difference:+.3g} nats "
+        f"({loss[0]:+.3g} to {loss[1]:+.3g}; less is better). The best was chosen on these pages, the seed recipe was "
+        "not."
     )
 
 

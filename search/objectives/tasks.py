@@ -82,12 +82,14 @@ class SpeedTask:
     Attributes:
         size_px: side of a patch.
         n_writers: length of the output.
-        seconds: how long to train.
+        seconds: how long to train in a round.
+        n_rounds: how often.
     """
 
     size_px: int
     n_writers: int
     seconds: float
+    n_rounds: int
 
 
 RUN_OWN = "search.objectives.own:run_own"

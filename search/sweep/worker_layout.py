@@ -10,9 +10,10 @@ import os
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from core.durable_files import write_atomically
 from core.training.plan import choose_precision
@@ -29,7 +30,7 @@ from search.experiment.experiment import Experiment
 from search.experiment.objective_settings import TRAIN_PATCH_CNN
 from search.experiment.workspace import Workspace
 from search.ledger.events import Launched
-from search.ledger.trial import PruningDecision, TrialResult, TrialSpec, TrialState
+from search.ledger.trial import EpochReport, PruningDecision, TrialSpec
 from search.objectives.tasks import SPEED_METRIC, SpeedTask
 from search.sweep.progress import Progress
 
@@ -40,7 +41,7 @@ LAYOUT_FILE = "worker_layout.json"
 WORTH_IT = 1.1
 """So many times as fast must several workers be together: with one, a sweep repeats bit by bit."""
 _MEASURE_SPEED = "search.objectives.speed:measure_speed"
-_SECONDS, _N_WRITERS, _MOST_WORKERS = 2.0, 50, 8
+_SECONDS, _N_ROUNDS, _N_WRITERS, _MOST_WORKERS = 1.0, 5, 50, 8
 _FEWEST_MINUTES, _FEWEST_TRIALS = 10.0, 20  # of a sweep that is worth measuring for
 
 
@@ -103,17 +104,34 @@ def layouts_of(n_cores: int, free_bytes: int) -> list[Layout]:
 
 
 def measure_layouts(experiment: Experiment, layouts: Sequence[Layout]) -> dict[Layout, float] | None:
-    """Patches a second of all workers together, by layout; `None` if a worker failed."""
-    speeds: dict[Layout, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    """Patches a second of all workers together, by layout; `None` if a worker failed.
+
+    Layouts take turns in short rounds, of which the median counts: one round is a matter of luck
+    where others use the machine, too.
+    """
+    speeds: dict[Layout, list[float]] = {layout: [] for layout in layouts}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        executors: dict[Layout, Executor] = {}
         for workers, threads in layouts:
-            spec = _spec(experiment, threads, Path(folder))
             executor = LocalExecutor(workers, threads, preload=modules_to_preload(_MEASURE_SPEED))
-            results = _run_together(executor, [replace(spec, number=number) for number in range(workers)])
-            if results is None:
+            executors[workers, threads] = stack.enter_context(closing(executor))
+            spec = _spec(experiment, threads, Path(folder) / _name((workers, threads)))
+            try:
+                for number in range(workers):
+                    executor.start(replace(spec, number=number))
+            except ExecutorError:
                 return None
-            speeds[workers, threads] = sum(result.metrics[SPEED_METRIC] for result in results)
-    return speeds
+        if any(_round_of(each, workers) is None for (workers, _), each in executors.items()):
+            return None  # else all are ready
+        for _ in range(_N_ROUNDS):
+            for layout, executor in executors.items():
+                for number in range(layout[0]):
+                    executor.answer(number, PruningDecision.GO)
+                reports = _round_of(executor, layout[0])
+                if reports is None:
+                    return None
+                speeds[layout].append(sum(report.metrics[SPEED_METRIC] for report in reports))
+    return {layout: median(each) for layout, each in speeds.items()}
 
 
 def _is_open(experiment: Experiment) -> bool:
@@ -127,35 +145,23 @@ def _is_open(experiment: Experiment) -> bool:
 
 
 def _spec(experiment: Experiment, threads: int, folder: Path) -> TrialSpec:
-    task = SpeedTask(experiment.patches.size_px, _N_WRITERS, _SECONDS)
+    task = SpeedTask(experiment.patches.size_px, _N_WRITERS, _SECONDS, _N_ROUNDS)
     precision = choose_precision(experiment.training.precision)
     spec = TrialSpec.of_task(_MEASURE_SPEED, task, folder, precision=precision, seed=0, threads=threads)
     return replace(spec, hyperparameters=experiment.complete({}))
 
 
-def _run_together(executor: Executor, specs: Sequence[TrialSpec]) -> list[TrialResult] | None:
-    """Start all, let them go on when all are ready, and give their results."""
-    ready: list[int] = []
-    results: list[TrialResult] = []
-    with closing(executor):
-        try:
-            for spec in specs:
-                executor.start(spec)
-        except ExecutorError:
-            return None
-        while len(results) < len(specs):
-            for message in executor.poll(1.0):
-                match message:
-                    case WorkerReported(number=number):
-                        ready.append(number)
-                    case WorkerEnded(result=result) if result.state is TrialState.COMPLETED:
-                        results.append(result)
-                    case WorkerEnded() | WorkerLost():
-                        return None
-            if len(ready) == len(specs):
-                while ready:
-                    executor.answer(ready.pop(), PruningDecision.GO)
-    return results
+def _round_of(executor: Executor, n_workers: int) -> list[EpochReport] | None:
+    """What each worker reports next, when all have; `None` if one ended."""
+    reports: list[EpochReport] = []
+    while len(reports) < n_workers:
+        for message in executor.poll(1.0):
+            match message:
+                case WorkerReported(report=report):
+                    reports.append(report)
+                case WorkerEnded() | WorkerLost():
+                    return None
+    return reports
 
 
 def _fastest(layouts: Sequence[Layout], speeds: Mapping[str, float], progress: Progress) -> Layout:
