@@ -124,10 +124,10 @@ def measure_layouts(experiment: Experiment, layouts: Sequence[Layout]) -> dict[L
         if any(_round_of(each, workers) is None for (workers, _), each in executors.items()):
             return None  # else all are ready
         for _ in range(_N_ROUNDS):
-            for layout, executor in executors.items():
+            for layout, each in executors.items():
                 for number in range(layout[0]):
-                    executor.answer(number, PruningDecision.GO)
-                reports = _round_of(executor, layout[0])
+                    each.answer(number, PruningDecision.GO)
+                reports = _round_of(each, layout[0])
                 if reports is None:
                     return None
                 speeds[layout].append(sum(report.metrics[SPEED_METRIC] for report in reports))
