@@ -36,6 +36,11 @@ ENGINES: Mapping[str, EngineChoice] = {
     "tpe+median, early": OptunaSettings(sampler="tpe", pruner="median", pruner_warmup_epochs=1),
     "tpe+asha, early": OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=1),
     "priorband, early": OptunaSettings(sampler="priorband", rung_first_epoch=1),
+    # From a quarter of a trial of eight epochs on.
+    "tpe+median, from 2": OptunaSettings(sampler="tpe", pruner="median", pruner_warmup_epochs=2),
+    "tpe+asha, from 2": OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=2),
+    "tpe+asha, from 2, halves": OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=2, rung_factor=2),
+    "priorband, from 2": OptunaSettings(sampler="priorband", rung_by="epochs", rung_first_epoch=2),
     "keras_tuner hyperband": KerasTunerSettings(oracle="hyperband"),
     "keras_tuner bayesian": KerasTunerSettings(oracle="bayesian"),
 }
