@@ -41,6 +41,10 @@ ENGINES: Mapping[str, EngineChoice] = {
     "tpe+asha, from 2": OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=2),
     "tpe+asha, from 2, halves": OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=2, rung_factor=2),
     "priorband, from 2": OptunaSettings(sampler="priorband", rung_by="epochs", rung_first_epoch=2),
+    "priorband, from 2, halves": OptunaSettings(
+        sampler="priorband", rung_by="epochs", rung_first_epoch=2, rung_factor=2
+    ),
+    "priorband by seconds, from 2": OptunaSettings(sampler="priorband", rung_first_epoch=2),
     "keras_tuner hyperband": KerasTunerSettings(oracle="hyperband"),
     "keras_tuner bayesian": KerasTunerSettings(oracle="bayesian"),
 }

@@ -115,6 +115,13 @@ class RungLadder:
             last.gone_on.add(number)
         return number in last.gone_on
 
+    def pass_by(self, number: int, place: float, best: float) -> None:
+        """Take down how far a trial has come that is not judged; others are compared with it."""
+        for rung in self._rungs:
+            if rung.place <= place:
+                rung.add(number, best)
+                rung.gone_on.add(number)
+
     @property
     def n_at_last(self) -> int:
         """How many trials came to the last rung, or ended before it by themselves."""

@@ -14,7 +14,7 @@ from core.corpora.settings import CorpusSettings, UnusableSettings, WriterSettin
 from core.errors import ConfigError, SpaceError
 from core.mistakes import WrongKeysError, explain
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
-from core.space import Value
+from core.space import Categorical, Value
 from core.splits.settings import SplitSettings
 from search.experiment.engine_settings import EngineChoice, OptunaSettings
 from search.experiment.file import read_experiment_file
@@ -30,6 +30,8 @@ from search.experiment.settings import (
     is_recorded,
 )
 from search.experiment.space_settings import OURS_ALONE, SpaceSettings
+
+_AVERAGE, _FEWEST_EPOCHS = "average_weights", 4
 
 
 def _in_short(objective: Any) -> Any:
@@ -79,7 +81,9 @@ class Experiment(Settings):
     """Where the search looks."""
 
     engine: EngineChoice = Field(default_factory=OptunaSettings)
-    """Who searches; `auto` needs no choice, as if nothing is said."""
+    """Who searches. If nothing is said, or `auto`: `priorband` with its first rung at a quarter of
+    a trial where all networks have averaged weights, as in the presets `small`, `standard` and
+    `large`; else `tpe` (docs/engines.md)."""
 
     model: Function | None = None
     """A network of your own, `module:function`: called with the hyperparameters, the shape of a
@@ -163,6 +167,24 @@ class Experiment(Settings):
                 f"validation is among those that a network can name, but got {self.objective.metric!r}"
             )
             raise WrongKeysError({("objective", "metric"): rule})
+        return self
+
+    @model_validator(mode="after")
+    def _judges_early_where_that_tells(self, info: ValidationInfo) -> Self:
+        """Scores of averaged weights tell a trial's end early (docs/results.md), so that an engine
+        with rungs finds more in the same time.
+        """
+        is_open = isinstance(self.engine, OptunaSettings) and self.engine.model_fields_set <= {"name", "storage"}
+        if is_recorded(info) or not is_open or not self.trains_our_networks:
+            return self
+        averages = [dimension for dimension in self.space.search_space().dimensions if dimension.name == _AVERAGE]
+        if averages == [Categorical(_AVERAGE, (True,))] and self.training.epochs >= _FEWEST_EPOCHS:
+            first = self.training.epochs // _FEWEST_EPOCHS
+            changes = {"sampler": "priorband", "rung_by": "epochs", "rung_first_epoch": first}
+            values = {**dict(self.engine), **changes}
+            # What the file says stays what it says: a sweep that was begun keeps its engine.
+            engine = OptunaSettings.model_construct(_fields_set=set(self.engine.model_fields_set), **values)
+            object.__setattr__(self, "engine", engine)
         return self
 
     @model_validator(mode="after")

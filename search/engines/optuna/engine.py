@@ -162,8 +162,9 @@ class OptunaEngine:
         self._proposed.add(key)
         if self._left is not None:
             self._left.pop(key, None)
-        trial = self._trials[number] = _Trial(point, is_in_space=self._settings.space.contains(point))
-        if number >= len(self._settings.enqueued) and not is_enqueued:
+        is_given = is_enqueued or number < len(self._settings.enqueued)
+        trial = self._trials[number] = _Trial(point, self._settings.space.contains(point), is_given)
+        if not is_given:
             trial.notes = dict(self._sampler.notes(number))
         self._begin_part(number)
 
@@ -237,6 +238,9 @@ class OptunaEngine:
         if self._ladder is not None and is_judged:
             best = trial.best(self._settings.direction)
             place = trial.seconds if self._choice.has_rungs_by_seconds else report.epoch
+            if trial.is_given:  # a baseline, or what the user believes in
+                self._ladder.pass_by(number, place, best)
+                return PruningDecision.GO
             return PruningDecision.GO if self._ladder.may_go_on(number, place, best) else PruningDecision.PAUSE
         if frozen is None or (is_replay and not self._judge.keeps_notes):
             return PruningDecision.GO
@@ -304,6 +308,7 @@ class _Trial:
     Attributes:
         point: as it was proposed.
         is_in_space: whether Optuna knows of it.
+        is_given: whether it was enqueued: it waits at no rung.
         scores: the objective by epoch.
         n_parts: Optuna trials that stand for it.
         seconds: of its epochs so far.
@@ -312,6 +317,7 @@ class _Trial:
 
     point: Point
     is_in_space: bool
+    is_given: bool
     scores: dict[int, float] = field(default_factory=dict)
     n_parts: int = 1
     seconds: float = 0.0

@@ -20,16 +20,45 @@ def load(folder: Path, engine: str) -> Experiment:
     return load_experiment(path)
 
 
+JUDGES_EARLY = OptunaSettings(sampler="priorband", rung_by="epochs", rung_first_epoch=2)
+
+
+@pytest.mark.parametrize("said", ["", "engine: auto\n", "engine: optuna\n", "space: {preset: small}\n"])
+def test_trials_of_averaged_weights_are_judged_early_where_nothing_is_said(tmp_path: Path, said: str) -> None:
+    engine = load(tmp_path, said).engine
+    assert engine == JUDGES_EARLY
+    assert engine.label == "optuna priorband"
+    assert Experiment.of_ledger(load(tmp_path, said).snapshot()).engine == JUDGES_EARLY
+
+
+def test_the_first_rung_is_at_a_quarter_of_a_trial(tmp_path: Path) -> None:
+    longer = load(tmp_path, "training: {epochs: 18}\nengine: {storage: 'sqlite:///optuna.db'}\n").engine
+    assert isinstance(longer, OptunaSettings)
+    assert (longer.sampler, longer.rung_first_epoch, longer.storage) == ("priorband", 4, "sqlite:///optuna.db")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "space: {preset: pooled}\n",
+        "space: {preset: standard, fixed: {average_weights: false}}\n",
+        "space: {dimensions: {average_weights: {type: categorical, choices: [true, false]}}}\n",
+        "training: {epochs: 3}\n",
+        "model: mine:build\n",
+    ],
+)
+def test_where_early_scores_tell_little_trials_run_to_their_end(tmp_path: Path, said: str) -> None:
+    assert load(tmp_path, said).engine == OptunaSettings()
+
+
 def test_optuna_is_meant_where_nothing_is_said(tmp_path: Path) -> None:
-    assert load(tmp_path, "").engine == OptunaSettings()
-    assert load(tmp_path, "engine: auto\n").engine == OptunaSettings()
     assert load(tmp_path, "engine: {sampler: random}\n").engine == OptunaSettings(sampler="random")
     assert load(tmp_path, "engine: {name: optuna, sampler: random}\n").engine == OptunaSettings(sampler="random")
 
 
 def test_the_name_alone_is_an_engine_with_its_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, "engine: keras_tuner\n").engine == KerasTunerSettings()
-    assert load(tmp_path, "engine: optuna\n").engine == OptunaSettings()
+    assert load(tmp_path, "engine: {sampler: tpe}\n").engine == OptunaSettings()
 
 
 def test_keras_tuner_is_meant_where_it_is_named(tmp_path: Path) -> None:

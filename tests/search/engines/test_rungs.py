@@ -98,3 +98,14 @@ def test_at_rungs_that_only_slow_trials_come_to_the_best_goes_on_however_few_the
     assert ladder.may_go_on(0, 90, 0.4), "it is the only one as slow as that"
     assert not ladder.may_go_on(1, 90, 0.6), "the second one there is worse"
     assert ladder.may_go_on(2, 90, 0.3)
+
+
+def test_who_passes_by_is_compared_with_and_does_not_wait() -> None:
+    ladder = RungLadder((2, 6), 3, "maximize")
+    for epoch, best in ((1, 0.1), (2, 0.3), (6, 0.9)):
+        ladder.pass_by(0, epoch, best)
+    assert not ladder.is_at_a_rung(0)
+    assert not ladder.may_go_on(1, 2, 0.2)
+    assert not ladder.may_go_on(2, 2, 0.25), "the first one, with 0.3 at this rung, is the best of three"
+    assert ladder.may_go_on(3, 2, 0.5), "the best of four"
+    assert ladder.next_to_go_on([1, 2]) is None

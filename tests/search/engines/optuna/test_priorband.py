@@ -16,7 +16,7 @@ from search.engines.optuna.priorband import PriorBand
 from search.engines.rungs import rung_seconds
 from search.experiment.engine_settings import OptunaSettings
 from search.experiment.settings import BudgetSettings
-from search.ledger.trial import EpochReport, PruningDecision, TrialSpec
+from search.ledger.trial import EpochReport, PruningDecision, TrialResult, TrialSpec, TrialState
 from search.sweep.plan import SweepPlan
 from search.testing.engines import METRIC, EngineContract
 from search.testing.simulation import SimulatedEpoch, SimulatedWorkers, simulate_sweep
@@ -33,6 +33,7 @@ SPACE = SearchSpace(
     )
 )
 DEFAULTS: Point = {"rate": 1e-2, "dropout": 0.2, "filters": 32, "blocks": 3, "head": "average", "units": 64, "seed": 3}
+INSIDE: Point = {name: value for name, value in DEFAULTS.items() if name not in ("units", "seed")}
 
 
 class TestPriorBand(EngineContract):
@@ -168,3 +169,18 @@ def test_a_best_point_that_lies_outside_of_the_space_counts_where_the_space_know
     prior = PriorBand(settings_of(), 3, 10)
     for point in draw(prior, 50, best=[outside, {"rate": 9.0, "head": "none"}]):
         SPACE.check(point)
+
+
+def test_what_was_enqueued_runs_to_its_end_and_the_others_wait() -> None:
+    by_epochs, outside = PRIORBAND.model_copy(update={"rung_by": "epochs"}), {**DEFAULTS, "rate": 0.5}
+    engine = open_engine(by_epochs, settings_of(enqueued=(INSIDE, outside)))
+    for number in range(2):
+        engine.ask(number)
+        decisions = [engine.report(number, EpochReport(epoch, {METRIC: 1.0}, 1, 0.1)) for epoch in range(1, 10)]
+        assert decisions == 9 * [PruningDecision.GO]
+        engine.tell(number, TrialResult(TrialState.COMPLETED, 1.0))
+    engine.ask(2)
+    assert engine.report(2, EpochReport(1, {METRIC: 2.0}, 1, 0.1)) is PruningDecision.PAUSE
+    engine.tell(2, TrialResult(TrialState.PAUSED))
+    engine.enqueue(3, {**INSIDE, "filters": 16})
+    assert engine.report(3, EpochReport(1, {METRIC: 3.0}, 1, 0.1)) is PruningDecision.GO, "whoever asks for it"
