@@ -119,13 +119,13 @@ _COMMENTS = {
     "patches": "An epoch is this many patches, whatever the size of the corpus.",
     "space": "What is searched: networks that cost little (`small` is quicker, `large` takes many hours).\n"
     "Tried first: the middle of the preset, then the published seed recipe.",
-    "engine": "The search learns from finished trials, and ends those that are worse than the median halfway.",
+    "engine": "Who searches, chosen by what won on recorded sweeps: trials wait early on, and the best go on.",
     "training": "Epochs of a trial; promotion trains longer.",
     "budget": "The sweep ends at the first of these. {speed}",
     "promotion": "Epochs of the promoted model.",
 }
 _HOW: dict[str, Any] = {
-    "engine": {"name": "optuna", "n_startup_trials": 8, "pruner": "median"},
+    "engine": "auto",
     "training": {"epochs": _EPOCHS},
     "promotion": {"epochs": 3 * _EPOCHS},
 }
