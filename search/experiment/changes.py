@@ -16,7 +16,7 @@ _WITH_ANOTHER_DEFAULT = {
     "space": ("preset", "enqueue"),
     "training": ("epochs",),
     "patches": ("patches_per_epoch",),
-    "engine": ("sampler", "rung_by", "pruner_warmup_epochs", "rung_first_epoch"),
+    "engine": ("pruner", "pruner_warmup_epochs", "rung_first_epoch"),
     "objective": ("metric",),
 }
 """Keys of which an earlier version had another default."""

@@ -81,9 +81,9 @@ class Experiment(Settings):
     """Where the search looks."""
 
     engine: EngineChoice = Field(default_factory=OptunaSettings)
-    """Who searches. If nothing is said, or `auto`: `priorband` with its first rung at a quarter of
-    a trial where all networks have averaged weights, as in the presets `small`, `standard` and
-    `large`; else `tpe` (docs/engines.md)."""
+    """Who searches. If nothing is said, or `auto`: `tpe`, with `asha` from a quarter of a trial on
+    where all networks have averaged weights, as in the presets `small`, `standard` and `large`
+    (docs/engines.md)."""
 
     model: Function | None = None
     """A network of your own, `module:function`: called with the hyperparameters, the shape of a
@@ -180,7 +180,7 @@ class Experiment(Settings):
         averages = [dimension for dimension in self.space.search_space().dimensions if dimension.name == _AVERAGE]
         if averages == [Categorical(_AVERAGE, (True,))] and self.training.epochs >= _FEWEST_EPOCHS:
             first = self.training.epochs // _FEWEST_EPOCHS
-            changes = {"sampler": "priorband", "rung_by": "epochs", "rung_first_epoch": first}
+            changes = {"pruner": "asha", "rung_first_epoch": first}
             values = {**dict(self.engine), **changes}
             # What the file says stays what it says: a sweep that was begun keeps its engine.
             engine = OptunaSettings.model_construct(_fields_set=set(self.engine.model_fields_set), **values)

@@ -132,7 +132,7 @@ def test_what_the_first_version_recorded_is_read_with_its_own_space() -> None:
     snapshot["engine"]["pruner_warmup_epochs"] = snapshot["engine"]["rung_first_epoch"] = 1  # defaults for long
     assert differences(snapshot, as_begun(load(SMALL), snapshot)) == []
     assert differences(snapshot, as_begun(load(SMALL + "engine: keras_tuner\n"), snapshot)) != []
-    snapshot["engine"]["sampler"], snapshot["engine"]["rung_by"] = "tpe", "auto"
+    snapshot["engine"]["pruner"] = "none"
     assert differences(snapshot, as_begun(load(SMALL), snapshot)) == []
     assert differences(snapshot, as_begun(load(SMALL + "engine: {sampler: random}\n"), snapshot)) != []
     said = as_begun(load(SMALL + "training: {epochs: 8}\n"), snapshot)
@@ -229,8 +229,8 @@ def test_what_decides_a_score_must_not_change_and_is_named() -> None:
     assert set(differences(json.loads(json.dumps(old)), new)) == {
         "seed: 0 -> 1",
         "patches.fraction: 0.3 -> 0.25",
-        'engine.sampler: "priorband" -> "random"',
-        'engine.rung_by: "epochs" -> "auto"',
+        'engine.sampler: "tpe" -> "random"',
+        'engine.pruner: "asha" -> "none"',
         'engine.rung_first_epoch: 2 -> "auto"',
         "space.fixed.batch_norm: (not there) -> true",
         'space.preset: "standard" -> "pooled"',
