@@ -40,14 +40,19 @@ LEVERS: Mapping[str, Hyperparameters] = {
     ),
     "learning rate 0.002": replace(BASE, learning_rate=2e-3),
     "learning rate 0.008": replace(BASE, learning_rate=8e-3),
+    "single weights": replace(BASE, average_weights=False),
     "average head": replace(BASE, head="global_average"),
     "four blocks": replace(BASE, n_blocks=4),
     "found by a sweep": replace(
         BASE, stem_kernel_size=5, learning_rate=7.13e-3, weight_decay=6.05e-3, label_smoothing=0.05, augmentation=0.6
     ),
-    "middle before": replace(BASE, n_blocks=4, filters=24, dropout=0.2),
-    "middle before, augmentation 0.2": replace(BASE, n_blocks=4, filters=24, dropout=0.2, augmentation=0.2),
-    "middle before, no dropout, label smoothing 0.05": replace(BASE, n_blocks=4, filters=24, label_smoothing=0.05),
+    "middle before": replace(BASE, n_blocks=4, filters=24, dropout=0.2, average_weights=False),
+    "middle before, augmentation 0.2": replace(
+        BASE, n_blocks=4, filters=24, dropout=0.2, augmentation=0.2, average_weights=False
+    ),
+    "middle before, no dropout, label smoothing 0.05": replace(
+        BASE, n_blocks=4, filters=24, label_smoothing=0.05, average_weights=False
+    ),
     "two convolutions a block": replace(BASE, convolutions_per_block=2),
     "24 filters": replace(BASE, filters=24),
     "48 filters": replace(BASE, filters=48),
