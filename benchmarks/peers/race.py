@@ -284,6 +284,7 @@ def _remarks(read_s: float, minutes: float) -> list[str]:
 def draw(runs: Mapping[tuple[str, int], Run], path: Path) -> None:
     """Draw the best log-loss so far over time, a line for each run."""
     from matplotlib.figure import Figure  # only here: half a second
+    from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -299,6 +300,8 @@ def draw(runs: Mapping[tuple[str, int], Run], path: Path) -> None:
                 label=side if first else None,
             )
     axes.set(xlabel="seconds from the start of the command", ylabel="best log-loss of validation patches", yscale="log")
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(ScalarFormatter())
     if axes.lines:  # else nobody had an epoch in time
         axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)
