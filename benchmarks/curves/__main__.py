@@ -105,9 +105,9 @@ def show(
     remarks = [
         *held.recordings,
         *early,
-        f"of the best {metric} of a curve, points left out by fifths: R² and error (of a loss: of its logarithm), Spearman's rank "
-        "correlation; noise: standard deviation of the same among seeds of a point; seconds: median of the "
-        "relative error of a trial's time",
+        f"of the best {metric} of a curve, points left out by fifths: R² and error (of a loss: of its logarithm), "
+        "Spearman's rank correlation; noise: standard deviation of the same among seeds of a point; seconds: median "
+        "of the relative error of a trial's time",
     ]
     print_report(f"Curves in {table.name}", columns, rows, remarks)
 
