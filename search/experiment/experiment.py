@@ -81,8 +81,8 @@ class Experiment(Settings):
     """Where the search looks."""
 
     engine: EngineChoice = Field(default_factory=OptunaSettings)
-    """Who searches. If nothing is said, or `auto`: `tpe`, with `asha` from a quarter of a trial on
-    where all networks have averaged weights, as in the presets `small`, `standard` and `large`
+    """Who searches. If nothing is said, or `auto`: `tpe`, with `median` from a quarter of a trial
+    on where all networks have averaged weights, as in the presets `small`, `standard` and `large`
     (docs/engines.md)."""
 
     model: Function | None = None
@@ -171,8 +171,8 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _judges_early_where_that_tells(self, info: ValidationInfo) -> Self:
-        """Scores of averaged weights tell a trial's end early (docs/results.md), so that an engine
-        with rungs finds more in the same time.
+        """Scores of averaged weights tell a trial's end early (docs/results.md), so that a pruner
+        that begins early finds more in the same time.
         """
         is_open = isinstance(self.engine, OptunaSettings) and self.engine.model_fields_set <= {"name", "storage"}
         if is_recorded(info) or not is_open or not self.trains_our_networks:
@@ -180,7 +180,7 @@ class Experiment(Settings):
         averages = [dimension for dimension in self.space.search_space().dimensions if dimension.name == _AVERAGE]
         if averages == [Categorical(_AVERAGE, (True,))] and self.training.epochs >= _FEWEST_EPOCHS:
             first = self.training.epochs // _FEWEST_EPOCHS
-            changes = {"pruner": "asha", "rung_first_epoch": first}
+            changes = {"pruner": "median", "pruner_warmup_epochs": first}
             values = {**dict(self.engine), **changes}
             # What the file says stays what it says: a sweep that was begun keeps its engine.
             engine = OptunaSettings.model_construct(_fields_set=set(self.engine.model_fields_set), **values)

@@ -119,7 +119,7 @@ _COMMENTS = {
     "patches": "An epoch is this many patches, whatever the size of the corpus.",
     "space": "What is searched: networks that cost little (`small` is quicker, `large` takes many hours).\n"
     "Tried first: the middle of the preset, then the published seed recipe.",
-    "engine": "Who searches, chosen by what won on recorded sweeps: trials wait early on, and the best go on.",
+    "engine": "Who searches; trials that are worse than the median end early.",
     "training": "Epochs of a trial; promotion trains longer.",
     "budget": "The sweep ends at the first of these. {speed}",
     "promotion": "Epochs of the promoted model.",

@@ -20,21 +20,21 @@ def load(folder: Path, engine: str) -> Experiment:
     return load_experiment(path)
 
 
-JUDGES_EARLY = OptunaSettings(sampler="tpe", pruner="asha", rung_first_epoch=2)
+JUDGES_EARLY = OptunaSettings(sampler="tpe", pruner="median", pruner_warmup_epochs=2)
 
 
 @pytest.mark.parametrize("said", ["", "engine: auto\n", "engine: optuna\n", "space: {preset: small}\n"])
 def test_trials_of_averaged_weights_are_judged_early_where_nothing_is_said(tmp_path: Path, said: str) -> None:
     engine = load(tmp_path, said).engine
     assert engine == JUDGES_EARLY
-    assert engine.label == "optuna tpe + asha"
+    assert engine.label == "optuna tpe + median"
     assert Experiment.of_ledger(load(tmp_path, said).snapshot()).engine == JUDGES_EARLY
 
 
-def test_the_first_rung_is_at_a_quarter_of_a_trial(tmp_path: Path) -> None:
+def test_judging_begins_after_a_quarter_of_a_trial(tmp_path: Path) -> None:
     longer = load(tmp_path, "training: {epochs: 18}\nengine: {storage: 'sqlite:///optuna.db'}\n").engine
     assert isinstance(longer, OptunaSettings)
-    assert (longer.pruner, longer.rung_first_epoch, longer.storage) == ("asha", 4, "sqlite:///optuna.db")
+    assert (longer.pruner, longer.pruner_warmup_epochs, longer.storage) == ("median", 4, "sqlite:///optuna.db")
 
 
 @pytest.mark.parametrize(
