@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,41 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
 from core.training.checkpoint import load_checkpoint
 from core.training.fit import fit
 from core.training.plan import EpochRecord, FitPlan, FitResult, Monitor
 from core.training.weight_average import WeightAverage
+from tests.core.training.test_fit import SHAPE, SMALL, BarFeed
 
-SHAPE = (32, 32, 1)
-AVERAGED = Hyperparameters(
-    input_px=16,
-    n_blocks=1,
-    filters=4,
-    convolutions_per_block=1,
-    learning_rate=0.02,
-    batch_size=16,
-    schedule="constant",
-    average_weights=True,
-)
-N_BATCHES = 12
-
-
-class NoisyFeed:
-    """Patches with a bar of ink, as broad as the writer's number says, or by chance another."""
-
-    def n_batches(self, epoch: int) -> int:
-        return N_BATCHES
-
-    def batches(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
-        for k in range(start_batch, N_BATCHES):
-            generator = np.random.default_rng([epoch, k])
-            labels = generator.integers(0, 3, 16).astype(np.int32)
-            patches = generator.integers(200, 256, (16, *SHAPE), dtype=np.uint8)
-            for patch, label in zip(patches, labels, strict=True):
-                patch[:, : 8 * (label + 1)] = 0
-            yield patches, labels
+AVERAGED = replace(SMALL, schedule="constant", average_weights=True)
 
 
 class Validation:
@@ -67,7 +40,7 @@ def own_network() -> keras.Model:
 def fitted(model: keras.Model, **changes: Any) -> tuple[FitResult, Validation, list[EpochRecord]]:
     plan = replace(FitPlan(AVERAGED, Monitor("val/score"), horizon_epochs=3, checkpoint_dir=None), **changes)
     validation, records = Validation(), list[EpochRecord]()
-    result = fit(model, NoisyFeed(), validation, plan, lambda record: records.append(record) or True)  # type: ignore[func-returns-value]
+    result = fit(model, BarFeed(), validation, plan, lambda record: records.append(record) or True)  # type: ignore[func-returns-value]
     return result, validation, records
 
 
@@ -129,7 +102,7 @@ def test_parts_make_the_same_mean_as_the_whole(tmp_path: Path) -> None:
     plan = FitPlan(AVERAGED, Monitor("val/score"), horizon_epochs=3, checkpoint_dir=tmp_path / "parts")
     validation = Validation()
     validation.seen.append([])  # of the first epoch
-    parted = fit(model, NoisyFeed(), validation, replace(plan, checkpoint=checkpoint), lambda record: True)
+    parted = fit(model, BarFeed(), validation, replace(plan, checkpoint=checkpoint), lambda record: True)
     assert whole.checkpoint is not None
     assert parted.checkpoint is not None
     assert whole.checkpoint.sha256 == parted.checkpoint.sha256
