@@ -6,13 +6,16 @@ verification", 2018): cosines of embedding and writers, the right one lowered by
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from functools import partial
+from typing import Any
+from unittest.mock import patch
 
 import keras
 import tensorflow as tf
 
 from core.networks.inference import LOGITS_LAYER, NETWORK_NAME
 from core.training import fit as training
+from core.training.step import TrainingStep
 
 _SCALE = 16.0
 """What cosines are multiplied by before the softmax."""
@@ -21,13 +24,11 @@ _SCALE = 16.0
 @contextmanager
 def margin_in_loss(margin: float) -> Iterator[None]:
     """Let `fit` train with a margin while the context is open; 0 changes nothing."""
-    plain = training.TrainingStep
-    if margin:
-        training.TrainingStep = cast(Any, lambda *arguments: StepWithMargin(margin, *arguments))  # type: ignore[misc]
-    try:
+    if not margin:
         yield
-    finally:
-        training.TrainingStep = plain  # type: ignore[misc]
+        return
+    with patch.object(training, "TrainingStep", partial(StepWithMargin, margin)):
+        yield
 
 
 def with_cosines(model: keras.Model, n_writers: int, seed: int) -> keras.Model:
@@ -48,7 +49,7 @@ def with_cosines(model: keras.Model, n_writers: int, seed: int) -> keras.Model:
     return keras.Model(model.input, keras.layers.Softmax(dtype="float32", name="probabilities")(x), name=NETWORK_NAME)
 
 
-class StepWithMargin(training.TrainingStep):
+class StepWithMargin(TrainingStep):
     """A training step that lowers the right writer's cosine."""
 
     def __init__(self, margin: float, *arguments: Any) -> None:

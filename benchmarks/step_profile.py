@@ -27,8 +27,9 @@ from core.networks.hyperparameters import Hyperparameters
 from core.networks.inference import network_to_train
 from core.networks.model import build_model, build_optimizer
 from core.settings import PatchSettings
-from core.training.fit import TrainingStep, configure_tensorflow
+from core.training.fit import configure_tensorflow
 from core.training.plan import choose_precision
+from core.training.step import TrainingStep
 
 _N_STEPS, _N_WRITERS, _LEAST_SHARE = 10, 50, 0.01
 

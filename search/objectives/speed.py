@@ -7,7 +7,8 @@ import numpy as np
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.inference import network_to_train
 from core.networks.model import build_model, build_optimizer
-from core.training.fit import TrainingStep, configure_tensorflow
+from core.training.fit import configure_tensorflow
+from core.training.step import TrainingStep
 from search.ledger.trial import EpochReport, ReportEpoch, TrialResult, TrialSpec, TrialState
 from search.objectives.tasks import SPEED_METRIC, SpeedTask
 

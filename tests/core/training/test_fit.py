@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from core.errors import CheckpointError, TrainingError
 from core.networks.hyperparameters import Hyperparameters
 from core.networks.model import build_model
-from core.training.fit import TrainingStep, fit
+from core.training.fit import fit
 from core.training.plan import EpochRecord, FitEnd, FitPlan, FitResult, Monitor, cpu_flags
+from core.training.step import TrainingStep
 
 REPOSITORY = Path(__file__).parents[3]
 SHAPE = (32, 32, 1)
