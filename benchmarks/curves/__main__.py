@@ -83,7 +83,7 @@ def _without_places(arguments: Sequence[str]) -> list[str]:
 @app.command()
 def show(
     table: Annotated[Path, typer.Argument(help="Table of curves.")],
-    metric: Annotated[str, typer.Option(help="The score that is searched for.")] = "val/image_logloss",
+    metric: Annotated[str, typer.Option(help="The score that is searched for.")] = ObjectiveSettings().metric,
 ) -> None:
     """Say what a table holds, how well a surrogate knows points that it has not seen, and how soon
     a trial's end can be told.
@@ -116,7 +116,7 @@ def show(
 def agree(
     first: Annotated[Path, typer.Argument(help="Table of curves.")],
     second: Annotated[Path, typer.Argument(help="Table of curves of another corpus.")],
-    metric: Annotated[str, typer.Option(help="The score that is searched for.")] = "val/image_logloss",
+    metric: Annotated[str, typer.Option(help="The score that is searched for.")] = ObjectiveSettings().metric,
 ) -> None:
     """Say whether two corpora rank the same points alike."""
     is_low_good = ObjectiveSettings(metric=metric).resolved_direction == "minimize"

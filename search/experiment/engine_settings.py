@@ -127,6 +127,17 @@ class OptunaSettings(Settings):
         return f"optuna {self.sampler}" + ("" if self.pruner == "none" else f" + {self.pruner}")
 
 
+def judging_early(engine: OptunaSettings, n_epochs: int) -> OptunaSettings:
+    """The engine with a median pruner that begins after a quarter of a trial of so many epochs, as
+    a default: what a file says of the engine stays what it says, so that a sweep that was begun
+    keeps its own (`search.experiment.changes`). Trials of under four epochs run to their end.
+    """
+    if n_epochs < 4:
+        return engine
+    values = {**dict(engine), "pruner": "median", "pruner_warmup_epochs": n_epochs // 4}
+    return OptunaSettings.model_construct(_fields_set=set(engine.model_fields_set), **values)
+
+
 class KerasTunerSettings(Settings):
     """Search with KerasTuner."""
 

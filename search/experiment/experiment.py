@@ -16,7 +16,7 @@ from core.mistakes import WrongKeysError, explain
 from core.settings import InkSettings, PatchSettings, Settings, TrainingSettings
 from core.space import Categorical, Value
 from core.splits.settings import SplitSettings
-from search.experiment.engine_settings import EngineChoice, OptunaSettings
+from search.experiment.engine_settings import EngineChoice, OptunaSettings, judging_early
 from search.experiment.file import read_experiment_file
 from search.experiment.objective_settings import FIND_PAGES, RETRIEVAL_METRICS, TRAIN_PATCH_CNN, ObjectiveSettings
 from search.experiment.own_code import Function, FunctionPath, OwnCode
@@ -30,8 +30,6 @@ from search.experiment.settings import (
     is_recorded,
 )
 from search.experiment.space_settings import OURS_ALONE, SpaceSettings
-
-_AVERAGE, _FEWEST_EPOCHS = "average_weights", 4
 
 
 def _in_short(objective: Any) -> Any:
@@ -171,20 +169,13 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _judges_early_where_that_tells(self, info: ValidationInfo) -> Self:
-        """Scores of averaged weights tell a trial's end early (docs/results.md), so that a pruner
-        that begins early finds more in the same time.
-        """
-        is_open = isinstance(self.engine, OptunaSettings) and self.engine.model_fields_set <= {"name", "storage"}
-        if is_recorded(info) or not is_open or not self.trains_our_networks:
+        """Scores of averaged weights tell a trial's end early (docs/results.md)."""
+        if is_recorded(info) or not self.trains_our_networks or not isinstance(self.engine, OptunaSettings):
             return self
-        averages = [dimension for dimension in self.space.search_space().dimensions if dimension.name == _AVERAGE]
-        if averages == [Categorical(_AVERAGE, (True,))] and self.training.epochs >= _FEWEST_EPOCHS:
-            first = self.training.epochs // _FEWEST_EPOCHS
-            changes = {"pruner": "median", "pruner_warmup_epochs": first}
-            values = {**dict(self.engine), **changes}
-            # What the file says stays what it says: a sweep that was begun keeps its engine.
-            engine = OptunaSettings.model_construct(_fields_set=set(self.engine.model_fields_set), **values)
-            object.__setattr__(self, "engine", engine)
+        averages = [each for each in self.space.search_space().dimensions if each.name == "average_weights"]
+        says_nothing = self.engine.model_fields_set <= {"name", "storage"}
+        if says_nothing and averages == [Categorical("average_weights", (True,))]:
+            object.__setattr__(self, "engine", judging_early(self.engine, self.training.epochs))
         return self
 
     @model_validator(mode="after")

@@ -3,8 +3,10 @@ import pytest
 
 from benchmarks.curves.surrogate import Surrogate, cross_validate
 from benchmarks.curves.synthetic import METRIC, synthetic_table
+from benchmarks.curves.table import CurveTable, RecordedCurve
 from core.errors import ModelError
 from core.space import Point
+from search.testing.simulation import SimulatedEpoch
 
 TABLE = synthetic_table(60)
 SURROGATE = Surrogate(TABLE, METRIC, 8)
@@ -24,6 +26,18 @@ def test_a_seed_changes_a_curve_as_much_as_seeds_did_and_is_repeatable() -> None
     assert SURROGATE.epochs(point, 7) == SURROGATE.epochs(point, 7)
     assert np.std(np.log(last)) == pytest.approx(SURROGATE.noise.deviation, rel=0.2)
     assert 0.02 < SURROGATE.noise.deviation < 0.08, "it was made up with 0.04"
+
+
+def test_seeds_of_a_point_that_guesses_are_no_large_noise_for_a_good_one() -> None:
+    def curve(width: int, seed: int, share: float) -> RecordedCurve:
+        point: Point = {"rate": 1e-2, "width": width, "kind": "flat"}
+        return RecordedCurve(point, seed, 8, 8 * [SimulatedEpoch({"val/patch_top1": share}, 1.0, 100)])
+
+    guesses = [curve(8, seed, share) for seed, share in enumerate((0.03, 0.05))]
+    good = [curve(width, 0, 0.5) for width in range(16, 72, 8)]
+    surrogate = Surrogate(CurveTable((), (*guesses, *good)), "val/patch_top1", 8)
+    last = [surrogate.epochs(good[0].point, seed)[-1].metrics["val/patch_top1"] for seed in range(50)]
+    assert 0 < np.std(last) < 0.03
 
 
 def test_where_points_failed_others_fail() -> None:
