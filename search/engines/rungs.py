@@ -151,9 +151,7 @@ class RungLadder:
 
     def end(self, number: int, best: float) -> None:
         """Take down that a trial ended by itself: it has passed all rungs with its best score."""
-        for rung in self._rungs:
-            rung.add(number, best)
-            rung.gone_on.add(number)
+        self.pass_by(number, math.inf, best)
 
     def forget(self, number: int) -> None:
         """Take back a trial that was never used."""
