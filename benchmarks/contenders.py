@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, Self
 
 import typer
@@ -106,3 +107,15 @@ class Contender:
         best = rank(sweep.state.trials.values(), teacher.direction)
         inside = [point for trial in best if track.space.contains(point := trial.proposed.point)]
         return (*track.enqueued, *inside[:_N_TAUGHT])
+
+
+def contenders_of(names: str) -> list[Contender]:
+    """Those that are named, with semicolons; for `all` every engine that can run here (`gp` needs
+    PyTorch).
+
+    Raises:
+        typer.BadParameter: if there is no engine of a name.
+    """
+    if names.strip() == "all":
+        names = ";".join(name for name in ENGINES if name != "gp" or find_spec("torch") is not None)
+    return [Contender.of(name.strip()) for name in names.split(";")]

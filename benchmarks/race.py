@@ -8,11 +8,15 @@ The real loop, engines, budgets and pruners run on simulated workers under a vir
 engine's own ask time counts. Each seed has a surrogate of its own, from a bootstrap of the recorded
 points, and draws each trial's noise from what seeds did to the repeated ones. Regret: what the best
 completed trial's point is worth without noise, less the best worth of all points known or drawn; an
-engine is not praised for luck. Who can race: `benchmarks.contenders`. `make race` runs it.
+engine is not praised for luck. Who can race: `benchmarks.contenders`. Replays of a recorded table are
+kept in `build/race`, so that a race that was stopped goes on, and one of more seeds adds to it; remove
+them after a change of an engine. `make race` runs it.
 """  # noqa: W505
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +25,9 @@ import typer
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from benchmarks.contenders import ENGINES, Contender
+from benchmarks.contenders import ENGINES, Contender, contenders_of
 from benchmarks.curves.surrogate import Surrogate
+from benchmarks.kept_results import KeptResults
 from benchmarks.replay import Track, made_up_track, replay, track_of
 from benchmarks.report import notes, print_report
 from core.space import Point
@@ -32,6 +37,7 @@ from search.ledger.trial import TrialState
 from search.testing.simulation import SimulatedSweep
 
 PICTURE = Path("build/race.png")
+KEPT = Path("build/race")
 NEAR = 0.01
 _N_TIMES, _N_DRAWN = 60, 2000
 FloatArray = NDArray[np.float64]
@@ -42,7 +48,7 @@ def main(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the experiment.")] = None,
     table: Annotated[Path | None, typer.Option(help="Its curves; by default benchmarks/curves/NAME.csv.")] = None,
     engines: Annotated[
-        str, typer.Option(help=f"With semicolons, of {'; '.join(ENGINES)}.")
+        str, typer.Option(help=f"`all`, or with semicolons of {'; '.join(ENGINES)}.")
     ] = "random;tpe;tpe+median;tpe+asha;priorband",
     workers: Annotated[str, typer.Option(help="With commas.")] = "1,4",
     taught_by: Annotated[Path | None, typer.Option(help="Experiment whose sweeps teach, with a table.")] = None,
@@ -59,17 +65,50 @@ def main(
         track = track_of(load_experiment(experiment, overrides or (), needs_budget=False), table)
     teacher = track_of(load_experiment(taught_by, needs_budget=False), None) if taught_by else None
     budget = BudgetSettings(minutes=minutes, trials=trials)
-    contenders = [Contender.of(name.strip()) for name in engines.split(";")]
+    contenders = contenders_of(engines)
+    kept = KEPT / track.name if experiment is not None else None
     races: dict[int, Mapping[str, FloatArray]] = {}
     for n_workers in (int(count) for count in workers.split(",")):
         notes.print(f"race: {len(contenders)} engines, {seeds} seeds, {n_workers} workers ...")
-        races[n_workers] = race(track, contenders, range(seeds), n_workers, budget, teacher)
+        races[n_workers] = race(track, contenders, range(seeds), n_workers, budget, teacher, kept)
     times_s = times_of(budget)
     rows = [row for n_workers, regrets in races.items() for row in _rows(n_workers, regrets, times_s, track)]
     columns = ("engine", "workers", "regret", "middle half", "rank", f"within {NEAR:.0%}, min", "seeds within")
     print_report(f"Race of engines: {track.name}", columns, rows, _remarks(track, budget, seeds))
     draw_race(races, times_s, track, picture)
     print(picture)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """The race of one seed, on a surrogate of its own."""
+
+    track: Track
+    seed: int
+
+    @cached_property
+    def surrogate(self) -> Surrogate:
+        """Of a bootstrap of the recorded points."""
+        return Surrogate(self.track.table, self.track.metric, self.track.horizon, bootstrap=self.seed)
+
+    @cached_property
+    def best_worth(self) -> float:
+        """The best that a point is worth, among the recorded ones and 2,000 drawn ones."""
+        generator, track = np.random.default_rng([self.seed, 7]), self.track
+        drawn = [track.complete(track.space.sample(generator)) for _ in range(_N_DRAWN)]
+        worths = _worths(track, self.surrogate, [*self.surrogate.points, *drawn])
+        return float(track.sign * np.min(track.sign * worths))
+
+    def regrets(
+        self, contender: Contender, teacher: Track | None, n_workers: int, budget: BudgetSettings
+    ) -> list[float]:
+        """An engine's regret at `times_of(budget)`, relative to the best worth."""
+        first = contender.first_points(self.track, teacher, self.seed, n_workers, budget)
+        track = replace(self.track, enqueued=first)
+        sweep = replay(track, self.surrogate, contender.engine, self.seed, n_workers, budget)
+        worths = incumbent_worths(track, self.surrogate, sweep, times_of(budget))
+        regrets: list[float] = (track.sign * (worths - self.best_worth) / abs(self.best_worth)).tolist()
+        return regrets
 
 
 def race(
@@ -79,30 +118,41 @@ def race(
     n_workers: int,
     budget: BudgetSettings,
     teacher: Track | None = None,
+    kept: Path | None = None,
 ) -> dict[str, FloatArray]:
     """Run every engine once for each seed.
+
+    Args:
+        track: what is raced on.
+        contenders: who races.
+        seeds: one sweep of each.
+        n_workers: of each sweep.
+        budget: of each sweep.
+        teacher: of those that are taught.
+        kept: folder that gives sweeps that were replayed before, and takes the others.
 
     Returns:
         The regret of each engine, relative to the best worth, of shape (n_seeds, n_times), at
         `times_of(budget)`; infinite before the first completed trial.
     """
-    regrets: dict[str, list[FloatArray]] = {contender.name: [] for contender in contenders}
+    regrets: dict[str, list[list[float]]] = {contender.name: [] for contender in contenders}
+    common = {"track": _digest(track), "workers": n_workers, "budget": budget.model_dump(mode="json")}
     for seed in seeds:
-        surrogate = Surrogate(track.table, track.metric, track.horizon, bootstrap=seed)
-        best = best_worth(track, surrogate, seed)
+        heat = Heat(track, seed)
+        results = KeptResults(kept / f"{n_workers}-workers-seed-{seed}.json") if kept is not None else None
         for contender in contenders:
-            first = contender.first_points(track, teacher, seed, n_workers, budget)
-            sweep = replay(replace(track, enqueued=first), surrogate, contender.engine, seed, n_workers, budget)
-            worths = incumbent_worths(track, surrogate, sweep, times_of(budget))
-            regrets[contender.name].append(track.sign * (worths - best) / abs(best))
+            make = partial(heat.regrets, contender, teacher, n_workers, budget)
+            taught_by = _digest(teacher) if teacher is not None and contender.first == "taught" else ""
+            engine = contender.engine.model_dump(mode="json")
+            what = {**common, "seed": seed, "engine": engine, "first": contender.first, "taught by": taught_by}
+            regrets[contender.name].append(results.get_or_make(what, make) if results is not None else make())
     return {name: np.array(each) for name, each in regrets.items()}
 
 
-def best_worth(track: Track, surrogate: Surrogate, seed: int) -> float:
-    """The best that a point is worth, among the recorded ones and 2,000 drawn from the space."""
-    generator = np.random.default_rng([seed, 7])
-    drawn = [track.complete(track.space.sample(generator)) for _ in range(_N_DRAWN)]
-    return float(track.sign * np.min(track.sign * _worths(track, surrogate, [*surrogate.points, *drawn])))
+def _digest(track: Track) -> str:
+    """Of all that a replay depends on."""
+    said = (track.table, track.space.to_dict(), track.enqueued, track.metric, track.horizon, track.defaults)
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
 
 def incumbent_worths(track: Track, surrogate: Surrogate, sweep: SimulatedSweep, times_s: FloatArray) -> FloatArray:

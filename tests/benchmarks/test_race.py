@@ -1,10 +1,11 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.contenders import ENGINES, Contender
+from benchmarks.contenders import Contender, contenders_of
 from benchmarks.curves.surrogate import Surrogate
 from benchmarks.curves.synthetic import DEFAULTS, METRIC, SPACE, synthetic_table
 from benchmarks.race import draw_race, mean_ranks, minutes_until_near, race, times_of
@@ -23,6 +24,23 @@ def test_a_race_gives_the_regret_of_every_engine_and_seed_over_time() -> None:
         assert each.shape == (1, len(times_of(BUDGET)))
         assert np.isinf(each[0, 0]), "nothing was completed yet"
         assert np.isfinite(each[0, -1])
+
+
+def test_a_race_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    contenders = contenders_of("random; random+median")
+
+    def results() -> dict[str, int]:
+        return {file.name: len(json.loads(file.read_text())) for file in sorted(tmp_path.glob("*.json"))}
+
+    first = race(TRACK, contenders[:1], range(1), 2, BUDGET, kept=tmp_path)
+    written = (tmp_path / "2-workers-seed-0.json").stat().st_mtime_ns
+    again = race(TRACK, contenders[:1], range(1), 2, BUDGET, kept=tmp_path)
+    assert (tmp_path / "2-workers-seed-0.json").stat().st_mtime_ns == written, "nothing was replayed"
+    assert np.array_equal(first["random"], again["random"])
+    race(TRACK, contenders, range(2), 2, BUDGET, kept=tmp_path)
+    assert results() == {"2-workers-seed-0.json": 2, "2-workers-seed-1.json": 2}
+    race(replace(TRACK, enqueued=()), contenders[:1], range(1), 2, BUDGET, kept=tmp_path)
+    assert results()["2-workers-seed-0.json"] == 3, "with other first points it is another race"
 
 
 def test_what_another_table_taught_is_tried_first_and_the_recipe_may_be_left_out() -> None:
@@ -64,5 +82,5 @@ def test_a_sweep_is_near_the_best_from_when_it_stays_there() -> None:
 
 @pytest.mark.long
 def test_every_engine_can_race() -> None:
-    regrets = race(TRACK, [Contender.of(name) for name in ENGINES if name != "gp"], range(2), 4, BUDGET)
+    regrets = race(TRACK, contenders_of("all"), range(2), 4, BUDGET)
     assert all(np.isfinite(each[:, -1]).all() for each in regrets.values())
