@@ -48,7 +48,7 @@ def main(
 
 def linear_fit(lab: Laboratory, corpus: NamedCorpus, n_train: int) -> float:
     """Patch top-1 of the linear model."""
-    patches = PatchSettings()
+    patches = PatchSettings(per_image_at_validation=8)
     what = {**corpus.identity, "linear": n_train, "patches": patches.model_dump(mode="json"), "seed": lab.seed}
     prepared = corpus.corpus
     make = lambda: linear_top1(prepared.store, prepared.manifest, patches, n_train, lab.seed)  # noqa: E731

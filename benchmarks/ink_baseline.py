@@ -32,7 +32,7 @@ def linear_top1(store: LineStore, manifest: SplitManifest, patches: PatchSetting
     """
     drawn = patches.model_copy(update={"patches_per_epoch": n_train})
     train = PatchSampler(store, manifest.train, manifest.writer_ids, drawn, seed).plan_epoch(0)
-    per_image = patches.per_image_at_validation
+    per_image = patches.of_validation_image(len(manifest.validation))
     validation = evaluation_plan(store, manifest.validation, manifest.writer_ids, patches, per_image)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     model.fit(statistics_of(store, train), train.labels)

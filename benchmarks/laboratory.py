@@ -96,7 +96,7 @@ class Laboratory:
         `benchmarks.validation_fit.run`. The names of the files of weights say what made them.
         """
         seed = self.seed if seed is None else seed
-        patches = PatchSettings(patches_per_epoch=n_patches)
+        patches = PatchSettings(patches_per_epoch=n_patches, per_image_at_validation=8)
         store = corpus.corpus.store.folder
         machine = self.threads, self.precision
         fit = ValidationFit(

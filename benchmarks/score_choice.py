@@ -85,10 +85,10 @@ def _plans(name: str, experiment: Experiment, workspace: Workspace) -> tuple[Lin
     if not spare:
         raise typer.BadParameter(f"The split of {name} must leave images out, but it has all.")
     chosen = [spare[place] for place in np.random.default_rng(0).permutation(len(spare))[:_N_SPARE]]
-    patches = experiment.patches
+    patches, per_image = experiment.patches, experiment.patches.of_validation_image(len(manifest.validation))
     return (
         store,
-        evaluation_plan(store, manifest.validation, manifest.writer_ids, patches, patches.per_image_at_validation),
+        evaluation_plan(store, manifest.validation, manifest.writer_ids, patches, per_image),
         evaluation_plan(store, chosen, manifest.writer_ids, patches, _PER_IMAGE),
     )
 

@@ -115,7 +115,7 @@ def _fit(fit: ValidationFit, add: Callable[[dict[str, float]], None]) -> int:
     model = build_model(hyperparameters, shape, len(manifest.writer_ids), fit.seed)
     if fit.begins_with is not None:
         begin_with(model, load_weights(fit.begins_with), fit.begins_with.name)
-    per_image = fit.patches.per_image_at_validation
+    per_image = fit.patches.of_validation_image(len(manifest.validation))
     scorer = Scorer(model, store, manifest.validation, manifest.writer_ids, fit.patches, per_image)
     n_patches = 0
 

@@ -101,6 +101,21 @@ class InkSettings(Settings):
     """Paper to white and ink to black. Without it, pen colour and scanner can name the writer."""
 
 
+def auto_or_positive(value: object) -> object:
+    """Check a number that may be `auto`, before pydantic makes another one of it.
+
+    Raises:
+        ValueError: if it is neither `auto` nor an integer from 1.
+    """
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f"must be `auto` or an integer from 1, but got {value!r}")
+
+
+_VALIDATION_SHARE = 5
+"""An epoch has so many times the patches of validation, where nothing is said."""
+
+
 class PatchSettings(Settings):
     """Size, number and choice of patches."""
 
@@ -125,11 +140,29 @@ class PatchSettings(Settings):
     """Equal numbers of training patches for all writers (as far as the fraction allows), not by
     length of text."""
 
-    per_image_at_validation: Annotated[int, Field(ge=1)] = 8
-    """Most patches of one image when a trial is validated."""
+    per_image_at_validation: int | Literal["auto"] = "auto"
+    """Most patches of one image when a trial is validated, after each epoch. `auto`: a fifth of
+    `patches_per_epoch` spread over the images, but at least one of each, which takes some 4 % of a
+    trial's time (docs/results.md); 8 of each where pages by unseen writers are found."""
 
     per_image_at_test: Annotated[int, Field(ge=1)] = 32
     """Most patches of one image at test and when a writer is identified."""
+
+    @field_validator("per_image_at_validation", mode="before")
+    @classmethod
+    def _is_auto_or_positive(cls, value: object) -> object:
+        return auto_or_positive(value)
+
+    def of_validation_image(self, n_images: int) -> int:
+        """Most patches of each of so many validation images.
+
+        >>> PatchSettings().of_validation_image(900), PatchSettings().of_validation_image(60)
+        (2, 32)
+        """
+        if self.per_image_at_validation != "auto":
+            return self.per_image_at_validation
+        wanted = round(self.patches_per_epoch / _VALIDATION_SHARE / max(n_images, 1))
+        return min(max(wanted, 1), self.per_image_at_test)
 
 
 def _are_text(value: object) -> object:

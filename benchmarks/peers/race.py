@@ -136,7 +136,7 @@ def _arrays(
     sampler = PatchSampler(corpus.store, manifest.train, writer_ids, patches, experiment.seed, manifest.leak("train"))
     n_epochs = max(1, min(experiment.training.epochs, _MOST_PATCHES // sampler.n_patches_per_epoch))
     plans = [sampler.plan_epoch(epoch) for epoch in range(n_epochs)]
-    per_image, leak = patches.per_image_at_validation, manifest.leak("validation")
+    per_image, leak = patches.of_validation_image(len(manifest.validation)), manifest.leak("validation")
     plan = evaluation_plan(corpus.store, manifest.validation, writer_ids, patches, per_image, leak)
 
     def cut(plan: PatchPlan) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":

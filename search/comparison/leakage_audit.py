@@ -314,7 +314,7 @@ def _run_arm(
 def _describe(
     result: TrialResult, record: TrialRecord, manifest: SplitManifest, store: LineStore, experiment: Experiment
 ) -> AuditedArm:
-    patches, per_image = experiment.patches, experiment.patches.per_image_at_validation
+    patches, per_image = experiment.patches, experiment.patches.of_validation_image(len(manifest.validation))
     train = _sampler(store, manifest, patches, experiment.seed)
     leak = manifest.leak("validation")
     plan = evaluation_plan(store, manifest.validation, manifest.writer_ids, patches, per_image, leak)

@@ -15,7 +15,7 @@ _MAY_CHANGE = ("name", "description", "budget", "executor", "tracking", "promoti
 _WITH_ANOTHER_DEFAULT = {
     "space": ("preset", "enqueue"),
     "training": ("epochs",),
-    "patches": ("patches_per_epoch",),
+    "patches": ("patches_per_epoch", "per_image_at_validation"),
     "engine": ("pruner", "pruner_warmup_epochs", "rung_first_epoch"),
     "objective": ("metric",),
 }

@@ -7,10 +7,9 @@ from pydantic import field_validator, model_validator
 
 from core.mistakes import WrongKeysError
 from core.scoring.score_names import LEVELS, RETRIEVAL_SCORES, SCORES, SHARES
-from core.settings import Settings
+from core.settings import Settings, auto_or_positive
 from search.experiment.mlflow_names import check_metric_name
 from search.experiment.own_code import Function
-from search.experiment.settings import auto_or_positive
 
 Direction = Literal["minimize", "maximize"]
 VALIDATION_METRICS = tuple(
@@ -58,7 +57,7 @@ class ObjectiveSettings(Settings):
 
     @field_validator("images_per_page", mode="before")
     @classmethod
-    def _images_areauto_or_positive(cls, value: object) -> object:
+    def _images_are_auto_or_positive(cls, value: object) -> object:
         return auto_or_positive(value)
 
     @field_validator("run")

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, WrapValidator, field_validator, mode
 
 from core.mistakes import WrongKeysError
 from core.passwords import address_without_password
-from core.settings import Settings
+from core.settings import Settings, auto_or_positive
 from search.experiment.mlflow_names import check_model_name
 from search.experiment.secret_address import TRACKING_VARIABLE, Address, keep_address
 
@@ -85,17 +85,6 @@ def is_recorded(info: ValidationInfo) -> bool:
     return bool((info.context or {}).get(_RECORDED))
 
 
-def auto_or_positive(value: object) -> object:
-    """Check a number that may be `auto`, before pydantic makes another one of it.
-
-    Raises:
-        ValueError: if it is neither `auto` nor an integer from 1.
-    """
-    if value == "auto" or (type(value) is int and value >= 1):
-        return value
-    raise ValueError(f"must be `auto` or an integer from 1, but got {value!r}")
-
-
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9._\-\[\]:]+:\d{1,5}")
 _RAY_ONLY = ("address", "scratch")
 
@@ -138,7 +127,7 @@ class ExecutorSettings(Settings):
 
     @field_validator("workers", "threads", mode="before")
     @classmethod
-    def _isauto_or_positive(cls, value: object) -> object:
+    def _is_auto_or_positive(cls, value: object) -> object:
         return auto_or_positive(value)
 
     @field_validator("address")

@@ -111,7 +111,7 @@ def _train(start: HandsStart, hyperparameters: Hyperparameters, checkpoints: Pat
     augmentation = Augmentation(**hyperparameters.augmentation_parts)
     feed = TrainingFeed(sampler, hyperparameters.batch_size, augmentation, _SEED)
     shape = (patches.size_px, patches.size_px, 1)
-    per_image = patches.per_image_at_validation
+    per_image = patches.of_validation_image(len(manifest.validation))
 
     def fit_from(checkpoint: Path | None) -> keras.Model:
         model = build_model(hyperparameters, shape, len(manifest.writer_ids), _SEED)

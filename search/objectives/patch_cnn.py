@@ -91,7 +91,8 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     model = _build(spec, (size_px, size_px, 1), len(manifest.writer_ids))
     if task.start is not None and spec.checkpoint is None:
         give_start(model, task.start, hyperparameters)
-    judge = open_judge(model, store, manifest, task, "validation", task.patches.per_image_at_validation)
+    per_image = task.of_validation_image(len(manifest.validation))
+    judge = open_judge(model, store, manifest, task, "validation", per_image)
     record = _FitRecord.of(spec, report_epoch)
     result = fit(model, feed, lambda _: _named("val", judge.metrics()), _plan(spec, record), record.add)
     if not result.end.is_complete:
@@ -155,7 +156,8 @@ def join_patch_cnns(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
     configure_tensorflow(spec.threads, spec.precision, spec.seed)
     store, manifest = LineStore.open(task.line_store), SplitManifest.load(task.split)
     model = join_networks([load_model(folder) for folder in joining.models])
-    judge = open_judge(model, store, manifest, task, "validation", task.patches.per_image_at_validation)
+    per_image = task.of_validation_image(len(manifest.validation))
+    judge = open_judge(model, store, manifest, task, "validation", per_image)
     metrics = _named("val", judge.judge(task_progress(report_epoch)).metrics)
     sampler = PatchSampler(store, manifest.train, manifest.writer_ids, task.patches, spec.seed, manifest.leak("train"))
     example = read_patches(store, sampler.plan_epoch(0)[:1])[..., None]

@@ -12,6 +12,8 @@ from core.space import Value
 from core.training.plan import Monitor
 from search.objectives.starts import Start
 
+_OF_IMAGE_TO_FIND = 8  # patches of a validation image, where pages by unseen writers are found
+
 
 @dataclass(frozen=True)
 class FunctionReference:
@@ -66,6 +68,12 @@ class PatchTask:
     images_per_page: int | None = None
     start: Start | None = None
     takes_epoch: int | None = None
+
+    def of_validation_image(self, n_images: int) -> int:
+        """Most patches of each of so many validation images."""
+        if self.images_per_page is not None and self.patches.per_image_at_validation == "auto":
+            return _OF_IMAGE_TO_FIND
+        return self.patches.of_validation_image(n_images)
 
 
 DESCRIPTORS_FILE, RETRIEVAL_PICTURE = "descriptors.npz", "retrieval.png"

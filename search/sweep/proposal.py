@@ -165,7 +165,7 @@ def propose_experiment(folder: Path, name: str | None = None, *, measures_speed:
         "corpus": corpus,
         **({"writers": {"min_pages": _FEWEST_PAGES}} if len(kept) < len(counts) else {}),
         "split": {"validation": 0.2} if _has_official_test(index) else {"validation": 0.2, "test": 0.2},
-        "patches": {"patches_per_epoch": _PATCHES_PER_EPOCH, "per_image_at_validation": 6},
+        "patches": {"patches_per_epoch": _PATCHES_PER_EPOCH},
         "space": {"preset": preset},
         **_HOW,
         "budget": _budget(speed),

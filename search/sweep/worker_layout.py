@@ -33,6 +33,7 @@ from search.ledger.events import Launched
 from search.ledger.trial import EpochReport, PruningDecision, TrialSpec
 from search.objectives.tasks import SPEED_METRIC, SpeedTask
 from search.sweep.progress import Progress
+from search.sweep.workers import worker_objective
 
 Layout = tuple[int, int]
 """Workers, and threads of each."""
@@ -110,10 +111,12 @@ def measure_layouts(experiment: Experiment, layouts: Sequence[Layout]) -> dict[L
     where others use the machine, too.
     """
     speeds: dict[Layout, list[float]] = {layout: [] for layout in layouts}
+    # One server forks all workers of a driver: it must have imported what trials need, too.
+    preload = (*modules_to_preload(worker_objective(experiment)), *modules_to_preload(_MEASURE_SPEED))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         executors: dict[Layout, Executor] = {}
         for workers, threads in layouts:
-            executor = LocalExecutor(workers, threads, preload=modules_to_preload(_MEASURE_SPEED))
+            executor = LocalExecutor(workers, threads, preload=preload)
             executors[workers, threads] = stack.enter_context(closing(executor))
             spec = _spec(experiment, threads, Path(folder) / _name((workers, threads)))
             try:

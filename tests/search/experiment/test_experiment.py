@@ -123,6 +123,7 @@ def test_what_the_first_version_recorded_is_read_with_its_own_space() -> None:
     del snapshot["space"]["preset"]
     snapshot["space"]["enqueue"] = ["seed_recipe"]
     snapshot["training"]["epochs"], snapshot["patches"]["patches_per_epoch"] = 10, 20_000  # its defaults
+    snapshot["patches"]["per_image_at_validation"] = 8
     snapshot["objective"]["metric"] = "val/image_logloss"
     begun = Experiment.of_ledger(snapshot)
     assert begun.space.search_space() == pooled_preset().space

@@ -2,16 +2,23 @@
 
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.corpora.settings import HandsSettings
+from search.executors.base import ExecutorError, WorkerPlace
+from search.executors.local.executor import LocalExecutor, modules_to_preload
 from search.executors.machine import count_cores
 from search.experiment.experiment import Experiment
+from search.experiment.objective_settings import TRAIN_PATCH_CNN
 from search.experiment.settings import BudgetSettings, ExecutorSettings
 from search.experiment.workspace import Workspace
 from search.ledger.events import Launched
+from search.ledger.trial import TrialSpec
+from search.sweep import worker_layout
 from search.sweep.progress import SilentProgress
 from search.sweep.worker_layout import LAYOUT_FILE, Layout, _key, layouts_of, measure_layouts, with_layout
 
@@ -76,6 +83,23 @@ def test_what_the_user_says_is_done_and_a_short_sweep_measures_nothing(tmp_path:
     for experiment in (*said, *short):
         assert with_layout(experiment, workspace, [], SilentProgress()) is experiment
     assert not (tmp_path / "mlruns").exists()
+
+
+def test_the_server_that_measures_has_imported_what_trials_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All workers of a driver are forked from it."""
+
+    class Broken(LocalExecutor):
+        def __init__(self, n_workers: int, threads: int, *, preload: Sequence[str] = (), **others: Any) -> None:
+            super().__init__(n_workers, threads, preload=preload, **others)
+            preloaded.append(set(preload))
+
+        def start(self, spec: TrialSpec) -> WorkerPlace:
+            raise ExecutorError("Nothing is measured here.")
+
+    preloaded: list[set[str]] = []
+    monkeypatch.setattr(worker_layout, "LocalExecutor", Broken)
+    assert measure_layouts(experiment_of(ExecutorSettings()), LAYOUTS) is None
+    assert preloaded[0] >= {*modules_to_preload(TRAIN_PATCH_CNN), "search.objectives.speed"}
 
 
 @pytest.mark.long
