@@ -5,7 +5,7 @@ the mean log-probability of its patches, normalised again to sum to 1 (a geometr
 one sure patch can rule a writer out). A page's score is the mean over all patches of the page.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +100,14 @@ def evaluate(
         raise ValueError(f"Labels must be from 0 to {n_writers - 1}, but got {plan.labels.min()}..{plan.labels.max()}.")
     batches: Iterable[NDArray[np.floating]]
     batches = [log_probabilities] if isinstance(log_probabilities, np.ndarray) else log_probabilities
-    levels = build_levels(batches, plan, store, n_writers)
+    return evaluate_levels(build_levels(batches, plan, store, n_writers), writer_ids, n_resamples, seed)
+
+
+def evaluate_levels(
+    levels: Mapping[str, Level], writer_ids: Sequence[str], n_resamples: int = 1000, seed: int = 0
+) -> Evaluation:
+    """The same of answers that `build_levels` has aggregated."""
+    n_writers = len(writer_ids)
     image, page = levels["image"], levels.get("page")
     n_units = int(image.units.max()) + 1
     resamples = draw_resamples(n_units, n_resamples, seed)

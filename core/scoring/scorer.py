@@ -11,7 +11,8 @@ from core.lines.store import LineStore
 from core.networks.inference import Predictor
 from core.patches.feed import evaluation_batches
 from core.patches.plan import evaluation_plan
-from core.scoring.evaluation import Evaluation, evaluate
+from core.scoring.evaluation import Evaluation, evaluate_levels
+from core.scoring.levels import Level, build_levels
 from core.settings import PatchSettings
 from core.splits.manifest import LeakySubset
 
@@ -47,18 +48,25 @@ class Scorer:
         self._predictor = Predictor(model)
         self._store, self._writer_ids = store, writer_ids
         self._plan = evaluation_plan(store, image_ids, writer_ids, patches, per_image, leak)
+        self._levels: dict[str, Level] = {}
 
-    def score(self, n_resamples: int = 1000, on_progress: ProgressCallback | None = None) -> Evaluation:
+    def score(
+        self, n_resamples: int = 1000, on_progress: ProgressCallback | None = None, *, is_unchanged: bool = False
+    ) -> Evaluation:
         """Predict and score.
 
         Args:
             n_resamples: of the bootstrap; 0 saves the intervals' time.
             on_progress: called with (patches done, in all).
+            is_unchanged: the network has the weights of the last call, whose answers are taken, if
+                there was one.
         """
-        batches = evaluation_batches(self._store, self._plan, _BATCH_SIZE)
-        told = _told(batches, len(self._plan), on_progress) if on_progress else batches
-        answers = self._predictor.iterate(told)
-        return evaluate(answers, self._plan, self._store, self._writer_ids, n_resamples)
+        if not (is_unchanged and self._levels):
+            batches = evaluation_batches(self._store, self._plan, _BATCH_SIZE)
+            told = _told(batches, len(self._plan), on_progress) if on_progress else batches
+            answers = self._predictor.iterate(told)
+            self._levels = build_levels(answers, self._plan, self._store, len(self._writer_ids))
+        return evaluate_levels(self._levels, self._writer_ids, n_resamples)
 
 
 def _told(

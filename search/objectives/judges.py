@@ -61,11 +61,13 @@ class Judge(Protocol):
         """The scores alone, as they are wanted after every epoch."""
         ...
 
-    def judge(self, on_progress: ProgressCallback | None = None) -> Judged:
+    def judge(self, on_progress: ProgressCallback | None = None, *, is_unchanged: bool = False) -> Judged:
         """The scores with intervals, and what can be written of them.
 
         Args:
             on_progress: called with (patches or pages done, in all).
+            is_unchanged: the network has the weights of the last call of `metrics`, and need not be
+                asked again.
         """
         ...
 
@@ -110,7 +112,7 @@ class _Nobody:
     def metrics(self) -> Mapping[str, float]:
         return {}
 
-    def judge(self, on_progress: ProgressCallback | None = None) -> Judged:
+    def judge(self, on_progress: ProgressCallback | None = None, *, is_unchanged: bool = False) -> Judged:
         return Judged({}, lambda _: {})
 
 
@@ -123,29 +125,31 @@ class _WriterNaming:
     def metrics(self) -> Mapping[str, float]:
         return self.scorer.score(n_resamples=0).metrics
 
-    def judge(self, on_progress: ProgressCallback | None = None) -> Judged:
-        scores = self.scorer.score(on_progress=on_progress)
+    def judge(self, on_progress: ProgressCallback | None = None, *, is_unchanged: bool = False) -> Judged:
+        scores = self.scorer.score(on_progress=on_progress, is_unchanged=is_unchanged)
         return Judged(scores.metrics, partial(write_score_files, scores))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _PageFinding:
     """Judges a network by the pages that are found by its embedding."""
 
     embedder: Embedder
     pages: PagesToDescribe
+    described: DescribedPages | None = None
 
     def metrics(self) -> Mapping[str, float]:
         return _of_retrieval(self._describe().scores(n_resamples=0).metrics)
 
-    def judge(self, on_progress: ProgressCallback | None = None) -> Judged:
-        pages = self._describe(on_progress)
+    def judge(self, on_progress: ProgressCallback | None = None, *, is_unchanged: bool = False) -> Judged:
+        pages = self.described if is_unchanged and self.described is not None else self._describe(on_progress)
         scores = pages.scores()
         return Judged(_of_retrieval(scores.metrics), partial(write_retrieval_files, pages, scores))
 
     def _describe(self, on_progress: ProgressCallback | None = None) -> DescribedPages:
         self.embedder.refresh()
-        return self.pages.describe(self.embedder, on_progress)
+        self.described = self.pages.describe(self.embedder, on_progress)
+        return self.described
 
 
 def write_score_files(scores: Evaluation, folder: Path) -> dict[str, FileReference]:

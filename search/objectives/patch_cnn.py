@@ -99,7 +99,7 @@ def train_patch_cnn(spec: TrialSpec, report_epoch: ReportEpoch) -> TrialResult:
         state = TrialState.PRUNED if record.decision is PruningDecision.STOP else TrialState.PAUSED
         return TrialResult(state, metrics=record.history[-1] if record.history else {})
     times = PartTimes()
-    judged = judge.judge()
+    judged = judge.judge(is_unchanged=result.best_epoch == result.n_epochs)
     metrics = _named("val", judged.metrics)
     times.end("scores")
     plan = sampler.plan_epoch(0)

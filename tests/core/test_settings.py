@@ -20,4 +20,4 @@ def test_what_is_said_of_validation_holds() -> None:
     assert PatchSettings(per_image_at_validation=40).of_validation_image(944) == 40
     for wrong in (0, -1, 2.0, True, "all"):
         with pytest.raises(ConfigError, match="must be `auto` or an integer from 1"):
-            PatchSettings(per_image_at_validation=wrong)  # type: ignore[arg-type]
+            PatchSettings(per_image_at_validation=wrong)

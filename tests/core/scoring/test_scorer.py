@@ -40,6 +40,18 @@ def test_the_weights_of_the_moment_count(bar_store: LineStore) -> None:
     assert after != before
 
 
+def test_a_network_that_is_unchanged_is_not_asked_again(bar_store: LineStore) -> None:
+    model = build_model(SMALL, (32, 32, 1), len(WRITERS))
+    scorer = Scorer(model, bar_store, _second_pages(bar_store), WRITERS, PATCHES, per_image=3)
+    first = scorer.score(n_resamples=0, is_unchanged=True)  # there is nothing to take yet
+    with_intervals = scorer.score(n_resamples=50, is_unchanged=True)
+    assert with_intervals.metrics == first.metrics
+    assert with_intervals.intervals
+    model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
+    assert scorer.score(n_resamples=0, is_unchanged=True).metrics == first.metrics, "nothing was predicted"
+    assert scorer.score(n_resamples=0).metrics != first.metrics
+
+
 def test_intervals_hold_the_scores(bar_store: LineStore) -> None:
     scores = _scorer(bar_store).score(n_resamples=200)
     for name, (low, high) in scores.intervals.items():
