@@ -70,8 +70,8 @@ def main(
             f"{number}",
             f"{len(plans[number]):,}",
             f"{100 * patch_s * len(plans[number]) / (1 + patch_s * len(plans[number])):.1f} %",
-            *(f"{100 * each:.2f}" for each in _uncertainty(np.array(found[number]))),
-            f"{100 * _lost(np.array(found[number]), np.array(found[REFERENCE])):.2f}",
+            *(f"{100 * each:.2f}" for each in standard_errors(np.array(found[number]))),
+            f"{100 * lost_by_choice(np.array(found[number]), np.array(found[REFERENCE])):.2f}",
         )
         for number in numbers
     ]
@@ -127,9 +127,11 @@ def _validation_s(sweeps: Sequence[KnownSweep], n_validated: int) -> float:
     return float(np.median(ratios))
 
 
-def _uncertainty(shares: FloatArray) -> tuple[float, float]:
-    """Standard errors of a network's score and of the difference of two; `shares`: (n_networks,
-    n_images).
+def standard_errors(shares: FloatArray) -> tuple[float, float]:
+    """Of a network's score, and of the difference of two: medians over networks and pairs.
+
+    Args:
+        shares: (n_networks, n_images) of an image's patches that are named right.
     """
     generator = np.random.default_rng(0)
     drawn = generator.multinomial(shares.shape[1], np.full(shares.shape[1], 1 / shares.shape[1]), _N_RESAMPLES)
@@ -138,7 +140,16 @@ def _uncertainty(shares: FloatArray) -> tuple[float, float]:
     return float(np.median(scores.std(axis=1))), float(np.median((scores[one] - scores[other]).std(axis=1)))
 
 
-def _lost(shares: FloatArray, reference: FloatArray) -> float:
+def lost_by_choice(shares: FloatArray, reference: FloatArray) -> float:
+    """What the best network by half of the images is worse than the best one on the other half.
+
+    Args:
+        shares: (n_networks, n_images) of an image's patches that are named right, to choose by.
+        reference: the same of more patches, to judge by.
+
+    Returns:
+        A share of patches, the mean over many halvings.
+    """
     generator, n_images = np.random.default_rng(0), shares.shape[1]
     lost = []
     for _ in range(_N_HALVES):
