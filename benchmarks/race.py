@@ -14,7 +14,7 @@ them after a change of an engine. `make race` runs it.
 """  # noqa: W505
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from benchmarks.kept_results import KeptResults
 from benchmarks.replay import Track, made_up_track, replay, track_of
 from benchmarks.report import notes, print_report
 from core.space import Point
+from search.cli.common import progress_bar
 from search.experiment.experiment import load_experiment
 from search.experiment.settings import BudgetSettings
 from search.ledger.trial import TrialState
@@ -69,8 +70,8 @@ def main(
     kept = KEPT / track.name if experiment is not None else None
     races: dict[int, Mapping[str, FloatArray]] = {}
     for n_workers in (int(count) for count in workers.split(",")):
-        notes.print(f"race: {len(contenders)} engines, {seeds} seeds, {n_workers} workers ...")
-        races[n_workers] = race(track, contenders, range(seeds), n_workers, budget, teacher, kept)
+        with progress_bar(f"race: {len(contenders)} engines, {n_workers} workers, sweeps") as advance:
+            races[n_workers] = race(track, contenders, range(seeds), n_workers, budget, teacher, kept, advance)
     times_s = times_of(budget)
     rows = [row for n_workers, regrets in races.items() for row in _rows(n_workers, regrets, times_s, track)]
     columns = ("engine", "workers", "regret", "middle half", "rank", f"within {NEAR:.0%}, min", "seeds within")
@@ -119,6 +120,7 @@ def race(
     budget: BudgetSettings,
     teacher: Track | None = None,
     kept: Path | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, FloatArray]:
     """Run every engine once for each seed.
 
@@ -130,6 +132,7 @@ def race(
         budget: of each sweep.
         teacher: of those that are taught.
         kept: folder that gives sweeps that were replayed before, and takes the others.
+        advance: called with (sweeps done, in all).
 
     Returns:
         The regret of each engine, relative to the best worth, of shape (n_seeds, n_times), at
@@ -145,6 +148,7 @@ def race(
             taught_by = _digest(teacher) if teacher is not None and contender.first == "taught" else ""
             engine = contender.engine.model_dump(mode="json")
             what = {**common, "seed": seed, "engine": engine, "first": contender.first, "taught by": taught_by}
+            advance(sum(map(len, regrets.values())), len(seeds) * len(contenders))
             regrets[contender.name].append(results.get_or_make(what, make) if results is not None else make())
     return {name: np.array(each) for name, each in regrets.items()}
 
