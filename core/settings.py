@@ -112,7 +112,7 @@ def auto_or_positive(value: object) -> object:
     raise ValueError(f"must be `auto` or an integer from 1, but got {value!r}")
 
 
-_VALIDATION_SHARE = 5
+_EPOCH_TO_VALIDATION = 5
 """An epoch has so many times the patches of validation, where nothing is said."""
 
 
@@ -161,7 +161,7 @@ class PatchSettings(Settings):
         """
         if self.per_image_at_validation != "auto":
             return self.per_image_at_validation
-        wanted = round(self.patches_per_epoch / _VALIDATION_SHARE / max(n_images, 1))
+        wanted = round(self.patches_per_epoch / _EPOCH_TO_VALIDATION / max(n_images, 1))
         return min(max(wanted, 1), self.per_image_at_test)
 
 

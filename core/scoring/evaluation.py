@@ -6,7 +6,7 @@ one sure patch can rule a writer out). A page's score is the mean over all patch
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Evaluation:
         per_writer: one row a writer, in the order of `writer_ids`.
         image_decisions: one row an image.
         page_decisions: one row a page; empty where there are no pages.
+        levels: what was scored, by name.
     """
 
     metrics: dict[str, float]
@@ -69,6 +70,24 @@ class Evaluation:
     per_writer: tuple[WriterScore, ...]
     image_decisions: tuple[Decision, ...]
     page_decisions: tuple[Decision, ...]
+    levels: Mapping[str, Level]
+
+    def with_intervals(self, n_resamples: int = 1000, seed: int = 0) -> "Evaluation":
+        """The same with intervals.
+
+        Args:
+            n_resamples: of the bootstrap; 0 for no intervals.
+            seed: of the bootstrap.
+        """
+        if not n_resamples:
+            return replace(self, intervals={})
+        resamples = draw_resamples(self.n_interval_units, n_resamples, seed)
+        intervals = {
+            f"{name}_{score}": interval
+            for name, level in self.levels.items()
+            for score, interval in level.intervals(resamples).items()
+        }
+        return replace(self, intervals=intervals)
 
 
 def evaluate(
@@ -100,33 +119,21 @@ def evaluate(
         raise ValueError(f"Labels must be from 0 to {n_writers - 1}, but got {plan.labels.min()}..{plan.labels.max()}.")
     batches: Iterable[NDArray[np.floating]]
     batches = [log_probabilities] if isinstance(log_probabilities, np.ndarray) else log_probabilities
-    return evaluate_levels(build_levels(batches, plan, store, n_writers), writer_ids, n_resamples, seed)
-
-
-def evaluate_levels(
-    levels: Mapping[str, Level], writer_ids: Sequence[str], n_resamples: int = 1000, seed: int = 0
-) -> Evaluation:
-    """The same of answers that `build_levels` has aggregated."""
-    n_writers = len(writer_ids)
+    levels = build_levels(batches, plan, store, n_writers)
     image, page = levels["image"], levels.get("page")
-    n_units = int(image.units.max()) + 1
-    resamples = draw_resamples(n_units, n_resamples, seed)
     confusion = count_confusion(image.true, image.predicted, n_writers)
     return Evaluation(
         metrics={f"{name}_{score}": value for name, level in levels.items() for score, value in level.metrics.items()},
-        intervals={
-            f"{name}_{score}": interval
-            for name, level in levels.items()
-            for score, interval in (level.intervals(resamples) if n_resamples else {}).items()
-        },
+        intervals={},
         interval_unit="page" if page else "image",
-        n_interval_units=n_units,
+        n_interval_units=int(image.units.max()) + 1,
         writer_ids=tuple(writer_ids),
         confusion=confusion,
         per_writer=_score_writers(confusion, page, writer_ids),
         image_decisions=image.decide(writer_ids),
         page_decisions=page.decide(writer_ids) if page else (),
-    )
+        levels=levels,
+    ).with_intervals(n_resamples, seed)
 
 
 def _score_writers(confusion: csr_array, page: Level | None, writer_ids: Sequence[str]) -> tuple[WriterScore, ...]:

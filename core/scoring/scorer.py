@@ -11,8 +11,7 @@ from core.lines.store import LineStore
 from core.networks.inference import Predictor
 from core.patches.feed import evaluation_batches
 from core.patches.plan import evaluation_plan
-from core.scoring.evaluation import Evaluation, evaluate_levels
-from core.scoring.levels import Level, build_levels
+from core.scoring.evaluation import Evaluation, evaluate
 from core.settings import PatchSettings
 from core.splits.manifest import LeakySubset
 
@@ -48,7 +47,7 @@ class Scorer:
         self._predictor = Predictor(model)
         self._store, self._writer_ids = store, writer_ids
         self._plan = evaluation_plan(store, image_ids, writer_ids, patches, per_image, leak)
-        self._levels: dict[str, Level] = {}
+        self._last: Evaluation | None = None
 
     def score(
         self, n_resamples: int = 1000, on_progress: ProgressCallback | None = None, *, is_unchanged: bool = False
@@ -61,12 +60,13 @@ class Scorer:
             is_unchanged: the network has the weights of the last call, whose answers are taken, if
                 there was one.
         """
-        if not (is_unchanged and self._levels):
-            batches = evaluation_batches(self._store, self._plan, _BATCH_SIZE)
-            told = _told(batches, len(self._plan), on_progress) if on_progress else batches
-            answers = self._predictor.iterate(told)
-            self._levels = build_levels(answers, self._plan, self._store, len(self._writer_ids))
-        return evaluate_levels(self._levels, self._writer_ids, n_resamples)
+        if is_unchanged and self._last is not None:
+            return self._last.with_intervals(n_resamples)
+        batches = evaluation_batches(self._store, self._plan, _BATCH_SIZE)
+        told = _told(batches, len(self._plan), on_progress) if on_progress else batches
+        answers = self._predictor.iterate(told)
+        self._last = evaluate(answers, self._plan, self._store, self._writer_ids, n_resamples)
+        return self._last
 
 
 def _told(

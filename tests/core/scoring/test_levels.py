@@ -85,6 +85,10 @@ def test_batches_have_the_same_evaluation_as_all_answers_at_once(lines: NDArray[
     batches = (given[start : start + n_at_once] for start in range(0, len(given), n_at_once))
     streamed = asdict(evaluate(batches, plan, LINES, WRITERS, 50))
     assert (whole.pop("confusion") != streamed.pop("confusion")).nnz == 0
+    ours, theirs = whole.pop("levels"), streamed.pop("levels")
+    assert list(ours) == list(theirs)
+    for name, level in ours.items():
+        assert all(np.array_equal(value, theirs[name][part]) for part, value in level.items()), name
     assert whole == streamed
 
 
