@@ -142,8 +142,8 @@ class PatchSettings(Settings):
 
     per_image_at_validation: int | Literal["auto"] = "auto"
     """Most patches of one image when a trial is validated, after each epoch. `auto`: a fifth of
-    `patches_per_epoch` spread over the images, but at least one of each, which takes some 4 % of a
-    trial's time (docs/results.md); 8 of each where pages by unseen writers are found."""
+    `patches_per_epoch` spread over the images, from one of each to `per_image_at_test`, which takes
+    some 4 % of a trial's time (docs/results.md); 8 where pages by unseen writers are found."""
 
     per_image_at_test: Annotated[int, Field(ge=1)] = 32
     """Most patches of one image at test and when a writer is identified."""
